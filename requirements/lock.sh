@@ -1,0 +1,12 @@
+#!/bin/sh
+# Writes the three locks anew. Needs uv on PATH; bounds are in pyproject.toml.
+set -eu
+cd "$(dirname "$0")/.."
+lock() {
+  out=$1; shift
+  uv pip compile pyproject.toml "$@" --universal --python-version 3.11 --generate-hashes \
+    --no-header --no-annotate --no-emit-index-url --override requirements/overrides.txt -q -o "$out"
+}
+lock requirements/base.lock
+lock requirements/demo.lock --extra demo --group build
+lock requirements/dev.lock --all-extras --group dev

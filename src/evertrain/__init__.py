@@ -1,0 +1,1 @@
+"""evertrain keeps machine-learning models in production fresh."""

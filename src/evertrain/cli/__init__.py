@@ -1,0 +1,1 @@
+"""Parse a command, call one function, print."""

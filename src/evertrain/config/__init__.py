@@ -1,0 +1,1 @@
+"""What a user declares and configures, to frozen values; the bundle of their code."""

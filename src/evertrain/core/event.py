@@ -1,0 +1,308 @@
+"""The facts that the ledger keeps. Each is a frozen, tagged value; the tag is the event's kind.
+
+An event says when (business time), who, about what, why, and the fact itself. It never holds data of persons: ids,
+digests and counts only. Words that a person typed are kept beside the ledger and named here by digest.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, SourceName, VersionId
+from evertrain.core.model import DatasetRef, Fingerprint, Verdict
+from evertrain.core.schema import Column
+from evertrain.core.time import Instant
+
+__all__ = [
+    "AlertCleared",
+    "AlertRaised",
+    "BatchIngested",
+    "BundleFrozen",
+    "ChampionOverridden",
+    "CycleMoved",
+    "DatasetSnapshotted",
+    "Draft",
+    "Event",
+    "Fact",
+    "FileQuarantined",
+    "InstallationCreated",
+    "ProcessExited",
+    "RolloutMoved",
+    "RoutingChanged",
+    "SegmentSealed",
+    "ServiceDeclared",
+    "SourceTypesFixed",
+    "StageFinished",
+    "StoryMarked",
+    "TableCommitted",
+    "TriggerDecided",
+    "VersionBuilt",
+    "VersionJudged",
+    "VersionRefused",
+    "kind_of",
+]
+
+
+class _Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """Base of all facts; each names its tag."""
+
+
+class InstallationCreated(_Fact, frozen=True, kw_only=True, tag="installation.created"):
+    """A state directory was made, with this schema version and signing key."""
+
+    schema: int
+    key: str
+
+
+class BundleFrozen(_Fact, frozen=True, kw_only=True, tag="bundle.frozen"):
+    """The user's code was frozen into a bundle."""
+
+    service: ServiceName
+    bundle: Digest
+    files: int
+
+
+class ServiceDeclared(_Fact, frozen=True, kw_only=True, tag="service.declared"):
+    """`declaration` is the digest of the declaration's canonical JSON, kept as a blob."""
+
+    service: ServiceName
+    declaration: Digest
+    bundle: Digest | None
+
+
+class SourceTypesFixed(_Fact, frozen=True, kw_only=True, tag="source.types_fixed"):
+    """The column types of a source, declared or inferred once, hold from now on."""
+
+    source: SourceName
+    columns: tuple[Column, ...]
+    inferred: bool
+
+
+class BatchIngested(_Fact, frozen=True, kw_only=True, tag="batch.ingested"):
+    """One batch of files, committed to the source's table at `version`. files: name to SHA-256 of its bytes."""
+
+    source: SourceName
+    files: dict[str, Digest]
+    rows: int
+    quarantined: int
+    version: int
+    newest: Instant | None
+
+
+class FileQuarantined(_Fact, frozen=True, kw_only=True, tag="file.quarantined"):
+    """A whole file was set aside; its bytes are kept."""
+
+    source: SourceName
+    file: str
+    digest: Digest
+    because: str
+
+
+class SegmentSealed(_Fact, frozen=True, kw_only=True, tag="segment.sealed"):
+    """A log segment that will not change any more. digest: of its bytes up to the end of the last frame."""
+
+    writer: str
+    sequence: int
+    digest: Digest
+    frames: int
+    bytes: int
+
+
+class TableCommitted(_Fact, frozen=True, kw_only=True, tag="table.committed"):
+    """A commit of a versioned table. files: path under the table's folder to SHA-256, all that the commit added."""
+
+    table: str
+    version: int
+    rows: int
+    files: dict[str, Digest]
+
+
+class DatasetSnapshotted(_Fact, frozen=True, kw_only=True, tag="dataset.snapshotted"):
+    """The data of a cycle were fixed."""
+
+    service: ServiceName
+    cycle: CycleId
+    dataset: DatasetRef
+
+
+class TriggerDecided(_Fact, frozen=True, kw_only=True, tag="trigger.decided"):
+    """Every trigger that fired gets one decision. evidence: the numbers that made it fire."""
+
+    service: ServiceName
+    trigger: str
+    decision: Literal["run", "merge", "defer", "skip"]
+    cycle: CycleId | None
+    recipe: str = "default"
+    evidence: dict[str, float] = {}
+
+
+class CycleMoved(_Fact, frozen=True, kw_only=True, tag="cycle.moved"):
+    """A retraining cycle went from one state to another; `until`: not looked at again before."""
+
+    service: ServiceName
+    cycle: CycleId
+    before: str | None
+    after: str
+    until: Instant | None = None
+
+
+class StageFinished(_Fact, frozen=True, kw_only=True, tag="stage.finished"):
+    """A piece of work of a cycle is done; `result` is the digest of its result, kept as a blob."""
+
+    service: ServiceName
+    cycle: CycleId
+    stage: str
+    result: Digest
+
+
+class VersionBuilt(_Fact, frozen=True, kw_only=True, tag="version.built"):
+    """ordinal: 1, 2, 3 ... in order of registration; people say "version 3"."""
+
+    service: ServiceName
+    version: VersionId
+    fingerprint: Fingerprint
+    ordinal: int
+    cycle: CycleId | None
+
+
+class VersionJudged(_Fact, frozen=True, kw_only=True, tag="version.judged"):
+    """card: digest of the evaluation card (criteria, figures, verdict), kept as a blob."""
+
+    service: ServiceName
+    version: VersionId
+    verdict: Verdict
+    card: Digest | None
+
+
+class VersionRefused(_Fact, frozen=True, kw_only=True, tag="version.refused"):
+    """A version must never answer again, unless a person overrides on record."""
+
+    service: ServiceName
+    version: VersionId
+    fingerprint: Fingerprint
+    because: str
+
+
+class RolloutMoved(_Fact, frozen=True, kw_only=True, tag="rollout.moved"):
+    """step: index into the rollout's declared shares, -1 before the first. evidence: the figures of the decision."""
+
+    service: ServiceName
+    rollout: RolloutId
+    version: VersionId
+    before: str | None
+    after: str
+    step: int
+    share: float
+    evidence: dict[str, float] = {}
+
+
+class RoutingChanged(_Fact, frozen=True, kw_only=True, tag="routing.changed"):
+    """The workers were given a new routing table."""
+
+    service: ServiceName
+    generation: int
+    champion: VersionId | None
+    canary: VersionId | None
+    share: float
+    before: VersionId | None
+
+
+class ChampionOverridden(_Fact, frozen=True, kw_only=True, tag="champion.overridden"):
+    """A person put a version into service past a verdict, or took one back. `words`: digest of what they typed."""
+
+    service: ServiceName
+    version: VersionId
+    role: str
+    words: Digest
+
+
+class AlertRaised(_Fact, frozen=True, kw_only=True, tag="alert.raised"):
+    """A person is told; nothing repeats while the alert stands."""
+
+    alert: str
+    owner: str
+    severity: Literal["notice", "warning", "critical"]
+
+
+class AlertCleared(_Fact, frozen=True, kw_only=True, tag="alert.cleared"):
+    """What the alert was about is over."""
+
+    alert: str
+
+
+class ProcessExited(_Fact, frozen=True, kw_only=True, tag="process.exited"):
+    """A process of the tree ended without being told to. version: the one that it was running, if any."""
+
+    process: str
+    code: int | None
+    signal: str | None
+    version: VersionId | None
+
+
+class StoryMarked(_Fact, frozen=True, kw_only=True, tag="story.marked"):
+    """A scripted replay began, planted an accident, or ended."""
+
+    mark: str
+    figures: dict[str, float] = {}
+
+
+Fact = (
+    InstallationCreated
+    | BundleFrozen
+    | ServiceDeclared
+    | SourceTypesFixed
+    | BatchIngested
+    | FileQuarantined
+    | SegmentSealed
+    | TableCommitted
+    | DatasetSnapshotted
+    | TriggerDecided
+    | CycleMoved
+    | StageFinished
+    | VersionBuilt
+    | VersionJudged
+    | VersionRefused
+    | RolloutMoved
+    | RoutingChanged
+    | ChampionOverridden
+    | AlertRaised
+    | AlertCleared
+    | ProcessExited
+    | StoryMarked
+)
+
+
+def kind_of(fact: Fact) -> str:
+    """The tag of a fact.
+
+    >>> kind_of(AlertCleared(alert="disk"))
+    'alert.cleared'
+    """
+    return str(type(fact).__struct_config__.tag)
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """An event before the ledger has numbered it.
+
+    id makes appending idempotent: a second draft with the same id changes nothing. subject: what the event is about
+    ("service/late-flights", "source/weather", "cycle/late-flights/c3"). reason: one sentence, written by the program.
+    """
+
+    id: str
+    at: Instant
+    actor: str
+    subject: str
+    reason: str
+    fact: Fact
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A draft with its place in the ledger; `sequence` counts from 0."""
+
+    sequence: int
+    id: str
+    at: Instant
+    actor: str
+    subject: str
+    reason: str
+    fact: Fact

@@ -1,0 +1,80 @@
+"""What workers write to the log: answered predictions, failures of a version on trial, labels that clients post."""
+
+from typing import Literal
+
+import msgspec
+
+from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.schema import Value
+from evertrain.core.time import Instant
+
+__all__ = ["ArmName", "Failed", "Labelled", "Predicted", "Record"]
+
+ArmName = Literal["champion", "canary", "control"]
+
+
+class Predicted(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="p"):
+    """One answered prediction, written before its response leaves.
+
+    id: the prediction id, 32 hexadecimal digits. key: the entity key of the example, "" where none is declared.
+    at: the prediction time q. received: the business clock when the request came. row: the validated request columns,
+    in the schema's order. vector: the model's inputs, numbers and category texts as they were before encoding.
+    arm: who computed the score; assigned: the arm whose share the request fell in (a canary's failure is answered by
+    the champion: arm "champion", assigned "canary"). latency_us: from request read to answer ready, monotonic.
+    batch: ties the rows of one request together, "" for a single row. load: True for the tagged steady load of a
+    story, which is left out of evidence, labels and monitoring. retry: True for a repeated request id.
+    """
+
+    id: str
+    service: ServiceName
+    version: VersionId
+    key: str
+    at: Instant
+    received: Instant
+    row: tuple[Value, ...]
+    vector: tuple[Value, ...]
+    score: float
+    arm: ArmName
+    assigned: ArmName
+    latency_us: int
+    batch: str = ""
+    load: bool = False
+    retry: bool = False
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="f"):
+    """A version on trial (or its control arm, or the champion itself) could not answer; somebody else did, or nobody.
+
+    cause: one word ("error", "deadline", "crash", "nan", "range", "protocol"), detail: one line.
+    """
+
+    id: str
+    service: ServiceName
+    version: VersionId
+    key: str
+    at: Instant
+    received: Instant
+    arm: ArmName
+    cause: Literal["error", "deadline", "crash", "nan", "range", "protocol"]
+    detail: str
+    latency_us: int
+    load: bool = False
+    retry: bool = False
+
+
+class Labelled(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="l"):
+    """A label as a client posted it, by prediction id or by entity key (one of them is "").
+
+    known: when the value became known, declared by the client or else the arrival. received: the business clock.
+    A later label of the same example corrects the earlier one.
+    """
+
+    service: ServiceName
+    prediction: str
+    key: str
+    value: float
+    known: Instant
+    received: Instant
+
+
+Record = Predicted | Failed | Labelled

@@ -1,0 +1,61 @@
+"""The routing table: an immutable value that says which version answers what. Workers obey it and nothing else."""
+
+import msgspec
+
+from evertrain.core.identity import RolloutId, ServiceName, VersionId
+from evertrain.core.model import Fingerprint
+
+__all__ = ["Arm", "Refusal", "Route", "RoutingTable"]
+
+
+class Arm(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that runs in a process of its own and gets a share of the traffic over a Unix socket.
+
+    share: of all requests, 0 to 1. deadline_s: after so long the champion answers instead.
+    attempt: counts up when the process is to be replaced, so that its socket's name is new.
+    """
+
+    version: VersionId
+    share: float
+    deadline_s: float
+    attempt: int = 0
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that must not return, by fingerprint, with the reason in words."""
+
+    version: VersionId
+    fingerprint: Fingerprint
+    reason: str
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """How one service is answered.
+
+    champion: answers, in every worker. previous: stays loaded beside it, so that a revert is one flip. prepare: each
+    worker loads and warms these and says so in its heartbeat; they get no traffic. canary: the version on trial;
+    control: the champion in a twin process on the same path, with the same share, so that latency is comparable.
+    reference: a version that answers nobody and scores logged rows (the never-retrained model).
+    salt: of the hash that puts an entity into a cohort; it changes with the rollout. enabled: False turns the model
+    off (503 with the reason in `notice`).
+    """
+
+    service: ServiceName
+    champion: VersionId | None = None
+    previous: VersionId | None = None
+    prepare: tuple[VersionId, ...] = ()
+    rollout: RolloutId | None = None
+    canary: Arm | None = None
+    control: Arm | None = None
+    reference: VersionId | None = None
+    salt: str = ""
+    refused: tuple[Refusal, ...] = ()
+    enabled: bool = True
+    notice: str = ""
+
+
+class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
+    """All routes of an installation. A higher generation replaces a lower one; nothing replaces an equal one."""
+
+    generation: int
+    routes: dict[ServiceName, Route]

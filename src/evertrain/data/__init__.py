@@ -1,0 +1,1 @@
+"""Ingest, check, version; features offline and online."""

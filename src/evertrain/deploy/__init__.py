@@ -1,0 +1,1 @@
+"""Serve, route, swap."""

@@ -1,0 +1,1 @@
+"""Train in isolation, evaluate, package, sign."""

@@ -1,0 +1,1 @@
+"""Performance on mature labels; alerts."""

@@ -1,0 +1,1 @@
+"""Composition: wires the planes into processes and runs them."""

@@ -1,0 +1,1 @@
+"""Load and call a model artifact: one protocol, one contract suite."""

@@ -1,0 +1,1 @@
+"""The only owner of SQL, bytes, tables and logs."""

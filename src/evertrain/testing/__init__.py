@@ -1,0 +1,1 @@
+"""Fakes, clocks, traffic, simulation, contract suites. Production never imports it."""
