@@ -1,0 +1,281 @@
+"""What a user declares, as frozen values that travel between processes as JSON.
+
+The authoring functions that users call (`et.Source`, `et.windows`, ...) stand in `config.authoring`; they build these
+values. A function of the user's is a `FunctionRef` into the bundle, so a process that only needs the rules never
+imports user code.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from evertrain.core.identity import Digest, ServiceName, SourceName, digest_of
+from evertrain.core.model import Output
+from evertrain.core.schema import Column, Schema
+from evertrain.core.time import DAY, HOUR, Moment
+
+__all__ = [
+    "CanarySpec",
+    "CheckSpec",
+    "ExamplesSpec",
+    "FeatureSpec",
+    "FunctionRef",
+    "GateSpec",
+    "LabelSpec",
+    "LookupSpec",
+    "OpenSpec",
+    "PerformanceTrigger",
+    "RequestSpec",
+    "RowsTrigger",
+    "ScheduleTrigger",
+    "ServiceSpec",
+    "SourceSpec",
+    "TrainingSpec",
+    "TriggerSpec",
+    "WindowSpec",
+]
+
+Micros = Annotated[int, Meta(ge=0, description="microseconds")]
+Share = Annotated[float, Meta(gt=0, le=1, description="share of the traffic")]
+
+
+class _Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all declared values: closed, so an unknown key is refused."""
+
+
+class FunctionRef(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A function of the user's: `module:qualified.name` in the bundle."""
+
+    module: str
+    name: str
+
+
+# Sources -------------------------------------------------------------------------------------------------------------
+
+
+class CheckSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rule that each row of a source must hold; a row that breaks it is quarantined with this rule as the reason."""
+
+    rule: Literal["not_null", "between", "one_of", "unique"]
+    column: str
+    low: float | None = None
+    high: float | None = None
+    values: tuple[str, ...] = ()
+
+
+class SourceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rows with two times. `known_at` is a column, or the event time moved by a publication lag.
+
+    files: a glob relative to the declaration's folder. columns: () means inferred once, then fixed. zone: the IANA
+    time zone of naive times in the files; None refuses them. key: columns that identify a row; a later row with the
+    same key and event time is a correction.
+    """
+
+    name: SourceName
+    files: str
+    key: tuple[str, ...]
+    event_time: str
+    known_at: Moment
+    zone: str | None = None
+    columns: tuple[Column, ...] = ()
+    clean: FunctionRef | None = None
+    checks: tuple[CheckSpec, ...] = ()
+    owner: str = ""
+    fresh_within: Micros | None = None
+
+
+# What one prediction is ----------------------------------------------------------------------------------------------
+
+
+class ExamplesSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The population of predictions: rows of `source`, the entity key, the prediction time, what a caller sends."""
+
+    source: SourceName
+    key: tuple[str, ...]
+    at: Moment
+    request: Schema
+
+
+class LabelSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The outcome of an example and its clock.
+
+    value, known_at: columns of `source`, whose `key` columns equal those of the examples. mature_at: a moment of the
+    request ("scheduled_arrival + 15m"), or of the prediction time (column "at" with the horizon as offset); it never
+    depends on the label.
+    """
+
+    source: SourceName
+    value: str
+    known_at: Moment
+    mature_at: Moment
+
+
+# Features ------------------------------------------------------------------------------------------------------------
+
+
+class RequestSpec(_Spec, frozen=True, kw_only=True, tag="request", forbid_unknown_fields=True):
+    """Features from the request alone: a column as it is (`function` None), or a function on arrays.
+
+    The function gets a dict of column name to array of length n, and q as int64 microseconds of length n; it returns
+    one array, or a dict of arrays when `outputs` names several.
+    """
+
+    outputs: tuple[str, ...]
+    inputs: tuple[str, ...]
+    function: FunctionRef | None = None
+
+
+class WindowSpec(_Spec, frozen=True, kw_only=True, tag="window", forbid_unknown_fields=True):
+    """A fold of the entity's events in (q - start, q - end], as known by q. start None: since ever.
+
+    entity: pairs of (request column, source column). over: which time of an event must lie in the window. filter:
+    name of a bool or 0/1 column; only events where it is 1 count. scale: an integer that the exact integer result is
+    divided by (hundredths of an inch), once, as the last operation.
+    """
+
+    output: str
+    source: SourceName
+    entity: tuple[tuple[str, str], ...]
+    fold: Literal["count", "sum", "mean", "rate", "min", "max"]
+    column: str | None = None
+    start: Micros | None = None
+    end: Micros = 0
+    over: Literal["event", "known"] = "event"
+    filter: str | None = None
+    scale: int = 1
+
+
+class LookupSpec(_Spec, frozen=True, kw_only=True, tag="lookup", forbid_unknown_fields=True):
+    """Columns of the entity's newest row (by event time, as known by q), nulls included; older than ttl is expired.
+
+    outputs: pairs of (feature, source column). age: name of a feature that gives the minutes from event time to q.
+    then: a further look-up whose entity comes from this row's columns (flight, its last plane, that plane's seats);
+    its own entity pairs name columns of this row on the left.
+    """
+
+    source: SourceName
+    entity: tuple[tuple[str, str], ...]
+    outputs: tuple[tuple[str, str], ...] = ()
+    age: str | None = None
+    ttl: Micros | None = None
+    then: "LookupSpec | None" = None
+
+
+class OpenSpec(_Spec, frozen=True, kw_only=True, tag="open", forbid_unknown_fields=True):
+    """How many of the entity's events opened in (q - start, q - end] and had not closed by q.
+
+    opened: the source whose event time opens (a schedule); closed: the source whose known time closes, with `opens`
+    the column of it that holds the opening time.
+    """
+
+    output: str
+    opened: SourceName
+    closed: SourceName
+    opens: str
+    entity: tuple[tuple[str, str], ...]
+    start: Micros
+    end: Micros = 0
+
+
+FeatureSpec = RequestSpec | WindowSpec | LookupSpec | OpenSpec
+
+
+# Training, gate, rollout, triggers -----------------------------------------------------------------------------------
+
+
+class TrainingSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named recipe. `duration`: how long a training takes on a story's clock; real time does not use it."""
+
+    train: FunctionRef
+    duration: Micros = 6 * HOUR
+    memory_mb: Annotated[int, Meta(ge=64)] = 4096
+    timeout_s: Annotated[int, Meta(ge=1)] = 3600
+
+
+class GateSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a challenger must prove on rows that it never saw.
+
+    holdout: length of the newest mature cohorts that are kept from training. margin: the loss of the primary metric
+    that still counts as not worse; anchor_margin: the same against the frozen anchor version. block: length of a
+    bootstrap block. alpha: one-sided error rate of the claim. protect: segment columns that are tested on their own
+    (Holm), with `segment_margin` and at least `segment_labels` labels.
+    """
+
+    primary: Literal["log_loss", "auc", "brier", "accuracy", "mae", "rmse"] = "log_loss"
+    margin: Annotated[float, Meta(gt=0)] = 0.01
+    anchor_margin: Annotated[float, Meta(gt=0)] = 0.02
+    holdout: Micros = 7 * DAY
+    block: Micros = DAY
+    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
+    protect: tuple[str, ...] = ()
+    segment_margin: Annotated[float, Meta(gt=0)] = 0.05
+    segment_labels: Annotated[int, Meta(ge=20)] = 200
+    max_flips: Annotated[float, Meta(gt=0, le=1)] = 0.2
+    max_p99_ms: Annotated[float, Meta(gt=0)] = 100.0
+    max_memory_mb: Annotated[int, Meta(ge=64)] = 2048
+    hold: Micros = 7 * DAY
+
+
+class CanarySpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Shares by which a version enters, and the harm that is accepted on the way.
+
+    margin: the bound on the difference of error rates that the last promotion needs. max_bad_answers: how many bad
+    answers a step may cost in 24 h, by the bound. alpha: chance of a false rollback over the whole ramp.
+    """
+
+    steps: tuple[Share, ...] = (0.01, 0.05, 0.25)
+    margin: Annotated[float, Meta(gt=0, lt=1)] = 0.01
+    max_bad_answers: Annotated[float, Meta(gt=0)] = 50.0
+    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.01
+    deadline_s: Annotated[float, Meta(gt=0, le=60)] = 1.0
+
+
+class ScheduleTrigger(_Spec, frozen=True, kw_only=True, tag="schedule", forbid_unknown_fields=True):
+    """Every `every` since the last run began, or by a cron expression in a named zone (one of the two)."""
+
+    every: Micros | None = None
+    cron: str | None = None
+    zone: str = "UTC"
+
+
+class RowsTrigger(_Spec, frozen=True, kw_only=True, tag="rows", forbid_unknown_fields=True):
+    """So many new mature rows since the last run's snapshot."""
+
+    rows: Annotated[int, Meta(ge=1)]
+
+
+class PerformanceTrigger(_Spec, frozen=True, kw_only=True, tag="performance", forbid_unknown_fields=True):
+    """The champion's metric on the mature cohorts of `window` is worse than at its gate by `drop` or more."""
+
+    metric: Literal["log_loss", "auc", "brier", "accuracy", "mae", "rmse"]
+    drop: Annotated[float, Meta(gt=0)]
+    window: Micros = 7 * DAY
+    min_labels: Annotated[int, Meta(ge=20)] = 500
+
+
+TriggerSpec = ScheduleTrigger | RowsTrigger | PerformanceTrigger
+
+
+class ServiceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole service. Serve-only services have a schema (`inputs`) and no sources, examples, label or recipes."""
+
+    name: ServiceName
+    inputs: Schema
+    output: Output = Output()
+    sources: tuple[SourceSpec, ...] = ()
+    examples: ExamplesSpec | None = None
+    label: LabelSpec | None = None
+    features: tuple[FeatureSpec, ...] = ()
+    categories: tuple[str, ...] = ()
+    recipes: dict[str, TrainingSpec] = {}
+    segments: tuple[str, ...] = ()
+    triggers: tuple[TriggerSpec, ...] = ()
+    gate: GateSpec = GateSpec()
+    rollout: CanarySpec = CanarySpec()
+    owner: str = ""
+    cooldown: Micros = DAY
+
+    @property
+    def digest(self) -> Digest:
+        return digest_of(self)
