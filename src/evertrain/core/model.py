@@ -46,6 +46,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     model: digest of the model file; bundle: digest of the user's code, None when a model file was served as it is;
     features: digest of the feature definitions (or of `inputs`, when there are none); inputs: the columns a caller
     sends; vector: the model's inputs, in order; environment: name to version of each package that it needs.
+    declaration: digest of the service's declaration, a JSON blob; golden: digest of the golden requests, a JSON blob
+    of `core.golden.Golden`; record: digest of what its training was run with, a JSON blob of `core.stage.Recipe`.
     """
 
     service: ServiceName
@@ -62,6 +64,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, str | int | float | bool] = {}
     recipe: str = "default"
     origin: CycleId | Literal["import"] = "import"
+    declaration: Digest | None = None
+    golden: Digest | None = None
+    record: Digest | None = None
 
     @property
     def version(self) -> VersionId:
