@@ -1,6 +1,7 @@
 #!/bin/sh
 # Writes the three locks anew. Needs uv on PATH; bounds are in pyproject.toml.
 set -eu
+command -v uv >/dev/null || { echo "Locks are resolved by uv, which is not on PATH: pip install uv, in an environment of its own." >&2; exit 1; }
 cd "$(dirname "$0")/.."
 lock() {
   out=$1; shift
