@@ -12,6 +12,14 @@ from msgspec import Meta
 
 from evertrain.core.identity import Digest, ServiceName, SourceName, digest_of
 from evertrain.core.model import Output
+from evertrain.core.policy import (
+    CanarySpec,
+    GateSpec,
+    PerformanceTrigger,
+    RowsTrigger,
+    ScheduleTrigger,
+    TriggerSpec,
+)
 from evertrain.core.schema import Column, Schema
 from evertrain.core.time import DAY, HOUR, Moment
 
@@ -37,7 +45,6 @@ __all__ = [
 ]
 
 Micros = Annotated[int, Meta(ge=0, description="microseconds")]
-Share = Annotated[float, Meta(gt=0, le=1, description="share of the traffic")]
 
 
 class _Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -181,7 +188,7 @@ class OpenSpec(_Spec, frozen=True, kw_only=True, tag="open", forbid_unknown_fiel
 FeatureSpec = RequestSpec | WindowSpec | LookupSpec | OpenSpec
 
 
-# Training, gate, rollout, triggers -----------------------------------------------------------------------------------
+# Training; gate, rollout and triggers stand in core.policy -----------------------------------------------------------
 
 
 class TrainingSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -191,70 +198,6 @@ class TrainingSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True)
     duration: Micros = 6 * HOUR
     memory_mb: Annotated[int, Meta(ge=64)] = 4096
     timeout_s: Annotated[int, Meta(ge=1)] = 3600
-
-
-class GateSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a challenger must prove on rows that it never saw.
-
-    holdout: length of the newest mature cohorts that are kept from training. margin: the loss of the primary metric
-    that still counts as not worse; anchor_margin: the same against the frozen anchor version. block: length of a
-    bootstrap block. alpha: one-sided error rate of the claim. protect: segment columns that are tested on their own
-    (Holm), with `segment_margin` and at least `segment_labels` labels.
-    """
-
-    primary: Literal["log_loss", "auc", "brier", "accuracy", "mae", "rmse"] = "log_loss"
-    margin: Annotated[float, Meta(gt=0)] = 0.01
-    anchor_margin: Annotated[float, Meta(gt=0)] = 0.02
-    holdout: Micros = 7 * DAY
-    block: Micros = DAY
-    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
-    protect: tuple[str, ...] = ()
-    segment_margin: Annotated[float, Meta(gt=0)] = 0.05
-    segment_labels: Annotated[int, Meta(ge=20)] = 200
-    max_flips: Annotated[float, Meta(gt=0, le=1)] = 0.2
-    max_p99_ms: Annotated[float, Meta(gt=0)] = 100.0
-    max_memory_mb: Annotated[int, Meta(ge=64)] = 2048
-    hold: Micros = 7 * DAY
-
-
-class CanarySpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Shares by which a version enters, and the harm that is accepted on the way.
-
-    margin: the bound on the difference of error rates that the last promotion needs. max_bad_answers: how many bad
-    answers a step may cost in 24 h, by the bound. alpha: chance of a false rollback over the whole ramp.
-    """
-
-    steps: tuple[Share, ...] = (0.01, 0.05, 0.25)
-    margin: Annotated[float, Meta(gt=0, lt=1)] = 0.01
-    max_bad_answers: Annotated[float, Meta(gt=0)] = 50.0
-    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.01
-    deadline_s: Annotated[float, Meta(gt=0, le=60)] = 1.0
-
-
-class ScheduleTrigger(_Spec, frozen=True, kw_only=True, tag="schedule", forbid_unknown_fields=True):
-    """Every `every` since the last run began, or by a cron expression in a named zone (one of the two)."""
-
-    every: Micros | None = None
-    cron: str | None = None
-    zone: str = "UTC"
-
-
-class RowsTrigger(_Spec, frozen=True, kw_only=True, tag="rows", forbid_unknown_fields=True):
-    """So many new mature rows since the last run's snapshot."""
-
-    rows: Annotated[int, Meta(ge=1)]
-
-
-class PerformanceTrigger(_Spec, frozen=True, kw_only=True, tag="performance", forbid_unknown_fields=True):
-    """The champion's metric on the mature cohorts of `window` is worse than at its gate by `drop` or more."""
-
-    metric: Literal["log_loss", "auc", "brier", "accuracy", "mae", "rmse"]
-    drop: Annotated[float, Meta(gt=0)]
-    window: Micros = 7 * DAY
-    min_labels: Annotated[int, Meta(ge=20)] = 500
-
-
-TriggerSpec = ScheduleTrigger | RowsTrigger | PerformanceTrigger
 
 
 class ServiceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,94 @@
+"""The rules that a user declares for decisions: gate, canary, triggers. Closed, bounded, with units.
+
+They stand in core because the decisions read them; `config.declaration` puts them into a service.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from evertrain.core.time import DAY
+
+__all__ = [
+    "CanarySpec",
+    "GateSpec",
+    "MetricName",
+    "PerformanceTrigger",
+    "RowsTrigger",
+    "ScheduleTrigger",
+    "TriggerSpec",
+]
+
+Micros = Annotated[int, Meta(ge=0, description="microseconds")]
+Share = Annotated[float, Meta(gt=0, le=1, description="share of the traffic")]
+
+MetricName = Literal["log_loss", "auc", "brier", "accuracy", "mae", "rmse"]
+
+
+class _Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all policies: closed, so an unknown key is refused."""
+
+
+class GateSpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a challenger must prove on rows that it never saw.
+
+    holdout: length of the newest mature cohorts that are kept from training. margin: the loss of the primary metric
+    that still counts as not worse; anchor_margin: the same against the frozen anchor version. block: length of a
+    bootstrap block. alpha: one-sided error rate of the claim. protect: segment columns that are tested on their own
+    (Holm), with `segment_margin` and at least `segment_labels` labels.
+    """
+
+    primary: MetricName = "log_loss"
+    margin: Annotated[float, Meta(gt=0)] = 0.01
+    anchor_margin: Annotated[float, Meta(gt=0)] = 0.02
+    holdout: Micros = 7 * DAY
+    block: Micros = DAY
+    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
+    protect: tuple[str, ...] = ()
+    segment_margin: Annotated[float, Meta(gt=0)] = 0.05
+    segment_labels: Annotated[int, Meta(ge=20)] = 200
+    max_flips: Annotated[float, Meta(gt=0, le=1)] = 0.2
+    max_p99_ms: Annotated[float, Meta(gt=0)] = 100.0
+    max_memory_mb: Annotated[int, Meta(ge=64)] = 2048
+    hold: Micros = 7 * DAY
+
+
+class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Shares by which a version enters, and the harm that is accepted on the way.
+
+    margin: the bound on the difference of error rates that the last promotion needs. max_bad_answers: how many bad
+    answers a step may cost in 24 h, by the bound. alpha: chance of a false rollback over the whole ramp.
+    """
+
+    steps: tuple[Share, ...] = (0.01, 0.05, 0.25)
+    margin: Annotated[float, Meta(gt=0, lt=1)] = 0.01
+    max_bad_answers: Annotated[float, Meta(gt=0)] = 50.0
+    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.01
+    deadline_s: Annotated[float, Meta(gt=0, le=60)] = 1.0
+
+
+class ScheduleTrigger(_Policy, frozen=True, kw_only=True, tag="schedule", forbid_unknown_fields=True):
+    """Every `every` since the last run began, or by a cron expression in a named zone (one of the two)."""
+
+    every: Micros | None = None
+    cron: str | None = None
+    zone: str = "UTC"
+
+
+class RowsTrigger(_Policy, frozen=True, kw_only=True, tag="rows", forbid_unknown_fields=True):
+    """So many new mature rows since the last run's snapshot."""
+
+    rows: Annotated[int, Meta(ge=1)]
+
+
+class PerformanceTrigger(_Policy, frozen=True, kw_only=True, tag="performance", forbid_unknown_fields=True):
+    """The champion's metric on the mature cohorts of `window` is worse than at its gate by `drop` or more."""
+
+    metric: MetricName
+    drop: Annotated[float, Meta(gt=0)]
+    window: Micros = 7 * DAY
+    min_labels: Annotated[int, Meta(ge=20)] = 500
+
+
+TriggerSpec = ScheduleTrigger | RowsTrigger | PerformanceTrigger
