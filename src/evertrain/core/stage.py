@@ -1,0 +1,169 @@
+"""The work of a cycle, as values: what each stage is asked and what it answers.
+
+A stage runs in a process of its own and is a pure function of its arguments: the same arguments give the same
+digests, so a stage that was interrupted is simply run again. Files travel as digests of blobs.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from evertrain.core.identity import CycleId, Digest, ServiceName, VersionId
+from evertrain.core.model import DatasetRef, Fingerprint, Verdict
+from evertrain.core.time import Instant
+
+__all__ = [
+    "Assemble",
+    "Assembled",
+    "Check",
+    "Evaluate",
+    "Evaluated",
+    "Reproduce",
+    "Reproduced",
+    "Sameness",
+    "StageTask",
+    "Train",
+    "Trained",
+    "TrainingRecord",
+]
+
+Sameness = Literal["bitwise", "prediction", "different"]
+
+
+class _Stage(msgspec.Struct, frozen=True, kw_only=True, tag_field="stage", forbid_unknown_fields=True):
+    """Base of all tasks; each names its tag."""
+
+
+class Assemble(_Stage, frozen=True, kw_only=True, tag="assemble", forbid_unknown_fields=True):
+    """Build training and holdout rows from the source tables at these versions, as known at `cut`.
+
+    declaration: digest of the ServiceSpec blob. tables: "source.<name>" to version.
+    """
+
+    service: ServiceName
+    cycle: CycleId
+    declaration: Digest
+    bundle: Digest | None
+    tables: dict[str, int]
+    cut: Instant
+
+
+class Assembled(msgspec.Struct, frozen=True, kw_only=True):
+    """Two Parquet blobs in canonical order (prediction time, key), split out of time.
+
+    training: labels mature at `boundary` or before. holdout: prediction times in (boundary, end], all mature at the
+    cut. features: digest of the feature definitions that computed both. missing_labels: share of mature examples
+    without a label (they are in neither file). base_rate: mean label of the training rows.
+    """
+
+    dataset: DatasetRef
+    declaration: Digest
+    bundle: Digest | None
+    features: Digest
+    training: Digest
+    holdout: Digest
+    training_rows: int
+    holdout_rows: int
+    boundary: Instant
+    end: Instant
+    missing_labels: float
+    base_rate: float
+
+
+class Train(_Stage, frozen=True, kw_only=True, tag="train", forbid_unknown_fields=True):
+    """Run a recipe of the bundle on assembled rows and package what it returns."""
+
+    service: ServiceName
+    cycle: CycleId
+    assembled: Assembled
+    recipe: str = "default"
+    seed: int = 0
+    threads: int = 1
+    parameters: dict[str, str | int | float | bool] = {}
+
+
+class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a training was run with: enough to run it again from the blobs alone.
+
+    parameters: what the caller set; what the recipe itself recorded stands in the manifest.
+    """
+
+    service: ServiceName
+    cycle: CycleId
+    declaration: Digest
+    bundle: Digest | None
+    recipe: str
+    seed: int
+    threads: int
+    parameters: dict[str, str | int | float | bool]
+    dataset: DatasetRef
+    training: Digest
+    features: Digest
+    environment: dict[str, str]
+    interpreter: str
+    platform: str
+
+
+class Trained(msgspec.Struct, frozen=True, kw_only=True):
+    """A packaged version that nobody has signed yet. record: digest of its TrainingRecord blob."""
+
+    version: VersionId
+    fingerprint: Fingerprint
+    record: Digest
+
+
+class Evaluate(_Stage, frozen=True, kw_only=True, tag="evaluate", forbid_unknown_fields=True):
+    """Hold a challenger against the champion and the anchor on the holdout rows, in real check servers.
+
+    timed: whether measured latency may decide (on a story's clock it is only reported). seed: of the bootstrap.
+    """
+
+    service: ServiceName
+    cycle: CycleId
+    assembled: Assembled
+    challenger: VersionId
+    champion: VersionId | None = None
+    anchor: VersionId | None = None
+    timed: bool = True
+    seed: int = 0
+
+
+class Check(_Stage, frozen=True, kw_only=True, tag="check", forbid_unknown_fields=True):
+    """Load and query an imported version in a check server: every golden score exact, finite and in range."""
+
+    service: ServiceName
+    version: VersionId
+    declaration: Digest
+    timed: bool = True
+
+
+class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict, why, and the digest of the card that tells the whole story."""
+
+    version: VersionId
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    card: Digest
+
+
+class Reproduce(_Stage, frozen=True, kw_only=True, tag="reproduce", forbid_unknown_fields=True):
+    """Run the training of a version again and compare. threads: other than recorded, to see what they change."""
+
+    service: ServiceName
+    version: VersionId
+    threads: int | None = None
+
+
+class Reproduced(msgspec.Struct, frozen=True, kw_only=True):
+    """bitwise: the same model file. prediction: another file, the same scores. different: other scores, or none.
+
+    causes: what differs between the record and this run, in words; never empty unless bitwise.
+    """
+
+    version: VersionId
+    sameness: Sameness
+    causes: tuple[str, ...]
+    largest_difference: float | None = None
+
+
+StageTask = Assemble | Train | Evaluate | Check | Reproduce
