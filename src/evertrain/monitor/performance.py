@@ -1,0 +1,188 @@
+"""Performance on mature labels: predictions wait for their label's clock, and only whole mature cohorts are counted.
+
+A prediction matures at an instant that does not depend on its label. Rows whose label is known early are a biased
+sample (flights that land on time are known before those that do not), so a figure is always about *all* predictions
+that matured in a window, and says how many of them still lack a label.
+"""
+
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evertrain.core.identity import VersionId
+from evertrain.core.prediction import Labelled, Predicted
+from evertrain.core.schema import Value
+from evertrain.core.time import Instant
+
+__all__ = ["Cohort", "Performance", "Snapshot"]
+
+_TIME: Literal["q"] = "q"
+_SCORE: Literal["d"] = "d"
+
+
+class Cohort(msgspec.Struct, frozen=True, kw_only=True):
+    """Predictions that matured in [start, end): labels, scores served, scores of the reference version.
+
+    All arrays have length n (labelled examples only), ordered by prediction time. `missing`: mature, but without a
+    label yet.
+    """
+
+    start: Instant
+    end: Instant
+    label: NDArray[np.float64]
+    score: NDArray[np.float64]
+    reference: NDArray[np.float64]
+    at: NDArray[np.int64]
+    missing: int
+
+    @property
+    def labelled(self) -> int:
+        return len(self.label)
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The monitor's memory as bytes, so that a restarted process goes on where the log was read to."""
+
+    keys: tuple[str, ...]
+    ids: tuple[str, ...]
+    versions: tuple[str, ...]
+    at: bytes
+    mature: bytes
+    score: bytes
+    reference: bytes
+    label: bytes
+    waiting: tuple[tuple[str, float], ...]
+
+
+class Performance:
+    """One service's predictions and labels, joined by prediction id or by entity key.
+
+    matures: gives the instant at which a prediction's label is due, from its request row and prediction time.
+    The first prediction of a key counts, later ones of the same key are logged and left out; the newest label counts.
+    """
+
+    def __init__(self, matures: Callable[[Sequence[Value], Instant], Instant]) -> None:
+        self._matures = matures
+        self._index: dict[str, int] = {}
+        self._keys: list[str] = []
+        self._ids: list[str] = []
+        self._versions: list[str] = []
+        self._at: array[int] = array(_TIME)
+        self._mature: array[int] = array(_TIME)
+        self._score: array[float] = array(_SCORE)
+        self._reference: array[float] = array(_SCORE)
+        self._label: array[float] = array(_SCORE)
+        self._vectors: dict[int, tuple[Value, ...]] = {}
+        self._waiting: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def predicted(self, record: Predicted) -> None:
+        """Take in an answered prediction. Steady load and repeated requests are left out."""
+        if record.load or record.retry:
+            return
+        name = record.key or record.id
+        if name in self._index:
+            return
+        position = len(self._at)
+        self._index[name] = position
+        self._index[record.id] = position
+        self._keys.append(record.key)
+        self._ids.append(record.id)
+        self._versions.append(record.version)
+        self._at.append(record.at)
+        self._mature.append(self._matures(record.row, record.at))
+        self._score.append(record.score)
+        self._reference.append(np.nan)
+        early = self._waiting.pop(record.key, self._waiting.pop(record.id, np.nan))
+        self._label.append(early)
+        self._vectors[position] = record.vector
+
+    def labelled(self, record: Labelled) -> bool:
+        """Take in a label. False when its prediction is not known (yet): it waits for it, bounded by the key."""
+        name = record.prediction or record.key
+        position = self._index.get(name)
+        if position is None:
+            self._waiting[name] = record.value
+            return False
+        self._label[position] = record.value
+        return True
+
+    def joined(self) -> int:
+        """How many predictions have a label."""
+        return int(np.count_nonzero(~np.isnan(np.frombuffer(self._label)))) if self._label else 0
+
+    def cohort(self, start: Instant, end: Instant, version: VersionId | None = None) -> Cohort:
+        """All that matured in [start, end); with `version`, only what that version answered."""
+        chosen = self._between(start, end)
+        if version is not None:
+            chosen = np.array([one for one in chosen if self._versions[one] == version], dtype=np.int64)
+        label = np.array(self._label, dtype=np.float64)[chosen]
+        known = ~np.isnan(label)
+        rows = chosen[known]
+        return Cohort(
+            start=start,
+            end=end,
+            label=label[known],
+            score=np.array(self._score, dtype=np.float64)[rows],
+            reference=np.array(self._reference, dtype=np.float64)[rows],
+            at=np.array(self._at, dtype=np.int64)[rows],
+            missing=int(np.count_nonzero(~known)),
+        )
+
+    def mature_rows(self, start: Instant, end: Instant) -> int:
+        """How many labelled predictions matured in [start, end)."""
+        chosen = self._between(start, end)
+        return int(np.count_nonzero(~np.isnan(np.array(self._label, dtype=np.float64)[chosen]))) if len(chosen) else 0
+
+    def unscored(self) -> tuple[list[int], list[tuple[Value, ...]]]:
+        """Positions and input vectors of predictions that the reference version has not scored yet."""
+        positions = list(self._vectors)
+        return positions, [self._vectors[position] for position in positions]
+
+    def scored(self, positions: Sequence[int], scores: Sequence[float]) -> None:
+        """Keep the reference version's scores of rows that `unscored` named, and forget their vectors."""
+        for position, score in zip(positions, scores, strict=True):
+            self._reference[position] = score
+            self._vectors.pop(position, None)
+
+    def _between(self, start: Instant, end: Instant) -> NDArray[np.int64]:
+        """Positions that matured in [start, end), in order of arrival."""
+        mature = np.array(self._mature, dtype=np.int64)
+        return np.flatnonzero((mature >= start) & (mature < end))
+
+    def snapshot(self) -> Snapshot:
+        """Everything but the vectors that wait for the reference version, which are scored before a snapshot."""
+        return Snapshot(
+            keys=tuple(self._keys),
+            ids=tuple(self._ids),
+            versions=tuple(self._versions),
+            at=self._at.tobytes(),
+            mature=self._mature.tobytes(),
+            score=self._score.tobytes(),
+            reference=self._reference.tobytes(),
+            label=self._label.tobytes(),
+            waiting=tuple(self._waiting.items()),
+        )
+
+    @classmethod
+    def restore(cls, snapshot: Snapshot, matures: Callable[[Sequence[Value], Instant], Instant]) -> "Performance":
+        """The monitor as it was."""
+        monitor = cls(matures)
+        monitor._keys, monitor._ids = list(snapshot.keys), list(snapshot.ids)
+        monitor._versions = list(snapshot.versions)
+        monitor._at.frombytes(snapshot.at)
+        monitor._mature.frombytes(snapshot.mature)
+        monitor._score.frombytes(snapshot.score)
+        monitor._reference.frombytes(snapshot.reference)
+        monitor._label.frombytes(snapshot.label)
+        monitor._waiting = dict(snapshot.waiting)
+        for position, (key, id_) in enumerate(zip(snapshot.keys, snapshot.ids, strict=True)):
+            monitor._index[key or id_] = position
+            monitor._index[id_] = position
+        return monitor

@@ -1,0 +1,94 @@
+"""Cohorts by maturity: nothing immature is counted, late and corrected labels restate."""
+
+import math
+
+from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.prediction import Labelled, Predicted
+from evertrain.core.time import HOUR, Instant
+from evertrain.monitor.performance import Performance
+
+
+def prediction(key: str, at: int, score: float = 0.5, *, load: bool = False, version: str = "v1") -> Predicted:
+    return Predicted(
+        id=f"id-{key}-{at}",
+        service=ServiceName("s"),
+        version=VersionId(version),
+        key=key,
+        at=Instant(at),
+        received=Instant(at),
+        row=(key,),
+        vector=(1.0,),
+        score=score,
+        arm="champion",
+        assigned="champion",
+        latency_us=1,
+        load=load,
+    )
+
+
+def label(key: str, value: float, *, prediction_id: str = "") -> Labelled:
+    name = "" if prediction_id else key
+    return Labelled(
+        service=ServiceName("s"), prediction=prediction_id, key=name, value=value, known=Instant(0), received=Instant(0)
+    )
+
+
+def monitor() -> Performance:
+    return Performance(lambda row, at: Instant(at + HOUR))
+
+
+def test_only_mature_predictions_are_counted_and_the_missing_are_said() -> None:
+    seen = monitor()
+    for hour, key in enumerate(["a", "b", "c"]):
+        seen.predicted(prediction(key, hour * HOUR))
+    seen.labelled(label("a", 1.0))
+    seen.labelled(label("c", 0.0))
+    cohort = seen.cohort(Instant(0), Instant(3 * HOUR))
+    assert cohort.label.tolist() == [1.0]
+    assert cohort.missing == 1
+    assert seen.mature_rows(Instant(0), Instant(3 * HOUR)) == 1
+
+
+def test_a_label_may_come_before_its_prediction_twice_or_by_id() -> None:
+    seen = monitor()
+    assert not seen.labelled(label("a", 1.0))
+    seen.predicted(prediction("a", 0))
+    assert seen.joined() == 1
+    seen.labelled(label("a", 0.0))
+    seen.labelled(label("", 1.0, prediction_id="id-a-0"))
+    assert seen.cohort(Instant(0), Instant(2 * HOUR)).label.tolist() == [1.0]
+    assert seen.joined() == 1
+
+
+def test_steady_load_and_a_second_request_for_a_key_are_left_out() -> None:
+    seen = monitor()
+    seen.predicted(prediction("a", 0, 0.1))
+    seen.predicted(prediction("a", 1, 0.9))
+    seen.predicted(prediction("b", 2, load=True))
+    seen.labelled(label("a", 1.0))
+    assert seen.cohort(Instant(0), Instant(2 * HOUR)).score.tolist() == [0.1]
+
+
+def test_the_reference_version_scores_each_row_once() -> None:
+    seen = monitor()
+    seen.predicted(prediction("a", 0))
+    seen.labelled(label("a", 1.0))
+    assert math.isnan(seen.cohort(Instant(0), Instant(2 * HOUR)).reference[0])
+    positions, vectors = seen.unscored()
+    assert vectors == [(1.0,)]
+    seen.scored(positions, [0.25])
+    assert seen.unscored() == ([], [])
+    assert seen.cohort(Instant(0), Instant(2 * HOUR)).reference.tolist() == [0.25]
+
+
+def test_a_restored_monitor_goes_on_where_it_was() -> None:
+    seen = monitor()
+    seen.predicted(prediction("a", 0, version="v1"))
+    seen.predicted(prediction("b", 1, version="v2"))
+    seen.labelled(label("z", 1.0))
+    seen.labelled(label("b", 1.0))
+    again = Performance.restore(seen.snapshot(), lambda row, at: Instant(at + HOUR))
+    again.labelled(label("a", 0.0))
+    again.predicted(prediction("z", 2))
+    assert again.cohort(Instant(0), Instant(2 * HOUR)).label.tolist() == [0.0, 1.0, 1.0]
+    assert again.cohort(Instant(0), Instant(2 * HOUR), VersionId("v2")).label.tolist() == [1.0]
