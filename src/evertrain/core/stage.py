@@ -21,6 +21,8 @@ __all__ = [
     "Reproduce",
     "Reproduced",
     "Sameness",
+    "StageAnswer",
+    "StageFailed",
     "StageTask",
     "Train",
     "Trained",
@@ -48,7 +50,22 @@ class Assemble(_Stage, frozen=True, kw_only=True, tag="assemble", forbid_unknown
     cut: Instant
 
 
-class Assembled(msgspec.Struct, frozen=True, kw_only=True):
+class _Answer(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer"):
+    """Base of all answers; each names its tag."""
+
+
+class StageFailed(_Answer, frozen=True, kw_only=True, tag="failed"):
+    """The stage could not be done, through no fault of the machinery: the user's code or data.
+
+    cause: one sentence with the id or name it is about. detail: the user's frames of a traceback, or "".
+    """
+
+    cause: str
+    remedy: str = ""
+    detail: str = ""
+
+
+class Assembled(_Answer, frozen=True, kw_only=True, tag="assembled"):
     """Two Parquet blobs in canonical order (prediction time, key), split out of time.
 
     training: labels mature at `boundary` or before. holdout: prediction times in (boundary, end], all mature at the
@@ -104,7 +121,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     platform: str
 
 
-class Trained(msgspec.Struct, frozen=True, kw_only=True):
+class Trained(_Answer, frozen=True, kw_only=True, tag="trained"):
     """A packaged version that nobody has signed yet. record: digest of its TrainingRecord blob."""
 
     version: VersionId
@@ -137,7 +154,7 @@ class Check(_Stage, frozen=True, kw_only=True, tag="check", forbid_unknown_field
     timed: bool = True
 
 
-class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
+class Evaluated(_Answer, frozen=True, kw_only=True, tag="evaluated"):
     """The verdict, why, and the digest of the card that tells the whole story."""
 
     version: VersionId
@@ -154,7 +171,7 @@ class Reproduce(_Stage, frozen=True, kw_only=True, tag="reproduce", forbid_unkno
     threads: int | None = None
 
 
-class Reproduced(msgspec.Struct, frozen=True, kw_only=True):
+class Reproduced(_Answer, frozen=True, kw_only=True, tag="reproduced"):
     """bitwise: the same model file. prediction: another file, the same scores. different: other scores, or none.
 
     causes: what differs between the record and this run, in words; never empty unless bitwise.
@@ -167,3 +184,4 @@ class Reproduced(msgspec.Struct, frozen=True, kw_only=True):
 
 
 StageTask = Assemble | Train | Evaluate | Check | Reproduce
+StageAnswer = Assembled | Trained | Evaluated | Reproduced | StageFailed

@@ -1,0 +1,80 @@
+"""Cutting mature examples into what a challenger learns from and what it is judged on.
+
+A frame of examples has the columns `key` (String), `at` and `mature_at` (Int64, microseconds UTC), `label` (Float64,
+null where it is missing), then `request.<name>` for the caller's columns and `feature.<name>` for the model's inputs.
+Instants are plain integers in it, so that no time zone or unit is left to chance.
+"""
+
+import io
+from typing import Final
+
+import msgspec
+import polars as pl
+
+from evertrain.core.time import Instant, Span, say_instant, say_span
+from evertrain.errors import ModelError
+
+__all__ = ["FEATURE", "REQUEST", "Split", "parquet", "read_parquet", "split"]
+
+REQUEST: Final = "request."
+FEATURE: Final = "feature."
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True):
+    """Training and holdout rows, both labelled and in canonical order.
+
+    training: mature at `boundary` or before, so that no label of it was still open when the holdout began.
+    holdout: prediction times in (boundary, end]. Every example asked for until `end` is mature at the cut: the
+    cohorts are whole, and slow labels are not under-represented. missing: share of mature examples without a label.
+    """
+
+    training: pl.DataFrame
+    holdout: pl.DataFrame
+    boundary: Instant
+    end: Instant
+    missing: float
+
+
+def split(examples: pl.DataFrame, *, cut: Instant, holdout: Span) -> Split:
+    """Split mature examples out of time; errors when either side would be empty.
+
+    The newest whole cohort ends at the cut less the longest time that an example took to mature.
+    """
+    mature = examples.filter(pl.col("mature_at") <= cut).sort("at", "key")
+    if mature.is_empty():
+        raise ModelError(
+            f"No example is mature at {say_instant(cut)}.",
+            "Wait for labels, or declare a shorter horizon of the label.",
+        )
+    longest = int(mature.select((pl.col("mature_at") - pl.col("at")).max()).item())
+    end = Instant(min(cut - max(longest, 0), int(mature["at"].max())))  # type: ignore[arg-type]
+    boundary = Instant(end - holdout)
+    labelled = mature.filter(pl.col("label").is_not_null())
+    training = labelled.filter(pl.col("mature_at") <= boundary)
+    held = labelled.filter((pl.col("at") > boundary) & (pl.col("at") <= end))
+    for name, part in (("training", training), ("holdout", held)):
+        if part.is_empty():
+            raise ModelError(
+                f"No labelled {name} row: the cut is {say_instant(cut)}, the holdout the {say_span(holdout)} "
+                f"before {say_instant(end)}.",
+                "Wait for more history, or declare a shorter holdout of the gate.",
+            )
+    return Split(
+        training=training,
+        holdout=held,
+        boundary=boundary,
+        end=end,
+        missing=1.0 - labelled.height / mature.height,
+    )
+
+
+def parquet(frame: pl.DataFrame) -> bytes:
+    """The frame as a Parquet file; equal frames give equal bytes under one version of Polars."""
+    buffer = io.BytesIO()
+    frame.rechunk().write_parquet(buffer, compression="zstd", compression_level=1, row_group_size=frame.height or 1)
+    return buffer.getvalue()
+
+
+def read_parquet(content: bytes) -> pl.DataFrame:
+    """The frame back, in the order in which it was written."""
+    return pl.read_parquet(io.BytesIO(content))
