@@ -1,0 +1,71 @@
+"""How a version enters service: a ramp of shares, each step admitted by a bound on the harm it could do.
+
+The machine: *pending* (declared), *preparing* (its process loads and warms; no traffic), *stepping* (the canary step:
+it answers a share), *paused* (no traffic, with the reasons), and the ends *promoted*, *rolled_back* (the evidence, or
+its process, spoke against it) and *aborted* (nothing spoke against it; a person or a newer version ended it). A
+resumed rollout prepares again and takes up the step where it was.
+
+Who decides on the moves is `core.canary`.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+from evertrain.core.machine import Machine
+
+__all__ = ["ROLLOUT", "RolloutMove", "RolloutState", "advance", "is_over"]
+
+
+class RolloutState(StrEnum):
+    """Where a rollout stands."""
+
+    PENDING = "pending"
+    PREPARING = "preparing"
+    STEPPING = "stepping"
+    PAUSED = "paused"
+    PROMOTED = "promoted"
+    ABORTED = "aborted"
+    ROLLED_BACK = "rolled_back"
+
+
+RolloutMove = Literal["prepare", "start", "advance", "pause", "resume", "promote", "abort", "roll back"]
+
+ROLLOUT: Machine[RolloutState, RolloutMove] = Machine(
+    name="rollout",
+    initial=RolloutState.PENDING,
+    table={
+        (RolloutState.PENDING, "prepare"): RolloutState.PREPARING,
+        (RolloutState.PREPARING, "start"): RolloutState.STEPPING,
+        (RolloutState.STEPPING, "advance"): RolloutState.STEPPING,
+        (RolloutState.STEPPING, "promote"): RolloutState.PROMOTED,
+        (RolloutState.STEPPING, "roll back"): RolloutState.ROLLED_BACK,
+        (RolloutState.PREPARING, "roll back"): RolloutState.ROLLED_BACK,
+        (RolloutState.PAUSED, "roll back"): RolloutState.ROLLED_BACK,
+        (RolloutState.PREPARING, "pause"): RolloutState.PAUSED,
+        (RolloutState.STEPPING, "pause"): RolloutState.PAUSED,
+        (RolloutState.PAUSED, "pause"): RolloutState.PAUSED,
+        (RolloutState.PAUSED, "resume"): RolloutState.PREPARING,
+        (RolloutState.PENDING, "abort"): RolloutState.ABORTED,
+        (RolloutState.PREPARING, "abort"): RolloutState.ABORTED,
+        (RolloutState.STEPPING, "abort"): RolloutState.ABORTED,
+        (RolloutState.PAUSED, "abort"): RolloutState.ABORTED,
+    },
+)
+
+
+def advance(state: RolloutState, move: RolloutMove, subject: str = "") -> RolloutState:
+    """The state after a legal move; TransitionError otherwise. `subject` is the id that the error names.
+
+    >>> advance(RolloutState.PENDING, "prepare").value
+    'preparing'
+    """
+    return ROLLOUT.advance(state, move, subject)
+
+
+def is_over(state: RolloutState) -> bool:
+    """Whether a rollout in this state has ended.
+
+    >>> is_over(RolloutState.PAUSED), is_over(RolloutState.ABORTED)
+    (False, True)
+    """
+    return state in ROLLOUT.terminal
