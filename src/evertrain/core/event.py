@@ -27,6 +27,7 @@ __all__ = [
     "FileQuarantined",
     "InstallationCreated",
     "ProcessExited",
+    "RolloutBegun",
     "RolloutMoved",
     "RoutingChanged",
     "SegmentSealed",
@@ -132,16 +133,18 @@ class TriggerDecided(_Fact, frozen=True, kw_only=True, tag="trigger.decided"):
     trigger: str
     decision: Literal["run", "merge", "defer", "skip"]
     cycle: CycleId | None
+    cycle_kind: Literal["full", "refresh", "external", "online"] = "full"
     recipe: str = "default"
     evidence: dict[str, float] = {}
 
 
 class CycleMoved(_Fact, frozen=True, kw_only=True, tag="cycle.moved"):
-    """A retraining cycle went from one state to another; `until`: not looked at again before."""
+    """A retraining cycle made a legal move; `until`: not looked at again before."""
 
     service: ServiceName
     cycle: CycleId
-    before: str | None
+    move: str
+    before: str
     after: str
     until: Instant | None = None
 
@@ -183,13 +186,25 @@ class VersionRefused(_Fact, frozen=True, kw_only=True, tag="version.refused"):
     because: str
 
 
-class RolloutMoved(_Fact, frozen=True, kw_only=True, tag="rollout.moved"):
-    """step: index into the rollout's declared shares, -1 before the first. evidence: the figures of the decision."""
+class RolloutBegun(_Fact, frozen=True, kw_only=True, tag="rollout.begun"):
+    """A version is to enter service by these shares, beside this champion (None: it is the first)."""
 
     service: ServiceName
     rollout: RolloutId
     version: VersionId
-    before: str | None
+    champion: VersionId | None
+    steps: tuple[float, ...]
+    cycle: CycleId | None
+
+
+class RolloutMoved(_Fact, frozen=True, kw_only=True, tag="rollout.moved"):
+    """step: index into the rollout's shares, -1 before the first. evidence: the figures of the decision."""
+
+    service: ServiceName
+    rollout: RolloutId
+    version: VersionId
+    move: str
+    before: str
     after: str
     step: int
     share: float
@@ -262,6 +277,7 @@ Fact = (
     | VersionBuilt
     | VersionJudged
     | VersionRefused
+    | RolloutBegun
     | RolloutMoved
     | RoutingChanged
     | ChampionOverridden
