@@ -12,7 +12,7 @@ from typing import Protocol
 
 from evertrain.core.time import Instant, say_instant
 from evertrain.errors import IntegrityError
-from evertrain.store.file import replace_file
+from evertrain.store.file import write_atomically
 
 __all__ = ["BusinessClock", "StoryClock", "SystemClock", "business_clock"]
 
@@ -64,7 +64,7 @@ class StoryClock:
         words = memoryview(bytearray(_SIZE)).cast("q")
         words[_MAGIC_AT], words[_NOW] = _MAGIC, at
         words[_DATA_SETTLED] = words[_CONTROL_SETTLED] = words[_CONTROL_DUE] = at
-        replace_file(path, words.tobytes())
+        write_atomically(path, words.tobytes())
         return cls(path)
 
     def now(self) -> Instant:

@@ -1,37 +1,58 @@
-"""One file that is replaced whole: a reader sees the old content or the new, never a part of it."""
+"""Files that are either whole or not there."""
 
 import contextlib
+import hashlib
 import os
+import secrets
 from pathlib import Path
 
-__all__ = ["replace_file"]
+from evertrain.core.identity import Digest
+
+__all__ = ["digest_of_file", "sync_folder", "write_atomically"]
+
+_CHUNK = 1 << 20
 
 
-def replace_file(path: Path, content: bytes, *, durable: bool = True, mode: int = 0o644) -> None:
-    """Put `content` where `path` points, in one rename.
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
+    """Replace `path` by `content` in one step: a reader sees the old bytes or the new ones, also after SIGKILL.
 
-    durable: fsync the file and its folder, so that a power cut leaves the old content or the new. Without it a power
-    cut may leave an empty file; the death of a process never does. A failure leaves the old content in place.
+    durable: the bytes have reached the disk when this returns; without it a power cut may bring the old ones back.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        with open(draft, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        with os.fdopen(handle, "wb") as file:
             file.write(content)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        draft.replace(path)
+        beside.replace(path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            beside.unlink()
         raise
     if durable:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the folder's entries (names that were made or replaced in it) to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def digest_of_file(path: Path, size: int | None = None) -> Digest:
+    """SHA-256 of a file's bytes, or of its first `size` bytes (fewer when it is shorter)."""
+    hashed, left = hashlib.sha256(), size
+    with path.open("rb") as file:
+        while left is None or left > 0:
+            chunk = file.read(_CHUNK if left is None else min(_CHUNK, left))
+            if not chunk:
+                break
+            hashed.update(chunk)
+            if left is not None:
+                left -= len(chunk)
+    return Digest(hashed.hexdigest())

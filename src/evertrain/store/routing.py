@@ -8,7 +8,7 @@ import msgspec
 
 from evertrain.core.routing import RoutingTable
 from evertrain.errors import IntegrityError, TransitionError
-from evertrain.store.file import replace_file
+from evertrain.store.file import write_atomically
 
 __all__ = ["RoutingFile"]
 
@@ -69,7 +69,7 @@ class RoutingFile:
                 "Read the table, and publish one with a higher generation.",
             )
         before = self._look()
-        replace_file(self._path, _encoder.encode(table))
+        write_atomically(self._path, _encoder.encode(table))
         self._keep_stamps_apart(before)
 
     def _keep_stamps_apart(self, before: _Stamp | None) -> None:

@@ -1,0 +1,118 @@
+"""Who is alive: an identity of each process that no reuse of a number can fake, and the heartbeat it leaves.
+
+A process number alone says little: numbers are used again. An identity is the number with the start time that the
+kernel gave the process, counted since boot, so that a clock that is set back changes nothing.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import psutil
+
+from evertrain.core.identity import VersionId
+from evertrain.core.time import Instant
+from evertrain.store.file import write_atomically
+from evertrain.store.state import State
+
+__all__ = ["Heartbeat", "Role", "alive", "beat", "forget", "heartbeat_of", "heartbeats", "runs", "start_of"]
+
+Role = Literal["worker", "controller", "data", "candidate", "supervisor", "trainer"]
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process says of itself. `name` is unique in an installation: "w0", "controller", "canary-3f2a90c1bb-0".
+
+    started: its identity's second half, from `start_of`. generation: of the routing table that it obeys. ready: the
+    versions that it can answer with; failed: those that it could not load, and why. settled: everything known by then
+    is done (business time). note: one line for people.
+    """
+
+    name: str
+    role: Role
+    pid: int
+    started: str
+    generation: int = 0
+    ready: tuple[VersionId, ...] = ()
+    failed: dict[VersionId, str] = {}
+    settled: Instant = Instant(0)
+    note: str = ""
+
+
+_decoder = msgspec.json.Decoder(Heartbeat)
+
+_HAS_PROC = Path("/proc/self/stat").exists()
+
+
+def start_of(pid: int) -> str | None:
+    """When the kernel started this process, as a text to compare for equality; None when there is none any more.
+
+    A zombie has ended: None. On Linux it is the boot's id and clock ticks since boot; elsewhere the creation time.
+    """
+    return _start_in_proc(pid) if _HAS_PROC else _creation_time(pid)
+
+
+def _creation_time(pid: int) -> str | None:
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return repr(process.create_time())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+
+
+def _start_in_proc(pid: int) -> str | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The command's name stands in parentheses and may hold anything, parentheses too: the fields follow the last one.
+    fields = stat.rpartition(")")[2].split()
+    state, ticks = fields[0], fields[19]
+    return None if state in "ZX" else f"{boot}:{ticks}"
+
+
+def runs(pid: int, started: str) -> bool:
+    """Whether the process of this identity still runs."""
+    return start_of(pid) == started
+
+
+def heartbeat_of(name: str, role: Role) -> Heartbeat:
+    """The first heartbeat of the process that calls."""
+    pid = os.getpid()
+    started = start_of(pid)
+    if started is None:
+        raise RuntimeError(f"Process {pid} cannot see itself in the process table")
+    return Heartbeat(name=name, role=role, pid=pid, started=started)
+
+
+def alive(heartbeat: Heartbeat) -> bool:
+    """Whether the process that left this heartbeat still runs; a later process with its number does not count."""
+    return runs(heartbeat.pid, heartbeat.started)
+
+
+def beat(state: State, heartbeat: Heartbeat) -> None:
+    """Leave a heartbeat, in place of the last one of this name. Not fsynced: after a power cut nobody is alive."""
+    write_atomically(state.processes / f"{heartbeat.name}.json", msgspec.json.encode(heartbeat), durable=False)
+
+
+def heartbeats(state: State) -> list[Heartbeat]:
+    """The last heartbeat of each process, dead ones too, by name."""
+    found = []
+    for path in sorted(state.processes.glob("*.json")):
+        try:
+            found.append(_decoder.decode(path.read_bytes()))
+        except FileNotFoundError:
+            continue
+        except msgspec.DecodeError:
+            # Cut by a power failure: whoever wrote it is gone.
+            continue
+    return found
+
+
+def forget(state: State, name: str) -> None:
+    """Remove the heartbeat of a process that has ended."""
+    (state.processes / f"{name}.json").unlink(missing_ok=True)
