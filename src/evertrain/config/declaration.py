@@ -42,6 +42,8 @@ __all__ = [
     "TrainingSpec",
     "TriggerSpec",
     "WindowSpec",
+    "outputs_of",
+    "reads_of",
 ]
 
 Micros = Annotated[int, Meta(ge=0, description="microseconds")]
@@ -119,13 +121,17 @@ class LabelSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 # Features ------------------------------------------------------------------------------------------------------------
+#
+# Features are computed in their declared order and may name earlier ones as entity or input. One whose name begins
+# with an underscore is a step on the way: it is computed like the others and not given to the model.
 
 
 class RequestSpec(_Spec, frozen=True, kw_only=True, tag="request", forbid_unknown_fields=True):
     """Features from the request alone: a column as it is (`function` None), or a function on arrays.
 
-    The function gets a dict of column name to array of length n, and q as int64 microseconds of length n; it returns
-    one array, or a dict of arrays when `outputs` names several.
+    The function gets a dict of name to array of length n, and q as int64 microseconds of length n; it returns one
+    array, or a dict of arrays when `outputs` names several. `inputs` name request columns or earlier features.
+    Timestamps come as int64 microseconds; what may be missing comes as float64 with NaN (text: object with None).
     """
 
     outputs: tuple[str, ...]
@@ -138,7 +144,8 @@ class WindowSpec(_Spec, frozen=True, kw_only=True, tag="window", forbid_unknown_
 
     entity: pairs of (request column, source column). over: which time of an event must lie in the window. filter:
     name of a bool or 0/1 column; only events where it is 1 count. scale: an integer that the exact integer result is
-    divided by (hundredths of an inch), once, as the last operation.
+    divided by (hundredths of an inch), once, as the last operation. count with a column counts its non-null values.
+    An empty window has count and sum 0 and no mean, rate, min or max.
     """
 
     output: str
@@ -154,9 +161,10 @@ class WindowSpec(_Spec, frozen=True, kw_only=True, tag="window", forbid_unknown_
 
 
 class LookupSpec(_Spec, frozen=True, kw_only=True, tag="lookup", forbid_unknown_fields=True):
-    """Columns of the entity's newest row (by event time, as known by q), nulls included; older than ttl is expired.
+    """Columns of the entity's newest row (event time <= q, as known by q), nulls included; older than ttl is expired.
 
-    outputs: pairs of (feature, source column). age: name of a feature that gives the minutes from event time to q.
+    Rows of one instant are ordered by key. outputs: pairs of (feature, source column). age: name of a feature that
+    gives the minutes from event time to q, also when the row is expired; so unknown, expired and null differ.
     then: a further look-up whose entity comes from this row's columns (flight, its last plane, that plane's seats);
     its own entity pairs name columns of this row on the left.
     """
@@ -186,6 +194,35 @@ class OpenSpec(_Spec, frozen=True, kw_only=True, tag="open", forbid_unknown_fiel
 
 
 FeatureSpec = RequestSpec | WindowSpec | LookupSpec | OpenSpec
+
+
+def outputs_of(feature: FeatureSpec) -> tuple[str, ...]:
+    """The names that a feature computes, steps on the way included.
+
+    >>> outputs_of(WindowSpec(output="n", source=SourceName("s"), entity=(), fold="count"))
+    ('n',)
+    """
+    match feature:
+        case RequestSpec():
+            return feature.outputs
+        case WindowSpec() | OpenSpec():
+            return (feature.output,)
+        case LookupSpec():
+            own = tuple(name for name, _ in feature.outputs) + ((feature.age,) if feature.age else ())
+            return own + (outputs_of(feature.then) if feature.then else ())
+
+
+def reads_of(feature: FeatureSpec) -> frozenset[SourceName]:
+    """The sources whose rows a feature depends on."""
+    match feature:
+        case RequestSpec():
+            return frozenset()
+        case WindowSpec():
+            return frozenset((feature.source,))
+        case OpenSpec():
+            return frozenset((feature.opened, feature.closed))
+        case LookupSpec():
+            return frozenset((feature.source,)) | (reads_of(feature.then) if feature.then else frozenset())
 
 
 # Training; gate, rollout and triggers stand in core.policy -----------------------------------------------------------
@@ -222,3 +259,16 @@ class ServiceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def digest(self) -> Digest:
         return digest_of(self)
+
+    @property
+    def vector(self) -> tuple[str, ...]:
+        """The model's inputs in order: features not led by an underscore, or the request's columns without any."""
+        names = tuple(name for feature in self.features for name in outputs_of(feature) if not name.startswith("_"))
+        return names or self.inputs.names
+
+    def source(self, name: str) -> SourceSpec:
+        """The declared source of that name; KeyError when there is none."""
+        for source in self.sources:
+            if source.name == name:
+                return source
+        raise KeyError(name)
