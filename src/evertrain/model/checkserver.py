@@ -1,0 +1,220 @@
+"""The real server with one version in it, on a private socket, for judging that version before anybody is served.
+
+A segmentation fault, an endless loop or ten gigabytes end that process alone; here they are a `ModelError` that names
+the cause. The server admits a version that is attested as *built*; nothing can route traffic to it.
+"""
+
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import msgspec
+import psutil
+
+from evertrain.core.identity import VersionId, short
+from evertrain.core.schema import Value
+from evertrain.core.time import Instant
+from evertrain.core.trial import Answer, Ask, Ping, Pong, Predict, Score, Scores, frame, frame_length
+from evertrain.errors import ModelError, RequestError
+from evertrain.store.state import State
+
+__all__ = ["CheckServer"]
+
+_Reply = TypeVar("_Reply", Answer, Scores, Pong)
+
+_LOOK_S: Final = 0.1
+_BATCH: Final = 5_000
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+
+
+class CheckServer:
+    """One version in a process of its own; a context manager, entered when the server answers.
+
+    deadline_s: for loading, and for each request. memory_mb: resident memory, watched from here as well. log: where
+    the server's own output goes; its tail is part of an error.
+    """
+
+    def __init__(
+        self, state: State, version: VersionId, *, log: Path, deadline_s: float = 60.0, memory_mb: int = 2048
+    ) -> None:
+        self._state = state
+        self._version = version
+        self._log = log
+        self._deadline_s = deadline_s
+        self._memory_mb = memory_mb
+        self._socket: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self.peak_mb = 0.0
+
+    def __enter__(self) -> Self:
+        path = self._state.socket(f"check-{self._version[:10]}-{os.getpid()}")
+        path.unlink(missing_ok=True)
+        environment = {**os.environ, **dict.fromkeys(_THREADS, "1")}
+        command = [sys.executable, "-m", "evertrain.process.candidate", "--dir", str(self._state.path)]
+        command += ["--version", self._version, "--socket", str(path), "--arm", "check", "--need", "built"]
+        command += ["--memory-mb", str(self._memory_mb)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            self._connect(path)
+            self.ping()
+        except BaseException:
+            self._stop()
+            raise
+        finally:
+            path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def ping(self) -> Pong:
+        """The server's own word of its version and memory."""
+        pong = self._ask(Ping(), Pong)
+        if pong.version != self._version:
+            raise self._fault(f"answered as version {short(pong.version)}")
+        self.peak_mb = max(self.peak_mb, pong.memory_mb)
+        return pong
+
+    def predict(self, identity: str, row: tuple[Value, ...], at: Instant) -> Answer:
+        """One request, features and all; an answer that is not ok is returned, a dead server raises."""
+        return self._ask(Predict(id=identity, row=row, at=at), Answer)
+
+    def score(self, vectors: Sequence[tuple[Value, ...]]) -> tuple[float, ...]:
+        """The scores of vectors, in batches; raises ModelError when the model does."""
+        scores: list[float] = []
+        for start in range(0, len(vectors), _BATCH):
+            batch = tuple(vectors[start : start + _BATCH])
+            answer = self._ask(Score(vectors=batch), Scores)
+            if not answer.ok:
+                raise self._fault(f"cannot score: {answer.cause}: {answer.detail}")
+            if len(answer.scores) != len(batch):
+                raise self._fault(f"gave {len(answer.scores)} scores for {len(batch)} rows")
+            scores.extend(answer.scores)
+        return tuple(scores)
+
+    # The process and its socket --------------------------------------------------------------------------------------
+
+    def _connect(self, path: Path) -> None:
+        end = time.monotonic() + self._deadline_s
+        wait = selectors.DefaultSelector()
+        while True:
+            self._watch(end, "did not load")
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                connection.connect(str(path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                connection.close()
+                wait.select(0.02)
+                continue
+            connection.setblocking(False)
+            self._socket = connection
+            wait.close()
+            return
+
+    def _ask(self, message: Ask, reply: type[_Reply]) -> _Reply:
+        end = time.monotonic() + self._deadline_s
+        try:
+            self._send(frame(message), end)
+            length = frame_length(self._receive(4, end))
+            return msgspec.msgpack.decode(self._receive(length, end), type=reply)
+        except (OSError, EOFError):
+            raise self._fault(self._obituary(wait_s=2.0)) from None
+        except (msgspec.DecodeError, RequestError) as error:
+            raise self._fault(f"broke the protocol: {error}") from error
+
+    def _send(self, content: bytes, end: float) -> None:
+        connection = self._connected()
+        view = memoryview(content)
+        with selectors.DefaultSelector() as ready:
+            ready.register(connection, selectors.EVENT_WRITE)
+            while view:
+                if ready.select(_LOOK_S):
+                    view = view[connection.send(view) :]
+                else:
+                    self._watch(end, "did not take a request")
+
+    def _receive(self, size: int, end: float) -> bytes:
+        connection = self._connected()
+        parts: list[bytes] = []
+        with selectors.DefaultSelector() as ready:
+            ready.register(connection, selectors.EVENT_READ)
+            while size:
+                if not ready.select(_LOOK_S):
+                    self._watch(end, "did not answer")
+                    continue
+                part = connection.recv(min(size, 1 << 20))
+                if not part:
+                    raise EOFError
+                parts.append(part)
+                size -= len(part)
+        return b"".join(parts)
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            raise self._fault("is not connected")
+        return self._socket
+
+    def _watch(self, end: float, what: str) -> None:
+        """Look after the process while waiting for it: dead, too big or too late is a fault."""
+        if self._process is not None and self._process.poll() is not None:
+            raise self._fault(self._obituary(wait_s=0.0))
+        memory = self._memory()
+        self.peak_mb = max(self.peak_mb, memory)
+        if memory > self._memory_mb:
+            raise self._fault(f"took {memory:.0f} MB of memory, the limit is {self._memory_mb} MB")
+        if time.monotonic() > end:
+            raise self._fault(f"{what} within {self._deadline_s:g} s")
+
+    def _memory(self) -> float:
+        try:
+            return float(psutil.Process(self._pid).memory_info().rss) / 1e6
+        except psutil.Error:
+            return 0.0
+
+    @property
+    def _pid(self) -> int:
+        return self._process.pid if self._process is not None else 0
+
+    def _obituary(self, wait_s: float) -> str:
+        """How the process ended, in words."""
+        if self._process is None:
+            return "never started"
+        try:
+            code = self._process.wait(wait_s)
+        except subprocess.TimeoutExpired:
+            return "closed the connection"
+        if code < 0:
+            return f"died of {signal.Signals(-code).name}"
+        return f"exited with code {code}{self._last_words()}"
+
+    def _last_words(self) -> str:
+        try:
+            lines = self._log.read_text("utf-8", "replace").strip().splitlines()
+        except OSError:
+            return ""
+        return f": {lines[-1][:300]}" if lines else ""
+
+    def _fault(self, what: str) -> ModelError:
+        return ModelError(f"Version {short(self._version)} in its check server {what}.")
+
+    def _stop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()

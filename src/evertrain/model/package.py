@@ -1,0 +1,115 @@
+"""What a recipe returned, as a file in a native format: the same model gives the same bytes.
+
+LightGBM writes its text, scikit-learn goes through skops (never a pickle); both are made free of memory addresses,
+random names and clock times, so that a digest says whether two trainings made the same model.
+"""
+
+import io
+import json
+import zipfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from evertrain.core.model import Format
+from evertrain.errors import ModelError
+
+__all__ = ["environment_of", "native", "renumbered"]
+
+_NEEDS: Final[dict[Format, tuple[str, ...]]] = {
+    "lightgbm": ("lightgbm", "numpy"),
+    "sklearn": ("scikit-learn", "skops", "numpy", "scipy"),
+    "callable": ("numpy",),
+}
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def environment_of(kind: Format) -> dict[str, str]:
+    """Name to version of each package that a model of this format needs when it is loaded."""
+    found = {}
+    for name in _NEEDS[kind]:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError as error:
+            raise ModelError(
+                f"A {kind} model needs the package {name}, which is not installed.", f"Install {name}."
+            ) from error
+    return found
+
+
+def native(model: object) -> bytes | Path:
+    """The bytes of a trained model, or the path that the recipe returned.
+
+    Takes a LightGBM booster (or its scikit-learn wrapper, whose booster is kept), a scikit-learn estimator, a path.
+    """
+    if isinstance(model, str | Path):
+        return Path(model)
+    booster = getattr(model, "booster_", model)
+    if _comes_from(booster, "lightgbm", "predict"):
+        return _lightgbm_text(booster)
+    if _comes_from(model, "sklearn", "predict"):
+        return _skops_file(model)
+    raise ModelError(
+        f"The recipe returned {type(model).__module__}.{type(model).__qualname__}, which no runtime serves.",
+        "Return a LightGBM booster, a scikit-learn estimator, or the path of a model file.",
+    )
+
+
+def _comes_from(model: object, package: str, method: str) -> bool:
+    """Whether the model's class, or a base of it, is of this package; the package is not imported to find out."""
+    homes = {base.__module__.split(".")[0] for base in type(model).__mro__}
+    return package in homes and callable(getattr(model, method, None))
+
+
+def _lightgbm_text(booster: Any) -> bytes:
+    text: str = booster.model_to_string(num_iteration=booster.best_iteration)
+    return text.encode()
+
+
+def _skops_file(estimator: object) -> bytes:
+    import skops.io
+
+    try:
+        content = skops.io.dumps(estimator)
+    except Exception as error:
+        raise ModelError(
+            f"The estimator {type(estimator).__qualname__} cannot be saved: {error}",
+            "Use estimators of scikit-learn, or return the path of a model file.",
+        ) from error
+    return renumbered(content)
+
+
+def renumbered(content: bytes) -> bytes:
+    """A skops file in which memory addresses and random names are replaced by numbers of first appearance."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    numbers: dict[str, str] = {}
+    schema = _renumber(json.loads(members.pop("schema.json")), numbers)
+    renamed = {_new_name(name, numbers): body for name, body in members.items()}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, body in sorted({**renamed, "schema.json": json.dumps(schema, sort_keys=True).encode()}.items()):
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), body)
+    return out.getvalue()
+
+
+def _renumber(node: Any, numbers: dict[str, str]) -> Any:
+    if isinstance(node, list):
+        return [_renumber(item, numbers) for item in node]
+    if not isinstance(node, dict):
+        return node
+    changed = {key: _renumber(value, numbers) for key, value in node.items() if key not in {"__id__", "file"}}
+    if "__id__" in node:
+        changed["__id__"] = int(_number(str(node["__id__"]), numbers))
+    if isinstance(node.get("file"), str):
+        changed["file"] = _new_name(node["file"], numbers)
+    return changed
+
+
+def _new_name(name: str, numbers: dict[str, str]) -> str:
+    stem, dot, suffix = name.partition(".")
+    return _number(stem, numbers) + dot + suffix
+
+
+def _number(name: str, numbers: dict[str, str]) -> str:
+    return numbers.setdefault(name, str(len(numbers) + 1))
