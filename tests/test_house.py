@@ -43,7 +43,8 @@ def test_every_module_says_what_it_is_for() -> None:
 
 
 def test_every_room_is_a_package() -> None:
-    folders = {path.parent for path in modules()} - {PACKAGE}
+    migrations = PACKAGE / "store" / "migrations"  # Alembic runs these by path
+    folders = {path.parent for path in modules() if not path.is_relative_to(migrations)}
     assert [folder for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
 
 
