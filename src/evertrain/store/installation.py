@@ -1,0 +1,37 @@
+"""The first start on a state directory: folders, signing key, tokens, ledger, and the event that says so."""
+
+from pathlib import Path
+
+from evertrain.core.event import Draft, InstallationCreated
+from evertrain.core.time import Instant
+from evertrain.store.access import create_token
+from evertrain.store.ledger import Ledger
+from evertrain.store.signature import Signer
+from evertrain.store.state import SCHEMA, State
+
+__all__ = ["install"]
+
+
+def install(path: Path, at: Instant, actor: str = "evertrain") -> State:
+    """Make what is missing of an installation, or find it complete. `at` dates the first event.
+
+    Safe to call at every start, also after it was killed half-way.
+    """
+    state = State.create(path)
+    signer = Signer.create(state.keys, state.trusted)
+    create_token("control", state.keys, state.trusted)
+    create_token("data", state.keys, state.trusted)
+    with Ledger.open(state.ledger) as ledger:
+        ledger.append(
+            Draft(
+                id=f"installation/{signer.key}",
+                at=at,
+                actor=actor,
+                subject="installation",
+                reason="The state directory was made.",
+                fact=InstallationCreated(schema=SCHEMA, key=signer.key),
+            )
+        )
+        if ledger.signed_head() is None:
+            ledger.sign_head(signer, at)
+    return state

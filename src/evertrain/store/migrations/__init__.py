@@ -1,0 +1,1 @@
+"""Forward migrations of the ledger database, run by `store.migration`."""
