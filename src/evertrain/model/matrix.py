@@ -27,7 +27,7 @@ def pin_vector(training: pl.DataFrame, names: Sequence[str], categories: Collect
             raise ModelError(
                 f"Feature {name!r} is text, and no model takes text.", "Name it among the service's categories."
             )
-        if name in categories and column.dtype != pl.String:
+        if name in categories and column.dtype not in (pl.String, pl.Null):
             raise ModelError(
                 f"Feature {name!r} is declared as a category but is {column.dtype}.",
                 "Make it text, or take it out of the service's categories.",
@@ -49,7 +49,7 @@ def encode_frame(frame: pl.DataFrame, vector: Sequence[Input]) -> NDArray[np.flo
         column = frame[FEATURE + item.name]
         if item.categories is not None:
             index = {text: float(number) for number, text in enumerate(item.categories)}
-            column = column.replace_strict(index, default=None, return_dtype=pl.Float64)
+            column = column.cast(pl.String).replace_strict(index, default=None, return_dtype=pl.Float64)
         matrix[:, position] = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
     return np.ascontiguousarray(matrix)
 

@@ -1,0 +1,91 @@
+"""A trained model becomes the same bytes each time, in a format that is no pickle."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from evertrain.core.identity import digest_of_bytes
+from evertrain.errors import ModelError
+from evertrain.model.package import environment_of, native
+
+FITTED = """
+import sys
+import numpy as np
+from evertrain.core.identity import digest_of_bytes
+from evertrain.model.package import native
+{imports}
+draws = np.random.default_rng(7)
+X = draws.normal(size=(400, 3))
+y = (X[:, 0] + draws.normal(size=400) > 0).astype(float)
+model = {model}
+sys.stdout.write(digest_of_bytes(native(model)))
+"""
+
+
+def fit_in_a_new_process(imports: str, model: str) -> str:
+    source = textwrap.dedent(FITTED).format(imports=imports, model=model)
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("imports", "model"),
+    [
+        (
+            "from sklearn.ensemble import HistGradientBoostingClassifier as H",
+            "H(max_iter=5, random_state=0).fit(X, y)",
+        ),
+        (
+            "import sklearn.pipeline as p, sklearn.preprocessing as s, sklearn.linear_model as m",
+            "p.make_pipeline(s.StandardScaler(), m.LogisticRegression()).fit(X, y)",
+        ),
+        (
+            "import lightgbm as g",
+            "g.train(dict(objective='binary', num_threads=1, verbose=-1), g.Dataset(X, y), 5)",
+        ),
+    ],
+    ids=["boosting", "pipeline", "lightgbm"],
+)
+def test_two_processes_make_the_same_file(imports: str, model: str) -> None:
+    assert fit_in_a_new_process(imports, model) == fit_in_a_new_process(imports, model)
+
+
+def test_a_saved_estimator_answers_as_before() -> None:
+    import numpy as np
+    import skops.io
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    draws = np.random.default_rng(3)
+    rows = draws.normal(size=(300, 2))
+    model = HistGradientBoostingClassifier(max_iter=5).fit(rows, rows[:, 0] > 0)
+    content = native(model)
+    assert isinstance(content, bytes)
+    again = skops.io.loads(content, trusted=skops.io.get_untrusted_types(data=content))
+    assert (again.predict_proba(rows) == model.predict_proba(rows)).all()
+
+
+def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert native(str(tmp_path / "model.txt")) == tmp_path / "model.txt"
+
+
+def test_what_no_runtime_serves_is_refused_by_name() -> None:
+    with pytest.raises(ModelError, match=r"builtins\.dict, which no runtime serves.*Return a LightGBM booster"):
+        native({"weights": [1]})
+
+
+def test_the_environment_names_what_loading_needs() -> None:
+    assert set(environment_of("lightgbm")) == {"lightgbm", "numpy"}
+    assert set(environment_of("sklearn")) == {"scikit-learn", "skops", "numpy", "scipy"}
+
+
+def test_bytes_and_not_addresses_make_the_digest() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    rows, label = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
+    first, second = (LogisticRegression().fit(rows, label) for _ in range(2))
+    contents = [native(model) for model in (first, second)]
+    assert all(isinstance(content, bytes) for content in contents)
+    assert len({digest_of_bytes(content) for content in contents if isinstance(content, bytes)}) == 1
