@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 
 import polars as pl
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evertrain.core.time import DAY, HOUR, Instant, Span
-from evertrain.errors import ModelError
 from evertrain.model.assemble import parquet, read_parquet, split
 
 
@@ -56,11 +54,11 @@ def test_mature_rows_without_a_label_are_left_out_and_their_share_is_said() -> N
     assert parts.training["label"].null_count() == parts.holdout["label"].null_count() == 0
 
 
-def test_too_little_history_is_refused_with_the_remedy() -> None:
-    with pytest.raises(ModelError, match=r"No labelled training row.*shorter holdout"):
-        split(hourly(24), cut=Instant(2 * DAY), holdout=Span(7 * DAY))
-    with pytest.raises(ModelError, match="No example is mature"):
-        split(hourly(24), cut=Instant(HOUR), holdout=Span(DAY))
+def test_short_history_gives_empty_sides_and_no_error() -> None:
+    parts = split(hourly(24), cut=Instant(2 * DAY), holdout=Span(7 * DAY))
+    assert (parts.training.height, parts.holdout.height) == (0, 24)
+    parts = split(hourly(24), cut=Instant(HOUR), holdout=Span(DAY))
+    assert (parts.training.height, parts.holdout.height, parts.missing) == (0, 0, 0.0)
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -1,7 +1,8 @@
 """The work of a cycle, as values: what each stage is asked and what it answers.
 
 A stage runs in a process of its own and is a pure function of its arguments: the same arguments give the same
-digests, so a stage that was interrupted is simply run again. Files travel as digests of blobs.
+digests, so a stage that was interrupted is simply run again. Files travel as digests of blobs. A stage that cannot be
+done (the user's code, the user's data) gives no answer: its process says why on stderr and exits with code 1.
 """
 
 from typing import Literal
@@ -21,8 +22,6 @@ __all__ = [
     "Reproduce",
     "Reproduced",
     "Sameness",
-    "StageAnswer",
-    "StageFailed",
     "StageTask",
     "Train",
     "Trained",
@@ -50,27 +49,13 @@ class Assemble(_Stage, frozen=True, kw_only=True, tag="assemble", forbid_unknown
     cut: Instant
 
 
-class _Answer(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer"):
-    """Base of all answers; each names its tag."""
-
-
-class StageFailed(_Answer, frozen=True, kw_only=True, tag="failed"):
-    """The stage could not be done, through no fault of the machinery: the user's code or data.
-
-    cause: one sentence with the id or name it is about. detail: the user's frames of a traceback, or "".
-    """
-
-    cause: str
-    remedy: str = ""
-    detail: str = ""
-
-
-class Assembled(_Answer, frozen=True, kw_only=True, tag="assembled"):
+class Assembled(msgspec.Struct, frozen=True, kw_only=True):
     """Two Parquet blobs in canonical order (prediction time, key), split out of time.
 
     training: labels mature at `boundary` or before. holdout: prediction times in (boundary, end], all mature at the
     cut. features: digest of the feature definitions that computed both. missing_labels: share of mature examples
-    without a label (they are in neither file). base_rate: mean label of the training rows.
+    without a label (they are in neither file). base_rate: mean label of the training rows. Either side may be empty
+    while history is short.
     """
 
     dataset: DatasetRef
@@ -121,7 +106,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     platform: str
 
 
-class Trained(_Answer, frozen=True, kw_only=True, tag="trained"):
+class Trained(msgspec.Struct, frozen=True, kw_only=True):
     """A packaged version that nobody has signed yet. record: digest of its TrainingRecord blob."""
 
     version: VersionId
@@ -154,7 +139,7 @@ class Check(_Stage, frozen=True, kw_only=True, tag="check", forbid_unknown_field
     timed: bool = True
 
 
-class Evaluated(_Answer, frozen=True, kw_only=True, tag="evaluated"):
+class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict, why, and the digest of the card that tells the whole story."""
 
     version: VersionId
@@ -171,7 +156,7 @@ class Reproduce(_Stage, frozen=True, kw_only=True, tag="reproduce", forbid_unkno
     threads: int | None = None
 
 
-class Reproduced(_Answer, frozen=True, kw_only=True, tag="reproduced"):
+class Reproduced(msgspec.Struct, frozen=True, kw_only=True):
     """bitwise: the same model file. prediction: another file, the same scores. different: other scores, or none.
 
     causes: what differs between the record and this run, in words; never empty unless bitwise.
@@ -184,4 +169,3 @@ class Reproduced(_Answer, frozen=True, kw_only=True, tag="reproduced"):
 
 
 StageTask = Assemble | Train | Evaluate | Check | Reproduce
-StageAnswer = Assembled | Trained | Evaluated | Reproduced | StageFailed

@@ -11,8 +11,7 @@ from typing import Final
 import msgspec
 import polars as pl
 
-from evertrain.core.time import Instant, Span, say_instant, say_span
-from evertrain.errors import ModelError
+from evertrain.core.time import Instant, Span
 
 __all__ = ["FEATURE", "REQUEST", "Split", "parquet", "read_parquet", "split"]
 
@@ -36,35 +35,21 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def split(examples: pl.DataFrame, *, cut: Instant, holdout: Span) -> Split:
-    """Split mature examples out of time; errors when either side would be empty.
+    """Split mature examples out of time; either side may be empty while history is short.
 
     The newest whole cohort ends at the cut less the longest time that an example took to mature.
     """
     mature = examples.filter(pl.col("mature_at") <= cut).sort("at", "key")
-    if mature.is_empty():
-        raise ModelError(
-            f"No example is mature at {say_instant(cut)}.",
-            "Wait for labels, or declare a shorter horizon of the label.",
-        )
-    longest = int(mature.select((pl.col("mature_at") - pl.col("at")).max()).item())
-    end = Instant(min(cut - max(longest, 0), int(mature["at"].max())))  # type: ignore[arg-type]
+    longest = int(mature.select((pl.col("mature_at") - pl.col("at")).max()).item() or 0)
+    end = Instant(cut - max(longest, 0))
     boundary = Instant(end - holdout)
     labelled = mature.filter(pl.col("label").is_not_null())
-    training = labelled.filter(pl.col("mature_at") <= boundary)
-    held = labelled.filter((pl.col("at") > boundary) & (pl.col("at") <= end))
-    for name, part in (("training", training), ("holdout", held)):
-        if part.is_empty():
-            raise ModelError(
-                f"No labelled {name} row: the cut is {say_instant(cut)}, the holdout the {say_span(holdout)} "
-                f"before {say_instant(end)}.",
-                "Wait for more history, or declare a shorter holdout of the gate.",
-            )
     return Split(
-        training=training,
-        holdout=held,
+        training=labelled.filter(pl.col("mature_at") <= boundary),
+        holdout=labelled.filter((pl.col("at") > boundary) & (pl.col("at") <= end)),
         boundary=boundary,
         end=end,
-        missing=1.0 - labelled.height / mature.height,
+        missing=1.0 - labelled.height / mature.height if mature.height else 0.0,
     )
 
 

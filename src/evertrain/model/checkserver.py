@@ -62,9 +62,7 @@ class CheckServer:
         command += ["--version", self._version, "--socket", str(path), "--arm", "check", "--need", "built"]
         command += ["--memory-mb", str(self._memory_mb)]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             self._connect(path)
             self.ping()
