@@ -1,0 +1,378 @@
+"""The prediction log: what workers write before they answer, and how others read it while it grows.
+
+    serving/log/<writer>/<sequence>.seg   segments, the newest one perhaps still being written
+    serving/log/<writer>/.next            the segment after that, reserved before it is needed
+    serving/log/<writer>/.lock            held (flock) by the process that writes
+
+A record is in the kernel's hands when `LogWriter.append` returns: the death of any process loses none that was
+answered. A power cut loses at most the sync interval, since syncing is done on a thread of its own.
+"""
+
+import contextlib
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from evertrain.core.prediction import Record
+from evertrain.errors import CapacityError, IntegrityError, OccupiedError
+from evertrain.store.lease import Lease
+from evertrain.store.segment import HEADER, Sealed, Segment, frame_size, read_frame, read_header, recover
+
+__all__ = ["LogReader", "LogWriter", "Position", "claim_writer"]
+
+_MEGABYTE = 1 << 20
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """The place after a record: where reading goes on. offset: bytes into the segment."""
+
+    writer: str
+    sequence: int
+    offset: int
+
+
+def _path_of(folder: Path, sequence: int) -> Path:
+    return folder / f"{sequence:012d}.seg"
+
+
+def _sequences(folder: Path) -> list[int]:
+    return sorted(int(path.stem) for path in folder.glob("*.seg") if path.stem.isdigit())
+
+
+class LogWriter:
+    """The one writer of a folder of segments. `append` is for one thread; a second thread syncs and reserves.
+
+    A process that was killed left its last segment open: whoever takes over its name seals it first.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        writer: str,
+        *,
+        segment_bytes: int = 16 * _MEGABYTE,
+        sync_interval_s: float = 0.2,
+        min_free_bytes: int = 0,
+    ) -> None:
+        self._folder = folder / writer
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lease = Lease.take(self._folder / ".lock", f"log writer {writer}")
+        self.writer = writer
+        self._size = (segment_bytes + 7) & ~7
+        self._interval = sync_interval_s
+        self._min_free = min_free_bytes
+        self._encoder = msgspec.msgpack.Encoder()
+        self._lock = threading.Lock()
+        self._woken = threading.Event()
+        self._closing = False
+        self._trouble = ""
+        self._retired: list[Segment] = []
+        self._next: Segment | None = None
+        try:
+            _seal_folder(self._folder)
+            self._sequence = max(_sequences(self._folder), default=-1)
+            self._segment = self._reserve(self._sequence + 1)
+        except BaseException:
+            self._lease.release()
+            raise
+        self._sequence += 1
+        self._segment.move(_path_of(self._folder, self._sequence))
+        self._thread = threading.Thread(target=self._tend, name=f"log-{writer}", daemon=True)
+        self._thread.start()
+        self._woken.set()
+
+    @property
+    def trouble(self) -> str:
+        """Why the next segment could not be reserved, "" when it could. Records are taken while the current lasts."""
+        return self._trouble
+
+    def append(self, *records: Record) -> None:
+        """Write records, all or none: CapacityError when there is no room for all of them.
+
+        They are in the mapped file when this returns. Nothing is synced on this thread.
+        """
+        payloads = [self._encoder.encode(record) for record in records]
+        need = sum(frame_size(len(payload)) for payload in payloads)
+        if need > self._segment.room:
+            self._turn(need)
+        write = self._segment.write
+        for payload in payloads:
+            write(payload)
+
+    def close(self) -> None:
+        """Seal what was written, give the reserved segment back, and let the name go."""
+        self._closing = True
+        self._woken.set()
+        self._thread.join()
+        self._seal_retired()
+        self._segment.seal()
+        if self._next is not None:
+            self._next.discard()
+        self._lease.release()
+
+    def _turn(self, need: int) -> None:
+        """Go on in the reserved segment, or in one that is reserved now."""
+        if need > self._size - HEADER:
+            raise CapacityError(
+                f"{need} bytes of records do not fit in a log segment of {self._size}.",
+                "Send fewer rows in one request, or set larger log segments.",
+            )
+        with self._lock:
+            following = self._next if self._next is not None else self._reserve(self._sequence + 1)
+            self._next = None
+            self._retired.append(self._segment)
+            self._sequence += 1
+            following.move(_path_of(self._folder, self._sequence))
+            self._segment = following
+        self._woken.set()
+
+    def _reserve(self, sequence: int) -> Segment:
+        try:
+            segment = Segment.reserve(
+                self._folder / ".next",
+                writer=self.writer,
+                sequence=sequence,
+                size=self._size,
+                min_free=self._min_free,
+            )
+        except CapacityError as error:
+            self._trouble = str(error)
+            raise
+        self._trouble = ""
+        return segment
+
+    def _tend(self) -> None:
+        """Sync at each interval, seal what is full, and keep one segment in reserve."""
+        while not self._closing:
+            self._woken.wait(self._interval)
+            self._woken.clear()
+            self._seal_retired()
+            with self._lock:
+                self._stock()
+                current = self._segment
+            with contextlib.suppress(ValueError, OSError):
+                # The segment may be retired meanwhile; sealing syncs it.
+                current.sync()
+
+    def _stock(self) -> None:
+        if self._next is not None:
+            return
+        # Without room `trouble` says so, and the next look tries again.
+        with contextlib.suppress(CapacityError):
+            self._next = self._reserve(self._sequence + 1)
+
+    def _seal_retired(self) -> None:
+        with self._lock:
+            retired, self._retired = self._retired, []
+        for segment in retired:
+            segment.seal()
+
+
+def claim_writer(
+    folder: Path, name: str, *, segment_bytes: int, sync_interval_s: float, min_free_bytes: int
+) -> LogWriter:
+    """The log writer `name`, or `name.1`, `name.2` ... when an orphan of that name still drains and writes."""
+    for attempt in range(64):
+        with contextlib.suppress(OccupiedError):
+            return LogWriter(
+                folder,
+                name if attempt == 0 else f"{name}.{attempt}",
+                segment_bytes=segment_bytes,
+                sync_interval_s=sync_interval_s,
+                min_free_bytes=min_free_bytes,
+            )
+    raise OccupiedError(f"64 processes write the log under the name {name}.", "End the ones that are left over.")
+
+
+def _seal_folder(folder: Path) -> list[Sealed]:
+    """Seal every open segment of a folder whose lock the caller holds; a writer may leave two, and a reserved one."""
+    (folder / ".next").unlink(missing_ok=True)
+    sealed = []
+    for sequence in _sequences(folder):
+        path = _path_of(folder, sequence)
+        with _opened(path) as reading:
+            whole = reading.header.end == path.stat().st_size
+        if not whole:
+            sealed.append(recover(path))
+    return sealed
+
+
+class _Reading:
+    """An open segment and where reading stands in it."""
+
+    def __init__(self, path: Path, offset: int) -> None:
+        self.path = path
+        self.offset = offset
+        self._file = path.open("rb", buffering=0)
+        self.handle = self._file.fileno()
+        self.header = read_header(self.handle, path)
+
+    def __enter__(self) -> "_Reading":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def take(self) -> bytes | None:
+        """The next payload, and one step forward; None when there is none yet, or none any more (see `ended`)."""
+        payload = read_frame(self.handle, self.offset)
+        if payload is not None:
+            self.offset += frame_size(len(payload))
+        return payload
+
+    def ended(self) -> bool:
+        """Whether everything was read and nothing will follow."""
+        end = read_header(self.handle, self.path).end
+        if end and self.offset < end and read_frame(self.handle, self.offset) is None:
+            raise IntegrityError(
+                f"Log segment {self.path} is damaged at byte {self.offset} (it ends at {end}).",
+                "Restore it from a backup; `evertrain ledger verify` names what else is damaged.",
+            )
+        return 0 < end <= self.offset
+
+
+def _opened(path: Path) -> _Reading:
+    return _Reading(path, HEADER)
+
+
+class LogReader:
+    """Reads all writers' records, sealed and live. One object serves one thread; it keeps the open segments.
+
+    Looking when nothing is new costs one `stat` of the folder and one `pread` or two a writer.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stamp = -1
+        self._writers: tuple[str, ...] = ()
+        self._readings: dict[str, _Reading] = {}
+        self._decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+
+    def writers(self) -> tuple[str, ...]:
+        """The names of all writers that ever wrote."""
+        try:
+            stamp = self._folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            return ()
+        if stamp != self._stamp:
+            self._writers = tuple(sorted(entry.name for entry in self._folder.iterdir() if entry.is_dir()))
+            self._stamp = stamp
+        return self._writers
+
+    def tail(self, positions: Mapping[str, Position], limit: int = 100_000) -> list[tuple[Position, Record]]:
+        """Records after these positions, in order within a writer; a writer without one is read from its beginning.
+
+        Each record comes with the position after it: hand the newest ones in again to go on. At most about `limit`.
+        """
+        found: list[tuple[Position, Record]] = []
+        for writer in self.writers():
+            if len(found) >= limit:
+                break
+            self._tail_writer(writer, positions.get(writer), limit, found)
+        return found
+
+    def sealed(self) -> list[tuple[str, int, Path]]:
+        """Writer, sequence and path of each segment that will not change any more, in order."""
+        found = []
+        for writer in self.writers():
+            folder = self._folder / writer
+            for sequence in _sequences(folder):
+                path = _path_of(folder, sequence)
+                with contextlib.suppress(FileNotFoundError), _opened(path) as reading:
+                    if reading.header.end:
+                        found.append((writer, sequence, path))
+        return found
+
+    def seal_orphans(self, alive: Collection[str] = ()) -> list[Sealed]:
+        """Seal what dead writers left open. A writer that lives is known by the lock that it holds, or from `alive`."""
+        found = []
+        for writer in self.writers():
+            if writer not in alive:
+                found += self.seal_orphan(writer)
+        return found
+
+    def seal_orphan(self, writer: str) -> list[Sealed]:
+        """Seal what this writer left open; nothing when it lives."""
+        folder = self._folder / writer
+        try:
+            lease = Lease.take(folder / ".lock", "sealing the log")
+        except (OccupiedError, FileNotFoundError):
+            return []
+        with lease:
+            return _seal_folder(folder)
+
+    def close(self) -> None:
+        for reading in self._readings.values():
+            reading.close()
+        self._readings.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _tail_writer(
+        self, writer: str, position: Position | None, limit: int, found: list[tuple[Position, Record]]
+    ) -> None:
+        reading = self._reading(writer, position)
+        while reading is not None and len(found) < limit:
+            payload = reading.take()
+            if payload is not None:
+                place = Position(writer=writer, sequence=reading.header.sequence, offset=reading.offset)
+                found.append((place, self._decode(payload, place)))
+            elif reading.ended():
+                reading = self._following(writer, reading)
+            else:
+                return
+
+    def _decode(self, payload: bytes, place: Position) -> Record:
+        try:
+            return self._decoder.decode(payload)
+        except msgspec.DecodeError as error:
+            raise IntegrityError(
+                f"Log {place.writer}/{place.sequence} holds a record before byte {place.offset} that cannot be read: "
+                f"{error}.",
+                "It was written by a newer evertrain: upgrade this one.",
+            ) from error
+
+    def _reading(self, writer: str, position: Position | None) -> _Reading | None:
+        """The open segment at this position; opened anew when the caller stands elsewhere than we do."""
+        reading = self._readings.get(writer)
+        if reading is not None:
+            stands = (reading.header.sequence, reading.offset)
+            if position is not None and stands == (position.sequence, position.offset):
+                return reading
+            if position is None and stands == (reading.header.sequence, HEADER):
+                return reading
+        return self._open(writer, position)
+
+    def _open(self, writer: str, position: Position | None) -> _Reading | None:
+        sequences: Sequence[int] = _sequences(self._folder / writer)
+        if position is not None:
+            sequences = [sequence for sequence in sequences if sequence >= position.sequence]
+        if not sequences:
+            return None
+        same = position is not None and sequences[0] == position.sequence
+        return self._keep(writer, sequences[0], position.offset if position is not None and same else HEADER)
+
+    def _following(self, writer: str, reading: _Reading) -> _Reading | None:
+        """The segment after one that was read to its end: by name, so that no folder is listed."""
+        return self._keep(writer, reading.header.sequence + 1, HEADER)
+
+    def _keep(self, writer: str, sequence: int, offset: int) -> _Reading | None:
+        try:
+            reading = _Reading(_path_of(self._folder / writer, sequence), offset)
+        except FileNotFoundError:
+            return None
+        last = self._readings.pop(writer, None)
+        if last is not None:
+            last.close()
+        self._readings[writer] = reading
+        return reading

@@ -1,0 +1,218 @@
+"""One segment of a prediction log: a preallocated file of frames, written through a memory map.
+
+    header  64 bytes: magic, sequence, creation (microseconds), end (0 while it is written), writer (UTF-8)
+    frame   length (4 bytes), CRC-32 (4 bytes), payload, zeros up to the next multiple of 8
+
+All numbers are little-endian. The file is full of zeros when it is made, and a frame's length is written last: a
+length of zero means "nothing here yet", so whoever reads while another process writes, or after that process was
+killed in the middle of a frame, never takes a torn frame for a whole one.
+"""
+
+import errno
+import mmap
+import os
+import struct
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from evertrain.core.identity import Digest
+from evertrain.errors import CapacityError, IntegrityError
+from evertrain.store.file import digest_of_file
+
+__all__ = ["HEADER", "Header", "Sealed", "Segment", "frame_size", "read_frame", "read_header", "recover"]
+
+HEADER = 64
+_LONGEST = 1 << 28
+_MAGIC = b"evlog\x00\x00\x01"
+_HEAD = struct.Struct("<8sQQQ32s")
+_FRAME = struct.Struct("<II")
+_WORD = struct.Struct("<I")
+_END = struct.Struct("<Q")
+_END_AT = 24
+
+
+class Header(msgspec.Struct, frozen=True):
+    """end: the first byte after the last frame, 0 while the segment is being written."""
+
+    writer: str
+    sequence: int
+    created: int
+    end: int
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment that will not change any more. digest: of its first `bytes` bytes, which are all of it."""
+
+    writer: str
+    sequence: int
+    digest: Digest
+    frames: int
+    bytes: int
+
+
+def frame_size(payload: int) -> int:
+    """Bytes that a payload of this length takes in a segment.
+
+    >>> frame_size(1), frame_size(8), frame_size(9)
+    (16, 16, 24)
+    """
+    return (payload + 8 + 7) & ~7
+
+
+class Segment:
+    """A segment that this process writes. Not thread-safe, but for `sync`."""
+
+    def __init__(self, path: Path, handle: int, size: int) -> None:
+        self.path = path
+        self.size = size
+        self.end = HEADER
+        self._synced = HEADER
+        self._handle = handle
+        self._map = mmap.mmap(handle, size)
+
+    @classmethod
+    def reserve(cls, path: Path, *, writer: str, sequence: int, size: int, min_free: int = 0) -> "Segment":
+        """Make the file with every block of it allocated, so that no later write can find the disk full.
+
+        CapacityError when there is no room, or when less than `min_free` bytes would be left on the disk.
+        """
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            _allocate(handle, size, min_free)
+            name = writer.encode()[:32]
+            os.pwrite(handle, _HEAD.pack(_MAGIC, sequence, time.time_ns() // 1000, 0, name), 0)
+            return cls(path, handle, size)
+        except OSError as error:
+            os.close(handle)
+            path.unlink(missing_ok=True)
+            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+                raise CapacityError(
+                    f"No room for a log segment of {size} bytes at {path.parent}: {error.strerror}.",
+                    "Free space on this disk; writing resumes by itself.",
+                ) from error
+            raise
+
+    @property
+    def room(self) -> int:
+        """Bytes that are left."""
+        return self.size - self.end
+
+    def write(self, payload: bytes) -> None:
+        """Append one frame; the caller has seen that there is room. It is in the kernel's hands when this returns."""
+        start, body = self.end, self.end + 8
+        self._map[body : body + len(payload)] = payload
+        self._map[start + 4 : body] = _WORD.pack(zlib.crc32(payload))
+        # The length comes last: until it stands, the frame does not exist.
+        self._map[start : start + 4] = _WORD.pack(len(payload))
+        self.end = start + frame_size(len(payload))
+
+    def sync(self) -> None:
+        """Bring what was written to the disk. May run beside `write`, in another thread."""
+        end = self.end
+        if end == self._synced:
+            return
+        if sys.platform == "linux":
+            # fdatasync covers pages that were written through the map, and lets other threads run meanwhile.
+            os.fdatasync(self._handle)
+        else:
+            self._map.flush()
+        self._synced = end
+
+    def move(self, path: Path) -> None:
+        """Give the reserved file its real name."""
+        self.path.rename(path)
+        self.path = path
+
+    def seal(self) -> None:
+        """Record the end, cut the unused rest off, and let go. Nothing can be written afterwards."""
+        self._map[_END_AT : _END_AT + 8] = _END.pack(self.end)
+        self._map.close()
+        os.ftruncate(self._handle, self.end)
+        os.fsync(self._handle)
+        os.close(self._handle)
+
+    def discard(self) -> None:
+        """Remove a reserved segment that was never used."""
+        self._map.close()
+        os.close(self._handle)
+        self.path.unlink(missing_ok=True)
+
+
+def _allocate(handle: int, size: int, min_free: int) -> None:
+    if min_free:
+        disk = os.fstatvfs(handle)
+        if disk.f_bavail * disk.f_frsize < size + min_free:
+            raise OSError(errno.ENOSPC, f"fewer than {min_free} bytes would be left on the disk")
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, size)
+        return
+    zeros = bytes(1 << 20)
+    for start in range(0, size, len(zeros)):
+        os.pwrite(handle, zeros[: size - start], start)
+    os.fsync(handle)
+
+
+def read_header(handle: int, path: Path) -> Header:
+    """The header of an open segment; IntegrityError when the file is no segment."""
+    head = os.pread(handle, HEADER, 0)
+    if len(head) < HEADER or head[:8] != _MAGIC:
+        raise IntegrityError(f"{path} is not a log segment, or its header is damaged.", "Restore it from a backup.")
+    _, sequence, created, end, name = _HEAD.unpack(head)
+    return Header(writer=name.rstrip(b"\0").decode("utf-8", "replace"), sequence=sequence, created=created, end=end)
+
+
+def read_frame(handle: int, offset: int) -> bytes | None:
+    """The payload of the frame at `offset`, None when no whole frame stands there (yet)."""
+    head = os.pread(handle, 8, offset)
+    if len(head) < 8:
+        return None
+    length, crc = _FRAME.unpack(head)
+    if length == 0 or length > _LONGEST:
+        return None
+    payload = os.pread(handle, length, offset + 8)
+    if len(payload) < length or zlib.crc32(payload) != crc:
+        return None
+    return payload
+
+
+def _frames(handle: int, end: int) -> Iterator[int]:
+    """The offsets at which whole frames end, one after the other."""
+    offset = HEADER
+    while (payload := read_frame(handle, offset)) is not None:
+        offset += frame_size(len(payload))
+        if end and offset > end:
+            return
+        yield offset
+
+
+def recover(path: Path) -> Sealed:
+    """Seal a segment whose writer is gone, after its last whole frame; look at one that is sealed already.
+
+    Idempotent. A sealed segment whose frames do not reach its end is damaged: IntegrityError.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        header = read_header(handle, path)
+        last, frames = HEADER, 0
+        for offset in _frames(handle, header.end):
+            last, frames = offset, frames + 1
+        if header.end and last != header.end:
+            raise IntegrityError(
+                f"Log segment {path} is damaged after byte {last} (it ends at {header.end}).",
+                "Restore it from a backup; the records before that byte are whole.",
+            )
+        if not header.end:
+            os.pwrite(handle, _END.pack(last), _END_AT)
+        if os.fstat(handle).st_size != last:
+            os.ftruncate(handle, last)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    return Sealed(
+        writer=header.writer, sequence=header.sequence, digest=digest_of_file(path, last), frames=frames, bytes=last
+    )

@@ -1,0 +1,281 @@
+"""The prediction log, with real files."""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.prediction import Failed, Labelled, Predicted, Record
+from evertrain.core.time import Instant
+from evertrain.errors import CapacityError, IntegrityError, OccupiedError
+from evertrain.store.log import LogReader, LogWriter, Position, claim_writer
+from evertrain.store.segment import HEADER, Segment, frame_size, recover
+
+PREDICTED = Predicted(
+    id="0" * 32,
+    service=ServiceName("shop"),
+    version=VersionId("v" * 64),
+    key="k",
+    at=Instant(1),
+    received=Instant(2),
+    row=("s1", 1.5, 3, True, None),
+    vector=("s1", 2**53 + 1, None),
+    score=0.1 + 0.2,
+    arm="champion",
+    assigned="canary",
+    latency_us=12,
+)
+FAILED = Failed(
+    id="1" * 32,
+    service=ServiceName("shop"),
+    version=VersionId("v" * 64),
+    key="k",
+    at=Instant(1),
+    received=Instant(2),
+    arm="canary",
+    cause="deadline",
+    detail="after 1 s",
+    latency_us=12,
+)
+
+
+def _label(number: int, size: int = 0) -> Labelled:
+    return Labelled(
+        service=ServiceName("shop"),
+        prediction="x" * size,
+        key="",
+        value=float(number),
+        known=Instant(number),
+        received=Instant(number),
+    )
+
+
+def _all(folder: Path, places: dict[str, Position] | None = None) -> list[tuple[Position, Record]]:
+    with LogReader(folder) as reader:
+        return reader.tail(places or {})
+
+
+def _numbers(found: list[tuple[Position, Record]]) -> list[int]:
+    return [int(record.value) for _, record in found if isinstance(record, Labelled)]
+
+
+def _places(found: list[tuple[Position, Record]], before: dict[str, Position]) -> dict[str, Position]:
+    return before | {place.writer: place for place, _ in found}
+
+
+def _until_reserved(writer: LogWriter, folder: Path) -> None:
+    deadline = time.monotonic() + 10
+    while not (folder / writer.writer / ".next").exists():
+        assert time.monotonic() < deadline
+        os.sched_yield()
+
+
+def test_records_are_read_as_they_were_written_before_and_after_sealing(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, "w0", segment_bytes=1 << 16)
+    writer.append(PREDICTED, FAILED, _label(3))
+    live = _all(tmp_path)
+    assert [record for _, record in live] == [PREDICTED, FAILED, _label(3)]
+    writer.close()
+    assert _all(tmp_path) == live
+
+
+@given(sizes=st.lists(st.integers(0, 600), max_size=60), stride=st.integers(1, 7))
+def test_a_reader_that_follows_sees_each_record_once_and_in_order(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], stride: int
+) -> None:
+    folder = tmp_path_factory.mktemp("log")
+    writer, reader = LogWriter(folder, "w0", segment_bytes=2048), LogReader(folder)
+    places: dict[str, Position] = {}
+    seen: list[int] = []
+    for number, size in enumerate(sizes):
+        writer.append(_label(number, size))
+        if number % stride == 0:
+            found = reader.tail(places, limit=stride)
+            places = _places(found, places)
+            seen += _numbers(found)
+    writer.close()
+    while found := reader.tail(places, limit=3):
+        places = _places(found, places)
+        seen += _numbers(found)
+    reader.close()
+    assert seen == list(range(len(sizes)))
+    # Another reader goes on from any place.
+    assert _all(folder, places) == []
+    assert _numbers(_all(folder)) == seen
+
+
+def test_writers_are_read_side_by_side_and_a_name_belongs_to_one_process(tmp_path: Path) -> None:
+    first = claim_writer(tmp_path, "w0", segment_bytes=4096, sync_interval_s=0.1, min_free_bytes=0)
+    second = claim_writer(tmp_path, "w0", segment_bytes=4096, sync_interval_s=0.1, min_free_bytes=0)
+    assert (first.writer, second.writer) == ("w0", "w0.1")
+    with pytest.raises(OccupiedError, match="already belongs"):
+        LogWriter(tmp_path, "w0", segment_bytes=4096)
+    reader = LogReader(tmp_path)
+    first.append(_label(1))
+    assert _numbers(reader.tail({})) == [1]
+    second.append(_label(2))
+    assert _numbers(reader.tail({})) == [1, 2]
+    assert reader.seal_orphans() == []
+    reader.close()
+    first.close()
+    second.close()
+
+
+def test_a_writer_that_opens_again_goes_on_in_a_new_segment(tmp_path: Path) -> None:
+    for number in range(3):
+        writer = LogWriter(tmp_path, "w0", segment_bytes=4096)
+        writer.append(_label(number))
+        writer.close()
+    assert _numbers(_all(tmp_path)) == [0, 1, 2]
+    assert [(name, sequence) for name, sequence, _ in LogReader(tmp_path).sealed()] == [("w0", n) for n in range(3)]
+
+
+def test_a_sealed_segment_says_its_digest_and_keeps_it(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, "w0", segment_bytes=4096)
+    writer.append(_label(1), _label(2))
+    writer.close()
+    [(_, _, path)] = LogReader(tmp_path).sealed()
+    sealed = recover(path)
+    assert (sealed.writer, sealed.sequence, sealed.frames) == ("w0", 0, 2)
+    assert sealed.bytes == path.stat().st_size
+    assert recover(path) == sealed
+
+
+@pytest.mark.parametrize("place", [HEADER, HEADER + 4, HEADER + 9, -1])
+def test_a_flipped_byte_in_a_sealed_segment_is_named(tmp_path: Path, place: int) -> None:
+    writer = LogWriter(tmp_path, "w0", segment_bytes=4096)
+    writer.append(_label(1, 16), _label(2, 16))
+    writer.close()
+    [(_, _, path)] = LogReader(tmp_path).sealed()
+    before = recover(path).digest
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x40
+    path.write_bytes(content)
+    if place == -1 and content[place] == 0x40:  # padding: no frame is hurt, the digest is
+        assert recover(path).digest != before
+        return
+    with pytest.raises(IntegrityError, match="damaged"):
+        _all(tmp_path)
+    with pytest.raises(IntegrityError, match="damaged"):
+        recover(path)
+
+
+def test_a_half_written_frame_is_not_read_and_sealing_ends_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "w0" / "000000000000.seg"
+    path.parent.mkdir()
+    segment = Segment.reserve(path, writer="w0", sequence=0, size=4096)
+    segment.write(b"\x95" * 3)
+    start = segment.end
+    with path.open("r+b") as file:  # body and checksum of the next frame stand, its length does not
+        file.seek(start + 4)
+        file.write(b"12345678")
+    [sealed] = LogReader(tmp_path).seal_orphan("w0")
+    assert (sealed.frames, sealed.bytes) == (1, start)
+    assert path.stat().st_size == start
+
+
+def test_records_that_do_not_fit_together_are_not_written_at_all(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, "w0", segment_bytes=1024)
+    with pytest.raises(CapacityError, match="fewer rows"):
+        writer.append(*[_label(number, 100) for number in range(20)])
+    assert _all(tmp_path) == []
+    writer.close()
+
+
+def test_looking_when_nothing_is_new_is_cheap(tmp_path: Path) -> None:
+    writers = [LogWriter(tmp_path, f"w{number}", segment_bytes=4096) for number in range(4)]
+    reader, places = LogReader(tmp_path), dict[str, Position]()
+    for number, writer in enumerate(writers):
+        writer.append(_label(number))
+    places = _places(reader.tail(places), places)
+    best = min(_timed(reader, places) for _ in range(200))
+    assert best < 0.001
+    reader.close()
+    for writer in writers:
+        writer.close()
+
+
+def _timed(reader: LogReader, places: dict[str, Position]) -> float:
+    begun = time.perf_counter()
+    assert reader.tail(places) == []
+    return time.perf_counter() - begun
+
+
+# No room left --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 1 MiB where the user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=False).returncode
+    ):
+        pytest.skip("mounting a file system needs root; the limit on file sizes is tested instead")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def _fill(writer: LogWriter) -> int:
+    for number in range(100_000):
+        try:
+            writer.append(_label(number, 400))
+        except CapacityError:
+            return number
+    raise AssertionError("the disk was never full")
+
+
+def test_a_full_disk_is_an_error_before_it_is_a_signal_and_writing_resumes(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(300_000))
+    writer = LogWriter(small_disk, "w0", segment_bytes=1 << 18)
+    _until_reserved(writer, small_disk)
+    written = _fill(writer)
+    assert "No room" in writer.trouble
+    assert "resumes by itself" in writer.trouble
+    assert _numbers(_all(small_disk)) == list(range(written))
+    ballast.unlink()
+    writer.append(_label(written))
+    writer.close()
+    assert _numbers(_all(small_disk)) == list(range(written + 1))
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from evertrain.errors import CapacityError
+from evertrain.store.log import LogWriter
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+try:
+    LogWriter(Path(sys.argv[1]), "w0", segment_bytes=1 << 20)
+except CapacityError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 21, resource.RLIM_INFINITY))
+LogWriter(Path(sys.argv[1]), "w0", segment_bytes=1 << 20).close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no such limit here")
+def test_a_limit_on_file_sizes_is_an_error_before_it_is_a_signal(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, check=True)
+    assert "No room for a log segment of 1048576 bytes" in done.stdout
+
+
+def test_the_disk_is_left_with_the_free_space_that_was_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(CapacityError, match="would be left"):
+        LogWriter(tmp_path, "w0", segment_bytes=4096, min_free_bytes=1 << 60)
+    LogWriter(tmp_path, "w0", segment_bytes=4096, min_free_bytes=1).close()
+
+
+def test_frames_are_aligned() -> None:
+    assert all(frame_size(length) % 8 == 0 and frame_size(length) >= length + 8 for length in range(100))
