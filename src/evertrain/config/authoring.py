@@ -1,0 +1,270 @@
+"""What users write: functions that read like the things they make, and build the frozen values of a declaration.
+
+    import evertrain as et
+
+    landings = et.Source("landings", et.files("data/landings/*.parquet"), key="flight_id", event_time="landed", ...)
+    delays = et.windows(landings, entity="origin", over="known", arr_delay=["count 4h", "mean 4h"])
+    service = et.Service("late-flights", examples=..., label=..., features=[delays], train=train)
+
+Everything is checked when it is written; what is wrong is refused with the name, the reason and a remedy.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evertrain.config.declaration import (
+    CheckSpec,
+    ExamplesSpec,
+    LabelSpec,
+    ServiceSpec,
+    SourceSpec,
+    TrainingSpec,
+)
+from evertrain.config.function import refer
+from evertrain.config.option import Names, closed, read_names
+from evertrain.config.policy import Recipe
+from evertrain.config.validation import validate
+from evertrain.config.vocabulary import Features
+from evertrain.config.wording import read_columns, suggestion
+from evertrain.core.identity import ServiceName, SourceName
+from evertrain.core.model import Output
+from evertrain.core.policy import CanarySpec, GateSpec, TriggerSpec
+from evertrain.core.schema import Column, Schema
+from evertrain.core.time import Moment, parse_span
+from evertrain.errors import DeclarationError
+
+__all__ = [
+    "Examples",
+    "Files",
+    "Label",
+    "Service",
+    "Source",
+    "between",
+    "files",
+    "load",
+    "not_null",
+    "one_of",
+    "unique",
+]
+
+
+# Sources -------------------------------------------------------------------------------------------------------------
+
+
+class Files(msgspec.Struct, frozen=True):
+    """Files by a glob pattern, relative to the folder of the declaration."""
+
+    pattern: str
+
+
+def files(pattern: str) -> Files:
+    """CSV, Parquet or JSON-lines files by a glob pattern."""
+    return Files(pattern)
+
+
+@closed
+def Source(  # noqa: N802 - reads as the thing that it makes
+    name: str,
+    data: Files,
+    *,
+    event_time: str,
+    key: Names = (),
+    known_at: str | None = None,
+    known_after: str = "0s",
+    zone: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    clean: Callable[..., Any] | None = None,
+    checks: Sequence[CheckSpec] = (),
+    owner: str = "",
+    fresh_within: str | None = None,
+) -> SourceSpec:
+    """Rows with two times: when something happened, and when it was known.
+
+    known_at: a column, perhaps moved ("published", "hour + 90m"); else the event time plus `known_after`. columns:
+    names to types (string, int64, float64, bool, timestamp; "?" after it lets a value be missing), or None to infer
+    them once. key: the columns that identify a row; a later row with the same key and event time corrects it. Without
+    a key, rows that are equal in every column are one row.
+    """
+    known = Moment.parse(known_at) if known_at else Moment(column=event_time, offset=parse_span(known_after))
+    return SourceSpec(
+        name=SourceName(name),
+        files=data.pattern,
+        key=read_names(key),
+        event_time=event_time,
+        known_at=known,
+        zone=zone,
+        columns=read_columns(columns or {}),
+        clean=refer(clean, f"cleaning of source {name!r}") if clean else None,
+        checks=tuple(checks),
+        owner=owner,
+        fresh_within=parse_span(fresh_within) if fresh_within else None,
+    )
+
+
+def not_null(column: str) -> CheckSpec:
+    """Each row must have a value there."""
+    return CheckSpec(rule="not_null", column=column)
+
+
+def between(column: str, low: float, high: float) -> CheckSpec:
+    """Each value must lie in [low, high]; missing ones pass."""
+    return CheckSpec(rule="between", column=column, low=low, high=high)
+
+
+def one_of(column: str, values: Iterable[str]) -> CheckSpec:
+    """Each value must be one of these; missing ones pass."""
+    return CheckSpec(rule="one_of", column=column, values=tuple(values))
+
+
+def unique(column: str) -> CheckSpec:
+    """No two rows of a batch may share a value."""
+    return CheckSpec(rule="unique", column=column)
+
+
+# What one prediction is ----------------------------------------------------------------------------------------------
+
+
+class Examples(msgspec.Struct, frozen=True):
+    """What one prediction is: the population, the key, the prediction time and what the caller sends.
+
+    request: columns of the source (whose types must be declared), or names to types. The key is part of it.
+    """
+
+    source: SourceSpec
+    key: Names
+    at: str
+    request: Sequence[str] | Mapping[str, str]
+
+    @property
+    def spec(self) -> ExamplesSpec:
+        key = read_names(self.key)
+        columns = self._columns()
+        names = {one.name for one in columns}
+        known = {one.name: one for one in self.source.columns}
+        missing = tuple(known.get(name, Column(name=name, type="string")) for name in key if name not in names)
+        return ExamplesSpec(
+            source=self.source.name, key=key, at=Moment.parse(self.at), request=Schema(missing + columns)
+        )
+
+    def _columns(self) -> tuple[Column, ...]:
+        if isinstance(self.request, Mapping):
+            return read_columns(self.request)
+        known = {one.name: one for one in self.source.columns}
+        for name in self.request:
+            if name not in known:
+                raise DeclarationError(
+                    f"Request column {name!r} has no declared type in source {self.source.name!r}.",
+                    suggestion(name, known) if known else f"Declare columns={{...}} of source {self.source.name!r}.",
+                )
+        return tuple(known[name] for name in self.request)
+
+
+class Label(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of an example and its clock.
+
+    value: a column of the source, whose key is that of the examples. known_at: when a row became known; the source's
+    own by default. The label is mature after `horizon` from the prediction time, or at `mature_at`, a moment of the
+    request; one of them must be declared, and neither depends on the label.
+    """
+
+    source: SourceSpec
+    of: Examples
+    value: str
+    known_at: str | None = None
+    mature_at: str | None = None
+    horizon: str | None = None
+
+    @property
+    def spec(self) -> LabelSpec:
+        if (self.mature_at is None) == (self.horizon is None):
+            raise DeclarationError(
+                f"Label {self.value!r} of source {self.source.name!r} has {'no' if self.horizon is None else 'two'} "
+                f"clocks.",
+                'Declare horizon="30d" after the prediction, or mature_at="column + 15m" of the request.',
+            )
+        return LabelSpec(
+            source=self.source.name,
+            value=self.value,
+            known_at=Moment.parse(self.known_at) if self.known_at else self.source.known_at,
+            mature_at=Moment.parse(self.mature_at or f"at + {self.horizon}"),
+        )
+
+
+# The service ---------------------------------------------------------------------------------------------------------
+
+
+@closed
+def Service(  # noqa: N802 - reads as the thing that it makes
+    name: str,
+    *,
+    examples: Examples,
+    label: Label,
+    train: Callable[..., Any] | TrainingSpec | Mapping[str, Callable[..., Any] | TrainingSpec],
+    features: Sequence[Features] = (),
+    categories: Names = (),
+    segments: Names = (),
+    triggers: Sequence[TriggerSpec] = (),
+    gate: GateSpec | None = None,
+    rollout: CanarySpec | None = None,
+    output: Output | None = None,
+    owner: str = "",
+    cooldown: str = "1d",
+) -> ServiceSpec:
+    """A whole service, checked. train: a function `train(data, run)`, a recipe, or several by name."""
+    recipes = train if isinstance(train, Mapping) else {"default": train}
+    used = [examples.source, label.source, *(source for feature in features for source in feature.sources)]
+    asked = examples.spec
+    spec = ServiceSpec(
+        name=ServiceName(name),
+        inputs=asked.request,
+        output=output or Output(),
+        sources=tuple(dict.fromkeys(used)),
+        examples=asked,
+        label=label.spec,
+        features=tuple(one for feature in features for one in feature.specs),
+        categories=read_names(categories),
+        recipes={key: one if isinstance(one, TrainingSpec) else Recipe(one) for key, one in recipes.items()},
+        segments=read_names(segments),
+        triggers=tuple(triggers),
+        gate=gate or GateSpec(),
+        rollout=rollout or CanarySpec(),
+        owner=owner,
+        cooldown=parse_span(cooldown),
+    )
+    validate(spec)
+    return spec
+
+
+def load(path: Path) -> tuple[ServiceSpec, ...]:
+    """Import a declaration file and return its services, in the order of their names in it.
+
+    It runs the user's code, so call it in a process of its own. Modules beside the file can be imported by it; a
+    function's reference is relative to the file's folder.
+    """
+    path = path.resolve()
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    if specification is None or specification.loader is None or not path.is_file():
+        raise DeclarationError(f"{path} is no Python file.", "Name the file that declares the service.")
+    module = importlib.util.module_from_spec(specification)
+    sys.path.insert(0, str(path.parent))
+    sys.modules[path.stem] = module
+    try:
+        specification.loader.exec_module(module)
+    except DeclarationError as error:
+        raise DeclarationError(f"{path}: {error.what}", error.remedy) from error
+    except Exception as error:
+        raise DeclarationError(
+            f"{path} cannot be imported: {type(error).__name__}: {error}.", "Run it with Python to see where it stops."
+        ) from error
+    services = tuple(value for value in vars(module).values() if isinstance(value, ServiceSpec))
+    if not services:
+        raise DeclarationError(f"{path} declares no service.", 'Assign one: service = et.Service("name", ...).')
+    names = [service.name for service in services]
+    if len(set(names)) < len(names):
+        raise DeclarationError(f"{path} declares two services of one name.", "Give each its own name.")
+    return services

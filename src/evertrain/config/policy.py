@@ -1,0 +1,113 @@
+"""Recipes, the gate, the rollout and the triggers, as users write them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from evertrain.config.declaration import TrainingSpec
+from evertrain.config.function import refer
+from evertrain.config.option import Names, closed, read_names, read_spec
+from evertrain.core.policy import (
+    CanarySpec,
+    GateSpec,
+    MetricName,
+    PerformanceTrigger,
+    RowsTrigger,
+    ScheduleTrigger,
+)
+from evertrain.core.time import parse_span
+
+__all__ = ["Canary", "Gate", "Recipe", "cron", "every", "performance", "rows"]
+
+
+@closed
+def Recipe(  # noqa: N802 - reads as the thing that it makes
+    train: Callable[..., Any], *, duration: str = "6h", memory_mb: int = 4096, timeout: str = "1h"
+) -> TrainingSpec:
+    """A way to train, with its limits. duration: how long it takes on a story's clock."""
+    reference = refer(train, "recipe")
+    described = {
+        "train": {"module": reference.module, "name": reference.name},
+        "duration": parse_span(duration),
+        "memory_mb": memory_mb,
+        "timeout_s": parse_span(timeout) // 1_000_000,
+    }
+    return read_spec(described, TrainingSpec, "et.Recipe")
+
+
+@closed
+def Gate(  # noqa: N802 - reads as the thing that it makes
+    *,
+    primary: MetricName = "log_loss",
+    margin: float = 0.01,
+    anchor_margin: float = 0.02,
+    holdout: str = "7d",
+    block: str = "1d",
+    alpha: float = 0.05,
+    protect: Names = (),
+    segment_margin: float = 0.05,
+    segment_labels: int = 200,
+    max_flips: float = 0.2,
+    max_p99: str = "100ms",
+    max_memory_mb: int = 2048,
+    hold: str = "7d",
+) -> GateSpec:
+    """What a challenger must prove on rows that it never saw; the fields are those of `GateSpec`."""
+    described = {
+        "primary": primary,
+        "margin": margin,
+        "anchor_margin": anchor_margin,
+        "holdout": parse_span(holdout),
+        "block": parse_span(block),
+        "alpha": alpha,
+        "protect": read_names(protect),
+        "segment_margin": segment_margin,
+        "segment_labels": segment_labels,
+        "max_flips": max_flips,
+        "max_p99_ms": parse_span(max_p99) / 1_000,
+        "max_memory_mb": max_memory_mb,
+        "hold": parse_span(hold),
+    }
+    return read_spec(described, GateSpec, "et.Gate")
+
+
+@closed
+def Canary(  # noqa: N802 - reads as the thing that it makes
+    *,
+    steps: Sequence[float] = (0.01, 0.05, 0.25),
+    margin: float = 0.01,
+    max_bad_answers: float = 50.0,
+    alpha: float = 0.01,
+    deadline: str = "1s",
+) -> CanarySpec:
+    """The shares by which a version enters, and the harm that is accepted on the way."""
+    described = {
+        "steps": tuple(steps),
+        "margin": margin,
+        "max_bad_answers": max_bad_answers,
+        "alpha": alpha,
+        "deadline_s": parse_span(deadline) / 1_000_000,
+    }
+    return read_spec(described, CanarySpec, "et.Canary")
+
+
+def every(interval: str) -> ScheduleTrigger:
+    """Train so long after the last run began."""
+    return ScheduleTrigger(every=parse_span(interval))
+
+
+def cron(expression: str, zone: str = "UTC") -> ScheduleTrigger:
+    """Train at the times of a cron expression, in a named time zone."""
+    return ScheduleTrigger(cron=expression, zone=zone)
+
+
+@closed
+def rows(count: int) -> RowsTrigger:
+    """Train when so many new mature rows are there."""
+    return read_spec({"rows": count}, RowsTrigger, "et.rows")
+
+
+@closed
+def performance(metric: MetricName, *, drop: float, window: str = "7d", min_labels: int = 500) -> PerformanceTrigger:
+    """Train when the champion's metric on mature labels is worse than at its gate by `drop` or more."""
+    described = {"metric": metric, "drop": drop, "window": parse_span(window), "min_labels": min_labels}
+    return read_spec(described, PerformanceTrigger, "et.performance")

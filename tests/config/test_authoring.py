@@ -1,0 +1,132 @@
+"""A declaration is read into frozen values, and what is wrong with it is refused with name, reason and remedy."""
+
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import msgspec
+import pytest
+
+import evertrain as et
+from evertrain.config.authoring import load
+from evertrain.config.declaration import LookupSpec, ServiceSpec, SourceSpec, WindowSpec
+from evertrain.core.time import DAY, HOUR
+from evertrain.errors import DeclarationError
+
+
+def train(data: et.TrainingSet, run: et.Run) -> None:
+    raise NotImplementedError
+
+
+def orders(**changes: Any) -> SourceSpec:
+    described: dict[str, Any] = {
+        "event_time": "t",
+        "key": "id",
+        "columns": {"id": "string", "shop": "string", "t": "timestamp", "amount": "int64?", "vip": "bool"},
+    }
+    return et.Source("orders", et.files("orders/*.csv"), **(described | changes))
+
+
+OUTCOMES = et.Source(
+    "outcomes",
+    et.files("outcomes/*.csv"),
+    event_time="t",
+    key="id",
+    columns={"id": "string", "t": "timestamp", "bad": "bool"},
+)
+ASKED = et.Examples(orders(), key="id", at="t - 1h", request=["shop", "t"])
+BAD = et.Label(source=OUTCOMES, of=ASKED, value="bad", horizon="30d")
+
+
+def service(**changes: Any) -> ServiceSpec:
+    described: dict[str, Any] = {"examples": ASKED, "label": BAD, "train": train}
+    return et.Service("risk", **(described | changes))
+
+
+def test_a_service_becomes_values_that_travel_as_json() -> None:
+    seen = et.windows(orders(), "count 7d as seen", entity="shop", where="vip", amount=["mean 4h as spent"])
+    spec = service(features=[et.column("shop"), seen], categories="shop", triggers=[et.every("7d"), et.rows(100)])
+    assert spec.vector == ("shop", "seen", "spent")
+    assert spec.inputs.names == ("id", "shop", "t")
+    assert [source.name for source in spec.sources] == ["orders", "outcomes"]
+    window = spec.features[1]
+    assert isinstance(window, WindowSpec)
+    assert (window.start, window.filter, window.entity) == (7 * DAY, "vip", (("shop", "shop"),))
+    assert spec.label is not None
+    assert str(spec.label.mature_at) == "at + 30d"
+    assert msgspec.json.decode(msgspec.json.encode(spec), type=ServiceSpec) == spec
+    assert spec.recipes["default"].duration == 6 * HOUR
+
+
+def test_lookups_go_on_from_one_another() -> None:
+    found = et.latest(
+        orders(), entity="shop", columns={"amount": "last_amount"}, ttl="6h", then=et.latest(OUTCOMES, entity="id")
+    )
+    lookup = service(features=[found]).features[0]
+    assert isinstance(lookup, LookupSpec)
+    assert lookup.outputs == (("last_amount", "amount"),)
+    assert lookup.then is not None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what", "remedy"),
+    [
+        (lambda: service(triggers=["weekly"]), "unknown trigger 'weekly'", "et.every"),
+        (lambda: service(features=[et.windows(orders(), amuont=["mean 4h"])]), "'amuont'", 'mean "amount"?'),
+        (lambda: service(features=[et.windows(orders(), "count 4h", entity="shp")]), "'shp'", '"shop"?'),
+        (lambda: service(features=[et.column("shop"), et.column("tt")]), "'tt'", "mean"),
+        (lambda: et.Label(source=OUTCOMES, of=ASKED, value="bad").spec, "no clocks", "horizon="),
+        (lambda: service(label=et.Label(source=OUTCOMES, of=ASKED, value="bda", horizon="1d")), "'bda'", '"bad"?'),
+        (lambda: service(segments="regoin"), "'regoin'", "Known are"),
+        (lambda: service(ownr="me"), "ownr", '"owner"?'),
+        (lambda: et.Gate(margin=-1.0), "margin", "Mend"),
+        (lambda: et.Canary(steps=[0.1, 1.5]), "steps", "Mend"),
+        (lambda: et.performance("los", drop=0.1), "metric", "Mend"),  # type: ignore[arg-type]
+        (lambda: et.windows(orders(), amount=["median 4h"]), "'median'", "mean"),
+        (lambda: et.windows(orders(), "count 4h until 5h"), "empty", "begin"),
+        (lambda: service(train=lambda data, run: None), "lambda", "def"),
+        (lambda: orders(columns={"t": "time"}), "'time'", "timestamp"),
+        (lambda: service(examples=et.Examples(orders(), key="id", at="when", request=["t"])), "'when'", "Known"),
+        (lambda: service(features=[et.windows(orders(), vip=["rate 1d"]), et.windows(orders(), vip=["rate 1d"])]),
+         "named 'orders_vip_rate_1d'", "otherwise"),
+        (lambda: service(examples=et.Examples(orders(zone="Mars/Base"), key="id", at="t", request=["t"])),
+         "Mars/Base", "IANA"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_refused_with_a_remedy(wrong: Callable[[], object], what: str, remedy: str) -> None:
+    with pytest.raises(DeclarationError) as refusal:
+        wrong()
+    assert what in refusal.value.what
+    assert remedy in refusal.value.remedy
+
+
+def test_a_file_is_loaded_with_references_relative_to_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "learn_orders.py").write_text("def train(data, run):\n    return None\n")
+    (tmp_path / "orders_service.py").write_text(
+        dedent("""
+        import evertrain as et
+        from learn_orders import train
+
+        orders = et.Source("orders", et.files("*.csv"), key="id", event_time="t",
+                           columns={"id": "string", "t": "timestamp", "bad": "bool"})
+        asked = et.Examples(orders, key="id", at="t", request=["t"])
+        service = et.Service("risk", examples=asked, train=train,
+                             label=et.Label(source=orders, of=asked, value="bad", horizon="1d"))
+        """)
+    )
+    (spec,) = load(tmp_path / "orders_service.py")
+    assert spec.recipes["default"].train.module == "learn_orders"
+
+
+def test_a_file_that_fails_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken_service.py"
+    path.write_text("import evertrain as et\net.windows(None, 'often')\n")
+    with pytest.raises(DeclarationError, match=r"broken_service\.py"):
+        load(path)
+    path.write_text("1 / 0\n")
+    with pytest.raises(DeclarationError, match="ZeroDivisionError"):
+        load(path)
+    path.write_text("x = 1\n")
+    with pytest.raises(DeclarationError, match="declares no service"):
+        load(path)
