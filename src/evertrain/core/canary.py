@@ -1,0 +1,138 @@
+"""What a rollout does next: wait, advance, promote or roll back, and why.
+
+Two questions, never mixed. *Does it harm?* The e-value of `core.evidence` reaches 1/alpha: roll back. *Is it safe to go
+on?* "No alarm" is no answer; a step is admitted when the harm that it could do within the anytime-valid bound is
+accepted: bound x share x requests of the last 24 hours <= `max_bad_answers`. The last promotion needs the bound on the
+difference of error rates below `margin`. The first step is the declared entry: evidence begins there.
+"""
+
+import math
+from typing import Literal
+
+import msgspec
+
+from evertrain.core.bound import requests_needed, upper_difference
+from evertrain.core.evidence import Tally
+from evertrain.core.policy import CanarySpec
+from evertrain.core.time import DAY, Instant, say_instant
+
+__all__ = ["BOUND_ALPHA", "Assessment", "assess"]
+
+BOUND_ALPHA = 0.05
+"""One-sided error rate of the bound that admits a step."""
+
+_FORESEEABLE_DAYS = 3650
+
+Action = Literal["wait", "advance", "promote", "roll back"]
+
+
+class Assessment(msgspec.Struct, frozen=True, kw_only=True):
+    """The decision of one look. next_look: when waiting is expected to be over; None where no time can be said."""
+
+    action: Action
+    reasons: tuple[str, ...]
+    figures: dict[str, float]
+    next_look: Instant | None = None
+
+
+def assess(
+    step: int, spec: CanarySpec, tally: Tally, requests_24h: float, now: Instant, *, latency_decides: bool = True
+) -> Assessment:
+    """Look at a rollout that is in step `step` (an index into `spec.steps`).
+
+    requests_24h: all requests of the service in the last 24 hours, counted as the tally counts. latency_decides: False
+    where time is simulated; latency is then a figure only. Where both decide they share alpha: the mean of two
+    e-values is an e-value.
+
+    >>> quiet = assess(1, CanarySpec(steps=(0.01, 0.1)), Tally.start(0.1), 0.0, Instant(0))
+    >>> quiet.action, quiet.reasons[0]
+    ('wait', 'waiting: about 439 more canary requests; there is no traffic, so no time can be said')
+    """
+    evidence = _evidence(tally, latency_decides)
+    bound = upper_difference(
+        errors=tally.canary_errors,
+        requests=tally.canary,
+        baseline_errors=tally.rest_errors,
+        baseline_requests=tally.rest,
+        alpha=BOUND_ALPHA,
+    )
+    figures = {
+        "e_value": evidence,
+        "e_errors": tally.errors.value,
+        "e_latency": tally.latency.value,
+        "e_limit": 1.0 / spec.alpha,
+        "bound": bound,
+        "canary": float(tally.canary),
+        "canary_errors": float(tally.canary_errors),
+        "rest": float(tally.rest),
+        "rest_errors": float(tally.rest_errors),
+        "requests_24h": requests_24h,
+    }
+    if evidence >= 1.0 / spec.alpha:
+        return Assessment(action="roll back", reasons=_harm(tally, spec, evidence, latency_decides), figures=figures)
+    last = step >= len(spec.steps) - 1
+    limit = _limit(spec, step, requests_24h, last=last)
+    figures["bound_limit"] = limit
+    if tally.step.canary > 0 and (bound < limit if last else bound <= limit):
+        return Assessment(
+            action="promote" if last else "advance", reasons=(_admitted(spec, step, bound, last=last),), figures=figures
+        )
+    return _wait(spec.steps[step], tally, now, figures)
+
+
+def _evidence(tally: Tally, latency_decides: bool) -> float:
+    if not latency_decides:
+        return tally.errors.value
+    return (tally.errors.value + tally.latency.value) / 2.0
+
+
+def _limit(spec: CanarySpec, step: int, requests_24h: float, *, last: bool) -> float:
+    """What the bound must not exceed: `margin` to promote, else what `max_bad_answers` makes of the next share."""
+    if last:
+        return spec.margin
+    answers = spec.steps[step + 1] * requests_24h
+    return min(1.0, spec.max_bad_answers / answers) if answers > 0 else 1.0
+
+
+def _harm(tally: Tally, spec: CanarySpec, evidence: float, latency_decides: bool) -> tuple[str, ...]:
+    errors = (
+        f"canary errors {tally.canary_errors} of {tally.canary}, the rest {tally.rest_errors} of {tally.rest}: "
+        f"e-value {tally.errors.value:.4g}"
+    )
+    latency = f"latency against the control arm: e-value {tally.latency.value:.4g}"
+    total = f"evidence of harm {evidence:.4g} reached {1.0 / spec.alpha:g} (false alarms at most {spec.alpha:g})"
+    if not latency_decides:
+        return total, errors
+    return (total, errors, latency) if tally.errors.value >= tally.latency.value else (total, latency, errors)
+
+
+def _admitted(spec: CanarySpec, step: int, bound: float, *, last: bool) -> str:
+    if last:
+        return f"the error rate is at most {bound:.4f} above the rest's, within the margin {spec.margin:g}"
+    return (
+        f"a share of {spec.steps[step + 1]:.0%} is admitted: the error rate is at most {bound:.4f} above the rest's, "
+        f"within {spec.max_bad_answers:g} bad answers a day"
+    )
+
+
+def _wait(share: float, tally: Tally, now: Instant, figures: dict[str, float]) -> Assessment:
+    more = requests_needed(
+        math.nextafter(figures["bound_limit"], 0.0),
+        errors=tally.canary_errors,
+        requests=tally.canary,
+        baseline_errors=tally.rest_errors,
+        baseline_requests=tally.rest,
+        alpha=BOUND_ALPHA,
+    )
+    if more is None:
+        return Assessment(action="wait", reasons=("waiting: no number of requests would do",), figures=figures)
+    more = max(more, 1)
+    figures = {**figures, "more": float(more)}
+    rate = share * figures["requests_24h"]
+    if more > rate * _FORESEEABLE_DAYS:
+        why = "there is no traffic" if rate <= 0 else "traffic is very low"
+        reason = f"waiting: about {more} more canary requests; {why}, so no time can be said"
+        return Assessment(action="wait", reasons=(reason,), figures=figures)
+    by = Instant(now + math.ceil(more / rate * DAY))
+    reason = f"waiting: about {more} more canary requests without an error, by about {say_instant(by)[:16]}Z"
+    return Assessment(action="wait", reasons=(reason,), figures=figures, next_look=by)

@@ -1,0 +1,90 @@
+"""What a rollout does next."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evertrain.core.canary import assess
+from evertrain.core.evidence import Outcome, Tally
+from evertrain.core.policy import CanarySpec
+from evertrain.core.time import DAY, Instant
+
+SPEC = CanarySpec(steps=(0.01, 0.1, 0.5), margin=0.01, max_bad_answers=50.0)
+NOW = Instant(1_000_000)
+
+
+def tally(share: float, *, canary: int, rest: int, errors: int = 0) -> Tally:
+    fine = [Outcome("canary", True)] * (canary - errors) + [Outcome("champion", True)] * rest
+    return Tally.start(share).fold(fine).fold([Outcome("canary", False)] * errors)
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_without_traffic_it_waits_at_every_step(step: int) -> None:
+    decision = assess(step, SPEC, Tally.start(SPEC.steps[step]), 0.0, NOW)
+    assert decision.action == "wait"
+    assert decision.next_look is None
+    assert "more canary requests; there is no traffic" in decision.reasons[0]
+
+
+def test_on_little_traffic_it_says_how_many_and_by_when() -> None:
+    decision = assess(2, SPEC, tally(0.5, canary=10, rest=10), 100.0, NOW)
+    assert decision.action == "wait"
+    assert decision.figures["more"] == pytest.approx(429, abs=2)
+    assert decision.next_look == pytest.approx(NOW + 429 / 50 * DAY, rel=0.01)
+    assert "by about 1970-01-09T" in decision.reasons[0]
+
+
+def test_a_step_is_admitted_when_the_harm_it_could_do_is_accepted() -> None:
+    # 10% of 20,000 requests a day at a bound of 0.025 are 50 bad answers.
+    early = assess(0, SPEC, tally(0.01, canary=100, rest=9900), 20_000.0, NOW)
+    late = assess(0, SPEC, tally(0.01, canary=200, rest=19_800), 20_000.0, NOW)
+    assert early.action == "wait"
+    assert late.action == "advance"
+    assert late.figures["bound"] <= late.figures["bound_limit"] == pytest.approx(0.025)
+    assert "10%" in late.reasons[0]
+
+
+def test_the_last_promotion_needs_the_margin() -> None:
+    assert assess(2, SPEC, tally(0.5, canary=430, rest=430), 2000.0, NOW).action == "wait"
+    promoted = assess(2, SPEC, tally(0.5, canary=450, rest=450), 2000.0, NOW)
+    assert promoted.action == "promote"
+    assert promoted.figures["bound"] < SPEC.margin
+
+
+@pytest.mark.parametrize("latency_decides", [True, False])
+@pytest.mark.parametrize(("share", "errors"), [(0.01, 3), (0.05, 3), (0.1, 4), (0.2, 5)])
+def test_a_baseline_without_errors_saves_no_failing_canary(share: float, errors: int, latency_decides: bool) -> None:
+    spec = CanarySpec(steps=(share,))
+    running = Tally.start(share).fold([Outcome("champion", True)] * 900)
+    actions = []
+    for _ in range(errors):
+        running = running.fold([Outcome("canary", False)])
+        actions.append(assess(0, spec, running, 1000.0, NOW, latency_decides=latency_decides).action)
+    assert actions == ["wait"] * (errors - 1) + ["roll back"]
+
+
+def test_slow_answers_decide_only_where_latency_does() -> None:
+    running = Tally.start(0.1).fold([Outcome("control", True, 1000 + n) for n in range(200)])
+    running = running.fold([Outcome("canary", True, 90_000)] * 40)
+    assert assess(0, SPEC, running, 1000.0, NOW).action == "roll back"
+    assert "latency" in assess(0, SPEC, running, 1000.0, NOW).reasons[1]
+    quiet = assess(0, SPEC, running, 1000.0, NOW, latency_decides=False)
+    assert quiet.action != "roll back"
+    assert quiet.figures["e_latency"] > 100
+
+
+@given(
+    step=st.integers(0, 2),
+    canary=st.integers(0, 3000),
+    rest=st.integers(0, 3000),
+    errors=st.integers(0, 5),
+    requests=st.floats(0, 1e7),
+)
+def test_every_look_has_one_action_a_reason_and_finite_figures(
+    step: int, canary: int, rest: int, errors: int, requests: float
+) -> None:
+    seen = tally(SPEC.steps[step], canary=canary + errors, rest=rest, errors=errors)
+    decision = assess(step, SPEC, seen, requests, NOW)
+    assert decision.reasons
+    assert all(figure == figure and abs(figure) < float("inf") for figure in decision.figures.values())
+    assert decision.action != ("advance" if step == 2 else "promote")

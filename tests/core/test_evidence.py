@@ -1,0 +1,195 @@
+"""The canary's evidence: reference figures, validity at every look, exact resumption."""
+
+import statistics
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evertrain.core.bound import clopper_pearson
+from evertrain.core.evidence import CALIBRATION, Bet, Exposure, Latency, Outcome, Tally, outcomes
+from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted, Record
+from evertrain.core.time import Instant
+
+ARMS: tuple[ArmName, ...] = ("champion", "canary", "control")
+some_outcomes = st.lists(
+    st.builds(Outcome, st.sampled_from(ARMS), st.booleans(), st.integers(100, 90_000)), max_size=60
+)
+
+
+def caught_after(
+    rng: np.random.Generator, *, share: float, canary: float, rest: float, requests: int, alpha: float = 0.01
+) -> tuple[int, int] | None:
+    """(canary requests, canary errors) at the look that rolls back, looking after every request."""
+    on_canary = rng.random(requests) < share
+    failed = rng.random(requests) < np.where(on_canary, canary, rest)
+    canaries = np.cumsum(on_canary)
+    bet, errors = Bet(), 0
+    for index in np.flatnonzero(failed):
+        before = int(canaries[index]) - int(on_canary[index])
+        exposure = Exposure(share=share, canary=before, other=int(index) - before)
+        bet = bet.after(exposure.rho, bool(on_canary[index]))
+        errors += int(on_canary[index])
+        if bet.value >= 1 / alpha:
+            return int(canaries[index]), errors
+    return None
+
+
+def test_the_reference_e_values_of_the_first_errors() -> None:
+    bet, values = Bet(), []
+    for _ in range(4):
+        bet = bet.after(0.1, on_canary=True)
+        values.append(round(bet.value, 1))
+    assert values == [3.2, 14.4, 78.0, 464.1]
+
+
+@pytest.mark.parametrize(("share", "errors"), [(0.01, 3), (0.05, 3), (0.1, 4), (0.2, 5)])
+def test_a_canary_that_always_fails_is_caught_by_its_first_errors_though_the_baseline_has_none(
+    share: float, errors: int
+) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(100):
+        caught = caught_after(rng, share=share, canary=1.0, rest=0.0, requests=int(30 / share))
+        assert caught is not None
+        assert caught[1] == errors
+
+
+def test_false_rollbacks_stay_below_alpha_when_one_looks_after_every_request() -> None:
+    rng, runs = np.random.default_rng(11), 1500
+    alarms = sum(
+        caught_after(rng, share=0.1, canary=0.005, rest=0.005, requests=20_000) is not None for _ in range(runs)
+    )
+    assert clopper_pearson(alarms, runs)[0] <= 0.01
+    assert alarms / runs <= 0.01
+
+
+@pytest.mark.parametrize(("rate", "low", "high"), [(0.05, 80, 115), (0.25, 11, 21)])
+def test_harm_is_caught_about_as_fast_as_stated(rate: float, low: int, high: int) -> None:
+    rng = np.random.default_rng(3)
+    caught = [caught_after(rng, share=0.1, canary=rate, rest=0.005, requests=40_000) for _ in range(300)]
+    assert None not in caught
+    assert low <= statistics.median(at[0] for at in caught if at is not None) <= high
+
+
+def test_a_heavy_entity_in_the_canary_cohort_is_not_taken_for_harm() -> None:
+    # 60% of the traffic is one entity that fell into the canary's 10%: the realised share keeps the bet fair.
+    rng, runs, alarms = np.random.default_rng(2), 300, 0
+    for _ in range(runs):
+        on_canary = rng.random(20_000) < 0.6
+        failed = np.flatnonzero(rng.random(20_000) < 0.005)
+        tally, previous = Tally.start(0.1), 0
+        for index in failed:
+            quiet = on_canary[previous:index]
+            tally = tally.fold([Outcome("canary", True)] * int(quiet.sum()))
+            tally = tally.fold([Outcome("champion", True)] * int((~quiet).sum()))
+            tally = tally.fold([Outcome("canary" if on_canary[index] else "champion", False)])
+            previous = int(index) + 1
+            if tally.errors.value >= 100:
+                alarms += 1
+                break
+    assert alarms / runs <= 0.02
+
+
+def test_slow_answers_are_caught_and_equal_ones_are_not() -> None:
+    rng, caught, alarms = np.random.default_rng(7), [], 0
+    for run in range(40):
+        slow = run < 20
+        latency = Latency()
+        for count in range(1, 8001):
+            on_canary = bool(rng.random() < 0.5)
+            value = rng.lognormal(8, 0.5) + 100_000 * (slow and on_canary and rng.random() < 0.05)
+            latency = latency.after(on_canary, int(value))
+            if latency.value >= 100:
+                caught.append(count)
+                alarms += not slow
+                break
+    assert len(caught) - alarms == 20
+    assert alarms == 0
+    assert statistics.median(caught) / 2 < 1200
+
+
+def test_latency_thresholds_are_frozen_by_the_control_arm_alone() -> None:
+    latency = Latency()
+    for value in range(1, CALIBRATION + 1):
+        latency = latency.after(True, 10_000_000).after(False, value)
+    assert latency.thresholds == (100, 180, 198)
+    assert latency.after(False, 5).thresholds == (100, 180, 198)
+
+
+@given(seen=some_outcomes, cut=st.integers(0, 60))
+def test_a_tally_resumes_exactly_after_a_restart(seen: list[Outcome], cut: int) -> None:
+    whole = Tally.start(0.1).fold(seen)
+    half = Tally.start(0.1).fold(seen[:cut])
+    restored = msgspec.json.decode(msgspec.json.encode(half), type=Tally)
+    assert restored == half
+    assert restored.fold(seen[cut:]) == whole
+
+
+@given(seen=some_outcomes)
+def test_the_evidence_of_errors_is_kept_when_the_share_changes(seen: list[Outcome]) -> None:
+    tally = Tally.start(0.01).fold(seen)
+    stepped = tally.stepped(0.25)
+    assert stepped.errors == tally.errors
+    assert stepped.step == Exposure(share=0.25)
+    assert (stepped.canary, stepped.rest) == (tally.canary, tally.rest)
+
+
+@given(rho=st.floats(0.001, 0.999), logs=st.lists(st.booleans(), max_size=12))
+def test_the_bet_is_fair_under_no_harm(rho: float, logs: list[bool]) -> None:
+    bet = Bet()
+    for on_canary in logs:
+        bet = bet.after(rho, on_canary)
+    mean = rho * bet.after(rho, True).value + (1 - rho) * bet.after(rho, False).value
+    assert mean == pytest.approx(bet.value, rel=1e-9)
+
+
+def predicted(arm: ArmName, assigned: ArmName, *, batch: str = "", load: bool = False, retry: bool = False) -> Record:
+    return Predicted(
+        id="0" * 32,
+        service=ServiceName("late"),
+        version=VersionId("v"),
+        key="",
+        at=Instant(0),
+        received=Instant(0),
+        row=(),
+        vector=(),
+        score=0.5,
+        arm=arm,
+        assigned=assigned,
+        latency_us=700,
+        batch=batch,
+        load=load,
+        retry=retry,
+    )
+
+
+def test_each_request_counts_once() -> None:
+    failed = Failed(
+        id="0" * 32,
+        service=ServiceName("late"),
+        version=VersionId("v"),
+        key="",
+        at=Instant(0),
+        received=Instant(0),
+        arm="canary",
+        cause="error",
+        detail="",
+        latency_us=10,
+    )
+    label = Labelled(
+        service=ServiceName("late"), prediction="", key="k", value=1.0, known=Instant(0), received=Instant(0)
+    )
+    records: list[Record] = [
+        failed,
+        predicted("champion", "canary"),
+        predicted("champion", "champion", load=True),
+        predicted("canary", "canary", retry=True),
+        label,
+        *[predicted("canary", "canary", batch="b1")] * 3,
+        *[predicted("canary", "canary")] * 2,
+    ]
+    answered = Outcome("canary", True, 700)
+    assert list(outcomes(records)) == [Outcome("canary", False), answered, answered, answered]
