@@ -19,6 +19,7 @@ __all__ = [
     "BatchIngested",
     "BundleFrozen",
     "ChampionOverridden",
+    "ChampionReverted",
     "CycleMoved",
     "DatasetSnapshotted",
     "Draft",
@@ -26,6 +27,8 @@ __all__ = [
     "Fact",
     "FileQuarantined",
     "InstallationCreated",
+    "OrderAnswered",
+    "OrderGiven",
     "ProcessExited",
     "RolloutBegun",
     "RolloutMoved",
@@ -64,11 +67,15 @@ class BundleFrozen(_Fact, frozen=True, kw_only=True, tag="bundle.frozen"):
 
 
 class ServiceDeclared(_Fact, frozen=True, kw_only=True, tag="service.declared"):
-    """`declaration` is the digest of the declaration's canonical JSON, kept as a blob."""
+    """`declaration` is the digest of the declaration's canonical JSON, kept as a blob among the artifacts.
+
+    folder: where the files of its sources are looked for, absolute; "" for a service without sources.
+    """
 
     service: ServiceName
     declaration: Digest
     bundle: Digest | None
+    folder: str = ""
 
 
 class SourceTypesFixed(_Fact, frozen=True, kw_only=True, tag="source.types_fixed"):
@@ -212,14 +219,24 @@ class RolloutMoved(_Fact, frozen=True, kw_only=True, tag="rollout.moved"):
 
 
 class RoutingChanged(_Fact, frozen=True, kw_only=True, tag="routing.changed"):
-    """The workers were given a new routing table."""
+    """The workers are given a new routing table; route: digest of the service's route in it."""
 
     service: ServiceName
     generation: int
+    route: Digest
     champion: VersionId | None
     canary: VersionId | None
     share: float
     before: VersionId | None
+
+
+class ChampionReverted(_Fact, frozen=True, kw_only=True, tag="champion.reverted"):
+    """The champion was taken back; `after` answers again (None: nothing does)."""
+
+    service: ServiceName
+    before: VersionId
+    after: VersionId | None
+    words: Digest | None = None
 
 
 class ChampionOverridden(_Fact, frozen=True, kw_only=True, tag="champion.overridden"):
@@ -229,6 +246,25 @@ class ChampionOverridden(_Fact, frozen=True, kw_only=True, tag="champion.overrid
     version: VersionId
     role: str
     words: Digest
+
+
+class OrderGiven(_Fact, frozen=True, kw_only=True, tag="order.given"):
+    """A person asked for something, through a command or the page. words: digest of the reason that they typed."""
+
+    service: ServiceName
+    verb: Literal["retrain", "promote", "rollback", "import"]
+    role: str
+    words: Digest
+    version: VersionId | None = None
+    recipe: str = "default"
+
+
+class OrderAnswered(_Fact, frozen=True, kw_only=True, tag="order.answered"):
+    """The loop took an order up, or refused it; the event's reason says which and why. order: its sequence."""
+
+    service: ServiceName
+    order: int
+    accepted: bool
 
 
 class AlertRaised(_Fact, frozen=True, kw_only=True, tag="alert.raised"):
@@ -281,8 +317,11 @@ Fact = (
     | RolloutMoved
     | RoutingChanged
     | ChampionOverridden
+    | ChampionReverted
     | AlertRaised
     | AlertCleared
+    | OrderGiven
+    | OrderAnswered
     | ProcessExited
     | StoryMarked
 )

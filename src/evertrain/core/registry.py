@@ -77,7 +77,7 @@ class Rollout(msgspec.Struct, kw_only=True):
     """One attempt to put a version into service.
 
     champion: what answers everything else, None when this is the first version. steps: the declared shares; step:
-    index into them, -1 before the first. started: when it first got traffic.
+    index into them, -1 before the first. shares: from when on it got which share of the traffic.
     """
 
     rollout: RolloutId
@@ -90,8 +90,13 @@ class Rollout(msgspec.Struct, kw_only=True):
     why: str
     state: RolloutState = RolloutState.PENDING
     step: int = -1
-    started: Instant | None = None
+    shares: list[tuple[Instant, float]] = []
     evidence: dict[str, float] = {}
+
+    @property
+    def started(self) -> Instant | None:
+        """When it first got traffic."""
+        return next((at for at, share in self.shares if share > 0), None)
 
     @property
     def open(self) -> bool:
@@ -131,8 +136,10 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
     previous: VersionId | None = None
     anchor: VersionId | None = None
     generation: int = 0
+    routed: Digest | None = None
     refusals: list[Refusal] = []
     decisions: list[Decision] = []
+    orders: dict[int, facts.Event] = {}
 
     @property
     def open_cycles(self) -> list[Cycle]:
@@ -185,8 +192,14 @@ class Registry:
                 _fold_cycle(self.service(fact.service), event, fact)
             case facts.VersionBuilt() | facts.VersionJudged() | facts.VersionRefused() | facts.ChampionOverridden():
                 _fold_version(self.service(fact.service), event, fact)
-            case facts.RolloutBegun() | facts.RolloutMoved() | facts.RoutingChanged():
+            case facts.RolloutBegun() | facts.RolloutMoved() | facts.RoutingChanged() | facts.ChampionReverted():
                 _fold_rollout(self.service(fact.service), event, fact)
+            case facts.OrderGiven():
+                self.service(fact.service).orders[event.sequence] = event
+            case facts.OrderAnswered():
+                record = self.service(fact.service)
+                record.orders.pop(fact.order, None)
+                _decide(record, event, "accepted" if fact.accepted else "declined")
             case _:
                 pass
 
@@ -268,7 +281,9 @@ def _fold_version(
 
 
 def _fold_rollout(
-    record: ServiceRecord, event: facts.Event, fact: facts.RolloutBegun | facts.RolloutMoved | facts.RoutingChanged
+    record: ServiceRecord,
+    event: facts.Event,
+    fact: facts.RolloutBegun | facts.RolloutMoved | facts.RoutingChanged | facts.ChampionReverted,
 ) -> None:
     match fact:
         case facts.RolloutBegun():
@@ -289,13 +304,15 @@ def _fold_rollout(
             rollout.state = rollouts.advance(rollout.state, cast("RolloutMove", fact.move), fact.rollout)
             rollout.step, rollout.evidence = fact.step, fact.evidence
             rollout.since, rollout.why = event.at, event.reason
-            if rollout.started is None and fact.share > 0:
-                rollout.started = event.at
+            rollout.shares.append((event.at, fact.share))
+            if fact.move == "promote":
+                _crown(record, fact.version, event.at)
             _decide(record, event, fact.move)
         case facts.RoutingChanged():
-            record.generation = fact.generation
-            if fact.champion != record.champion:
-                _crown(record, fact.champion, event.at)
+            record.generation, record.routed = fact.generation, fact.route
+        case facts.ChampionReverted():
+            _crown(record, fact.after, event.at)
+            _decide(record, event, "reverted")
 
 
 def _crown(record: ServiceRecord, champion: VersionId | None, at: Instant) -> None:

@@ -1,0 +1,100 @@
+"""What live traffic shows of a rollout, as one running tally, and how much traffic there is."""
+
+from array import array
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from evertrain.core.evidence import Tally, outcomes
+from evertrain.core.identity import RolloutId
+from evertrain.core.prediction import Failed, Predicted
+from evertrain.core.time import DAY, Instant
+
+__all__ = ["Trial", "TrialSnapshot"]
+
+_TIME: Literal["q"] = "q"
+_KEEP = 2_000_000
+"""Requests whose times are remembered at most; above that a day's traffic is an extrapolation of the newest part."""
+
+
+class TrialSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The memory of a trial as bytes and values."""
+
+    rollout: RolloutId | None
+    tally: Tally | None
+    times: bytes
+
+
+class Trial:
+    """One service's rollout evidence. Records are folded in the order in which they are given, each once."""
+
+    def __init__(self) -> None:
+        self._rollout: RolloutId | None = None
+        self._tally: Tally | None = None
+        self._waiting: deque[Predicted | Failed] = deque(maxlen=_KEEP)
+        self._times: array[int] = array(_TIME)
+
+    def see(self, records: Iterable[Predicted | Failed]) -> None:
+        """Take in records of one service. They are folded when a rollout is asked about, or forgotten."""
+        for record in records:
+            if record.load or record.retry:
+                continue
+            self._waiting.append(record)
+            if isinstance(record, Predicted):
+                self._times.append(record.received)
+        if len(self._times) > _KEEP:
+            del self._times[: _KEEP // 2]
+
+    def requests_24h(self, now: Instant) -> float:
+        """Requests of the last 24 hours of business time."""
+        return float(len(self._times) - bisect_left(self._times, now - DAY))
+
+    def rest(self) -> None:
+        """There is no rollout: what was seen so far is no evidence about a later one."""
+        self._waiting.clear()
+        self._rollout, self._tally = None, None
+
+    def tally(self, rollout: RolloutId, shares: Sequence[tuple[Instant, float]]) -> Tally:
+        """The evidence of this rollout so far. shares: from when on it got which share, as the ledger has it.
+
+        A request belongs to the share that stood when it was received; one received before the first share is not
+        the rollout's.
+        """
+        begun = [(at, share) for at, share in shares if share > 0]
+        if not begun:
+            return Tally.start(0.5)
+        if self._rollout != rollout or self._tally is None:
+            self._rollout, self._tally = rollout, Tally.start(begun[0][1])
+        tally = self._tally
+        records = [record for record in self._waiting if record.received >= begun[0][0]]
+        self._waiting.clear()
+        edges = [at for at, _ in begun[1:]] + [None]
+        for (_, share), end in zip(begun, edges, strict=True):
+            if tally.step.share != share and _later(share, tally.step.share, begun):
+                tally = tally.stepped(share)
+            inside = [record for record in records if end is None or record.received < end]
+            records = [record for record in records if end is not None and record.received >= end]
+            tally = tally.fold(outcomes(inside))
+        self._tally = tally
+        return tally
+
+    def snapshot(self) -> TrialSnapshot:
+        """Valid only when everything seen was folded: right after `tally` or `rest`."""
+        return TrialSnapshot(rollout=self._rollout, tally=self._tally, times=self._times.tobytes())
+
+    @classmethod
+    def restore(cls, snapshot: TrialSnapshot) -> "Trial":
+        """The trial as it was."""
+        trial = cls()
+        trial._rollout, trial._tally = snapshot.rollout, snapshot.tally
+        trial._times.frombytes(snapshot.times)
+        return trial
+
+
+def _later(share: float, current: float, begun: Sequence[tuple[Instant, float]]) -> bool:
+    """Whether `share` comes after `current` in the ramp."""
+    ramp = [one for _, one in begun]
+    return ramp.index(share) > ramp.index(current) if current in ramp else True

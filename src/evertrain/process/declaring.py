@@ -1,0 +1,87 @@
+"""Take in a declaration: import the user's file, freeze its code, put both on record.
+
+    python -m evertrain.process.declaring --dir DIR FILE [--data FOLDER]
+
+It is a process of its own because it runs the user's code; the supervisor and the controller never do.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from evertrain.config.authoring import load
+from evertrain.config.bundle import Bundle, freeze
+from evertrain.config.declaration import ServiceSpec
+from evertrain.core.event import BundleFrozen, Draft, ServiceDeclared
+from evertrain.core.identity import canonical, short
+from evertrain.core.time import Instant
+from evertrain.errors import EvertrainError
+from evertrain.store.artifact import Artifacts
+from evertrain.store.clock import business_clock
+from evertrain.store.ledger import Ledger
+from evertrain.store.state import State
+
+__all__ = ["declare", "main"]
+
+
+def declare(state: State, file: Path, data: Path | None = None) -> tuple[ServiceSpec, ...]:
+    """Put the services of `file` on record, with their code. What stands on record already is not written again.
+
+    data: where the sources' files are looked for; None means beside `file`.
+    """
+    services = load(file)
+    bundle = freeze(file.resolve().parent, file.stem)
+    artifacts = Artifacts.at(state.artifacts)
+    artifacts.blobs.put(bundle.content)
+    folder = str((data or file.resolve().parent).absolute())
+    now = business_clock(state.clock).now()
+    with Ledger.open(state.ledger) as ledger:
+        for spec in services:
+            artifacts.blobs.put(canonical(spec))
+            last = ledger.last(kinds=["service.declared"], subject=f"service/{spec.name}")
+            fact = ServiceDeclared(service=spec.name, declaration=spec.digest, bundle=bundle.digest, folder=folder)
+            if not last or last[0].fact != fact:
+                _record(ledger, spec, bundle, fact, now)
+    return services
+
+
+def _record(ledger: Ledger, spec: ServiceSpec, bundle: Bundle, fact: ServiceDeclared, now: Instant) -> None:
+    frozen = BundleFrozen(service=spec.name, bundle=bundle.digest, files=len(bundle.contents.files))
+    ledger.append(
+        Draft(
+            id=f"bundle:{spec.name}:{bundle.digest}",
+            at=now,
+            actor="declaration",
+            subject=f"service/{spec.name}",
+            reason=f"{frozen.files} files were frozen as bundle {short(bundle.digest)}.",
+            fact=frozen,
+        ),
+        Draft(
+            id=f"declared:{spec.name}:{ledger.count()}:{spec.digest}",
+            at=now,
+            actor="declaration",
+            subject=f"service/{spec.name}",
+            reason=f"The declaration is {short(spec.digest)}, its code {short(bundle.digest)}.",
+            fact=fact,
+        ),
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=None)
+    parser.add_argument("file", type=Path)
+    given = parser.parse_args(arguments)
+    try:
+        services = declare(State.open(given.dir), given.file, given.data)
+    except EvertrainError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write("\n".join(spec.name for spec in services) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
