@@ -124,7 +124,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceRecord(msgspec.Struct, kw_only=True):
-    """Everything that the ledger says of one service."""
+    """Everything that the ledger says of one service.
+
+    heard: which trigger got which decision since which cycle, so that a standing trigger is not recorded at each look.
+    """
 
     service: ServiceName
     declaration: Digest | None = None
@@ -140,10 +143,17 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
     refusals: list[Refusal] = []
     decisions: list[Decision] = []
     orders: dict[int, facts.Event] = {}
+    declared: Instant = Instant(0)
+    folder: str = ""
+    heard: set[tuple[str, str, CycleId | None]] = set()
 
     @property
     def open_cycles(self) -> list[Cycle]:
         return [cycle for cycle in self.cycles.values() if cycle.open]
+
+    @property
+    def newest_cycle(self) -> CycleId | None:
+        return next(reversed(self.cycles), None)
 
     @property
     def open_rollout(self) -> Rollout | None:
@@ -187,7 +197,8 @@ class Registry:
                 self.alerts.pop(fact.alert, None)
             case facts.ServiceDeclared():
                 record = self.service(fact.service)
-                record.declaration, record.bundle = fact.declaration, fact.bundle
+                record.declaration, record.bundle, record.folder = fact.declaration, fact.bundle, fact.folder
+                record.declared = record.declared or event.at
             case facts.TriggerDecided() | facts.CycleMoved() | facts.DatasetSnapshotted() | facts.StageFinished():
                 _fold_cycle(self.service(fact.service), event, fact)
             case facts.VersionBuilt() | facts.VersionJudged() | facts.VersionRefused() | facts.ChampionOverridden():
@@ -226,6 +237,7 @@ def _fold_cycle(
     match fact:
         case facts.TriggerDecided():
             _decide(record, event, fact.decision)
+            record.heard.add((fact.trigger, fact.decision, record.newest_cycle))
             if fact.decision == "run" and fact.cycle is not None:
                 record.cycles[fact.cycle] = Cycle(
                     cycle=fact.cycle,

@@ -56,6 +56,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     reference: bytes
     label: bytes
     waiting: tuple[tuple[str, float], ...]
+    vectors: dict[int, tuple[Value, ...]]
 
 
 class Performance:
@@ -157,7 +158,7 @@ class Performance:
         return np.flatnonzero((mature >= start) & (mature < end))
 
     def snapshot(self) -> Snapshot:
-        """Everything but the vectors that wait for the reference version, which are scored before a snapshot."""
+        """Everything, to be restored."""
         return Snapshot(
             keys=tuple(self._keys),
             ids=tuple(self._ids),
@@ -168,6 +169,7 @@ class Performance:
             reference=self._reference.tobytes(),
             label=self._label.tobytes(),
             waiting=tuple(self._waiting.items()),
+            vectors=self._vectors,
         )
 
     @classmethod
@@ -181,7 +183,7 @@ class Performance:
         monitor._score.frombytes(snapshot.score)
         monitor._reference.frombytes(snapshot.reference)
         monitor._label.frombytes(snapshot.label)
-        monitor._waiting = dict(snapshot.waiting)
+        monitor._waiting, monitor._vectors = dict(snapshot.waiting), snapshot.vectors
         for position, (key, id_) in enumerate(zip(snapshot.keys, snapshot.ids, strict=True)):
             monitor._index[key or id_] = position
             monitor._index[id_] = position

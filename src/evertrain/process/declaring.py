@@ -69,6 +69,7 @@ def _record(ledger: Ledger, spec: ServiceSpec, bundle: Bundle, fact: ServiceDecl
 
 
 def main(arguments: Sequence[str]) -> int:
+    """The command line; prints the names of the services, one a line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=None)

@@ -1,0 +1,332 @@
+"""One retraining cycle, moved on as far as it can go: decide from its state, ask the planes, record the move."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from evertrain.config.declaration import ServiceSpec, TrainingSpec
+from evertrain.control.planes import Crashed, Done, Planes, Running
+from evertrain.control.step import NOTHING, Step
+from evertrain.core import event as facts
+from evertrain.core.cycle import CycleMove, CycleState, advance
+from evertrain.core.event import Draft, Fact
+from evertrain.core.identity import Digest, RolloutId, VersionId, short
+from evertrain.core.registry import Cycle, ServiceRecord
+from evertrain.core.rollout import RolloutState
+from evertrain.core.stage import Assemble, Assembled, Check, Evaluate, Evaluated, StageTask, Train, Trained
+from evertrain.core.time import DAY, HOUR, Instant, say_instant
+
+__all__ = ["FEWEST_ROWS", "CycleDesk", "SnapshotTaken"]
+
+FEWEST_ROWS = 50
+"""A training set smaller than this waits for labels: nothing could be proved with it."""
+
+_ASSEMBLING, _EVALUATING = HOUR, HOUR
+"""How long these stages take on a story's clock."""
+
+Result = TypeVar("Result")
+
+
+class SnapshotTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cycle may look at: table versions, and the instant up to which things count as known."""
+
+    tables: dict[str, int]
+    cut: Instant
+
+
+class CycleDesk:
+    """Works on the cycles of one service at one instant of business time."""
+
+    def __init__(self, planes: Planes, record: ServiceRecord, spec: ServiceSpec, now: Instant) -> None:
+        self._planes = planes
+        self._record = record
+        self._spec = spec
+        self._now = now
+
+    def step(self, cycle: Cycle) -> Step:
+        """What this cycle comes to now."""
+        desks: dict[CycleState, Callable[[Cycle], Step]] = {
+            CycleState.TRIGGERED: self._triggered,
+            CycleState.SNAPSHOTTED: self._snapshotted,
+            CycleState.ASSEMBLED: self._assembled,
+            CycleState.TRAINED: self._trained,
+            CycleState.EVALUATED: self._evaluated,
+            CycleState.JUDGED: self._judged,
+            CycleState.REGISTERED: self._registered,
+            CycleState.ROLLING_OUT: self._rolling_out,
+            CycleState.INCONCLUSIVE: self._held,
+            CycleState.WAITING_FOR_LABELS: self._held,
+        }
+        return desks[cycle.state](cycle)
+
+    # Each state's desk ------------------------------------------------------------------------------------------------
+
+    def _triggered(self, cycle: Cycle) -> Step:
+        if cycle.kind in ("external", "online"):
+            return self._adopt(cycle)
+        tables = self._planes.committed(f"{cycle.cycle}-{cycle.looks}", self._record.service)
+        if tables is None:
+            return Step(awaiting=f"{cycle.cycle}: the tables are being committed")
+        taken = SnapshotTaken(tables=dict(tables), cut=self._now)
+        return self._finish(cycle, "snapshot", msgspec.json.encode(taken), "snapshot", "The data were fixed.")
+
+    def _adopt(self, cycle: Cycle) -> Step:
+        if cycle.version is None:
+            return self._move(cycle, "fail", "The imported version is not registered.")
+        return self._move(cycle, "adopt", f"Version {short(cycle.version)} was imported.")
+
+    def _snapshotted(self, cycle: Cycle) -> Step:
+        taken = self._result(cycle, "snapshot", SnapshotTaken)
+        if self._record.declaration is None:
+            return self._move(cycle, "fail", "The service has no declaration.")
+        task = Assemble(
+            service=self._record.service,
+            cycle=cycle.cycle,
+            declaration=self._record.declaration,
+            bundle=self._record.bundle,
+            tables=taken.tables,
+            cut=taken.cut,
+        )
+        return self._work(cycle, "assemble", task, _ASSEMBLING, self._assembled_now)
+
+    def _assembled_now(self, cycle: Cycle, result: bytes) -> Step:
+        assembled = msgspec.json.decode(result, type=Assembled)
+        if min(assembled.training_rows, assembled.holdout_rows) < FEWEST_ROWS:
+            reason = (
+                f"{assembled.training_rows} training and {assembled.holdout_rows} holdout rows are mature; "
+                f"at least {FEWEST_ROWS} of each are needed."
+            )
+            return self._hold(cycle, "wait", reason, Instant(self._now + DAY))
+        snapshotted = facts.DatasetSnapshotted(
+            service=self._record.service, cycle=cycle.cycle, dataset=assembled.dataset
+        )
+        return self._finish(
+            cycle,
+            "assemble",
+            result,
+            "assemble",
+            f"{assembled.training_rows} training rows and {assembled.holdout_rows} holdout rows are mature.",
+            snapshotted,
+        )
+
+    def _assembled(self, cycle: Cycle) -> Step:
+        recipe = self._recipe(cycle)
+        if recipe is None:
+            return self._move(cycle, "fail", f"Recipe {cycle.recipe!r} is not declared.")
+        assembled = self._result(cycle, "assemble", Assembled)
+        task = Train(service=self._record.service, cycle=cycle.cycle, assembled=assembled, recipe=cycle.recipe)
+        return self._work(cycle, "train", task, recipe.duration, self._trained_now)
+
+    def _trained_now(self, cycle: Cycle, result: bytes) -> Step:
+        trained = msgspec.json.decode(result, type=Trained)
+        built: tuple[Fact, ...] = ()
+        if trained.version not in self._record.versions:
+            self._planes.attest_built(trained.version, self._record.service, self._now)
+            built = (
+                facts.VersionBuilt(
+                    service=self._record.service,
+                    version=trained.version,
+                    fingerprint=trained.fingerprint,
+                    ordinal=len(self._record.versions) + 1,
+                    cycle=cycle.cycle,
+                ),
+            )
+        return self._finish(cycle, "train", result, "train", f"Version {short(trained.version)} was built.", *built)
+
+    def _trained(self, cycle: Cycle) -> Step:
+        if cycle.version is None:
+            return self._move(cycle, "give up", "The training gave a version that is registered already.")
+        version = self._record.versions[cycle.version]
+        refusal = self._record.refusal_of(version.fingerprint)
+        if refusal is not None:
+            return self._move(
+                cycle, "give up", f"The same artifact was refused as {short(refusal.version)}: {refusal.reason}"
+            )
+        if cycle.version == self._record.champion:
+            return self._move(cycle, "give up", "The version is the champion already.")
+        if self._holdout_is_old(cycle):
+            return self._renew_holdout(cycle)
+        return self._work(cycle, "evaluate", self._evaluation(cycle, cycle.version), _EVALUATING, self._evaluated_now)
+
+    def _holdout_is_old(self, cycle: Cycle) -> bool:
+        """Whether this is another look at a version, and the labels that came since are not in its holdout yet."""
+        return (
+            "evaluate" in cycle.stages and f"holdout-{cycle.looks}" not in cycle.stages and "assemble" in cycle.stages
+        )
+
+    def _renew_holdout(self, cycle: Cycle) -> Step:
+        """Assemble anew at this instant: the holdout moves on, and the version has seen none of it."""
+        tables = self._planes.committed(f"{cycle.cycle}-{cycle.looks}", self._record.service)
+        if tables is None:
+            return Step(awaiting=f"{cycle.cycle}: the tables are being committed")
+        before = self._result(cycle, "assemble", Assembled)
+        task = Assemble(
+            service=self._record.service,
+            cycle=cycle.cycle,
+            declaration=before.declaration,
+            bundle=before.bundle,
+            tables=dict(tables),
+            cut=cycle.since,
+        )
+        return self._work(cycle, "holdout", task, 0, self._holdout_renewed)
+
+    def _holdout_renewed(self, cycle: Cycle, result: bytes) -> Step:
+        kept = self._planes.keep(result)
+        renewed = [
+            facts.StageFinished(service=self._record.service, cycle=cycle.cycle, stage=stage, result=kept)
+            for stage in ("holdout", f"holdout-{cycle.looks}")
+        ]
+        return self._record_only(cycle, "The holdout holds the labels that came since.", *renewed)
+
+    def _evaluation(self, cycle: Cycle, version: VersionId) -> StageTask:
+        if "assemble" not in cycle.stages:
+            manifest = self._planes.manifest(version)
+            return Check(
+                service=self._record.service,
+                version=version,
+                declaration=manifest.declaration or self._record.declaration or Digest(""),
+                timed=not self._planes.paced(),
+            )
+        return Evaluate(
+            service=self._record.service,
+            cycle=cycle.cycle,
+            assembled=self._result(cycle, "holdout" if "holdout" in cycle.stages else "assemble", Assembled),
+            challenger=version,
+            champion=self._record.champion,
+            anchor=self._record.anchor,
+            timed=not self._planes.paced(),
+        )
+
+    def _evaluated_now(self, cycle: Cycle, result: bytes) -> Step:
+        evaluated = msgspec.json.decode(result, type=Evaluated)
+        return self._finish(cycle, "evaluate", result, "evaluate", " ".join(evaluated.reasons))
+
+    def _evaluated(self, cycle: Cycle) -> Step:
+        evaluated = self._result(cycle, "evaluate", Evaluated)
+        judged = facts.VersionJudged(
+            service=self._record.service, version=evaluated.version, verdict=evaluated.verdict, card=evaluated.card
+        )
+        return self._move(cycle, "judge", " ".join(evaluated.reasons), judged)
+
+    def _judged(self, cycle: Cycle) -> Step:
+        evaluated = self._result(cycle, "evaluate", Evaluated)
+        why = " ".join(evaluated.reasons)
+        match evaluated.verdict:
+            case "pass" | "health only" | "override":
+                self._planes.attest_judged(evaluated.version, self._record.service, self._now, evaluated.verdict, why)
+                return self._move(cycle, "register", f"The verdict is {evaluated.verdict}. {why}")
+            case "inconclusive":
+                hold = self._spec.gate.hold
+                return self._hold(cycle, "hold", why, Instant(self._now + hold))
+            case _:
+                version = self._record.versions[evaluated.version]
+                refused = facts.VersionRefused(
+                    service=self._record.service,
+                    version=evaluated.version,
+                    fingerprint=version.fingerprint,
+                    because=f"The gate's verdict is {evaluated.verdict}. {why}",
+                )
+                return self._move(cycle, "refuse", refused.because, refused)
+
+    def _registered(self, cycle: Cycle) -> Step:
+        if self._record.open_rollout is not None or cycle.version is None:
+            return NOTHING
+        first = self._record.champion is None
+        begun = facts.RolloutBegun(
+            service=self._record.service,
+            rollout=RolloutId(f"{self._record.service}/r{len(self._record.rollouts) + 1}"),
+            version=cycle.version,
+            champion=self._record.champion,
+            steps=(1.0,) if first else self._spec.rollout.steps,
+            cycle=cycle.cycle,
+        )
+        why = "It is the first version." if first else "It goes through its canary."
+        return self._move(cycle, "roll out", why, begun)
+
+    def _rolling_out(self, cycle: Cycle) -> Step:
+        rollout = self._record.rollouts.get(cycle.rollout or RolloutId(""))
+        if rollout is None:
+            return self._move(cycle, "fail", "Its rollout was never begun.")
+        match rollout.state:
+            case RolloutState.PROMOTED:
+                return self._move(cycle, "promote", rollout.why)
+            case RolloutState.ROLLED_BACK:
+                return self._move(cycle, "roll back", rollout.why)
+            case RolloutState.ABORTED:
+                return self._move(cycle, "supersede", rollout.why)
+            case _:
+                return NOTHING
+
+    def _held(self, cycle: Cycle) -> Step:
+        if cycle.looked_out:
+            return self._move(cycle, "give up", f"It was looked at {cycle.looks} times and stays undecided.")
+        if cycle.until is not None and self._now < cycle.until:
+            return Step(until=cycle.until)
+        return self._move(cycle, "look again", "Its time to look again has come.")
+
+    # Work and records -------------------------------------------------------------------------------------------------
+
+    def _recipe(self, cycle: Cycle) -> TrainingSpec | None:
+        return self._spec.recipes.get(cycle.recipe)
+
+    def _work(
+        self, cycle: Cycle, stage: str, task: StageTask, takes: int, finish: Callable[[Cycle, bytes], Step]
+    ) -> Step:
+        """Have a stage done. On a story's clock its result is looked at when its declared time has passed."""
+        name = f"{cycle.cycle}-{stage}-{cycle.looks}".replace("/", "-")
+        recipe = self._recipe(cycle)
+        self._planes.submit(
+            name,
+            task,
+            memory_mb=recipe.memory_mb if recipe else 4096,
+            timeout_s=recipe.timeout_s if recipe else 600,
+        )
+        if self._planes.paced() and self._now < cycle.since + takes:
+            return Step(until=Instant(cycle.since + takes))
+        match self._planes.poll(name):
+            case Running():
+                return Step(awaiting=f"{cycle.cycle}: {stage} is running")
+            case Crashed(cause):
+                return self._move(cycle, "fail", f"The stage {stage} failed: {cause}")
+            case Done(result):
+                return finish(cycle, result)
+
+    def _result(self, cycle: Cycle, stage: str, kind: type[Result]) -> Result:
+        return msgspec.json.decode(self._planes.kept(cycle.stages[stage]), type=kind)
+
+    def _finish(self, cycle: Cycle, stage: str, result: bytes, move: CycleMove, reason: str, *also: Fact) -> Step:
+        finished = facts.StageFinished(
+            service=self._record.service, cycle=cycle.cycle, stage=stage, result=self._planes.keep(result)
+        )
+        return self._move(cycle, move, reason, finished, *also)
+
+    def _hold(self, cycle: Cycle, move: CycleMove, reason: str, until: Instant) -> Step:
+        return self._move(cycle, move, f"{reason} Looked at again at {say_instant(until)}.", until=until)
+
+    def _move(self, cycle: Cycle, move: CycleMove, reason: str, *also: Fact, until: Instant | None = None) -> Step:
+        moved = facts.CycleMoved(
+            service=self._record.service,
+            cycle=cycle.cycle,
+            move=move,
+            before=cycle.state,
+            after=advance(cycle.kind, cycle.state, move, cycle.cycle),
+            until=until,
+        )
+        return self._record_only(cycle, reason, *also, moved)
+
+    def _record_only(self, cycle: Cycle, reason: str, *told: Fact) -> Step:
+        stem = f"{cycle.cycle}:{cycle.looks}:{cycle.state}"
+        return Step(
+            drafts=tuple(
+                Draft(
+                    id=f"{stem}:{facts.kind_of(fact)}:{place}",
+                    at=self._now,
+                    actor="controller",
+                    subject=f"cycle/{cycle.cycle}",
+                    reason=reason,
+                    fact=fact,
+                )
+                for place, fact in enumerate(told)
+            )
+        )

@@ -1,0 +1,168 @@
+"""What people ask for: retrain, promote, roll back, import. Each order gets one answer, with its reason, on record."""
+
+from evertrain.config.declaration import ServiceSpec
+from evertrain.control.planes import Planes
+from evertrain.control.step import Step
+from evertrain.core import event as facts
+from evertrain.core.event import Draft, Event, Fact, OrderGiven
+from evertrain.core.identity import CycleId, RolloutId, VersionId, short
+from evertrain.core.registry import Rollout, ServiceRecord
+from evertrain.core.rollout import RolloutMove, RolloutState, advance
+from evertrain.core.time import Instant
+
+__all__ = ["OrderDesk"]
+
+
+class OrderDesk:
+    """Answers the orders of one service at one instant of business time."""
+
+    def __init__(self, planes: Planes, record: ServiceRecord, spec: ServiceSpec, now: Instant) -> None:
+        self._planes = planes
+        self._record = record
+        self._spec = spec
+        self._now = now
+
+    def step(self, event: Event, order: OrderGiven) -> Step:
+        """Everything that an order comes to, and its answer, as one step."""
+        match order.verb:
+            case "retrain":
+                return self._retrain(event, order)
+            case "promote":
+                return self._promote(event, order)
+            case "rollback":
+                return self._rollback(event, order)
+            case "import":
+                return self._import(event, order)
+
+    def _retrain(self, event: Event, order: OrderGiven) -> Step:
+        if order.recipe not in self._spec.recipes:
+            known = ", ".join(sorted(self._spec.recipes)) or "none"
+            return self._answer(event, f"Recipe {order.recipe!r} is not declared (declared: {known}).", accepted=False)
+        busy = next((cycle for cycle in self._record.open_cycles if cycle.kind == "full"), None)
+        if busy is not None:
+            decided = facts.TriggerDecided(
+                service=self._record.service,
+                trigger="order",
+                decision="merge",
+                cycle=busy.cycle,
+                recipe=order.recipe,
+            )
+            return self._answer(event, f"Cycle {busy.cycle} is under way already; the order joins it.", decided)
+        decided = facts.TriggerDecided(
+            service=self._record.service,
+            trigger="order",
+            decision="run",
+            cycle=self._next_cycle(),
+            recipe=order.recipe,
+        )
+        return self._answer(event, f"A person ({order.role}) asked for a retraining by recipe {order.recipe}.", decided)
+
+    def _import(self, event: Event, order: OrderGiven) -> Step:
+        if order.version is None:
+            return self._answer(event, "The order names no version.", accepted=False)
+        manifest = self._planes.manifest(order.version)
+        refusal = self._record.refusal_of(manifest.fingerprint)
+        if refusal is not None:
+            reason = f"The same artifact was refused as {short(refusal.version)}: {refusal.reason}"
+            return self._answer(event, reason, accepted=False)
+        if order.version in self._record.versions:
+            ordinal = self._record.versions[order.version].ordinal
+            return self._answer(event, f"The same artifact is version {ordinal} already.", accepted=False)
+        self._planes.attest_built(order.version, self._record.service, self._now)
+        cycle = self._next_cycle()
+        decided = facts.TriggerDecided(
+            service=self._record.service,
+            trigger="import",
+            decision="run",
+            cycle=cycle,
+            cycle_kind="external",
+            recipe=manifest.recipe,
+        )
+        built = facts.VersionBuilt(
+            service=self._record.service,
+            version=order.version,
+            fingerprint=manifest.fingerprint,
+            ordinal=len(self._record.versions) + 1,
+            cycle=cycle,
+        )
+        return self._answer(event, f"Version {built.ordinal} was imported by a person ({order.role}).", decided, built)
+
+    def _promote(self, event: Event, order: OrderGiven) -> Step:
+        version = self._record.versions.get(order.version or VersionId(""))
+        if version is None:
+            return self._answer(event, "The order names a version that is not registered.", accepted=False)
+        if version.version == self._record.champion:
+            return self._answer(event, f"Version {version.ordinal} is the champion already.", accepted=False)
+        reason = f"A person ({order.role}) puts version {version.ordinal} into service."
+        self._planes.attest_judged(version.version, self._record.service, self._now, "override", reason)
+        overridden = facts.ChampionOverridden(
+            service=self._record.service, version=version.version, role=order.role, words=order.words
+        )
+        begun = facts.RolloutBegun(
+            service=self._record.service,
+            rollout=RolloutId(f"{self._record.service}/r{len(self._record.rollouts) + 1}"),
+            version=version.version,
+            champion=None,
+            steps=(1.0,),
+            cycle=None,
+        )
+        under_way = self._record.open_rollout
+        ended = (self._end(under_way, "abort"),) if under_way is not None else ()
+        return self._answer(event, reason, *ended, overridden, begun)
+
+    def _rollback(self, event: Event, order: OrderGiven) -> Step:
+        under_way = self._record.open_rollout
+        if under_way is not None and under_way.champion is not None:
+            reason = f"A person ({order.role}) rolled back the rollout of {short(under_way.version)}."
+            move: RolloutMove = "abort" if under_way.state is RolloutState.PENDING else "roll back"
+            return self._answer(event, reason, self._end(under_way, move), self._refuse(under_way.version, reason))
+        champion, previous = self._record.champion, self._record.previous
+        if champion is None or previous is None or self._record.versions[previous].refused:
+            return self._answer(
+                event, "There is no earlier version to go back to that was not refused itself.", accepted=False
+            )
+        back = self._record.versions[previous].ordinal
+        reason = f"A person ({order.role}) took back {short(champion)}; version {back} answers again."
+        reverted = facts.ChampionReverted(
+            service=self._record.service, before=champion, after=previous, words=order.words
+        )
+        return self._answer(event, reason, reverted, self._refuse(champion, reason))
+
+    def _next_cycle(self) -> CycleId:
+        return CycleId(f"{self._record.service}/c{len(self._record.cycles) + 1}")
+
+    def _end(self, rollout: Rollout, move: RolloutMove) -> facts.RolloutMoved:
+        return facts.RolloutMoved(
+            service=self._record.service,
+            rollout=rollout.rollout,
+            version=rollout.version,
+            move=move,
+            before=rollout.state,
+            after=advance(rollout.state, move, rollout.rollout),
+            step=rollout.step,
+            share=0.0,
+        )
+
+    def _refuse(self, version: VersionId, because: str) -> facts.VersionRefused:
+        return facts.VersionRefused(
+            service=self._record.service,
+            version=version,
+            fingerprint=self._record.versions[version].fingerprint,
+            because=because,
+        )
+
+    def _answer(self, event: Event, reason: str, *also: Fact, accepted: bool = True) -> Step:
+        answered = facts.OrderAnswered(service=self._record.service, order=event.sequence, accepted=accepted)
+        return Step(
+            drafts=tuple(
+                Draft(
+                    id=f"order:{event.sequence}:{place}",
+                    at=self._now,
+                    actor="controller",
+                    subject=f"service/{self._record.service}",
+                    reason=reason,
+                    fact=fact,
+                )
+                for place, fact in enumerate((*also, answered))
+            )
+        )

@@ -1,0 +1,121 @@
+"""What the loop sees of the planes, and what it asks of them. Every call may be repeated: asking twice is asking once.
+
+The controller's process implements this with the real store, executor and workers (`process.controlling`); the
+simulation implements it with fakes that fail on purpose (`testing.simulation`).
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Literal, Protocol
+
+import msgspec
+
+from evertrain.config.declaration import ServiceSpec
+from evertrain.core.event import Draft, Event
+from evertrain.core.evidence import Tally
+from evertrain.core.identity import Digest, ServiceName, VersionId
+from evertrain.core.model import Manifest, Verdict
+from evertrain.core.registry import Rollout
+from evertrain.core.routing import Arm, RoutingTable
+from evertrain.core.stage import StageTask
+from evertrain.core.time import Instant
+from evertrain.core.trigger import Observed
+
+__all__ = ["Crashed", "Done", "Evidence", "Journal", "Planes", "Readiness", "Running", "Work"]
+
+
+class Running(msgspec.Struct, frozen=True):
+    """The work is not done yet."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The work is done; `result` is its JSON."""
+
+    result: bytes
+
+
+class Crashed(msgspec.Struct, frozen=True):
+    """The work ended without a result, because of this."""
+
+    cause: str
+
+
+Work = Running | Done | Crashed
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether everybody who has to hold a version holds it. failed: why somebody cannot, "" when nobody said so."""
+
+    ready: bool
+    failed: str = ""
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What live traffic has shown of a rollout. requests_24h: of the whole service, in business time."""
+
+    tally: Tally
+    requests_24h: float
+
+
+class Journal(Protocol):
+    """The part of the ledger that the loop needs."""
+
+    def append(self, *drafts: Draft) -> list[Event]: ...
+
+    def read(self, after: int = -1, kinds: Collection[str] | None = None) -> list[Event]: ...
+
+
+class Planes(Protocol):
+    """The planes, as the loop sees them."""
+
+    def paced(self) -> bool:
+        """True on a story's clock: work takes its declared business time, and measured latency decides nothing."""
+
+    def declaration(self, service: ServiceName, digest: Digest) -> ServiceSpec: ...
+
+    # Work
+
+    def submit(self, task: str, work: StageTask, *, memory_mb: int, timeout_s: int) -> None: ...
+
+    def poll(self, task: str) -> Work: ...
+
+    def cancel(self, task: str) -> None: ...
+
+    def keep(self, content: bytes) -> Digest:
+        """Keep bytes as a blob."""
+
+    def kept(self, digest: Digest) -> bytes: ...
+
+    # Data
+
+    def committed(self, request: str, service: ServiceName) -> Mapping[str, int] | None:
+        """Table versions that hold everything known when this request was first made; None until they stand."""
+
+    def observed(self, service: ServiceName, since: Instant, now: Instant) -> Observed:
+        """What triggers look at: rows matured since the last run's cut, performance of the champion."""
+
+    # Trust
+
+    def manifest(self, version: VersionId) -> Manifest: ...
+
+    def attest_built(self, version: VersionId, service: ServiceName, at: Instant) -> None: ...
+
+    def attest_judged(
+        self, version: VersionId, service: ServiceName, at: Instant, verdict: Verdict, reason: str
+    ) -> None: ...
+
+    # Deployment
+
+    def routing(self) -> RoutingTable: ...
+
+    def publish(self, table: RoutingTable) -> None: ...
+
+    def followed(self, generation: int) -> bool:
+        """Whether every living worker obeys a table of at least this generation (False when none lives)."""
+
+    def held(self, version: VersionId) -> Readiness:
+        """Whether every living worker has this version loaded and warm."""
+
+    def standing(self, service: ServiceName, name: Literal["canary", "control", "reference"], arm: Arm) -> Readiness:
+        """Whether the process of an arm answers."""
+
+    def evidence(self, service: ServiceName, rollout: Rollout, now: Instant) -> Evidence: ...

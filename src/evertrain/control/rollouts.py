@@ -1,0 +1,165 @@
+"""One rollout, moved on as far as its evidence lets it: prepare, step, promote, roll back."""
+
+from collections.abc import Mapping
+
+from evertrain.config.declaration import ServiceSpec
+from evertrain.control.planes import Planes
+from evertrain.control.step import NOTHING, Step
+from evertrain.core import event as facts
+from evertrain.core.canary import Assessment, assess
+from evertrain.core.event import Draft, Fact
+from evertrain.core.registry import Rollout, ServiceRecord
+from evertrain.core.rollout import RolloutMove, RolloutState, advance
+from evertrain.core.time import HOUR, Instant
+
+__all__ = ["RolloutDesk"]
+
+
+class RolloutDesk:
+    """Works on the open rollout of one service at one instant of business time.
+
+    entering: after `step`, whether the version has earned its place and every worker is to load it.
+    """
+
+    def __init__(self, planes: Planes, record: ServiceRecord, spec: ServiceSpec, now: Instant) -> None:
+        self._planes = planes
+        self._record = record
+        self._spec = spec
+        self._now = now
+        self.entering = False
+
+    def step(self, rollout: Rollout) -> Step:
+        """What this rollout comes to now."""
+        match rollout.state:
+            case RolloutState.PENDING:
+                return self._move(rollout, "prepare", "Its process is started; it gets no traffic yet.")
+            case RolloutState.PREPARING:
+                return self._prepare_first(rollout) if rollout.champion is None else self._prepare(rollout)
+            case RolloutState.STEPPING:
+                return self._assess(rollout)
+            case _:
+                return NOTHING
+
+    def _prepare_first(self, rollout: Rollout) -> Step:
+        """Without a champion beside it a version enters whole, once every worker holds it."""
+        held = self._planes.held(rollout.version)
+        if held.failed:
+            return self._end(rollout, f"A worker cannot load it: {held.failed}")
+        if not held.ready:
+            return Step(awaiting=f"{rollout.rollout}: the workers load the version")
+        started = self._moved(rollout, "start", step=0, share=1.0)
+        promoted = facts.RolloutMoved(
+            service=self._record.service,
+            rollout=rollout.rollout,
+            version=rollout.version,
+            move="promote",
+            before=RolloutState.STEPPING,
+            after=RolloutState.PROMOTED,
+            step=0,
+            share=1.0,
+        )
+        return self._record_all(rollout, "Every worker holds it; it answers everything.", started, promoted)
+
+    def _prepare(self, rollout: Rollout) -> Step:
+        route = self._planes.routing().routes.get(self._record.service)
+        if route is None or route.rollout != rollout.rollout or route.canary is None or route.control is None:
+            return Step(awaiting=f"{rollout.rollout}: its route is being published")
+        canary = self._planes.standing(self._record.service, "canary", route.canary)
+        if canary.failed:
+            return self._end(rollout, f"Its process does not stand: {canary.failed}")
+        control = self._planes.standing(self._record.service, "control", route.control)
+        if not (canary.ready and control.ready):
+            return Step(awaiting=f"{rollout.rollout}: its processes start")
+        step = max(rollout.step, 0)
+        share = rollout.steps[step]
+        return self._move(rollout, "start", f"Its process is warm; it gets {share:.0%} of the traffic.", step=step)
+
+    def _assess(self, rollout: Rollout) -> Step:
+        evidence = self._planes.evidence(self._record.service, rollout, self._now)
+        seen = assess(
+            rollout.step,
+            self._spec.rollout,
+            evidence.tally,
+            evidence.requests_24h,
+            self._now,
+            latency_decides=not self._planes.paced(),
+        )
+        match seen.action:
+            case "roll back":
+                return self._end(rollout, "; ".join(seen.reasons), seen.figures)
+            case "advance":
+                return self._move(rollout, "advance", "; ".join(seen.reasons), seen.figures, step=rollout.step + 1)
+            case "promote":
+                return self._enter(rollout, seen)
+            case "wait":
+                return Step(until=Instant(self._now + HOUR) if self._planes.paced() else seen.next_look)
+
+    def _enter(self, rollout: Rollout, seen: Assessment) -> Step:
+        """Earned: once every worker holds the version, the generation flips. Until then the canary goes on."""
+        self.entering = True
+        held = self._planes.held(rollout.version)
+        if held.failed:
+            return self._end(rollout, f"A worker cannot load it: {held.failed}", seen.figures)
+        if not held.ready:
+            return Step(awaiting=f"{rollout.rollout}: the workers load the version")
+        return self._move(rollout, "promote", "; ".join(seen.reasons), seen.figures)
+
+    def _end(self, rollout: Rollout, why: str, figures: Mapping[str, float] | None = None) -> Step:
+        refused = facts.VersionRefused(
+            service=self._record.service,
+            version=rollout.version,
+            fingerprint=self._record.versions[rollout.version].fingerprint,
+            because=why,
+        )
+        moved = self._moved(rollout, "roll back", figures, step=rollout.step, share=0.0)
+        return self._record_all(rollout, why, moved, refused)
+
+    def _move(
+        self,
+        rollout: Rollout,
+        move: RolloutMove,
+        reason: str,
+        figures: Mapping[str, float] | None = None,
+        *,
+        step: int | None = None,
+    ) -> Step:
+        at = rollout.step if step is None else step
+        share = {"start": rollout.steps[at], "advance": rollout.steps[at], "promote": 1.0}.get(move, 0.0)
+        return self._record_all(rollout, reason, self._moved(rollout, move, figures, step=at, share=share))
+
+    def _moved(
+        self,
+        rollout: Rollout,
+        move: RolloutMove,
+        figures: Mapping[str, float] | None = None,
+        *,
+        step: int,
+        share: float,
+    ) -> facts.RolloutMoved:
+        return facts.RolloutMoved(
+            service=self._record.service,
+            rollout=rollout.rollout,
+            version=rollout.version,
+            move=move,
+            before=rollout.state,
+            after=advance(rollout.state, move, rollout.rollout),
+            step=step,
+            share=share,
+            evidence=dict(figures or {}),
+        )
+
+    def _record_all(self, rollout: Rollout, reason: str, *told: Fact) -> Step:
+        stem = f"{rollout.rollout}:{rollout.state}:{rollout.step}:{len(rollout.shares)}"
+        return Step(
+            drafts=tuple(
+                Draft(
+                    id=f"{stem}:{place}",
+                    at=self._now,
+                    actor="controller",
+                    subject=f"rollout/{rollout.rollout}",
+                    reason=reason,
+                    fact=fact,
+                )
+                for place, fact in enumerate(told)
+            )
+        )

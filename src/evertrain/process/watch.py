@@ -1,0 +1,160 @@
+"""What the controller knows of live traffic: the prediction log, folded into performance, trial evidence and traffic.
+
+The log is read in the order of its writers, which says nothing about requests that different workers answered. So
+records are folded in the order (prediction time, key), and on a story's clock only when their hour is over: two runs
+of one story then fold the same records in the same order.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from evertrain.config.declaration import ServiceSpec
+from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.prediction import Failed, Labelled, Predicted, Record
+from evertrain.core.schema import Value
+from evertrain.core.time import HOUR, Instant
+from evertrain.monitor.performance import Performance
+from evertrain.monitor.performance import Snapshot as PerformanceSnapshot
+from evertrain.monitor.trial import Trial, TrialSnapshot
+from evertrain.store.file import write_atomically
+from evertrain.store.log import LogReader, Position
+from evertrain.store.state import State
+
+__all__ = ["ServiceWatch", "Watch"]
+
+_FILE = "watch.msgpack"
+
+
+class ServiceWatch:
+    """One service's traffic as the controller knows it. answered, failed: by the hour in which a request came."""
+
+    def __init__(self, performance: Performance, trial: Trial | None = None) -> None:
+        self.performance = performance
+        self.trial = trial or Trial()
+        self.answered: dict[Instant, dict[VersionId, int]] = {}
+        self.failed: dict[Instant, dict[VersionId, int]] = {}
+
+    def fold(self, records: Sequence[Record]) -> None:
+        """Take in records that are in the order in which they count."""
+        served = [record for record in records if not isinstance(record, Labelled)]
+        self.trial.see(served)
+        for record in records:
+            match record:
+                case Predicted():
+                    self.performance.predicted(record)
+                    _count(self.answered, record)
+                case Failed():
+                    _count(self.failed, record)
+                case Labelled():
+                    self.performance.labelled(record)
+
+
+def _count(hours: dict[Instant, dict[VersionId, int]], record: Predicted | Failed) -> None:
+    if record.load:
+        return
+    hour = hours.setdefault(Instant(record.received - record.received % HOUR), {})
+    hour[record.version] = hour.get(record.version, 0) + 1
+
+
+class _ServiceMemory(msgspec.Struct, frozen=True, kw_only=True):
+    performance: PerformanceSnapshot
+    trial: TrialSnapshot
+    answered: dict[Instant, dict[VersionId, int]]
+    failed: dict[Instant, dict[VersionId, int]]
+
+
+class _Memory(msgspec.Struct, frozen=True, kw_only=True):
+    positions: dict[str, Position]
+    services: dict[ServiceName, _ServiceMemory]
+
+
+class Watch:
+    """Follows the log for all services. Its memory is a cache: without it the log is read from its beginning."""
+
+    def __init__(self, state: State, specs: Callable[[ServiceName], ServiceSpec | None], *, paced: bool) -> None:
+        self._file = state.cache / _FILE
+        self._specs = specs
+        self._paced = paced
+        self._reader = LogReader(state.log)
+        self._positions: dict[str, Position] = {}
+        self._held: list[Record] = []
+        self.services: dict[ServiceName, ServiceWatch] = {}
+        self._remember()
+
+    def service(self, name: ServiceName) -> ServiceWatch:
+        """The watch of a declared service."""
+        watch = self.services.get(name)
+        if watch is None:
+            watch = self.services[name] = ServiceWatch(Performance(self._matures(name)))
+        return watch
+
+    def follow(self, now: Instant) -> int:
+        """Fold what the log holds by now; returns how many records that were."""
+        while found := self._reader.tail(self._positions):
+            for position, record in found:
+                self._positions[position.writer] = position
+                self._held.append(record)
+        ready = [record for record in self._held if not self._paced or record.received < now]
+        self._held = [record for record in self._held if self._paced and record.received >= now]
+        for name, records in _by_service(ready).items():
+            if self._specs(name) is not None:
+                self.service(name).fold(sorted(records, key=_order))
+        return len(ready)
+
+    def remember(self) -> None:
+        """Write down everything up to the positions that were read, so that a restart reads little."""
+        if self._held:
+            return
+        services = {
+            name: _ServiceMemory(
+                performance=watch.performance.snapshot(),
+                trial=watch.trial.snapshot(),
+                answered=watch.answered,
+                failed=watch.failed,
+            )
+            for name, watch in self.services.items()
+        }
+        memory = _Memory(positions=self._positions, services=services)
+        write_atomically(self._file, msgspec.msgpack.encode(memory), durable=False)
+
+    def _remember(self) -> None:
+        try:
+            memory = msgspec.msgpack.decode(self._file.read_bytes(), type=_Memory)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return
+        self._positions = memory.positions
+        for name, kept in memory.services.items():
+            watch = ServiceWatch(Performance.restore(kept.performance, self._matures(name)), Trial.restore(kept.trial))
+            watch.answered = kept.answered
+            watch.failed = kept.failed
+            self.services[name] = watch
+
+    def _matures(self, name: ServiceName) -> Callable[[Sequence[Value], Instant], Instant]:
+        """When a prediction of this service matures, from its request row; without a label, at once."""
+        spec = self._specs(name)
+        if spec is None or spec.label is None:
+            return lambda row, at: at  # noqa: ARG005
+        moment = spec.label.mature_at
+        if moment.column == "at":
+            return lambda row, at: Instant(at + moment.offset)  # noqa: ARG005
+        place = spec.inputs.names.index(moment.column)
+        return lambda row, at: _moved(row[place], moment.offset, at)
+
+
+def _moved(value: Value, offset: int, at: Instant) -> Instant:
+    return Instant(value + offset) if isinstance(value, int) else at
+
+
+def _by_service(records: Iterable[Record]) -> dict[ServiceName, list[Record]]:
+    found: dict[ServiceName, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.service, []).append(record)
+    return found
+
+
+def _order(record: Record) -> tuple[int, str, str]:
+    """Labels of an hour come before its predictions: they were known first."""
+    if isinstance(record, Labelled):
+        return (record.received, "", record.key)
+    return (record.at, record.key, record.id)
