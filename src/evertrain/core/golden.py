@@ -13,14 +13,15 @@ class GoldenRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     row: the request's columns in the order of the manifest's `inputs`. at: the prediction time q. vector: the model's
     inputs in the order of the manifest's `vector`, before encoding. score: what the model answered to that vector when
-    it was packaged; a loaded copy must give exactly this number for the vector. Features of the row may have moved on
-    since, so for the row itself a score only has to be finite and in range.
+    it was packaged; a loaded copy must give exactly this number for the vector (None for a model that came as a file:
+    any score that is finite and in range will do). Features of the row may have moved on since, so for the row itself
+    a score only has to be finite and in range, too.
     """
 
     row: tuple[Value, ...]
     at: Instant
     vector: tuple[Value, ...]
-    score: float
+    score: float | None = None
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):

@@ -159,7 +159,7 @@ class Reproduce(_Stage, frozen=True, kw_only=True, tag="reproduce", forbid_unkno
 class Reproduced(msgspec.Struct, frozen=True, kw_only=True):
     """bitwise: the same model file. prediction: another file, the same scores. different: other scores, or none.
 
-    causes: what differs between the record and this run, in words; never empty unless bitwise.
+    causes: what differs between the record and this run, in words; may be empty when bitwise only.
     """
 
     version: VersionId

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from evertrain.core.golden import Golden, GoldenRequest
 from evertrain.core.schema import Column, Input, Schema, Value
 from evertrain.core.time import Instant
+from evertrain.errors import ModelError
 from evertrain.model.assemble import FEATURE, REQUEST
 from evertrain.model.matrix import values_of
 
@@ -32,10 +33,15 @@ def choose_golden(frame: pl.DataFrame, inputs: Schema, vector: Sequence[Input], 
     return _golden(rows, chosen["at"].to_list(), vectors, vector, scorer)
 
 
-def synthesise_golden(inputs: Schema, vector: Sequence[Input], scorer: Scorer, *, at: Instant) -> Golden:
-    """Golden requests for a model that came as a file: values made from the schema, within its bounds.
+def synthesise_golden(inputs: Schema, vector: Sequence[Input]) -> Golden:
+    """Golden requests for a model that came as a file: values made from the schema, within its bounds, no scores.
 
     The vector is the request itself, in the vector's order.
+
+    >>> from evertrain.core.schema import Column
+    >>> made = synthesise_golden(Schema((Column(name="n", type="int64", low=1, high=24),)), [Input(name="n")])
+    >>> [request.vector for request in made.requests][:3]
+    [(1,), (2,), (3,)]
     """
     places = [inputs.names.index(item.name) for item in vector]
     categories = {item.name: item.categories for item in vector if item.categories}
@@ -43,8 +49,11 @@ def synthesise_golden(inputs: Schema, vector: Sequence[Input], scorer: Scorer, *
         tuple(_made(column, number, categories.get(column.name)) for column in inputs.columns)
         for number in range(_COUNT)
     ]
-    vectors = [tuple(row[place] for place in places) for row in rows]
-    return _golden(rows, [at] * len(rows), vectors, vector, scorer)
+    return Golden(
+        requests=tuple(
+            GoldenRequest(row=row, at=Instant(0), vector=tuple(row[place] for place in places)) for row in rows
+        )
+    )
 
 
 def without_categories(
@@ -75,7 +84,13 @@ def _golden(
     null, unseen = (without_categories(vector, vectors[0], text) for text in (None, UNSEEN))
     if null is None or unseen is None:
         return Golden(requests=requests)
-    null_score, unseen_score = scorer([null, unseen])
+    try:
+        null_score, unseen_score = scorer([null, unseen])
+    except ModelError as error:
+        raise ModelError(
+            f"The model cannot answer a category that is missing or was never seen. {error.what}",
+            "Impute missing values in the recipe's pipeline, or use a model that takes NaN.",
+        ) from error
     return Golden(requests=requests, null_score=float(null_score), unseen_score=float(unseen_score))
 
 

@@ -1,0 +1,153 @@
+"""Running a recipe on assembled rows, checking what it returns, and packaging it as a version.
+
+Everything here runs in the trainer's own process, which has no signing key. The version that comes out is a pure
+function of the task: rows in canonical order, pinned categories, recorded seed and threads, no clock.
+"""
+
+import platform
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evertrain import runtime
+from evertrain.config.declaration import ServiceSpec
+from evertrain.config.training import Run, TrainingSet
+from evertrain.core.identity import Digest, canonical, digest_of_bytes
+from evertrain.core.model import Format, Manifest, Output
+from evertrain.core.stage import Train, Trained, TrainingRecord
+from evertrain.errors import ModelError
+from evertrain.model.assemble import FEATURE, read_parquet
+from evertrain.model.golden import choose_golden
+from evertrain.model.matrix import encode_frame, pin_vector, values_of
+from evertrain.model.package import environment_of, native
+from evertrain.store.artifact import Artifacts
+
+__all__ = ["Made", "Recipe", "check_scores", "make", "record_of", "train"]
+
+Recipe = Callable[[TrainingSet, Run], object]
+
+_SAMPLE = 4_000
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What a recipe made, as a file. parameters: what the recipe recorded."""
+
+    path: Path
+    format: Format
+    digest: Digest
+    parameters: dict[str, str | int | float | bool]
+
+
+def train(
+    task: Train,
+    spec: ServiceSpec,
+    recipe: Recipe,
+    *,
+    artifacts: Artifacts,
+    bundle_folder: Path | None,
+    folder: Path,
+) -> Trained:
+    """Train, check, package. Raises ModelError naming the recipe when it fails or its model cannot be served."""
+    blobs = artifacts.blobs
+    frame = read_parquet(blobs.get(task.assembled.training))
+    vector = pin_vector(frame, spec.vector, spec.categories)
+    data = TrainingSet(
+        X=encode_frame(frame, vector), y=frame["label"].to_numpy(), at=frame["at"].to_numpy(), inputs=vector
+    )
+    made = make(recipe, data, task, folder=folder)
+    record = record_of(task, made.format)
+    draft = Manifest(
+        service=task.service,
+        format=made.format,
+        model=made.digest,
+        bundle=task.assembled.bundle,
+        features=task.assembled.features,
+        inputs=spec.inputs,
+        vector=vector,
+        output=spec.output,
+        environment=record.environment,
+        dataset=task.assembled.dataset,
+        parameters=made.parameters,
+        recipe=task.recipe,
+        origin=task.cycle,
+        declaration=task.assembled.declaration,
+        record=blobs.put(canonical(record)),
+    )
+    model = runtime.load(draft, made.path, bundle_folder)
+    sample = frame.gather_every(max(1, frame.height // _SAMPLE))
+    scores = model.score(values_of(sample, [FEATURE + item.name for item in vector]))
+    check_scores(scores, spec.output, f"Recipe {task.recipe!r} made a model that")
+    golden = choose_golden(frame, spec.inputs, vector, model.score)
+    manifest = msgspec.structs.replace(draft, golden=blobs.put(canonical(golden)))
+    blobs.put_file(made.path)
+    artifacts.put_manifest(manifest)
+    return Trained(version=manifest.version, fingerprint=manifest.fingerprint, record=blobs.put(canonical(record)))
+
+
+def make(recipe: Recipe, data: TrainingSet, task: Train, *, folder: Path) -> Made:
+    """Run the recipe and keep its model as a file in `folder`."""
+    run = Run(seed=task.seed, threads=task.threads, parameters=dict(task.parameters), folder=folder)
+    try:
+        model = recipe(data, run)
+    except ModelError:
+        raise
+    except Exception as error:  # the user's code: whatever it raises is its answer
+        frames = traceback.extract_tb(error.__traceback__)[1:] or traceback.extract_tb(error.__traceback__)
+        place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+        raise ModelError(
+            f"Recipe {task.recipe!r} raised {type(error).__name__} at {place}: {error}", "Mend the recipe."
+        ) from error
+    content = native(model)
+    if isinstance(content, bytes):
+        path = folder / "model"
+        path.write_bytes(content)
+    else:
+        path = content
+        content = path.read_bytes()
+    return Made(
+        path=path, format=runtime.recognise(path), digest=digest_of_bytes(content), parameters=dict(run.recorded)
+    )
+
+
+def check_scores(scores: NDArray[np.float64], output: Output, whose: str) -> None:
+    """Refuse scores that are not finite, out of the declared range, or all the same.
+
+    >>> check_scores(np.array([0.1, 0.7]), Output(), "The model")
+    """
+    bad = int(np.count_nonzero(~np.isfinite(scores)))
+    if bad:
+        raise ModelError(f"{whose} gives {bad} of {len(scores)} scores that are not finite.", "Mend the recipe.")
+    low, high = float(scores.min()), float(scores.max())
+    if (output.low is not None and low < output.low) or (output.high is not None and high > output.high):
+        raise ModelError(
+            f"{whose} gives scores from {low:g} to {high:g}, outside of {output.low} to {output.high}.",
+            "Return what the service's output declares, or declare the range.",
+        )
+    if len(scores) > 1 and low == high:
+        raise ModelError(f"{whose} gives the same score, {low:g}, to all of {len(scores)} rows.", "Mend the recipe.")
+
+
+def record_of(task: Train, kind: Format) -> TrainingRecord:
+    """What the training is run with, here and now."""
+    assembled = task.assembled
+    return TrainingRecord(
+        service=task.service,
+        cycle=task.cycle,
+        declaration=assembled.declaration,
+        bundle=assembled.bundle,
+        recipe=task.recipe,
+        seed=task.seed,
+        threads=task.threads,
+        parameters=task.parameters,
+        dataset=assembled.dataset,
+        training=assembled.training,
+        features=assembled.features,
+        environment=environment_of(kind),
+        interpreter=platform.python_version(),
+        platform=f"{sys.platform}-{platform.machine()}",
+    )
