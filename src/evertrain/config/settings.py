@@ -1,0 +1,221 @@
+"""Where and how things run: one frozen value, parsed once at the edge.
+
+A value comes from a flag, else from `EVERTRAIN_<NAME>`, else from `evertrain.toml`, else from the default; which of
+them it was is kept. Unknown keys are refused. What a service *is* stands in its declaration, not here.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from evertrain.core.time import DAY, SECOND, parse_span, say_span
+from evertrain.errors import DeclarationError, SettingsError
+
+__all__ = ["FILE", "Origin", "Settings", "Stated", "load", "reference"]
+
+FILE: Final = "evertrain.toml"
+PREFIX: Final = "EVERTRAIN_"
+
+_RESERVED: Final = frozenset({"EVERTRAIN_CRASH_AT"})
+_SPAN: Final = "duration"
+
+Origin = Literal["flag", "environment", "file", "default"]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+
+
+def _says(text: str, unit: str = "") -> Meta:
+    return Meta(description=text, extra={"unit": unit})
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of an installation. Durations are microseconds of business time, written as "1d" or "90m"."""
+
+    dir: Annotated[str, _says("The state directory.")] = ".evertrain"
+    host: Annotated[str, _says("The address that answers predictions.")] = "127.0.0.1"
+    port: Annotated[Port, _says("The port that answers predictions; 0 takes a free one.")] = 8080
+    control_host: Annotated[str, _says("The address of the control API, the page and the metrics.")] = "127.0.0.1"
+    control_port: Annotated[Port, _says("The port of the control API, the page and the metrics.")] = 8081
+    workers: Annotated[int, Meta(ge=1, le=64), _says("Processes that answer predictions.", "processes")] = 2
+
+    max_body_bytes: Annotated[
+        int, Meta(ge=1_024, le=1 << 30), _says("The largest request body, after decompression.", "bytes")
+    ] = 4 << 20
+    max_rows: Annotated[int, Meta(ge=1, le=1_000_000), _says("The most rows in one request.", "rows")] = 10_000
+    max_nesting: Annotated[int, Meta(ge=4, le=512), _says("The deepest nesting of a request's JSON.", "levels")] = 32
+    body_timeout_s: Annotated[
+        float, Meta(gt=0, le=3_600), _says("How long a client may take to send a request.", "s")
+    ] = 10.0
+    max_concurrency: Annotated[
+        int, Meta(ge=1, le=65_536), _says("Requests that one worker has in hand at once.", "requests")
+    ] = 256
+    keep_alive_s: Annotated[float, Meta(gt=0, le=86_400), _says("How long an idle connection is kept.", "s")] = 75.0
+    shutdown_s: Annotated[
+        float, Meta(gt=0, le=3_600), _says("How long a stopping process may finish what it has in hand.", "s")
+    ] = 30.0
+
+    segment_mb: Annotated[int, Meta(ge=1, le=1_024), _says("The size of a segment of the prediction log.", "MiB")] = 16
+    fsync_interval_ms: Annotated[
+        int, Meta(ge=1, le=60_000), _says("What a power cut may cost of the prediction log, at most.", "ms")
+    ] = 200
+    warn_free_mb: Annotated[int, Meta(ge=1), _says("Below so much free disk people are told.", "MiB")] = 512
+    min_free_mb: Annotated[int, Meta(ge=1), _says("Below so much free disk nothing more is taken in.", "MiB")] = 64
+    commit_every: Annotated[
+        int, Meta(ge=SECOND, le=30 * DAY), _says("How often the log goes into the tables.", _SPAN)
+    ] = int(DAY)
+    log_keep: Annotated[int, Meta(ge=DAY), _says("How long log segments stay after they are in the tables.", _SPAN)] = (
+        30 * DAY
+    )
+
+    tick_s: Annotated[float, Meta(ge=0.01, le=60), _says("How often the loop looks.", "s")] = 1.0
+    scan_s: Annotated[float, Meta(ge=0.05, le=3_600), _says("How often the sources are looked at.", "s")] = 10.0
+    trainer_threads: Annotated[int, Meta(ge=1, le=256), _says("Threads of a training.", "threads")] = 1
+    trainer_nice: Annotated[int, Meta(ge=0, le=19), _says("How far a training gives way to serving.", "nice")] = 19
+
+
+class Stated(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings, and where each value comes from."""
+
+    settings: Settings
+    origins: dict[str, Origin]
+
+
+def load(flags: Mapping[str, Any], *, environment: Mapping[str, str], file: Path | None = None) -> Stated:
+    """Put the settings together. A flag that is None was not given.
+
+    environment: os.environ; only its EVERTRAIN_* names are read. file: must exist when it is named; None means
+    `evertrain.toml` in the working directory, if there is one. Errors name the key and its origin, never the value.
+    """
+    layers: list[tuple[Origin, str, Mapping[str, Any]]] = [
+        ("flag", "--", {key: value for key, value in flags.items() if value is not None}),
+        ("environment", PREFIX, _of_environment(environment)),
+        ("file", f"{file or FILE}: ", _of_file(file)),
+    ]
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = dict.fromkeys(Settings.__struct_fields__, "default")
+    for origin, prefix, layer in layers:
+        for key, value in layer.items():
+            said = _say_key(origin, prefix, key)
+            _refuse_unknown(key, said)
+            if key not in values:
+                values[key] = _parse(key, value, said)
+                origins[key] = origin
+    settings = msgspec.convert(values, Settings)
+    if settings.warn_free_mb < settings.min_free_mb:
+        raise SettingsError(
+            "warn_free_mb is below min_free_mb, so nobody would be told before the service refuses.",
+            "Set warn_free_mb to at least min_free_mb.",
+        )
+    return Stated(settings=settings, origins=origins)
+
+
+def reference() -> str:
+    """The reference page of all settings, as Markdown."""
+    rows = [
+        "| setting | environment | default | unit | bounds | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
+    for field in msgspec.structs.fields(Settings):
+        metas = _metas(field.type)
+        unit = _unit(field.type)
+        default = say_span(field.default) if unit == _SPAN else field.default
+        meaning = next(meta.description for meta in metas if meta.description)
+        cells = (
+            f"`{field.name}`",
+            f"`{PREFIX}{field.name.upper()}`",
+            f"`{default}`",
+            unit,
+            _bounds(field.type),
+            meaning,
+        )
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _of_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and name not in _RESERVED
+    }
+
+
+def _of_file(file: Path | None) -> dict[str, Any]:
+    path = file or Path(FILE)
+    if file is None and not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.", "Name a file that exists.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is no TOML: {error}.", "Mend the file.") from None
+
+
+def _say_key(origin: Origin, prefix: str, key: str) -> str:
+    if origin == "flag":
+        return prefix + key.replace("_", "-")
+    return prefix + (key.upper() if origin == "environment" else key)
+
+
+def _refuse_unknown(key: str, said: str) -> None:
+    if key in Settings.__struct_fields__:
+        return
+    near = difflib.get_close_matches(key, Settings.__struct_fields__, n=1)
+    raise SettingsError(
+        f"{said} is no setting.",
+        f"Did you mean {near[0]!r}?" if near else "See docs/reference/settings.md for all of them.",
+    )
+
+
+def _parse(key: str, value: Any, said: str) -> Any:
+    """One value, from text or from what TOML or a flag made of it; within its bounds."""
+    kind = next(field.type for field in msgspec.structs.fields(Settings) if field.name == key)
+    spans = _unit(kind) == _SPAN
+    try:
+        if isinstance(value, bool):
+            raise msgspec.ValidationError
+        if spans and isinstance(value, str):
+            value = parse_span(value)
+        elif spans:
+            raise msgspec.ValidationError
+        return msgspec.convert(value, kind, strict=not isinstance(value, str))
+    except (msgspec.ValidationError, DeclarationError):
+        bounds = _bounds(kind)
+        expected = 'a duration such as "90m"' if spans else f"{_name(kind)}{f', {bounds}' if bounds else ''}"
+        raise SettingsError(f"{said} must be {expected}.", "Mend the value.") from None
+
+
+def _metas(kind: Any) -> list[Meta]:
+    """All Meta of an annotated type, the innermost first."""
+    if get_origin(kind) is not Annotated:
+        return []
+    inner, *metas = get_args(kind)
+    return [*_metas(inner), *(meta for meta in metas if isinstance(meta, Meta))]
+
+
+def _unit(kind: Any) -> str:
+    return next((str(meta.extra["unit"]) for meta in _metas(kind) if meta.extra), "")
+
+
+def _name(kind: Any) -> str:
+    base = get_args(kind)[0]
+    return {int: "a whole number", float: "a number", str: "a text"}.get(base, "a whole number")
+
+
+def _bounds(kind: Any) -> str:
+    spans = _unit(kind) == _SPAN
+
+    def say(number: float) -> str:
+        return say_span(int(number)) if spans else f"{number:,}"
+
+    parts = []
+    for meta in _metas(kind):
+        parts += [f"over {say(meta.gt)}"] if meta.gt is not None else []
+        parts += [f"from {say(meta.ge)}"] if meta.ge is not None else []
+        parts += [f"to {say(meta.le)}"] if meta.le is not None else []
+    return " ".join(parts)
