@@ -1,1 +1,6 @@
-"""Load and call a model artifact: one protocol, one contract suite."""
+"""Loads and calls model files: one protocol for every kind. A kind's library is imported when it is needed."""
+
+from evertrain.runtime.artifact import load, recognise
+from evertrain.runtime.protocol import Codec, Model, encode
+
+__all__ = ["Codec", "Model", "encode", "load", "recognise"]

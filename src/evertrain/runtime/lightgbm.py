@@ -1,0 +1,154 @@
+"""LightGBM text models, through the C interface of the library that the `lightgbm` package brings.
+
+The package itself is not imported: it draws in scipy, and pandas and scikit-learn where they are installed, which a
+worker has no use for. The C interface is documented and stable:
+https://lightgbm.readthedocs.io/en/stable/C-API.html
+"""
+
+import ctypes
+import importlib.util
+import threading
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evertrain.core.schema import Input, Value
+from evertrain.errors import ModelError
+from evertrain.runtime.protocol import Codec
+
+__all__ = ["LightGBMModel"]
+
+_FLOAT64, _ROW_MAJOR, _NORMAL, _ALL = 1, 1, 0, -1
+_PARAMETERS = b"num_threads=1"
+_NAMES = ("lib_lightgbm.so", "lib_lightgbm.dylib")
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    spec = importlib.util.find_spec("lightgbm")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(
+            "A LightGBM model needs the package lightgbm.", "Install it: pip install 'evertrain[lightgbm]'."
+        )
+    root = Path(spec.submodule_search_locations[0])
+    for path in (folder / name for folder in (root / "lib", root) for name in _NAMES):
+        if path.exists():
+            library = ctypes.CDLL(str(path))
+            library.LGBM_GetLastError.restype = ctypes.c_char_p
+            return library
+    raise ModelError(f"The package lightgbm at {root} has no library in it.", "Install it again.")
+
+
+class LightGBMModel:
+    """A booster with one output. Single rows take the library's prepared path when it answers like the general one."""
+
+    def __init__(self, path: Path, vector: Sequence[Input]) -> None:
+        self._codec = Codec(vector)
+        self._library = _library()
+        self._booster = ctypes.c_void_p()
+        iterations = ctypes.c_int()
+        text = path.read_bytes()
+        # The library ends the whole process over a text that was cut, so it is looked at first.
+        if b"\nend of trees" not in text or b"\0" in text:
+            raise ModelError(f"{path.name} is not a whole LightGBM text model.", "Save it again with save_model.")
+        self._call("LGBM_BoosterLoadModelFromString", text, ctypes.byref(iterations), ctypes.byref(self._booster))
+        self._width = self._number("LGBM_BoosterGetNumFeature")
+        if self._number("LGBM_BoosterGetNumClasses") != 1:
+            raise ModelError(f"{path.name} has more than one output.", "Train with one score per row.")
+        if self._width != len(self._codec.vector):
+            raise ModelError(
+                f"{path.name} takes {self._width} inputs, but its manifest names {len(self._codec.vector)}.",
+                "Declare exactly the columns that it was trained on, in their order.",
+            )
+        self._lock = threading.Lock()
+        self._row = (ctypes.c_double * self._width)()
+        self._out, self._out_length = ctypes.c_double(), ctypes.c_int64()
+        self._prepared = self._prepare()
+
+    def __del__(self) -> None:
+        if getattr(self, "_prepared", None):
+            self._library.LGBM_FastConfigFree(self._prepared)
+        if getattr(self, "_booster", None):
+            self._library.LGBM_BoosterFree(self._booster)
+
+    def score(self, vectors: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
+        if len(vectors) == 1 and self._prepared:
+            return np.array([self._single(self._codec.row(vectors[0]))])
+        return self.predict(self._codec.rows(vectors))
+
+    def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        if rows.ndim != 2 or rows.shape[1] != self._width:
+            raise ModelError(f"Rows of shape {rows.shape} came for a model of {self._width} inputs.")
+        if len(rows) == 1 and self._prepared:
+            return np.array([self._single(rows[0].tolist())])
+        return self._matrix(np.ascontiguousarray(rows, dtype=np.float64))
+
+    def _matrix(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        scores = np.empty(len(rows), dtype=np.float64)
+        if not len(rows):
+            return scores
+        self._call(
+            "LGBM_BoosterPredictForMat",
+            self._booster,
+            rows.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_int(_FLOAT64),
+            ctypes.c_int32(len(rows)),
+            ctypes.c_int32(self._width),
+            ctypes.c_int(_ROW_MAJOR),
+            ctypes.c_int(_NORMAL),
+            ctypes.c_int(0),
+            ctypes.c_int(_ALL),
+            _PARAMETERS,
+            ctypes.byref(ctypes.c_int64()),
+            scores.ctypes.data_as(ctypes.c_void_p),
+        )
+        return scores
+
+    def _single(self, row: list[float]) -> float:
+        # The prepared call shares its buffers, and ctypes lets other threads run meanwhile.
+        with self._lock:
+            self._row[:] = row  # type: ignore[assignment]
+            status = self._library.LGBM_BoosterPredictForMatSingleRowFast(
+                self._prepared, self._row, ctypes.byref(self._out_length), ctypes.byref(self._out)
+            )
+            if status:
+                raise ModelError(f"LightGBM: {self._reason()}.")
+            return self._out.value
+
+    def _prepare(self) -> ctypes.c_void_p | None:
+        """The library's single-row path, or None when it does not answer exactly like the path for matrices."""
+        prepared = ctypes.c_void_p()
+        self._call(
+            "LGBM_BoosterPredictForMatSingleRowFastInit",
+            self._booster,
+            ctypes.c_int(_NORMAL),
+            ctypes.c_int(0),
+            ctypes.c_int(_ALL),
+            ctypes.c_int(_FLOAT64),
+            ctypes.c_int32(self._width),
+            _PARAMETERS,
+            ctypes.byref(prepared),
+        )
+        self._prepared = prepared
+        probes = np.random.default_rng(0).normal(scale=100.0, size=(16, self._width))
+        probes[0], probes[1], probes[2, ::2] = 0.0, np.nan, np.nan
+        singles = np.array([self._single(probe.tolist()) for probe in probes])
+        if np.array_equal(singles, self._matrix(probes), equal_nan=True):
+            return prepared
+        self._library.LGBM_FastConfigFree(prepared)
+        return None
+
+    def _number(self, name: str) -> int:
+        number = ctypes.c_int()
+        self._call(name, self._booster, ctypes.byref(number))
+        return number.value
+
+    def _call(self, name: str, *arguments: object) -> None:
+        if getattr(self._library, name)(*arguments):
+            raise ModelError(f"LightGBM: {self._reason()}.")
+
+    def _reason(self) -> str:
+        return bytes(self._library.LGBM_GetLastError()).decode("utf-8", "replace")
