@@ -1,0 +1,81 @@
+"""Limits of a process that runs user code, and the launcher that puts them in force before Python starts in it.
+
+Run as a script (`python -I -S limits.py LEASE MEMORY_MB NICE COMMAND...`) this file confines its process, takes the
+task's lease and becomes the command; the process number stays. It therefore imports the standard library alone.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+__all__ = ["ALREADY_RUNS", "confine", "thread_environment"]
+
+_THREAD_COUNTS = (
+    "MKL_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+    "TOKIO_WORKER_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_FIRST_TO_GO = b"800"
+ALREADY_RUNS = 75
+"""Exit code of the launcher when another process holds the task's lease."""
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """Environment variables that libraries read once, at import: they must stand before the process starts.
+
+    >>> thread_environment(1)["OMP_NUM_THREADS"]
+    '1'
+    """
+    return dict.fromkeys(_THREAD_COUNTS, str(threads))
+
+
+def confine(*, memory_mb: int, nice: int) -> None:
+    """Limit the calling process and what it starts: data segment, priority, no core file, first to go out of memory.
+
+    memory_mb: MiB of private writable memory (Linux; elsewhere the system does not enforce it). An allocation beyond
+    it fails inside the process. A limit that stands and is lower stays.
+    """
+    _lower(resource.RLIMIT_DATA, memory_mb << 20)
+    _lower(resource.RLIMIT_CORE, 0)
+    missing = nice - os.nice(0)
+    if missing > 0:
+        os.nice(missing)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_bytes(_FIRST_TO_GO)
+
+
+def _lower(kind: int, limit: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS has the constant and no such limit
+            resource.setrlimit(kind, (limit, limit))
+
+
+def _launch(lease: str, memory_mb: int, nice: int, command: list[str]) -> None:
+    """Become `command`, holding the kernel's lock on `lease` for as long as it or a child of its lives."""
+    os.setsid()
+    handle = os.open(lease, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(ALREADY_RUNS)
+    os.set_inheritable(handle, True)
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, json.dumps({"pid": os.getpid(), "begun": time.monotonic()}).encode(), 0)
+    os.chdir(Path(lease).parent)
+    confine(memory_mb=memory_mb, nice=nice)
+    os.execv(command[0], command)  # noqa: S606 - the command comes from the executor, word by word
+
+
+if __name__ == "__main__":
+    _launch(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
