@@ -38,11 +38,8 @@ class CommitRequests:
         """Questions without an answer, by id. One listing of a folder that is nearly always empty."""
         if not self._folder.is_dir():
             return []
-        found = []
-        for path in sorted(self._folder.glob("*.json")):
-            if not path.name.endswith(".answer.json"):
-                found.append(msgspec.json.decode(path.read_bytes(), type=CommitRequest))
-        return found
+        questions = (path for path in sorted(self._folder.glob("*.json")) if not path.name.endswith(".answer.json"))
+        return [msgspec.json.decode(path.read_bytes(), type=CommitRequest) for path in questions]
 
     def answer(self, request: CommitRequest, tables: dict[str, int]) -> None:
         """The table versions that hold what was asked for: table name to version."""
