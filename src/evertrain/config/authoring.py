@@ -167,15 +167,14 @@ class Examples(msgspec.Struct, frozen=True):
 class Label(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of an example and its clock.
 
-    value: a column of the source, whose key is that of the examples. known_at: when a row became known; the source's
-    own by default. The label is mature after `horizon` from the prediction time, or at `mature_at`, a moment of the
-    request; one of them must be declared, and neither depends on the label.
+    value: a column of the source, which has the examples' key; a label is known when its row is. It is mature after
+    `horizon` from the prediction time, or at `mature_at`, a moment of the request; one of them must be declared, and
+    neither depends on the label.
     """
 
     source: SourceSpec
     of: Examples
     value: str
-    known_at: str | None = None
     mature_at: str | None = None
     horizon: str | None = None
 
@@ -190,7 +189,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
         return LabelSpec(
             source=self.source.name,
             value=self.value,
-            known_at=Moment.parse(self.known_at) if self.known_at else self.source.known_at,
+            known_at=self.source.known_at,
             mature_at=Moment.parse(self.mature_at or f"at + {self.horizon}"),
         )
 
