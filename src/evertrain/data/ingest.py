@@ -1,0 +1,295 @@
+"""A source, from its folder into its table: exactly once, whatever is killed when.
+
+Files are *taken* (read, checked, visible online) as they come, and *committed* to the table together, now and then.
+The commit's note names its files; the ledger's facts follow it and are made good from the notes after a crash. So a
+file is either in the table, with its name and digest in the table's own log, or it is read again.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from evertrain.config.declaration import SourceSpec
+from evertrain.core.event import BatchIngested, Draft, Event, Fact, FileQuarantined, SourceTypesFixed
+from evertrain.core.identity import Digest, SourceName, digest_of_bytes
+from evertrain.core.schema import Column
+from evertrain.core.time import Instant, from_datetime
+from evertrain.data.arrival import Arrival, Arrivals, Journal, Patience
+from evertrain.data.batch import BATCH, FILE, Batch, Resolve, Taken, check_file, schema_of, without
+from evertrain.data.checks import refuse_columns
+from evertrain.data.column import fix_columns
+from evertrain.data.commit import ACTOR, source_table, table_fact
+from evertrain.data.quarantine import Quarantine
+from evertrain.data.source import Cells, read_cells
+from evertrain.errors import IntegrityError, SourceError
+from evertrain.store.crash import crash_point
+from evertrain.store.table import Committed, Table
+
+__all__ = ["KINDS", "Freshness", "Ingest"]
+
+KINDS = frozenset({"batch.ingested", "file.quarantined", "source.types_fixed"})
+"""The kinds of events that tell what a source has taken in."""
+
+_WRITER = "ingest"
+_NO_TABLE = -1
+
+
+class _Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What a commit's note says of its batch."""
+
+    files: dict[str, Digest]
+    quarantined: int
+    newest: Instant | None
+    at: Instant
+
+
+class Freshness(msgspec.Struct, frozen=True, kw_only=True):
+    """How a source stands. newest: the latest event time of a row; pending: rows that wait for the next commit."""
+
+    source: SourceName
+    newest: Instant | None
+    arrived: Instant | None
+    rows: int
+    quarantined: int
+    files_quarantined: int
+    pending: int
+    fresh_within: int | None
+    owner: str
+
+
+class Ingest:
+    """One source. `events` are the ledger's events about it; `pattern` is its glob, made absolute."""
+
+    def __init__(
+        self,
+        spec: SourceSpec,
+        pattern: Path,
+        *,
+        tables: Path,
+        quarantine: Path,
+        journal: Path,
+        resolve: Resolve,
+        patience: Patience | None,
+        events: Iterable[Event] = (),
+    ) -> None:
+        self.spec, self._resolve = spec, resolve
+        self.table = Table(tables, source_table(spec.name))
+        self._quarantine = Quarantine(quarantine)
+        self._journal = Journal(journal)
+        self.columns: tuple[Column, ...] = ()
+        self._pending: list[Batch] = []
+        self._ingested: dict[str, set[Digest]] = {}
+        self._twins: dict[Digest, str] = {}
+        self._recorded = _NO_TABLE
+        self._rows = self._aside = self._files_aside = 0
+        self._newest: Instant | None = None
+        self._arrived: Instant | None = None
+        for event in events:
+            self._recall(event.fact)
+        known = {(name, digest) for name, digests in self._ingested.items() for digest in digests}
+        marks = {arrival.name: arrival.mark for at, arrival in self._journal.arrivals.items() if at in known}
+        self._arrivals = Arrivals(pattern, patience, marks)
+
+    # Taking files -----------------------------------------------------------------------------------------------------
+
+    def recover(self) -> list[Draft]:
+        """After a start: what the table holds and the ledger does not say yet; remains of a killed writer go."""
+        self.table.sweep()
+        drafts = [draft for committed in self.table.commits(after=self._recorded) for draft in self._facts(committed)]
+        for draft in drafts:
+            self._recall(draft.fact)
+        return drafts
+
+    def take(self, now: Instant, tick: float) -> tuple[list[pl.DataFrame], list[Draft]]:
+        """Read what has arrived: rows to show online (they wait here for the commit), and facts for the ledger.
+
+        now: business time, tick: monotonic seconds. What is there at the first look of all is history.
+        """
+        shown: list[pl.DataFrame] = []
+        drafts: list[Draft] = []
+        for name in self._arrivals.ready(tick):
+            read = self._arrivals.take(name)
+            if read is None:
+                continue
+            content, mark = read
+            digest = digest_of_bytes(content)
+            if digest in self._ingested.get(name, ()):
+                continue
+            history = not self._journal.begun and name in self._arrivals.first
+            arrival = self._journal.note(Arrival(name, digest, now, history, mark))
+            crash_point("ingest.after_journal")
+            file = Taken(name=name, digest=digest, arrived=arrival.at, history=arrival.history)
+            try:
+                cells = read_cells(name, content)
+                if not self.columns:
+                    drafts.append(self._fix_types(cells, now))
+                batch = self._check(file, cells)
+            except SourceError as error:
+                drafts.append(self._set_file_aside(file, content, error, now))
+                continue
+            self._keep(batch)
+            if not batch.rows.is_empty():
+                shown.append(batch.rows)
+        return shown, drafts
+
+    def _check(self, file: Taken, cells: Cells) -> Batch:
+        batch = check_file(self.spec, self.columns, file, cells, self._resolve)
+        twin = self._twins.get(file.digest, file.name)
+        if twin != file.name and not batch.rows.is_empty():
+            raise SourceError(f"{file.name!r} holds the same bytes as {twin!r}, whose rows are in already.")
+        return self._only_new(batch) if file.name in self._ingested else batch
+
+    def _keep(self, batch: Batch) -> None:
+        """A checked file waits for the commit; its rows that were set aside are on disk."""
+        file = batch.file
+        self._quarantine.rows(file.name, file.digest, batch.aside)
+        self._pending.append(batch)
+        self._remember(file.name, file.digest)
+        self._aside += len(batch.aside)
+        if not batch.rows.is_empty():
+            self._arrived = file.arrived
+            self._note_newest(_newest(batch.rows, self.spec.event_time))
+
+    def _fix_types(self, cells: Cells, now: Instant) -> Draft:
+        times = (self.spec.event_time, self.spec.known_at.column)
+        inferred = not self.spec.columns
+        columns = fix_columns(cells, self.spec.key, times, self.spec.zone) if inferred else self.spec.columns
+        refuse_columns(self.spec, columns)
+        self.columns = columns
+        reason = "inferred from the first file" if inferred else "declared"
+        return Draft(
+            id=f"types/{self.spec.name}",
+            at=now,
+            actor=ACTOR,
+            subject=f"source/{self.spec.name}",
+            reason=f"The types were {reason} and hold from now on.",
+            fact=SourceTypesFixed(source=self.spec.name, columns=columns, inferred=inferred),
+        )
+
+    def _only_new(self, batch: Batch) -> Batch:
+        """A file that was taken before and has changed: the rows that it has gained."""
+        digests = [str(digest) for digest in self._ingested[batch.file.name]]
+        standing = [other.rows for other in self._pending if other.file.name == batch.file.name]
+        if self.table.version() != _NO_TABLE:
+            standing.append(self.table.read(columns=list(batch.rows.columns), where=pl.col(FILE).is_in(digests)))
+        if not standing:
+            return batch
+        return Batch(batch.file, without(batch.rows, pl.concat(standing), self.columns), batch.aside)
+
+    def _set_file_aside(self, file: Taken, content: bytes, error: SourceError, now: Instant) -> Draft:
+        self._quarantine.file(file.name, file.digest, content, str(error))
+        fact = FileQuarantined(source=self.spec.name, file=file.name, digest=file.digest, because=error.what)
+        self._recall(fact)
+        return Draft(
+            id=f"quarantine/{self.spec.name}/{file.digest}/{digest_of_bytes(file.name.encode())[:10]}",
+            at=now,
+            actor=ACTOR,
+            subject=f"source/{self.spec.name}",
+            reason=f"File {file.name!r} was set aside: {error.what}",
+            fact=fact,
+        )
+
+    # Committing -------------------------------------------------------------------------------------------------------
+
+    def commit(self, now: Instant) -> list[Draft]:
+        """Append everything that waits to the table, in one commit; returns the facts for the ledger."""
+        if self.history_taken and not self._journal.begun:
+            self._journal.begin()
+        if not self._pending:
+            return []
+        sequence = self.table.position(_WRITER) + 1
+        rows = pl.concat([pl.DataFrame(schema=schema_of(self.columns)), *(batch.rows for batch in self._pending)])
+        tagged = rows.sort(self.spec.event_time, *self.spec.key, maintain_order=True).with_columns(
+            pl.lit(f"{self.spec.name}/{sequence}").alias(BATCH)
+        )
+        note = _Note(
+            files={batch.file.name: batch.file.digest for batch in self._pending},
+            quarantined=sum(len(batch.aside) for batch in self._pending),
+            newest=_newest(tagged, self.spec.event_time),
+            at=now,
+        )
+        crash_point("ingest.before_commit")
+        committed = self.table.append(
+            tagged, writer=_WRITER, sequence=sequence, note=msgspec.json.encode(note).decode()
+        )
+        crash_point("ingest.after_commit")
+        if committed is None:
+            raise IntegrityError(f"Table {self.table.name!r} already holds batch {sequence}: two processes write it.")
+        self._pending.clear()
+        self._recorded = committed.version
+        self._rows += committed.rows
+        return self._facts(committed)
+
+    def _facts(self, committed: Committed) -> list[Draft]:
+        note = msgspec.json.decode(committed.note, type=_Note)
+        source = self.spec.name
+        ingested = BatchIngested(
+            source=source,
+            files=note.files,
+            rows=committed.rows,
+            quarantined=note.quarantined,
+            version=committed.version,
+            newest=note.newest,
+        )
+        reason = f"{len(note.files)} files brought {committed.rows} rows; {note.quarantined} were set aside."
+        return [
+            Draft(
+                id=f"batch/{source}/{committed.version}",
+                at=note.at,
+                actor=ACTOR,
+                subject=f"source/{source}",
+                reason=reason,
+                fact=ingested,
+            ),
+            table_fact(committed, note.at),
+        ]
+
+    @property
+    def history_taken(self) -> bool:
+        """Whether everything that was there at the first look has been read: from then on rows are live."""
+        return self._arrivals.looked and not self._arrivals.first & self._arrivals.waiting
+
+    # What stands ------------------------------------------------------------------------------------------------------
+
+    def freshness(self) -> Freshness:
+        return Freshness(
+            source=self.spec.name,
+            newest=self._newest,
+            arrived=self._arrived,
+            rows=self._rows,
+            quarantined=self._aside,
+            files_quarantined=self._files_aside,
+            pending=sum(batch.rows.height for batch in self._pending),
+            fresh_within=self.spec.fresh_within,
+            owner=self.spec.owner,
+        )
+
+    def _recall(self, fact: Fact) -> None:
+        if isinstance(fact, SourceTypesFixed):
+            self.columns = fact.columns
+        elif isinstance(fact, FileQuarantined):
+            self._ingested.setdefault(fact.file, set()).add(fact.digest)
+            self._files_aside += 1
+        elif isinstance(fact, BatchIngested):
+            self._recorded = max(self._recorded, fact.version)
+            self._rows += fact.rows
+            self._aside += fact.quarantined
+            self._note_newest(fact.newest)
+            for name, digest in fact.files.items():
+                self._remember(name, digest)
+
+    def _remember(self, name: str, digest: Digest) -> None:
+        self._ingested.setdefault(name, set()).add(digest)
+        self._twins.setdefault(digest, name)
+
+    def _note_newest(self, newest: Instant | None) -> None:
+        if newest is not None and (self._newest is None or newest > self._newest):
+            self._newest = newest
+
+
+def _newest(rows: pl.DataFrame, event_time: str) -> Instant | None:
+    newest = rows[event_time].max()
+    return from_datetime(newest) if isinstance(newest, datetime) else None

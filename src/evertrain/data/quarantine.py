@@ -1,0 +1,70 @@
+"""Where files and rows wait that were set aside: as they came, with the reason, never dropped.
+
+    <digest>.rows.jsonl    the rows of one file: {"file", "row", "reason", "raw"} each
+    <digest>.bytes         a whole file as it came
+    <digest>.json          its name and the reason
+
+A file's digest names its papers, so setting the same thing aside again changes nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evertrain.core.identity import Digest
+from evertrain.data.source import Broken
+from evertrain.store.file import write_atomically
+
+__all__ = ["Quarantine", "SetAside"]
+
+
+class SetAside(msgspec.Struct, frozen=True, kw_only=True):
+    """A row, or a whole file (row 0, raw None), that waits in quarantine."""
+
+    file: str
+    row: int
+    reason: str
+    raw: Any = None
+
+
+class Quarantine:
+    """The quarantine of one source, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def rows(self, file: str, digest: Digest, broken: Sequence[Broken]) -> None:
+        """Set rows of a file aside."""
+        if broken:
+            lines = [
+                _encode(SetAside(file=file, row=row.row, reason=row.reason, raw=row.raw)) + b"\n" for row in broken
+            ]
+            self._write(f"{digest}.rows.jsonl", b"".join(lines))
+
+    def file(self, file: str, digest: Digest, content: bytes, reason: str) -> None:
+        """Set a whole file aside; its bytes are on disk before the paper that names them."""
+        self._write(f"{digest}.bytes", content)
+        self._write(f"{digest}.json", _encode(SetAside(file=file, row=0, reason=reason)))
+
+    def standing(self) -> list[SetAside]:
+        """Everything that waits here, by file and row."""
+        found = [msgspec.json.decode(path.read_bytes(), type=SetAside) for path in self.folder.glob("*.json")]
+        for path in self.folder.glob("*.rows.jsonl"):
+            found += [msgspec.json.decode(line, type=SetAside) for line in path.read_bytes().splitlines()]
+        return sorted(found, key=lambda aside: (aside.file, aside.row))
+
+    def _write(self, name: str, content: bytes) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.folder / name, content)
+
+
+def _encode(aside: SetAside) -> bytes:
+    return msgspec.json.encode(aside, enc_hook=_plain)
+
+
+def _plain(value: object) -> object:
+    """Values of a Parquet row that JSON has no form for, as text."""
+    return value.isoformat() if isinstance(value, (date, datetime)) else str(value)
