@@ -1,0 +1,195 @@
+"""The control API: readings as JSON, actions with a reason, metrics for Prometheus."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from evertrain.core.identity import ServiceName
+from evertrain.errors import (
+    CapacityError,
+    EvertrainError,
+    NotFoundError,
+    OccupiedError,
+    RequestError,
+    TooLargeError,
+    TransitionError,
+    TrustError,
+    UnavailableError,
+    UserError,
+)
+from evertrain.web.reading import Accepted, Actions, Readings
+
+__all__ = ["MOST_BODY", "PromoteCall", "RetrainCall", "RollbackCall", "act", "answer_error", "api_routes", "read_body"]
+
+MOST_BODY = 16_384
+"""Bytes of a request body; what people type as a reason is far below it."""
+
+Reason = Annotated[str, Meta(min_length=1, max_length=2000, description="why, in a person's words")]
+
+_STATUS: dict[type[EvertrainError], int] = {
+    NotFoundError: 404,
+    TooLargeError: 413,
+    RequestError: 400,
+    UserError: 400,
+    TrustError: 409,
+    TransitionError: 409,
+    OccupiedError: 409,
+    CapacityError: 503,
+    UnavailableError: 503,
+}
+
+
+class PromoteCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """version: its ordinal, its id, or the start of its id."""
+
+    version: str
+    reason: Reason
+
+
+class RollbackCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ends the running rollout, or else goes back to the previous champion."""
+
+    reason: Reason
+
+
+class RetrainCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """recipe "" is the service's default one."""
+
+    reason: Reason
+    recipe: str = ""
+
+
+Call = PromoteCall | RollbackCall | RetrainCall
+CALLS: dict[str, type[Call]] = {"promote": PromoteCall, "rollback": RollbackCall, "retrain": RetrainCall}
+
+
+async def read_body(request: Request, most: int = MOST_BODY) -> bytes:
+    """The whole body, refused as soon as it is longer than allowed."""
+    parts, length = [], 0
+    async for part in request.stream():
+        length += len(part)
+        if length > most:
+            raise TooLargeError(f"The body is longer than {most} bytes.", "Send a shorter reason.")
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def act(actions: Actions, action: str, service: ServiceName, body: object) -> Accepted:
+    """Check what was sent for an action, and take it."""
+    try:
+        call = msgspec.convert(body, CALLS[action])
+    except msgspec.ValidationError as error:
+        raise RequestError(f"This is no {action}: {error}.", "Send a JSON object with the fields it names.") from error
+    if not call.reason.strip():
+        raise RequestError("The reason is empty.", "Say why, in a few words.", field="reason")
+    return await run_in_threadpool(_taken, actions, service, call)
+
+
+def _taken(actions: Actions, service: ServiceName, call: Call) -> Accepted:
+    if isinstance(call, PromoteCall):
+        return actions.promote(service, call.version.strip(), call.reason)
+    if isinstance(call, RetrainCall):
+        return actions.retrain(service, call.recipe.strip(), call.reason)
+    return actions.rollback(service, call.reason)
+
+
+def answer(value: object, status: int = 200) -> Response:
+    """A value as a JSON response."""
+    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+
+
+def answer_error(error: EvertrainError) -> Response:
+    """An error as JSON: what went wrong, what to do, and the field if one is to blame."""
+    status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+    said = {"what": error.what, "remedy": error.remedy, "field": getattr(error, "field", "")}
+    response = answer({"error": {name: text for name, text in said.items() if text}}, status)
+    if error.retry:
+        response.headers["retry-after"] = "1"
+    return response
+
+
+def _whole_number(request: Request, name: str, default: int, low: int, high: int) -> int:
+    text = request.query_params.get(name, str(default))
+    try:
+        number = int(text)
+    except ValueError:
+        number = low - 1
+    if not low <= number <= high:
+        raise RequestError(f"{name}={text!r} is no whole number from {low} to {high}.", field=name)
+    return number
+
+
+class Api:
+    """The endpoints; readings and actions run on the server's threads, never on its event loop."""
+
+    def __init__(self, readings: Readings, actions: Actions) -> None:
+        self._readings = readings
+        self._actions = actions
+
+    async def services(self, _: Request) -> Response:
+        """Names of all services."""
+        return answer({"services": await run_in_threadpool(self._readings.services)})
+
+    async def overview(self, request: Request) -> Response:
+        """Everything that the page says about a service."""
+        service = ServiceName(request.path_params["service"])
+        return answer(await run_in_threadpool(self._readings.overview, service))
+
+    async def events(self, request: Request) -> Response:
+        """Ledger events after `after` (default -1), oldest first, at most `limit` (default 100, up to 1000)."""
+        after = _whole_number(request, "after", -1, -1, 2**53)
+        limit = _whole_number(request, "limit", 100, 1, 1000)
+        return answer({"events": await run_in_threadpool(self._readings.events, after, limit)})
+
+    async def promote(self, request: Request) -> Response:
+        """Put a version into service. Body: `version` (ordinal, id or start of an id) and `reason`."""
+        return await self._act(request, "promote")
+
+    async def rollback(self, request: Request) -> Response:
+        """End the running rollout, or else go back to the previous champion. Body: `reason`."""
+        return await self._act(request, "rollback")
+
+    async def retrain(self, request: Request) -> Response:
+        """Begin a retraining cycle. Body: `reason`, and `recipe` if it is not the default one."""
+        return await self._act(request, "retrain")
+
+    async def _act(self, request: Request, action: str) -> Response:
+        body = await read_body(request)
+        try:
+            sent = msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise RequestError(f"The body is no JSON: {error}.", 'Send an object such as {"reason": "..."}.') from error
+        return answer(await act(self._actions, action, ServiceName(request.path_params["service"]), sent), 202)
+
+    async def metrics(self, _: Request) -> Response:
+        """Counts over all workers, in the text format of Prometheus. Needs no token."""
+        text = await run_in_threadpool(self._readings.metrics)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def live(self, _: Request) -> Response:
+        """Whether the controller answers. Needs no token."""
+        return answer({"live": True})
+
+
+def api_routes(readings: Readings, actions: Actions) -> list[Route]:
+    """All routes of the control API."""
+    api = Api(readings, actions)
+    of_service: list[tuple[str, Callable[..., object], str]] = [
+        ("overview", api.overview, "GET"),
+        ("promote", api.promote, "POST"),
+        ("rollback", api.rollback, "POST"),
+        ("retrain", api.retrain, "POST"),
+    ]
+    return [
+        Route("/api/services", api.services, methods=["GET"]),
+        *(Route(f"/api/services/{{service}}/{name}", end, methods=[method]) for name, end, method in of_service),
+        Route("/api/events", api.events, methods=["GET"]),
+        Route("/metrics", api.metrics, methods=["GET"]),
+        Route("/health/live", api.live, methods=["GET"]),
+    ]

@@ -1,0 +1,56 @@
+"""The control API and the page as one application, and the server that runs it beside the loop."""
+
+from typing import cast
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from evertrain.errors import EvertrainError
+from evertrain.web.api import answer_error, api_routes
+from evertrain.web.guard import Guard, SecurityHeaders
+from evertrain.web.page import REFRESH_S, Panels, page_routes
+from evertrain.web.reading import Actions, Readings
+from evertrain.web.session import Access, Door
+
+__all__ = ["create_app", "create_server"]
+
+
+def create_app(readings: Readings, actions: Actions, access: Access, *, refresh_s: float = REFRESH_S) -> Starlette:
+    """The whole control port: API, metrics, page. refresh_s: how often an open page is brought up to date."""
+    door = Door(access)
+    return Starlette(
+        routes=[
+            *api_routes(readings, actions),
+            *page_routes(readings, actions, door, Panels(readings, refresh_s)),
+            Mount("/static", StaticFiles(packages=[("evertrain.web", "static")])),
+        ],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(access.hosts), www_redirect=False),
+            Middleware(Guard, door=door),
+        ],
+        exception_handlers={EvertrainError: _say_error},
+    )
+
+
+async def _say_error(_: Request, error: Exception) -> Response:
+    return answer_error(cast("EvertrainError", error))
+
+
+def create_server(app: Starlette, host: str, port: int) -> uvicorn.Server:
+    """A server for a thread of the controller: `server.run()` serves until `server.should_exit` is set.
+
+    It writes no access log, because the link that opens a session carries the token in its query.
+    """
+    return uvicorn.Server(
+        uvicorn.Config(
+            app, host=host, port=port, access_log=False, log_config=None, lifespan="off", ws="none",
+            server_header=False, limit_concurrency=128, timeout_keep_alive=20, timeout_graceful_shutdown=1,
+        )
+    )  # fmt: skip

@@ -1,0 +1,192 @@
+"""The page's charts: SVG by pygal, without its styles and scripts. Colours come from the page's own style sheet.
+
+A series of a version has the class `version-N`, N being the ordinal modulo COLOURS; other series are named for what
+they show (`champion`, `reference`, `p50`). Each point carries its figures as a title.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from xml.etree import ElementTree as Tree
+
+import msgspec
+import pygal
+
+from evertrain.core.time import DAY, Span
+from evertrain.web.overview import LatencyPoint, Metric, QualityPoint, TrafficPoint
+from evertrain.web.wording import say_count, say_date, say_moment, say_number, say_percent
+
+__all__ = ["COLOURS", "draw_latency", "draw_metric", "draw_traffic", "merge_traffic"]
+
+COLOURS = 8
+MOST_BARS = 60
+MOST_LABELS = 6
+SVG = "{http://www.w3.org/2000/svg}"
+
+Point = dict[str, float | str] | None
+
+
+class _Series(msgspec.Struct, frozen=True):
+    """One line or layer: the class that colours it, its name, its points."""
+
+    look: str
+    name: str
+    points: Sequence[Point]
+
+
+def merge_traffic(points: Sequence[TrafficPoint], most: int = MOST_BARS) -> list[TrafficPoint]:
+    """Neighbouring points put together until there are at most so many; counts are added up.
+
+    >>> day = [TrafficPoint(at=n, width=1, answered={1: 2}) for n in range(4)]
+    >>> [(point.at, point.width, point.answered) for point in merge_traffic(day, most=2)]
+    [(0, 2, {1: 4}), (2, 2, {1: 4})]
+    """
+    size = -(-len(points) // most) or 1
+    return [_sum_of(points[start : start + size]) for start in range(0, len(points), size)]
+
+
+def _sum_of(points: Sequence[TrafficPoint]) -> TrafficPoint:
+    answered: dict[int, int] = {}
+    for point in points:
+        for version, count in point.answered.items():
+            answered[version] = answered.get(version, 0) + count
+    return TrafficPoint(
+        at=points[0].at,
+        width=Span(points[-1].at + points[-1].width - points[0].at),
+        answered=answered,
+        failed=sum(point.failed for point in points),
+    )
+
+
+def draw_traffic(points: Sequence[TrafficPoint]) -> str:
+    """Requests by the version that answered, stacked over business time; failed ones on top."""
+    merged = merge_traffic(points)
+    series = [
+        _Series(
+            f"version-{version % COLOURS}",
+            f"version {version}",
+            [_traffic_point(point, point.answered.get(version, 0), f"version {version}") for point in merged],
+        )
+        for version in sorted({version for point in merged for version in point.answered})
+    ]
+    if any(point.failed for point in merged):
+        series.append(_Series("failed", "failed", [_traffic_point(p, p.failed, "failed") for p in merged]))
+    labels = [say_moment(point.at) for point in merged]
+    chart = _chart(pygal.StackedBar, labels, say_count)
+    return _drawn(chart, series, "Requests over business time, by the version that answered", _axis(merged))
+
+
+def _traffic_point(point: TrafficPoint, count: int, name: str) -> Point:
+    if not count:
+        return None
+    total = sum(point.answered.values()) + point.failed
+    return {
+        "value": count,
+        "label": f"{say_moment(point.at)}: {name}, {say_count(count)} ({say_percent(count / total)})",
+    }
+
+
+def draw_metric(metric: Metric) -> str:
+    """The champion beside the never-retrained model, over business time."""
+    labels = [say_moment(point.at) for point in metric.points]
+    series = [
+        _Series("reference", "never retrained", [_metric_point(p.at, p.reference, p.labels) for p in metric.points]),
+        _Series("champion", "champion", [_metric_point(p.at, p.champion, p.labels) for p in metric.points]),
+    ]
+    chart = _chart(pygal.Line, labels, lambda value: say_number(value, 2), height=150)
+    return _drawn(
+        chart, series, f"{metric.name} over business time, champion and never-retrained model", _axis(metric.points)
+    )
+
+
+def _metric_point(at: int, value: float | None, labels: int) -> Point:
+    if value is None:
+        return None
+    return {"value": value, "label": f"from {say_moment(at)}: {say_number(value)} on {say_count(labels)} labels"}
+
+
+def draw_latency(points: Sequence[LatencyPoint]) -> str:
+    """Latency percentiles of all answers, over the last minutes of the wall clock."""
+    labels = [f"{say_moment(point.at).rpartition(' ')[2]}:{point.at // 1_000_000 % 60:02}" for point in points]
+    series = [
+        _Series(
+            look,
+            look,
+            [
+                {"value": value, "label": f"{label}: {look} {say_number(value, 2)} ms"}
+                for label, value in zip(labels, values, strict=True)
+            ],
+        )
+        for look, values in (
+            ("p99", [point.p99_ms for point in points]),
+            ("p95", [point.p95_ms for point in points]),
+            ("p50", [point.p50_ms for point in points]),
+        )
+    ]
+    chart = _chart(pygal.Line, labels, lambda value: say_number(value, 1))
+    return _drawn(chart, series, "Latency in milliseconds over the last minutes", {label: label for label in labels})
+
+
+def _chart(
+    kind: type[pygal.graph.graph.Graph], labels: list[str], say_value: Callable[[float], str], height: int = 200
+) -> pygal.graph.graph.Graph:
+    chart = kind(  # a dot is only what the pointer can hit; the style sheet shows it then
+        width=480, height=height, margin=0, margin_top=6, margin_right=6, spacing=6, css=[], js=[],
+        show_legend=False, disable_xml_declaration=True, allow_interruptions=True, no_data_text="nothing yet",
+        show_minor_x_labels=False, max_scale=6, value_formatter=say_value, dots_size=3,
+    )  # fmt: skip
+    chart.x_labels = labels
+    return chart
+
+
+def _axis(points: Sequence[TrafficPoint | QualityPoint]) -> dict[str, str]:
+    """Label of a point to what the axis says: days, or hours when there are few days."""
+    if not points:
+        return {}
+    by_day = points[-1].at - points[0].at > 3 * DAY
+    return {say_moment(p.at): say_date(p.at) if by_day else say_moment(p.at).rpartition(" ")[2] for p in points}
+
+
+def _drawn(chart: pygal.graph.graph.Graph, series: Iterable[_Series], says: str, axis: dict[str, str]) -> str:
+    looks = []
+    for one in series:
+        chart.add(one.name, list(one.points))
+        looks.append(one.look)
+    step = -(-len(axis) // MOST_LABELS) or 1
+    chart.x_labels_major = list(axis)[::step]
+    root = Tree.fromstring(chart.render(is_unicode=True))  # noqa: S314 - our own text; pygal's tree depends on lxml
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(SVG)  # SVG within HTML needs no namespace
+    _strip(root)
+    for group in root.iter("g"):
+        _dress(group, looks)
+    for text in root.iterfind(".//g[@class='axis x']/g/text"):
+        text.text = axis.get(text.text or "", text.text)
+    root.attrib.pop("id", None)
+    root.set("role", "img")
+    root.set("aria-label", says)
+    return Tree.tostring(root, encoding="unicode")
+
+
+def _strip(root: Tree.Element) -> None:
+    """Take out what pygal adds for its own look and behaviour, and bars of no height."""
+    for parent in list(root.iter()):
+        for child in list(parent):
+            overlay = "tooltip-overlay" in child.get("class", "")
+            if child.tag in {"defs", "title"} or overlay or _is_empty_bar(child):
+                parent.remove(child)
+
+
+def _is_empty_bar(element: Tree.Element) -> bool:
+    rect = element.find("rect") if element.get("class") == "bar" else None
+    return rect is not None and float(rect.get("height", "1")) == 0
+
+
+def _dress(group: Tree.Element, looks: Sequence[str]) -> None:
+    """Name a series for what it shows, and turn a point's descriptions into one title."""
+    words = group.get("class", "").split()
+    if words[:1] == ["series"] and len(words) == 3:
+        group.set("class", f"series {looks[int(words[1].removeprefix('serie-'))]}")
+    descriptions = group.findall("desc")
+    for description in descriptions:
+        group.remove(description)
+        if description.get("class") == "label":
+            Tree.SubElement(group, "title").text = description.text

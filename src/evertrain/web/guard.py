@@ -1,0 +1,113 @@
+"""What every request to the control port passes first: the security headers, and who it is from."""
+
+import msgspec
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from evertrain.web.session import SESSION_SECONDS, Door
+
+__all__ = ["CSRF_HEADER", "Guard", "SecurityHeaders"]
+
+CSRF_HEADER = "x-evertrain-csrf"
+_OPEN = ("/metrics", "/health/live")
+_SAFE = {"GET", "HEAD"}
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+_SIGN_IN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>evertrain: sign in</title>
+<link rel="stylesheet" href="/static/page.css"><main class="alone"><h1>This page asks for its token</h1>
+<p>Open the link that evertrain printed when it started. The token is also in the state directory, in
+<code>control/keys/token-control</code>; open <code>/?token=</code> followed by it.</p></main></html>"""
+
+
+class SecurityHeaders:
+    """Adds the headers that keep a browser from being tricked; a response may set its own cache-control."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class Guard:
+    """Lets a request through that bears the token or belongs to a session, and says which in `request.state`.
+
+    A page that is opened with `?token=` begins a session and is shown again without it, so that the token stays
+    neither in the address bar nor in the history. A session must prove with each change that its own page sent it.
+    """
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self._app = app
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        response = self._answer(request)
+        await (response or self._app)(scope, receive, send)
+
+    def _answer(self, request: Request) -> Response | None:
+        """The response that ends here; None lets the request through."""
+        path = request.url.path
+        if path in _OPEN or path.startswith("/static/"):
+            return None
+        if "token" in request.query_params and request.method in _SAFE:
+            return self._begin(request)
+        request.state.session = None
+        if self._door.bears(request.headers):
+            return None
+        request.state.session = session = self._door.session(request.cookies)
+        if session is None:
+            return refused(request.headers)
+        return self._check_change(request, session)
+
+    def _check_change(self, request: Request, session: str) -> Response | None:
+        """A form of the page brings its proof in its body, where the page checks it; the API wants a header."""
+        if request.method in _SAFE or not request.url.path.startswith("/api/"):
+            return None
+        if self._door.admits_form(session, request.headers.get(CSRF_HEADER, "")):
+            return None
+        return _said(403, "A session must prove that its own page sent this.", f"Send the header {CSRF_HEADER}.")
+
+    def _begin(self, request: Request) -> Response:
+        if not self._door.knows(request.query_params["token"]):
+            return refused(request.headers)
+        rest = request.url.remove_query_params("token")
+        response = RedirectResponse(rest.path + (f"?{rest.query}" if rest.query else ""), status_code=303)
+        response.set_cookie(
+            self._door.cookie, self._door.begin(), max_age=SESSION_SECONDS, httponly=True, samesite="strict", path="/"
+        )
+        return response
+
+
+def refused(headers: Headers) -> Response:
+    """401, as a page for a browser and as JSON for everything else."""
+    if "text/html" in headers.get("accept", ""):
+        return HTMLResponse(_SIGN_IN, status_code=401)
+    response = _said(401, "The control API asks for its token.", "Send it as Authorization: Bearer.")
+    response.headers["www-authenticate"] = "Bearer"
+    return response
+
+
+def _said(status: int, what: str, remedy: str) -> Response:
+    content = msgspec.json.encode({"error": {"what": what, "remedy": remedy}})
+    return Response(content, status_code=status, media_type="application/json")

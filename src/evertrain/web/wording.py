@@ -1,0 +1,94 @@
+"""How the page says instants, spans, counts and shares to people. Times are UTC."""
+
+from evertrain.core.time import DAY, HOUR, MINUTE, SECOND, to_datetime
+
+__all__ = ["say_count", "say_date", "say_figure", "say_lasting", "say_moment", "say_number", "say_percent"]
+
+_MINUS = "\u2212"
+_NONE = "\u2013"
+
+
+def say_moment(at: int | None) -> str:
+    """An instant, to the minute.
+
+    >>> say_moment(0), say_moment(None)
+    ('1 Jan 1970, 00:00', '–')
+    """
+    if at is None:
+        return _NONE
+    moment = to_datetime(at)
+    return f"{moment.day} {moment:%b %Y, %H:%M}"
+
+
+def say_date(at: int) -> str:
+    """The day of an instant, for axes.
+
+    >>> say_date(0)
+    '1 Jan'
+    """
+    moment = to_datetime(at)
+    return f"{moment.day} {moment:%b}"
+
+
+def say_count(count: float | None) -> str:
+    """A whole number, in groups of three.
+
+    >>> say_count(119113)
+    '119,113'
+    """
+    return _NONE if count is None else f"{count:,.0f}"
+
+
+def say_percent(share: float | None) -> str:
+    """A share of 0 to 1, with as many digits as it needs.
+
+    >>> say_percent(0.05), say_percent(0.0021), say_percent(1), say_percent(0.975)
+    ('5 %', '0.21 %', '100 %', '97.5 %')
+    """
+    if share is None:
+        return _NONE
+    percent = share * 100
+    digits = 2 if abs(percent) < 1 else 1
+    return f"{percent:.{digits}f}".rstrip("0").rstrip(".").replace("-", _MINUS) + " %"
+
+
+def say_number(value: float | None, digits: int = 4) -> str:
+    """A figure, to a fixed number of digits.
+
+    >>> say_number(0.311), say_number(-0.0021, 3)
+    ('0.3110', '−0.002')
+    """
+    return _NONE if value is None else f"{value:,.{digits}f}".replace("-", _MINUS)
+
+
+def say_figure(value: float | None, unit: str) -> str:
+    """A figure of evidence with its unit: "%" is a share, "ms" milliseconds, "e" an e-value.
+
+    >>> say_figure(0.05, "%"), say_figure(19.71, "ms"), say_figure(0.31, ""), say_figure(1200.0, "e")
+    ('5 %', '19.7 ms', '0.3100', '1,200')
+    """
+    if value is None:
+        return _NONE
+    if unit == "%":
+        return say_percent(value)
+    if unit == "ms":
+        return say_number(value, 1) + " ms"
+    if unit == "e":
+        return say_number(value, 0 if abs(value) >= 100 else 2)
+    return say_number(value)
+
+
+def say_lasting(span: int | None) -> str:
+    """A span in its two largest units.
+
+    >>> say_lasting(36 * HOUR), say_lasting(90 * MINUTE), say_lasting(40 * SECOND)
+    ('1 d 12 h', '1 h 30 min', '40 s')
+    """
+    if span is None:
+        return _NONE
+    rest, parts = abs(span), []
+    for size, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s")):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2]) or "0 s"
