@@ -1,0 +1,70 @@
+"""Rows of examples with labels and features, from the tables and a version's own code: data meets model here."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from evertrain.config.bundle import digest_of_module, unpack
+from evertrain.config.declaration import FunctionRef, RequestSpec, ServiceSpec
+from evertrain.config.namespace import module_of, resolve
+from evertrain.core.identity import Digest, SourceName, digest_of
+from evertrain.core.time import Instant
+from evertrain.data.example import training_rows
+from evertrain.errors import DeclarationError
+from evertrain.store.blob import Blobs
+from evertrain.store.state import State
+from evertrain.store.table import Table
+
+__all__ = ["bundle_folder", "features_digest", "mature_rows", "resolver"]
+
+
+def mature_rows(
+    state: State,
+    spec: ServiceSpec,
+    folder: Path | None,
+    bundle: Digest | None,
+    *,
+    tables: Mapping[str, int],
+    cut: Instant,
+) -> pl.DataFrame:
+    """The examples mature at `cut`, in the form of `model.assemble`, computed by this declaration and this bundle."""
+    frames = {
+        source.name: Table(state.tables, f"source.{source.name}").read(tables[f"source.{source.name}"])
+        for source in spec.sources
+    }
+    functions = resolver(folder, bundle)
+    return training_rows(spec, {SourceName(name): frame for name, frame in frames.items()}, cut, functions).rows
+
+
+def bundle_folder(state: State, blobs: Blobs, bundle: Digest | None) -> Path | None:
+    """Where a bundle lies unpacked; None when there is none."""
+    return None if bundle is None else unpack(blobs.get(bundle), bundle, state.bundles)
+
+
+def resolver(folder: Path | None, bundle: Digest | None) -> Callable[[FunctionRef], Callable[..., Any]]:
+    """Finds the user's functions in one bundle."""
+
+    def find(reference: FunctionRef) -> Callable[..., Any]:
+        if folder is None or bundle is None:
+            raise DeclarationError(
+                f"{reference.module}:{reference.name} is named by a declaration that has no bundle.",
+                "Declare the service with its code.",
+            )
+        return resolve(reference, folder, bundle)
+
+    return find
+
+
+def features_digest(spec: ServiceSpec, folder: Path | None) -> Digest:
+    """What decides a vector besides the rows: the definitions, and the code of each function with all it imports."""
+    modules = {
+        module_of(feature.function.module)
+        for feature in spec.features
+        if isinstance(feature, RequestSpec) and feature.function is not None
+    }
+    code = {} if folder is None else {module: digest_of_module(folder, module) for module in sorted(modules)}
+    return digest_of(
+        {"request": spec.inputs, "at": spec.examples and spec.examples.at, "features": spec.features, "code": code}
+    )

@@ -1,0 +1,85 @@
+"""A trainer: `python -m evertrain.process.training --task FOLDER --dir DIR` does the stages that make a version.
+
+It runs the user's recipe and feature code, so it runs alone, within limits that its executor set before it started,
+and it has no signing key.
+"""
+
+import sys
+from functools import singledispatch
+from pathlib import Path
+
+import msgspec
+
+from evertrain.config.declaration import ServiceSpec
+from evertrain.core.identity import digest_of
+from evertrain.core.model import DatasetRef
+from evertrain.core.stage import Assemble, Assembled, StageTask, Train, Trained
+from evertrain.core.time import Span
+from evertrain.errors import NotFoundError, UserError
+from evertrain.model.assemble import parquet, split
+from evertrain.process.assembly import bundle_folder, features_digest, mature_rows, resolver
+from evertrain.process.stage import run_stage
+from evertrain.store.artifact import Artifacts
+from evertrain.store.state import State
+from evertrain.store.table import digest
+
+__all__ = ["assemble", "do", "train"]
+
+
+def do(task: StageTask, state: State, folder: Path) -> msgspec.Struct:
+    """Do one of a trainer's stages."""
+    return _do(task, state, folder)
+
+
+@singledispatch
+def _do(task: object, state: State, folder: Path) -> msgspec.Struct:  # noqa: ARG001
+    raise UserError(f"A trainer does not do {type(task).__name__}.", "Run it with evertrain.process.evaluation.")
+
+
+@_do.register
+def assemble(task: Assemble, state: State, folder: Path) -> Assembled:  # noqa: ARG001
+    """Training and holdout rows as blobs; the dataset's digest is that of their content, however they are written."""
+    blobs = Artifacts.at(state.artifacts).blobs
+    spec = msgspec.json.decode(blobs.get(task.declaration), type=ServiceSpec)
+    code = bundle_folder(state, blobs, task.bundle)
+    rows = mature_rows(state, spec, code, task.bundle, tables=task.tables, cut=task.cut)
+    parts = split(rows, cut=task.cut, holdout=Span(spec.gate.holdout))
+    content = digest_of([digest(part, ["at", "key"]) for part in (parts.training, parts.holdout)])
+    return Assembled(
+        dataset=DatasetRef(
+            digest=content, tables=task.tables, cut=task.cut, rows=parts.training.height + parts.holdout.height
+        ),
+        declaration=task.declaration,
+        bundle=task.bundle,
+        features=features_digest(spec, code),
+        training=blobs.put(parquet(parts.training)),
+        holdout=blobs.put(parquet(parts.holdout)),
+        training_rows=parts.training.height,
+        holdout_rows=parts.holdout.height,
+        boundary=parts.boundary,
+        end=parts.end,
+        missing_labels=parts.missing,
+        base_rate=float(parts.training["label"].to_numpy().mean()) if parts.training.height else 0.0,
+    )
+
+
+@_do.register
+def train(task: Train, state: State, folder: Path) -> Trained:
+    """Run the recipe that the declaration names, from the bundle."""
+    from evertrain.model.trainer import train as run
+
+    artifacts = Artifacts.at(state.artifacts)
+    blobs = artifacts.blobs
+    spec = msgspec.json.decode(blobs.get(task.assembled.declaration), type=ServiceSpec)
+    recipe = spec.recipes.get(task.recipe)
+    if recipe is None:
+        raise NotFoundError(
+            f"Service {spec.name!r} has no recipe {task.recipe!r}.", f"It has {', '.join(spec.recipes) or 'none'}."
+        )
+    code = bundle_folder(state, blobs, task.assembled.bundle)
+    function = resolver(code, task.assembled.bundle)(recipe.train)
+    return run(task, spec, function, artifacts=artifacts, bundle_folder=code, folder=folder)
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(do, sys.argv[1:]))

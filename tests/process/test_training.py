@@ -1,0 +1,86 @@
+"""Stages of a trainer, in real processes: the same rows give the same version, and no fault goes further."""
+
+import threading
+import time
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from evertrain.core.stage import Assembled, Train, Trained
+from evertrain.model.executor import Crashed, Done, LocalExecutor, Running, Task
+from evertrain.process.assembly import features_digest
+from evertrain.testing.shop import DECLARATION, Shop
+
+Answer = TypeVar("Answer", Assembled, Trained)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return Shop(tmp_path_factory.mktemp("shop"))
+
+
+def run(shop: Shop, name: str, task: msgspec.Struct) -> Done | Crashed:
+    executor = LocalExecutor(shop.state)
+    executor.submit(Task(id=name, module="evertrain.process.training", arguments=msgspec.to_builtins(task)))
+    tick, end = threading.Event(), time.monotonic() + 120
+    while isinstance(outcome := executor.poll(name), Running):
+        assert not tick.wait(0.02)
+        assert time.monotonic() < end, f"{name} does not end"
+    return outcome
+
+
+def done(shop: Shop, name: str, task: msgspec.Struct, kind: type[Answer]) -> Answer:
+    outcome = run(shop, name, task)
+    assert isinstance(outcome, Done), outcome
+    return msgspec.json.decode(outcome.result, type=kind)
+
+
+def training(shop: Shop, assembled: Assembled, recipe: str = "default") -> Train:
+    return Train(service=shop.spec.name, cycle=shop.assembling().cycle, assembled=assembled, recipe=recipe)
+
+
+def test_order_and_files_of_arrival_do_not_change_the_version(shop: Shop, tmp_path: Path) -> None:
+    other = Shop(tmp_path, shuffled=4, files=3)
+    first, second = (done(one, "assemble", one.assembling(), Assembled) for one in (shop, other))
+    assert first.dataset.digest == second.dataset.digest
+    assert first.training == second.training
+    assert 0.2 < first.base_rate < 0.6
+    versions = [done(one, "train", training(one, work), Trained) for one, work in ((shop, first), (other, second))]
+    manifests = [one.artifacts.manifest(made.version) for one, made in zip((shop, other), versions, strict=True)]
+    assert manifests[0].model == manifests[1].model
+    assert manifests[0].fingerprint == manifests[1].fingerprint
+    assert [item.name for item in manifests[0].vector] == ["shop", "amount", "clock", "recent"]
+
+
+def test_a_stage_that_is_run_again_gives_the_same_answer(shop: Shop) -> None:
+    assert done(shop, "again1", shop.assembling(), Assembled) == done(shop, "again2", shop.assembling(), Assembled)
+
+
+def test_a_recipe_that_dies_of_a_signal_is_a_named_crash(shop: Shop) -> None:
+    work = done(shop, "assemble-crash", shop.assembling(), Assembled)
+    outcome = run(shop, "crashing", training(shop, work, "crashing"))
+    assert isinstance(outcome, Crashed)
+    assert "SIGSEGV" in outcome.cause
+
+
+def test_a_recipe_that_does_not_exist_is_named(shop: Shop) -> None:
+    work = done(shop, "assemble-none", shop.assembling(), Assembled)
+    outcome = run(shop, "missing", training(shop, work, "missing"))
+    assert isinstance(outcome, Crashed)
+    assert "has no recipe 'missing'. It has crashing, default" in outcome.cause
+
+
+def test_a_changed_feature_function_changes_the_features_digest_and_a_changed_recipe_in_another_file_would_not(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "one"
+    source.mkdir()
+    (source / "service.py").write_text(DECLARATION)
+    spec = Shop(tmp_path / "shop").spec
+    before = features_digest(spec, source)
+    (source / "recipe.py").write_text("def train(data, run): ...")
+    assert features_digest(spec, source) == before
+    (source / "service.py").write_text(DECLARATION.replace("% 24", "% 12"))
+    assert features_digest(spec, source) != before
