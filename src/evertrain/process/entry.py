@@ -1,0 +1,68 @@
+"""How a process of the tree begins and ends: its log lines, its signals, its last words."""
+
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from evertrain.errors import EvertrainError
+
+__all__ = ["ask_to_stop_at_signals", "log_to_stderr", "run"]
+
+EXIT_FAULT = 1
+"""Exit code of a process that gave up for a reason that it named."""
+
+
+class _Line(logging.Formatter):
+    """One JSON object a line: when, how bad, which process, what."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+        line = {"at": moment, "level": record.levelname.lower(), "process": self._process, "says": record.getMessage()}
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def log_to_stderr(process: str) -> None:
+    """Log lines for people on a terminal, one JSON object a line everywhere else."""
+    handler = logging.StreamHandler(sys.stderr)
+    if sys.stderr.isatty():
+        handler.setFormatter(logging.Formatter(f"%(asctime)s {process}: %(message)s", "%H:%M:%S"))
+    else:
+        handler.setFormatter(_Line(process))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def ask_to_stop_at_signals(stop: Callable[[], None]) -> None:
+    """Call `stop` at SIGTERM and at SIGINT. It runs in the main thread, between two of its instructions."""
+
+    def obey(_: int, __: FrameType | None) -> None:
+        stop()
+
+    signal.signal(signal.SIGTERM, obey)
+    signal.signal(signal.SIGINT, obey)
+
+
+def run(name: str, work: Callable[[threading.Event], None]) -> int:
+    """The whole life of a process that works until its event is set; returns its exit code.
+
+    A fault with a name is one log line; anything else ends in a traceback, because it is a defect of evertrain's.
+    """
+    log_to_stderr(name)
+    stopping = threading.Event()
+    ask_to_stop_at_signals(stopping.set)
+    try:
+        work(stopping)
+    except EvertrainError as error:
+        logging.getLogger(name).error("%s", error)
+        return EXIT_FAULT
+    return 0
