@@ -40,12 +40,15 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Loop:
-    """The loop over all services of one installation. One thread calls it."""
+    """The loop over all services of one installation. One thread calls it.
 
-    def __init__(self, journal: Journal, planes: Planes) -> None:
+    registry: an empty one, which the loop fills from the journal; the planes may read it.
+    """
+
+    def __init__(self, journal: Journal, planes: Planes, registry: Registry) -> None:
         self._journal = journal
         self._planes = planes
-        self.registry = Registry()
+        self.registry = registry
 
     def refresh(self) -> None:
         """Fold what others have appended since the last look."""
@@ -87,7 +90,7 @@ class Loop:
             record = self.registry.services[name]
             if record.declaration is None:
                 continue
-            spec = self._planes.declaration(name, record.declaration)
+            spec = self._planes.declaration(record.declaration)
             yield from self._steps_of(record, spec, now)
 
     def _steps_of(self, record: ServiceRecord, spec: ServiceSpec, now: Instant) -> Iterator[Step]:

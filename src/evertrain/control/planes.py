@@ -70,7 +70,7 @@ class Planes(Protocol):
     def paced(self) -> bool:
         """True on a story's clock: work takes its declared business time, and measured latency decides nothing."""
 
-    def declaration(self, service: ServiceName, digest: Digest) -> ServiceSpec: ...
+    def declaration(self, digest: Digest) -> ServiceSpec: ...
 
     # Work
 
@@ -115,7 +115,7 @@ class Planes(Protocol):
     def held(self, version: VersionId) -> Readiness:
         """Whether every living worker has this version loaded and warm."""
 
-    def standing(self, service: ServiceName, name: Literal["canary", "control", "reference"], arm: Arm) -> Readiness:
+    def standing(self, name: Literal["canary", "control", "reference"], arm: Arm) -> Readiness:
         """Whether the process of an arm answers."""
 
     def evidence(self, service: ServiceName, rollout: Rollout, now: Instant) -> Evidence: ...

@@ -64,10 +64,10 @@ class RolloutDesk:
         route = self._planes.routing().routes.get(self._record.service)
         if route is None or route.rollout != rollout.rollout or route.canary is None or route.control is None:
             return Step(awaiting=f"{rollout.rollout}: its route is being published")
-        canary = self._planes.standing(self._record.service, "canary", route.canary)
+        canary = self._planes.standing("canary", route.canary)
         if canary.failed:
             return self._end(rollout, f"Its process does not stand: {canary.failed}")
-        control = self._planes.standing(self._record.service, "control", route.control)
+        control = self._planes.standing("control", route.control)
         if not (canary.ready and control.ready):
             return Step(awaiting=f"{rollout.rollout}: its processes start")
         step = max(rollout.step, 0)

@@ -31,6 +31,8 @@ class TriggerDesk:
         last = self._record.last_run
         if last is None:
             return self._decide([Fired(trigger=FIRST, reason="The service has no version yet.")], self._seen(None))
+        if self._record.champion is None and not self._record.open_cycles:
+            return self._try_again(Instant(last.began + self._spec.cooldown))
         seen = self._seen(last.dataset.cut if last.dataset else last.began)
         looks = [due(trigger, seen) for trigger in self._spec.triggers]
         fired = [look for look in looks if isinstance(look, Fired)]
@@ -40,6 +42,14 @@ class TriggerDesk:
         waits = [look.next_look for look in looks if isinstance(look, NotYet) and look.next_look is not None]
         tomorrow = Instant(self._now - self._now % DAY + DAY)
         return Step(until=min([*waits, tomorrow]) if self._planes.paced() else min(waits, default=None))
+
+    def _try_again(self, at: Instant) -> Step:
+        """There is still no version: nothing answers, so this waits for the cooldown and for nothing else."""
+        if self._now < at:
+            return Step(until=at)
+        again = Fired(trigger=FIRST, reason="The service still has no version.")
+        decided = Decided(fired=again, decision="run", reason=again.reason)
+        return Step(drafts=(self._draft(decided, self._record.newest_cycle),))
 
     def _seen(self, since: Instant | None) -> Observed:
         last = self._record.last_run

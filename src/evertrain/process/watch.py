@@ -27,10 +27,14 @@ _FILE = "watch.msgpack"
 
 
 class ServiceWatch:
-    """One service's traffic as the controller knows it. answered, failed: by the hour in which a request came."""
+    """One service's traffic as the controller knows it.
 
-    def __init__(self, performance: Performance, trial: Trial | None = None) -> None:
+    performance: stays empty where no label will ever come. answered, failed: by the hour in which a request came.
+    """
+
+    def __init__(self, performance: Performance, *, labelled: bool, trial: Trial | None = None) -> None:
         self.performance = performance
+        self._labelled = labelled
         self.trial = trial or Trial()
         self.answered: dict[Instant, dict[VersionId, int]] = {}
         self.failed: dict[Instant, dict[VersionId, int]] = {}
@@ -42,11 +46,12 @@ class ServiceWatch:
         for record in records:
             match record:
                 case Predicted():
-                    self.performance.predicted(record)
                     _count(self.answered, record)
+                    if self._labelled:
+                        self.performance.predicted(record)
                 case Failed():
                     _count(self.failed, record)
-                case Labelled():
+                case Labelled() if self._labelled:
                     self.performance.labelled(record)
 
 
@@ -86,7 +91,8 @@ class Watch:
         """The watch of a declared service."""
         watch = self.services.get(name)
         if watch is None:
-            watch = self.services[name] = ServiceWatch(Performance(self._matures(name)))
+            watch = ServiceWatch(Performance(self._matures(name)), labelled=self._labelled(name))
+            self.services[name] = watch
         return watch
 
     def follow(self, now: Instant) -> int:
@@ -125,10 +131,15 @@ class Watch:
             return
         self._positions = memory.positions
         for name, kept in memory.services.items():
-            watch = ServiceWatch(Performance.restore(kept.performance, self._matures(name)), Trial.restore(kept.trial))
+            performance = Performance.restore(kept.performance, self._matures(name))
+            watch = ServiceWatch(performance, labelled=self._labelled(name), trial=Trial.restore(kept.trial))
             watch.answered = kept.answered
             watch.failed = kept.failed
             self.services[name] = watch
+
+    def _labelled(self, name: ServiceName) -> bool:
+        spec = self._specs(name)
+        return spec is not None and spec.label is not None
 
     def _matures(self, name: ServiceName) -> Callable[[Sequence[Value], Instant], Instant]:
         """When a prediction of this service matures, from its request row; without a label, at once."""

@@ -1,0 +1,150 @@
+"""The controller: the loop, what it watches, and the control door.
+
+    python -m evertrain.process.controlling --dir DIR [--host HOST --port PORT]
+
+On the system's clock it looks many times a second. On a story's clock it looks when the story has reached the instant
+that it asked for, and the story waits there until everything due is done: the speed of the machine does not matter.
+"""
+
+import argparse
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from evertrain.control.loop import Loop, Pulse
+from evertrain.core.identity import ServiceName
+from evertrain.core.registry import Registry
+from evertrain.core.time import DAY, Instant
+from evertrain.errors import EvertrainError
+from evertrain.process.planes import InstalledPlanes
+from evertrain.process.reference import score_with_reference
+from evertrain.store.clock import BusinessClock, StoryClock, business_clock
+from evertrain.store.lease import Lease
+from evertrain.store.ledger import Ledger
+from evertrain.store.process import beat, heartbeat_of
+from evertrain.store.signature import Signer
+from evertrain.store.state import State
+
+__all__ = ["Controller", "main"]
+
+_LOOK_S = 0.05
+_STORY_LOOK_S = 0.001
+_AWAIT_S = 0.003
+_BEAT_S = 0.5
+_HOUSEKEEPING_S = 30.0
+
+
+class Controller:
+    """One installation's loop, run until it is told to stop."""
+
+    def __init__(self, state: State, clock: BusinessClock, ledger: Ledger) -> None:
+        self._state = state
+        self._clock = clock
+        self._ledger = ledger
+        self._signer = Signer.load(state.keys)
+        self.stopping = threading.Event()
+        registry = Registry(ledger.read())
+        self.planes = InstalledPlanes(state, clock, registry)
+        self.loop = Loop(ledger, self.planes, registry)
+        self._beat = heartbeat_of("controller", "controller")
+        self._beat_at = 0.0
+        self._kept_at = 0.0
+        self._kept_day = -1
+
+    def run(self) -> None:
+        """Look and act until `stopping` is set."""
+        self.loop.refresh()
+        while not self.stopping.is_set():
+            if isinstance(self._clock, StoryClock):
+                pause = self._story_look(self._clock)
+            else:
+                pause = self._look(self._clock.now())
+            self._tell()
+            self.stopping.wait(pause)
+
+    def _look(self, now: Instant) -> float:
+        self._tick(now)
+        if time.monotonic() - self._kept_at > _HOUSEKEEPING_S:
+            self._keep_house(now)
+        return _LOOK_S
+
+    def _story_look(self, clock: StoryClock) -> float:
+        now = clock.now()
+        if now < clock.control_due or now <= clock.control_settled:
+            return _STORY_LOOK_S
+        pulse = self._tick(now)
+        if pulse.awaiting:
+            return _AWAIT_S
+        day = now // DAY
+        if day != self._kept_day:
+            self._kept_day = day
+            self._keep_house(now)
+        tomorrow = Instant((day + 1) * DAY)
+        clock.control_due = tomorrow if pulse.until is None else min(pulse.until, tomorrow)
+        clock.control_settled = now
+        return _STORY_LOOK_S
+
+    def _tick(self, now: Instant) -> Pulse:
+        self.planes.watch.follow(now)
+        pulse = self.loop.tick(now)
+        for name, record in self.loop.registry.services.items():
+            if record.open_rollout is None:
+                self.planes.watch.service(name).trial.rest()
+        return pulse
+
+    def _keep_house(self, now: Instant) -> None:
+        """What may lag: reference scores, the watch's memory, a signed head of the ledger."""
+        for name in self.loop.registry.services:
+            self._score_reference(name)
+        self.planes.watch.remember()
+        self._ledger.sign_head(self._signer, now)
+        self._kept_at = time.monotonic()
+
+    def _score_reference(self, service: ServiceName) -> None:
+        record = self.loop.registry.service(service)
+        performance = self.planes.watch.service(service).performance
+        positions, vectors = performance.unscored()
+        if record.anchor is None or not positions:
+            return
+        scores = score_with_reference(self._state, record.anchor, vectors)
+        if scores is not None:
+            performance.scored(positions, scores)
+
+    def _tell(self) -> None:
+        if time.monotonic() - self._beat_at < _BEAT_S:
+            return
+        self._beat_at = time.monotonic()
+        self._beat = msgspec.structs.replace(self._beat, settled=self._clock.now())
+        beat(self._state, self._beat)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dir", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    try:
+        state = State.open(given.dir)
+        with (
+            Lease.take(state.path / "control" / "controller.lease", "the controller"),
+            Ledger.open(state.ledger) as ledger,
+        ):
+            controller = Controller(state, business_clock(state.clock), ledger)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: controller.stopping.set())
+            controller.run()
+    except EvertrainError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main(sys.argv[1:]))
