@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from evertrain.core.time import DAY
+from evertrain.core.time import DAY, HOUR
 
 __all__ = [
     "CanarySpec",
@@ -35,15 +35,18 @@ class GateSpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     holdout: length of the newest mature cohorts that are kept from training. margin: the loss of the primary metric
     that still counts as not worse; anchor_margin: the same against the frozen anchor version. block: length of a
-    bootstrap block. alpha: one-sided error rate of the claim. protect: segment columns that are tested on their own
-    (Holm), with `segment_margin` and at least `segment_labels` labels.
+    bootstrap block, a holdout has to hold at least 20 of them. alpha: one-sided error rate of the claim. protect:
+    segment columns that are tested on their own (Holm), with `segment_margin` and at least `segment_labels` labels.
+    max_flips: share of rows that were right and may become wrong. hold: an inconclusive challenger is looked at again
+    after this. weight: the request column or feature that
+    weighs each row in every figure; None weighs all alike.
     """
 
     primary: MetricName = "log_loss"
     margin: Annotated[float, Meta(gt=0)] = 0.01
     anchor_margin: Annotated[float, Meta(gt=0)] = 0.02
     holdout: Micros = 7 * DAY
-    block: Micros = DAY
+    block: Annotated[int, Meta(gt=0, description="microseconds")] = 6 * HOUR
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
     protect: tuple[str, ...] = ()
     segment_margin: Annotated[float, Meta(gt=0)] = 0.05
@@ -52,6 +55,7 @@ class GateSpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_p99_ms: Annotated[float, Meta(gt=0)] = 100.0
     max_memory_mb: Annotated[int, Meta(ge=64)] = 2048
     hold: Micros = 7 * DAY
+    weight: str | None = None
 
 
 class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
