@@ -54,7 +54,7 @@ class World:
             patience=self.patience,
             events=self.events,
         )
-        self.record(self.ingest.recover())
+        self.record(self.ingest.recover(NOW))
         return self.ingest
 
     def record(self, drafts: list[Draft]) -> None:

@@ -14,7 +14,7 @@ import polars as pl
 
 from evertrain.config.declaration import SourceSpec
 from evertrain.core.event import BatchIngested, Draft, Event, Fact, FileQuarantined, SourceTypesFixed
-from evertrain.core.identity import Digest, SourceName, digest_of_bytes
+from evertrain.core.identity import Digest, SourceName, digest_of, digest_of_bytes
 from evertrain.core.schema import Column
 from evertrain.core.time import Instant, from_datetime
 from evertrain.data.arrival import Arrival, Arrivals, Journal, Patience
@@ -22,6 +22,7 @@ from evertrain.data.batch import BATCH, FILE, Batch, Resolve, Taken, check_file,
 from evertrain.data.checks import refuse_columns
 from evertrain.data.column import fix_columns
 from evertrain.data.commit import ACTOR, source_table, table_fact
+from evertrain.data.label import Posted
 from evertrain.data.quarantine import Quarantine
 from evertrain.data.source import Cells, read_cells
 from evertrain.errors import IntegrityError, SourceError
@@ -34,6 +35,7 @@ KINDS = frozenset({"batch.ingested", "file.quarantined", "source.types_fixed"})
 """The kinds of events that tell what a source has taken in."""
 
 _WRITER = "ingest"
+_POSTED = "log/"
 _NO_TABLE = -1
 
 
@@ -81,6 +83,8 @@ class Ingest:
         self._journal = Journal(journal)
         self.columns: tuple[Column, ...] = ()
         self._pending: list[Batch] = []
+        self._posted: list[Posted] = []
+        self._places: dict[str, int] = {}
         self._ingested: dict[str, set[Digest]] = {}
         self._twins: dict[Digest, str] = {}
         self._recorded = _NO_TABLE
@@ -95,13 +99,32 @@ class Ingest:
 
     # Taking files -----------------------------------------------------------------------------------------------------
 
-    def recover(self) -> list[Draft]:
-        """After a start: what the table holds and the ledger does not say yet; remains of a killed writer go."""
+    def recover(self, at: Instant) -> list[Draft]:
+        """After a start: what the table holds and the ledger does not say yet; remains of a killed writer go.
+
+        Types that are declared are fixed here, so that the source's table can be made before its first file comes.
+        """
         self.table.sweep()
         drafts = [draft for committed in self.table.commits(after=self._recorded) for draft in self._facts(committed)]
         for draft in drafts:
             self._recall(draft.fact)
+        if self.spec.columns and not self.columns:
+            refuse_columns(self.spec, self.spec.columns)
+            drafts.append(self._types(self.spec.columns, at))
         return drafts
+
+    def post(self, posted: Posted) -> pl.DataFrame:
+        """Rows that did not come in a file: labels that clients posted. They wait for the commit like any others."""
+        for broken in posted.aside:
+            self._quarantine.rows("posted labels", digest_of(broken), [broken])
+        self._aside += len(posted.aside)
+        self._posted.append(posted)
+        self._places |= posted.places
+        return posted.rows
+
+    def reached(self, writer: str) -> int:
+        """The place in a writer's log up to which its posted labels are in the table, or wait to be."""
+        return self._places.get(writer, self.table.position(_POSTED + writer))
 
     def take(self, now: Instant, tick: float) -> tuple[list[pl.DataFrame], list[Draft]]:
         """Read what has arrived: rows to show online (they wait here for the commit), and facts for the ledger.
@@ -155,13 +178,16 @@ class Ingest:
 
     def _fix_types(self, cells: Cells, now: Instant) -> Draft:
         times = (self.spec.event_time, self.spec.known_at.column)
-        inferred = not self.spec.columns
-        columns = fix_columns(cells, self.spec.key, times, self.spec.zone) if inferred else self.spec.columns
+        columns = fix_columns(cells, self.spec.key, times, self.spec.zone)
         refuse_columns(self.spec, columns)
+        return self._types(columns, now)
+
+    def _types(self, columns: tuple[Column, ...], now: Instant) -> Draft:
         self.columns = columns
+        inferred = not self.spec.columns
         reason = "inferred from the first file" if inferred else "declared"
         return Draft(
-            id=f"types/{self.spec.name}",
+            id=f"types/{self.spec.name}/{digest_of(columns)[:10]}",
             at=now,
             actor=ACTOR,
             subject=f"source/{self.spec.name}",
@@ -195,30 +221,34 @@ class Ingest:
     # Committing -------------------------------------------------------------------------------------------------------
 
     def commit(self, now: Instant) -> list[Draft]:
-        """Append everything that waits to the table, in one commit; returns the facts for the ledger."""
+        """Append everything that waits to the table, in one commit; returns the facts for the ledger.
+
+        The first one makes the table, empty if need be.
+        """
         if self.history_taken and not self._journal.begun:
             self._journal.begin()
-        if not self._pending:
+        exists = self.table.version() != _NO_TABLE
+        if not self.columns or (exists and not self._pending and not self._posted):
             return []
         sequence = self.table.position(_WRITER) + 1
-        rows = pl.concat([pl.DataFrame(schema=schema_of(self.columns)), *(batch.rows for batch in self._pending)])
+        rows = pl.concat([pl.DataFrame(schema=schema_of(self.columns)), *(batch.rows for batch in self._waiting)])
         tagged = rows.sort(self.spec.event_time, *self.spec.key, maintain_order=True).with_columns(
             pl.lit(f"{self.spec.name}/{sequence}").alias(BATCH)
         )
+        aside = sum(len(batch.aside) for batch in self._waiting)
         note = _Note(
             files={batch.file.name: batch.file.digest for batch in self._pending},
-            quarantined=sum(len(batch.aside) for batch in self._pending),
+            quarantined=aside,
             newest=_newest(tagged, self.spec.event_time),
             at=now,
         )
+        positions = {_WRITER: sequence} | {_POSTED + writer: place for writer, place in self._places.items()}
         crash_point("ingest.before_commit")
-        committed = self.table.append(
-            tagged, writer=_WRITER, sequence=sequence, note=msgspec.json.encode(note).decode()
-        )
+        committed = self.table.append_from(tagged, positions, note=msgspec.json.encode(note).decode())
         crash_point("ingest.after_commit")
         if committed is None:
             raise IntegrityError(f"Table {self.table.name!r} already holds batch {sequence}: two processes write it.")
-        self._pending.clear()
+        self._pending, self._posted, self._places = [], [], {}
         self._recorded = committed.version
         self._rows += committed.rows
         return self._facts(committed)
@@ -234,7 +264,7 @@ class Ingest:
             version=committed.version,
             newest=note.newest,
         )
-        reason = f"{len(note.files)} files brought {committed.rows} rows; {note.quarantined} were set aside."
+        reason = f"{len(note.files)} files and posts brought {committed.rows} rows; {note.quarantined} were set aside."
         return [
             Draft(
                 id=f"batch/{source}/{committed.version}",
@@ -246,6 +276,10 @@ class Ingest:
             ),
             table_fact(committed, note.at),
         ]
+
+    @property
+    def _waiting(self) -> list[Batch | Posted]:
+        return [*self._pending, *self._posted]
 
     @property
     def history_taken(self) -> bool:
@@ -262,7 +296,7 @@ class Ingest:
             rows=self._rows,
             quarantined=self._aside,
             files_quarantined=self._files_aside,
-            pending=sum(batch.rows.height for batch in self._pending),
+            pending=sum(batch.rows.height for batch in self._waiting),
             fresh_within=self.spec.fresh_within,
             owner=self.spec.owner,
         )

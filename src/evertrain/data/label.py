@@ -1,0 +1,150 @@
+"""Labels that clients post, as rows of the source that the label is declared on.
+
+A posted label names a prediction or an entity key, and a value. The source's other columns are those of the request
+that was answered: where a column of the source has the name of a request column, it has its value. So a label that is
+posted and one that comes in a file are the same row; where both come, the later one is a version of the same row.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import polars as pl
+
+from evertrain.config.declaration import LabelSpec, ServiceSpec
+from evertrain.core.prediction import Labelled, Predicted
+from evertrain.core.schema import Column, Value
+from evertrain.core.time import Instant, to_datetime
+from evertrain.data.batch import ARRIVED, FILE, KNOWN, schema_of
+from evertrain.data.prediction import place_of
+from evertrain.data.source import ROW, Broken
+from evertrain.errors import SourceError
+from evertrain.store.log import Position
+from evertrain.store.table import Table
+
+__all__ = ["Posted", "PostedLabels"]
+
+_REMEMBERED = 50_000
+"""Predictions that are kept in memory for their labels; older ones are looked up in the table."""
+
+
+class _Asked(NamedTuple):
+    """What a label needs of its prediction."""
+
+    key: str
+    row: tuple[Value, ...]
+
+
+class Posted(NamedTuple):
+    """Posted labels as rows of the label's source, those that fit none, and how far each writer was read."""
+
+    rows: pl.DataFrame
+    aside: tuple[Broken, ...]
+    places: dict[str, int]
+
+
+class PostedLabels:
+    """Joins the posted labels of one service to the requests that they are about."""
+
+    def __init__(self, spec: ServiceSpec, label: LabelSpec, predictions: Table) -> None:
+        self._spec, self._label, self._predictions = spec, label, predictions
+        self._source = spec.source(label.source)
+        self._by_id: OrderedDict[str, _Asked] = OrderedDict()
+        self._by_key: OrderedDict[str, _Asked] = OrderedDict()
+
+    def predicted(self, record: Predicted) -> None:
+        """Remember a prediction for its label. Of a story's steady load and of retries nothing is learnt."""
+        if record.load or record.retry:
+            return
+        asked = _Asked(record.key, record.row)
+        for index, name in ((self._by_id, record.id), (self._by_key, record.key)):
+            # The first prediction of a key is the example, as everywhere.
+            index.setdefault(name, asked)
+            if len(index) > _REMEMBERED:
+                index.popitem(last=False)
+
+    def rows(self, labels: Sequence[tuple[Position, Labelled]], columns: tuple[Column, ...]) -> Posted:
+        """Rows in the form of the source's table. A label of an unknown prediction, or that does not fit, is aside."""
+        self._look_up([label for _, label in labels])
+        made: list[dict[str, Any]] = []
+        aside: list[Broken] = []
+        places: dict[str, int] = {}
+        for position, label in labels:
+            places[position.writer] = max(places.get(position.writer, 0), place_of(position))
+            try:
+                made.append(self._row(position, label, columns))
+            except SourceError as error:
+                aside.append(Broken(place_of(position), msgspec.to_builtins(label), error.what))
+        return Posted(pl.DataFrame(made, schema=schema_of(columns), orient="row"), tuple(aside), places)
+
+    def _asked(self, label: Labelled) -> _Asked | None:
+        return self._by_id.get(label.prediction) if label.prediction else self._by_key.get(label.key)
+
+    def _row(self, position: Position, label: Labelled, columns: tuple[Column, ...]) -> dict[str, Any]:
+        asked = self._asked(label)
+        if asked is None:
+            raise SourceError("No prediction of this id or key is logged.")
+        request = dict(zip(self._spec.inputs.names, asked.row, strict=True))
+        values: dict[str, Value] = {column.name: request.get(column.name) for column in columns}
+        values |= self._key(asked.key, columns)
+        values[self._label.value] = label.value
+        moment = self._label.known_at
+        for dated in (moment, self._source.known_at):
+            values[dated.column] = (
+                label.known - dated.offset if values.get(dated.column) is None else values[dated.column]
+            )
+        if values.get(self._source.event_time) is None:
+            raise SourceError(f"The label has no {self._source.event_time!r}, the event time of its source.")
+        row: dict[str, Any] = {column.name: _fit(column, values[column.name]) for column in columns}
+        known = Instant(max(label.known, label.received))
+        return row | {
+            KNOWN: to_datetime(known),
+            ARRIVED: to_datetime(label.received),
+            FILE: f"log/{position.writer}",
+            ROW: place_of(position),
+        }
+
+    def _key(self, key: str, columns: tuple[Column, ...]) -> dict[str, Value]:
+        """The key's text, read back into the source's key columns."""
+        if self._spec.examples is None:
+            return {}
+        names = self._spec.examples.key
+        kinds = {column.name: column.type for column in columns}
+        if len(names) == 1 and kinds.get(names[0]) == "string":
+            return {names[0]: key}
+        parts = msgspec.json.decode(key, type=Any)
+        return dict(zip(names, parts if isinstance(parts, list) else [parts], strict=True))
+
+    def _look_up(self, labels: Sequence[Labelled]) -> None:
+        """Find the predictions that are no longer remembered in the table."""
+        absent = [label for label in labels if self._asked(label) is None]
+        if not absent or self._predictions.version() < 0:
+            return
+        wanted = pl.col("id").is_in([label.prediction for label in absent if label.prediction]) | pl.col("key").is_in(
+            [label.key for label in absent if not label.prediction]
+        )
+        found = self._predictions.read(columns=["id", "key", "row", "received"], where=wanted & ~pl.col("load"))
+        for name, key, row in found.sort("received", "id").select("id", "key", "row").iter_rows():
+            asked = _Asked(key, tuple(msgspec.json.decode(row, type=list[Any])))
+            self._by_id.setdefault(name, asked)
+            self._by_key.setdefault(key, asked)
+
+
+def _fit(column: Column, value: Value) -> Any:
+    """A value as the column stores it. Raises SourceError for one that would have to be changed."""
+    if value is None:
+        if column.nullable:
+            return None
+        raise SourceError(f"{column.name}: missing")
+    if column.type == "timestamp" and isinstance(value, int):
+        return to_datetime(value)
+    if column.type == "float64" and isinstance(value, (int, float)):
+        return float(value)
+    if column.type == "int64" and isinstance(value, (int, float)) and value == int(value):
+        return int(value)
+    if column.type == "bool" and value in (0, 1):
+        return bool(value)
+    if column.type == "string" and isinstance(value, str):
+        return value
+    raise SourceError(f"{column.name}: not {column.type}")

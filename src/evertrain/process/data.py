@@ -1,0 +1,147 @@
+"""The data process: files and the prediction log, into tables and online states.
+
+    python -m evertrain.process.data --dir DIR [--commit-every DURATION] [--scan-s SECONDS]
+
+On the system's clock it looks at the sources every so often and follows the log all the time. On a story's clock it
+works whenever the story has advanced, and says so when everything that was known by then is visible online.
+"""
+
+import argparse
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from evertrain.core.time import DAY, Instant, parse_span
+from evertrain.data.arrival import Patience
+from evertrain.errors import EvertrainError
+from evertrain.process.entry import log_to_stderr
+from evertrain.process.intake import Intake
+from evertrain.store.clock import BusinessClock, StoryClock, business_clock
+from evertrain.store.lease import Lease
+from evertrain.store.ledger import Ledger
+from evertrain.store.process import beat, heartbeat_of
+from evertrain.store.request import CommitRequests
+from evertrain.store.state import State
+
+__all__ = ["DataProcess", "main"]
+
+_LOOK_S = 0.05
+_STORY_LOOK_S = 0.0005
+_BEAT_S = 0.5
+
+
+class DataProcess:
+    """One installation's intake, run until it is told to stop."""
+
+    def __init__(
+        self, state: State, clock: BusinessClock, ledger: Ledger, *, commit_every: int = DAY, scan_s: float = 1.0
+    ) -> None:
+        self._state, self._clock = state, clock
+        self._commit_every, self._scan_s = commit_every, scan_s
+        self.stopping = threading.Event()
+        patience = None if isinstance(clock, StoryClock) else Patience()
+        now = clock.now()
+        self._intake = Intake(state, ledger, patience, now)
+        self._requests = CommitRequests(state)
+        self._committed = now // commit_every
+        self._settled = Instant(0)
+        self._scanned = self._beaten = float("-inf")
+        self._beat = heartbeat_of("data", "data")
+
+    def run(self) -> None:
+        """Take in until `stopping` is set; what waits then is committed."""
+        while not self.stopping.is_set():
+            clock = self._clock
+            pause = self._story_look(clock) if isinstance(clock, StoryClock) else self._look()
+            self._tell()
+            self.stopping.wait(pause)
+        self._intake.commit(self._clock.now())
+
+    def _look(self) -> float:
+        now, tick = self._clock.now(), time.monotonic()
+        if tick - self._scanned >= self._scan_s:
+            self._scanned = tick
+            self._intake.hear(now)
+            self._intake.look(now, tick)
+            self._intake.report()
+        self._intake.follow(now)
+        self._keep_up(now)
+        self._settled = now
+        return _LOOK_S
+
+    def _story_look(self, clock: StoryClock) -> float:
+        now, tick = clock.now(), time.monotonic()
+        if now > self._settled:
+            self._intake.hear(now)
+            self._intake.look(now, tick)
+            self._intake.follow(now)
+            self._keep_up(now)
+            self._settled = now
+            clock.data_settled = now
+        elif tick - self._scanned >= _LOOK_S:
+            # Between two advances the log grows, and the controller may ask for a commit.
+            self._scanned = tick
+            self._intake.hear(now)
+            self._intake.follow(now)
+        self._answer(now)
+        return _STORY_LOOK_S
+
+    def _keep_up(self, now: Instant) -> None:
+        """Commit when a new stretch of business time has begun, or somebody asks."""
+        if now // self._commit_every > self._committed:
+            self._committed = now // self._commit_every
+            self._intake.commit(now)
+        self._answer(now)
+
+    def _answer(self, now: Instant) -> None:
+        pending = self._requests.pending()
+        if pending:
+            self._intake.look(now, time.monotonic())
+            self._intake.follow(now)
+            self._intake.commit(now)
+            for request in pending:
+                self._requests.answer(request, self._intake.versions(request.service))
+
+    def _tell(self) -> None:
+        if time.monotonic() - self._beaten < _BEAT_S:
+            return
+        self._beaten = time.monotonic()
+        self._beat = msgspec.structs.replace(self._beat, settled=self._settled, note=self._intake.note())
+        beat(self._state, self._beat)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--commit-every", type=parse_span, default=DAY)
+    parser.add_argument("--scan-s", type=float, default=1.0)
+    given = parser.parse_args(arguments)
+    log_to_stderr("data")
+    try:
+        state = State.open(given.dir)
+        with (
+            Lease.take(state.path / "control" / "data.lease", "the data process"),
+            Ledger.open(state.ledger) as ledger,
+        ):
+            process = DataProcess(
+                state, business_clock(state.clock), ledger, commit_every=given.commit_every, scan_s=given.scan_s
+            )
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: process.stopping.set())
+            process.run()
+    except EvertrainError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,285 @@
+"""What the data process works on: the sources of all declared services, their online states, the log's tables.
+
+Order is everything here. A file's arrival is journalled before its rows are visible; rows are visible online before
+the clock says that they are; a table's commit stands before the ledger's fact of it; and the cursor of the log moves
+only when every table holds what was read. Whatever is killed in between is done again, and counts once.
+"""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import polars as pl
+
+from evertrain.config.declaration import ServiceSpec, SourceSpec
+from evertrain.core.event import Draft, SegmentSealed, ServiceDeclared
+from evertrain.core.identity import ServiceName, SourceName
+from evertrain.core.prediction import Labelled, Predicted, Record
+from evertrain.core.time import Instant
+from evertrain.data.arrival import Patience
+from evertrain.data.commit import ACTOR, predictions_table
+from evertrain.data.ingest import KINDS, Ingest
+from evertrain.data.label import PostedLabels
+from evertrain.data.prediction import ServiceTables, place_of
+from evertrain.errors import DeclarationError
+from evertrain.process.assembly import bundle_folder, resolver
+from evertrain.store.artifact import Artifacts
+from evertrain.store.crash import crash_point
+from evertrain.store.file import write_atomically
+from evertrain.store.ledger import Ledger
+from evertrain.store.log import LogReader, Position
+from evertrain.store.segment import recover
+from evertrain.store.state import State
+from evertrain.store.table import Table
+
+__all__ = ["Intake"]
+
+_log = logging.getLogger("data")
+_READ = 50_000
+
+
+class _Online(Protocol):
+    """The online states of one service."""
+
+    def write(self, source: SourceName, frame: pl.DataFrame) -> None: ...
+
+
+class _Service:
+    """One declared service: its declaration, its online states, the tables of its records, its posted labels."""
+
+    def __init__(self, state: State, name: ServiceName, spec: ServiceSpec | None) -> None:
+        self.spec = spec
+        self.tables = ServiceTables(state.tables, name)
+        self.online = _online(spec, state) if spec is not None and spec.features else None
+        self.posted: list[tuple[Position, Labelled]] = []
+        self.labels: PostedLabels | None = None
+        if spec is not None and spec.label is not None:
+            self.labels = PostedLabels(spec, spec.label, Table(state.tables, predictions_table(name)))
+
+    def reads(self, source: SourceName) -> bool:
+        return self.spec is not None and any(source == own.name for own in self.spec.sources)
+
+
+class Intake:
+    """Everything that flows into an installation's tables and online states."""
+
+    def __init__(self, state: State, ledger: Ledger, patience: Patience | None, now: Instant) -> None:
+        self._state, self._ledger, self._patience = state, ledger, patience
+        self._artifacts = Artifacts.at(state.artifacts)
+        self._cursor = state.path / "control" / "log.json"
+        self._services: dict[ServiceName, _Service] = {}
+        self._sources: dict[SourceName, Ingest] = {}
+        self._reader = LogReader(state.log)
+        self._positions = _read_cursor(self._cursor)
+        self._heard = -1
+        self._sealed = {
+            (event.fact.writer, event.fact.sequence)
+            for event in ledger.read(kinds={"segment.sealed"})
+            if isinstance(event.fact, SegmentSealed)
+        }
+        self._unread = 0
+        self.hear(now)
+
+    # Declarations -----------------------------------------------------------------------------------------------------
+
+    def hear(self, now: Instant) -> None:
+        """Take up declarations that are new in the ledger; the newest of a service counts."""
+        newest: dict[ServiceName, ServiceDeclared] = {}
+        for event in self._ledger.read(after=self._heard, kinds={"service.declared"}):
+            self._heard = event.sequence
+            if isinstance(event.fact, ServiceDeclared):
+                newest[event.fact.service] = event.fact
+        if not newest:
+            return
+        self.commit(now)
+        for name, declared in newest.items():
+            self._declare(name, declared, now)
+
+    def _declare(self, name: ServiceName, declared: ServiceDeclared, now: Instant) -> None:
+        spec = msgspec.json.decode(self._artifacts.blobs.get(declared.declaration), type=ServiceSpec)
+        folder = bundle_folder(self._state, self._artifacts.blobs, declared.bundle)
+        functions = resolver(folder, declared.bundle)
+        for source in spec.sources:
+            self._refuse_conflict(name, source)
+            ingest = Ingest(
+                source,
+                Path(declared.folder) / source.files,
+                tables=self._state.tables,
+                quarantine=self._state.quarantine(source.name),
+                journal=self._state.path / "control" / "arrivals" / f"{source.name}.jsonl",
+                resolve=functions,
+                patience=self._patience,
+                events=self._ledger.read(kinds=KINDS, subject=f"source/{source.name}"),
+            )
+            self._record(ingest.recover(now))
+            self._sources[source.name] = ingest
+        self._services[name] = self._serve(name, spec)
+        _log.info("service %s is declared, with %d sources", name, len(spec.sources))
+
+    def _refuse_conflict(self, name: ServiceName, source: SourceSpec) -> None:
+        for other, service in self._services.items():
+            declared = service.spec
+            if other == name or declared is None or not service.reads(source.name):
+                continue
+            if declared.source(source.name) != source:
+                raise DeclarationError(
+                    f"Services {other!r} and {name!r} declare the source {source.name!r} differently.",
+                    "Give one of them another name, or declare it once and import it.",
+                )
+
+    def _serve(self, name: ServiceName, spec: ServiceSpec | None) -> _Service:
+        service = _Service(self._state, name, spec)
+        for table in service.tables.all:
+            self._record(
+                table.recover(self._ledger.read(kinds={"table.committed"}, subject=f"table/{table.table.name}"))
+            )
+        return service
+
+    # Looking ----------------------------------------------------------------------------------------------------------
+
+    def look(self, now: Instant, tick: float) -> int:
+        """Take in what has arrived by now; returns how many rows became visible. tick: monotonic seconds."""
+        seen = 0
+        for name, ingest in self._sources.items():
+            shown, drafts = ingest.take(now, tick)
+            self._record(drafts)
+            for rows in shown:
+                self._show(name, rows)
+                seen += rows.height
+            if ingest.table.version() < 0 and ingest.history_taken:
+                self._record(ingest.commit(now))
+        return seen
+
+    def _show(self, source: SourceName, rows: pl.DataFrame) -> None:
+        if rows.is_empty():
+            return
+        crash_point("data.before_online")
+        for service in self._services.values():
+            if service.online is not None and service.reads(source):
+                service.online.write(source, rows)
+        crash_point("data.after_online")
+
+    def follow(self, now: Instant) -> int:
+        """Read on in the log; returns how many records that were. Posted labels become visible online."""
+        read = 0
+        while found := self._reader.tail(self._positions, limit=_READ):
+            for position, record in found:
+                self._positions[position.writer] = position
+                self._take(position, record)
+            read += len(found)
+            self._unread += len(found)
+            if self._unread >= _READ:
+                self._commit_records(now)
+        for service in self._services.values():
+            self._post(service)
+        return read
+
+    def _take(self, position: Position, record: Record) -> None:
+        service = self._services.get(record.service)
+        if service is None:
+            service = self._services[record.service] = self._serve(record.service, None)
+        service.tables.add(position, record)
+        if service.labels is None:
+            return
+        if isinstance(record, Predicted):
+            service.labels.predicted(record)
+        elif isinstance(record, Labelled):
+            service.posted.append((position, record))
+
+    def _post(self, service: _Service) -> None:
+        """Posted labels become rows of the label's source. Until its types are known they wait, and the cursor too."""
+        if not service.posted or service.spec is None or service.spec.label is None or service.labels is None:
+            return
+        source = service.spec.label.source
+        ingest = self._sources[source]
+        if not ingest.columns:
+            return
+        new = [(place, label) for place, label in service.posted if place_of(place) > ingest.reached(place.writer)]
+        service.posted = []
+        if new:
+            rows = ingest.post(service.labels.rows(new, ingest.columns))
+            self._show(source, rows)
+
+    # Committing -------------------------------------------------------------------------------------------------------
+
+    def commit(self, now: Instant) -> None:
+        """Everything that waits goes into its table and on record; then the cursor of the log moves."""
+        for ingest in self._sources.values():
+            self._record(ingest.commit(now))
+        self._commit_records(now)
+        crash_point("data.before_cursor")
+        if not any(service.posted for service in self._services.values()):
+            write_atomically(self._cursor, msgspec.json.encode(self._positions), durable=False)
+        self._seal(now)
+        self.report()
+
+    def _commit_records(self, now: Instant) -> None:
+        for service in self._services.values():
+            self._record(service.tables.commit(now))
+        self._unread = 0
+
+    def _seal(self, now: Instant) -> None:
+        """Put on record the segments that will not change any more; those of writers that died are sealed here."""
+        self._reader.seal_orphans()
+        for writer, sequence, path in self._reader.sealed():
+            if (writer, sequence) in self._sealed:
+                continue
+            sealed = recover(path)
+            fact = SegmentSealed(
+                writer=writer, sequence=sequence, digest=sealed.digest, frames=sealed.frames, bytes=sealed.bytes
+            )
+            self._record(
+                [
+                    Draft(
+                        id=f"segment/{writer}/{sequence}",
+                        at=now,
+                        actor=ACTOR,
+                        subject=f"log/{writer}",
+                        reason=f"Segment {sequence} holds {sealed.frames} records and will not change any more.",
+                        fact=fact,
+                    )
+                ]
+            )
+            self._sealed.add((writer, sequence))
+
+    def versions(self, name: ServiceName) -> dict[str, int]:
+        """The newest version of each table of a service: of its sources, and of its records."""
+        service = self._services.get(name)
+        if service is None:
+            return {}
+        tables = [table.table for table in service.tables.all]
+        tables += [ingest.table for source, ingest in self._sources.items() if service.reads(source)]
+        return {table.name: version for table in tables if (version := table.version()) >= 0}
+
+    def report(self) -> None:
+        """How fresh each source is, for the page and `evertrain status`."""
+        told = [ingest.freshness() for ingest in self._sources.values()]
+        write_atomically(self._state.reports / "sources.json", msgspec.json.encode(told), durable=False)
+
+    def note(self) -> str:
+        """One line for people."""
+        waiting = sum(ingest.freshness().pending for ingest in self._sources.values())
+        return f"{len(self._sources)} sources, {waiting} rows wait for their commit"
+
+    def _record(self, drafts: Iterable[Draft]) -> None:
+        drafts = list(drafts)
+        if drafts:
+            crash_point("data.before_ledger")
+            self._ledger.append(*drafts)
+
+
+def _online(spec: ServiceSpec, state: State) -> _Online:
+    from evertrain.data.online import OnlineWriter  # type: ignore[import-not-found, unused-ignore]
+
+    writer: _Online = OnlineWriter(spec, state)
+    return writer
+
+
+def _read_cursor(path: Path) -> dict[str, Position]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Position])
+    except (FileNotFoundError, msgspec.DecodeError):
+        # Without it the log is read from its beginning; the tables know what they hold.
+        return {}
