@@ -50,6 +50,7 @@ def Gate(  # noqa: N802 - reads as the thing that it makes
     max_p99: str = "100ms",
     max_memory_mb: int = 2048,
     hold: str = "7d",
+    weight: str | None = None,
 ) -> GateSpec:
     """What a challenger must prove on rows that it never saw; the fields are those of `GateSpec`."""
     described = {
@@ -66,6 +67,7 @@ def Gate(  # noqa: N802 - reads as the thing that it makes
         "max_p99_ms": parse_span(max_p99) / 1_000,
         "max_memory_mb": max_memory_mb,
         "hold": parse_span(hold),
+        "weight": weight,
     }
     return read_spec(described, GateSpec, "et.Gate")
 

@@ -38,8 +38,7 @@ class GateSpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bootstrap block, a holdout has to hold at least 20 of them. alpha: one-sided error rate of the claim. protect:
     segment columns that are tested on their own (Holm), with `segment_margin` and at least `segment_labels` labels.
     max_flips: share of rows that were right and may become wrong. hold: an inconclusive challenger is looked at again
-    after this. weight: the request column or feature that
-    weighs each row in every figure; None weighs all alike.
+    after this. weight: the request column or feature that weighs each row in every figure; None weighs all alike.
     """
 
     primary: MetricName = "log_loss"

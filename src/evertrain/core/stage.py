@@ -118,6 +118,7 @@ class Evaluate(_Stage, frozen=True, kw_only=True, tag="evaluate", forbid_unknown
     """Hold a challenger against the champion and the anchor on the holdout rows, in real check servers.
 
     timed: whether measured latency may decide (on a story's clock it is only reported). seed: of the bootstrap.
+    deadline_s: after so long without an answer, also while loading, a version counts as hanging.
     """
 
     service: ServiceName
@@ -128,6 +129,7 @@ class Evaluate(_Stage, frozen=True, kw_only=True, tag="evaluate", forbid_unknown
     anchor: VersionId | None = None
     timed: bool = True
     seed: int = 0
+    deadline_s: float = 30.0
 
 
 class Check(_Stage, frozen=True, kw_only=True, tag="check", forbid_unknown_fields=True):
@@ -137,6 +139,7 @@ class Check(_Stage, frozen=True, kw_only=True, tag="check", forbid_unknown_field
     version: VersionId
     declaration: Digest
     timed: bool = True
+    deadline_s: float = 30.0
 
 
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from evertrain.core.schema import Value
 from evertrain.core.time import Instant
 from evertrain.core.trial import Answer, Ask, Ping, Pong, Predict, Score, Scores, frame, frame_length
 from evertrain.errors import ModelError, RequestError
+from evertrain.model.limits import thread_environment
 from evertrain.store.state import State
 
 __all__ = ["CheckServer"]
@@ -32,11 +33,12 @@ _Reply = TypeVar("_Reply", Answer, Scores, Pong)
 
 _LOOK_S: Final = 0.1
 _BATCH: Final = 5_000
-_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
 class CheckServer:
     """One version in a process of its own; a context manager, entered when the server answers.
+
+    It is stopped on exit, and has to be stopped by `stop` when it was launched and never entered.
 
     deadline_s: for loading, and for each request. memory_mb: resident memory, watched from here as well. log: where
     the server's own output goes; its tail is part of an error.
@@ -52,31 +54,40 @@ class CheckServer:
         self._memory_mb = memory_mb
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._path = state.socket(f"check-{version[:10]}-{os.getpid()}")
         self.peak_mb = 0.0
 
-    def __enter__(self) -> Self:
-        path = self._state.socket(f"check-{self._version[:10]}-{os.getpid()}")
-        path.unlink(missing_ok=True)
-        environment = {**os.environ, **dict.fromkeys(_THREADS, "1")}
-        command = [sys.executable, "-m", "evertrain.process.candidate", "--dir", str(self._state.path)]
-        command += ["--version", self._version, "--socket", str(path), "--arm", "check", "--need", "built"]
-        command += ["--memory-mb", str(self._memory_mb)]
+    def launch(self) -> Self:
+        """Start the process and do not wait for it, so that several can load at the same time."""
+        self._path.unlink(missing_ok=True)
+        command = [sys.executable, "-P", "-m", "evertrain.process.candidate", "--dir", str(self._state.path)]
+        command += ["--version", self._version, "--socket", str(self._path), "--arm", "check", "--need", "built"]
+        command += ["--memory-mb", str(self._memory_mb), "--hang-s", str(self._deadline_s)]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command,
+                env=os.environ | thread_environment(1),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    def __enter__(self) -> Self:
         try:
-            self._connect(path)
+            if self._process is None:
+                self.launch()
+            self._connect()
             self.ping()
         except BaseException:
-            self._stop()
+            self.stop()
             raise
-        finally:
-            path.unlink(missing_ok=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
+        self.stop()
 
     def ping(self) -> Pong:
         """The server's own word of its version and memory."""
@@ -105,14 +116,14 @@ class CheckServer:
 
     # The process and its socket --------------------------------------------------------------------------------------
 
-    def _connect(self, path: Path) -> None:
+    def _connect(self) -> None:
         end = time.monotonic() + self._deadline_s
         wait = selectors.DefaultSelector()
         while True:
             self._watch(end, "did not load")
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                connection.connect(str(path))
+                connection.connect(str(self._path))
             except (FileNotFoundError, ConnectionRefusedError):
                 connection.close()
                 wait.select(0.02)
@@ -208,7 +219,8 @@ class CheckServer:
     def _fault(self, what: str) -> ModelError:
         return ModelError(f"Version {short(self._version)} in its check server {what}.")
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End the process, whatever it is doing. Stopping twice is stopping once."""
         if self._socket is not None:
             self._socket.close()
         if self._process is None:
@@ -216,3 +228,4 @@ class CheckServer:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,268 @@
+"""Evaluating a challenger: queried in the real check server, scored beside champion and anchor, judged, and told.
+
+Whatever the challenger does while it is looked at (crash, hang, take all memory) ends its check server and is the
+verdict *error* with the cause; the champion and the anchor are only scored. A fault of theirs is nobody's verdict and
+fails the stage.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from evertrain.config.declaration import ServiceSpec
+from evertrain.core.card import Card, Measured, calibration
+from evertrain.core.gate import GateEvidence, Health, Judgement, judge
+from evertrain.core.golden import Golden
+from evertrain.core.identity import VersionId
+from evertrain.core.metric import weights_of
+from evertrain.core.model import Manifest
+from evertrain.core.policy import MetricName
+from evertrain.core.stage import Check, Evaluate
+from evertrain.errors import ModelError
+from evertrain.model.checkserver import CheckServer
+from evertrain.model.contest import (
+    Contender,
+    column_of,
+    figures_of,
+    launched,
+    score_rows,
+    segment_figures,
+    segments_of,
+)
+from evertrain.model.inspection import Inspection, inspect
+from evertrain.store.artifact import Artifacts
+from evertrain.store.state import State
+
+__all__ = ["Examined", "HoldoutOf", "check", "evaluate", "examine"]
+
+Floats = NDArray[np.float64]
+
+HoldoutOf = Callable[[Manifest], pl.DataFrame]
+"""The holdout rows with the features that a version needs, always the same rows in the same order."""
+
+_METRICS: Final[dict[str, tuple[MetricName, ...]]] = {
+    "probability": ("log_loss", "auc", "brier", "accuracy"),
+    "value": ("rmse", "mae"),
+}
+
+
+class Examined(msgspec.Struct, frozen=True, kw_only=True):
+    """What the check server showed of a version. cause: why it could not be examined, "" when it could.
+
+    scores: of the holdout rows, in order; None when there were none to score, or it could not.
+    """
+
+    health: Health
+    cause: str = ""
+    inspection: Inspection | None = None
+    scores: Floats | None = None
+
+    @property
+    def category_scores(self) -> tuple[float | None, float | None]:
+        """What a missing and what an unseen category score, for the card."""
+        if self.inspection is None:
+            return None, None
+        return _finite(self.inspection.null_score), _finite(self.inspection.unseen_score)
+
+
+def evaluate(
+    task: Evaluate, spec: ServiceSpec, *, state: State, holdout_of: HoldoutOf, folder: Path
+) -> tuple[Judgement, Card]:
+    """The verdict on a challenger and the card that tells it. folder: for the check servers' logs."""
+    artifacts = Artifacts.at(state.artifacts)
+    manifests = {
+        who: artifacts.manifest(version)
+        for who, version in (("challenger", task.challenger), ("champion", task.champion), ("anchor", task.anchor))
+        if version is not None and not (who == "anchor" and version == task.champion)
+    }
+    servers = {who: _server(state, spec, one.version, task.deadline_s, folder) for who, one in manifests.items()}
+    rows = holdout_of(manifests["challenger"])
+    with launched(servers):
+        examined = examine(servers["challenger"], manifests["challenger"], artifacts, rows, timed=task.timed)
+        others = {} if examined.cause else _scores_of_others(servers, manifests, holdout_of)
+    label = rows["label"].to_numpy()
+    nothing = np.full(len(label), np.nan)
+    weight = None if spec.gate.weight is None else column_of(rows, spec.gate.weight, "Weight").cast(pl.Float64)
+    evidence = GateEvidence(
+        health=examined.health,
+        label=label,
+        at=rows["at"].to_numpy(),
+        challenger=nothing if examined.scores is None else examined.scores,
+        base_rate=task.assembled.base_rate,
+        champion=others.get("champion", None if task.champion is None else nothing),
+        anchor=others.get("anchor"),
+        weight=None if weight is None else weight.fill_null(float("nan")).to_numpy(),
+        segments=segments_of(rows, (*spec.segments, *spec.gate.protect)),
+    )
+    judgement = _with_faults(judge(evidence, spec.gate, seed=task.seed), examined)
+    card = _card(
+        task, spec, evidence=evidence, judgement=judgement, examined=examined, manifest=manifests["challenger"]
+    )
+    return judgement, card
+
+
+def check(task: Check, spec: ServiceSpec, *, state: State, folder: Path) -> tuple[Judgement, Card]:
+    """The verdict on a version that came as a file: it loads and answers, or not. Nothing is said of its quality."""
+    artifacts = Artifacts.at(state.artifacts)
+    manifest = artifacts.manifest(task.version)
+    server = _server(state, spec, task.version, task.deadline_s, folder)
+    with launched({"challenger": server}):
+        examined = examine(server, manifest, artifacts, None, timed=task.timed)
+    judgement = _with_faults(_health_only(examined.health, spec), examined)
+    card = Card(
+        service=task.service,
+        version=task.version,
+        cycle=None,
+        claim="health only",
+        verdict=judgement.verdict,
+        reasons=judgement.reasons,
+        criteria=judgement.criteria,
+        null_score=examined.category_scores[0],
+        unseen_score=examined.category_scores[1],
+        measured=_measured(examined),
+    )
+    return judgement, card
+
+
+def examine(
+    server: CheckServer, manifest: Manifest, artifacts: Artifacts, rows: pl.DataFrame | None, *, timed: bool
+) -> Examined:
+    """Load, query and, where there are rows, score a version; its faults become words and stop here."""
+    golden = Golden(requests=())
+    if manifest.golden is not None:
+        golden = msgspec.json.decode(artifacts.blobs.get(manifest.golden), type=Golden)
+    try:
+        with server:
+            inspection = inspect(server, manifest, golden)
+            scores = None if rows is None or inspection.faults else score_rows(server, manifest, rows)
+            server.ping()
+    except ModelError as error:
+        return Examined(health=Health(cause=error.what, timed=timed), cause=error.what)
+    health = Health(
+        golden=len(golden.requests),
+        golden_failed=min(len(inspection.faults), len(golden.requests)),
+        p99_ms=inspection.p99_ms,
+        memory_mb=server.peak_mb,
+        timed=timed,
+    )
+    cause = inspection.faults[0] if inspection.faults else ""
+    return Examined(health=health, cause=cause, inspection=inspection, scores=scores)
+
+
+def _server(state: State, spec: ServiceSpec, version: VersionId, deadline_s: float, folder: Path) -> CheckServer:
+    log = folder / f"check-{version[:10]}.log"
+    return CheckServer(state, version, log=log, deadline_s=deadline_s, memory_mb=spec.gate.max_memory_mb)
+
+
+def _scores_of_others(
+    servers: Mapping[str, CheckServer], manifests: Mapping[str, Manifest], holdout_of: HoldoutOf
+) -> dict[str, Floats]:
+    found = {}
+    for who in [name for name in manifests if name != "challenger"]:
+        with servers[who] as server:
+            found[who] = score_rows(server, manifests[who], holdout_of(manifests[who]))
+    return found
+
+
+def _health_only(health: Health, spec: ServiceSpec) -> Judgement:
+    """The gate's criteria of health, and no other: there are no rows to say anything else about."""
+    nothing = np.zeros(0)
+    evidence = GateEvidence(
+        health=health, label=nothing, at=np.zeros(0, dtype=np.int64), challenger=nothing, base_rate=0.0
+    )
+    unlabelled = msgspec.structs.replace(spec.gate, protect=())
+    criteria = tuple(one for one in judge(evidence, unlabelled).criteria if one.name != "constant")
+    broken = [one for one in criteria if one.status in ("error", "fail")]
+    return Judgement(
+        verdict="error" if any(one.status == "error" for one in broken) else "fail" if broken else "health only",
+        reasons=tuple(f"{one.name}: {one.words}" for one in broken or criteria),
+        criteria=criteria,
+    )
+
+
+def _with_faults(judgement: Judgement, examined: Examined) -> Judgement:
+    """The judgement with what exactly the check server found, beside the count that decides."""
+    faults = examined.inspection.faults if examined.inspection is not None else ()
+    return msgspec.structs.replace(judgement, reasons=(*judgement.reasons, *faults))
+
+
+# The card ------------------------------------------------------------------------------------------------------------
+
+
+def _card(
+    task: Evaluate,
+    spec: ServiceSpec,
+    *,
+    evidence: GateEvidence,
+    judgement: Judgement,
+    examined: Examined,
+    manifest: Manifest,
+) -> Card:
+    assembled = task.assembled
+    contenders = _contenders(task, evidence)
+    scored = bool(contenders)
+    metrics = _METRICS[spec.output.kind]
+    weight = None if evidence.weight is None or not scored else weights_of(evidence.weight, len(evidence.label))
+    return Card(
+        service=task.service,
+        version=task.challenger,
+        cycle=task.cycle,
+        claim="health only" if judgement.verdict == "health only" else "digest",
+        verdict=judgement.verdict,
+        reasons=judgement.reasons,
+        champion=task.champion,
+        anchor=task.anchor,
+        dataset=manifest.dataset,
+        training_rows=assembled.training_rows,
+        holdout_rows=len(evidence.label),
+        boundary=assembled.boundary,
+        end=assembled.end,
+        missing_labels=assembled.missing_labels,
+        base_rate=assembled.base_rate,
+        weight=spec.gate.weight,
+        criteria=judgement.criteria,
+        figures=figures_of(contenders, evidence.label, metrics, weight),
+        segments=segment_figures(contenders, evidence.label, evidence.segments, (spec.gate.primary,), weight),
+        calibration=calibration(evidence.label, evidence.challenger)
+        if scored and spec.output.kind == "probability"
+        else (),
+        null_score=examined.category_scores[0],
+        unseen_score=examined.category_scores[1],
+        measured=_measured(examined),
+    )
+
+
+def _contenders(task: Evaluate, evidence: GateEvidence) -> list[Contender]:
+    """Everybody with finite scores of the rows; nobody when the challenger has none."""
+    if not len(evidence.label) or not np.isfinite(evidence.challenger).all():
+        return []
+    everybody = (
+        ("challenger", task.challenger, evidence.challenger),
+        ("champion", task.champion, evidence.champion),
+        ("anchor", task.anchor, evidence.anchor),
+        ("constant", None, np.full(len(evidence.label), evidence.base_rate)),
+    )
+    return [
+        Contender(who=who, version=version, scores=scores) for who, version, scores in everybody if scores is not None
+    ]
+
+
+def _measured(examined: Examined) -> Measured | None:
+    if examined.inspection is None:
+        return None
+    return Measured(
+        p50_ms=examined.inspection.p50_ms,
+        p99_ms=examined.inspection.p99_ms,
+        memory_mb=examined.health.memory_mb or 0.0,
+        requests=examined.inspection.requests,
+        decides=examined.health.timed,
+    )
+
+
+def _finite(score: float | None) -> float | None:
+    return score if score is not None and np.isfinite(score) else None

@@ -1,0 +1,101 @@
+"""Inference compatibility: golden requests put to a version in its check server, before any judgement of quality."""
+
+import math
+import time
+from typing import Final
+
+import msgspec
+
+from evertrain.core.golden import Golden
+from evertrain.core.model import Manifest
+from evertrain.core.trial import fault_of
+from evertrain.model.checkserver import CheckServer
+from evertrain.model.golden import UNSEEN, without_categories
+
+__all__ = ["Inspection", "inspect"]
+
+_TIMED: Final = 200
+
+
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back. faults: in words, empty when all is well; the first few of each kind.
+
+    p50_ms, p99_ms: of `requests` single requests, features included, from sending to receiving. null_score,
+    unseen_score: None where the version has no categories.
+    """
+
+    faults: tuple[str, ...]
+    p50_ms: float
+    p99_ms: float
+    requests: int
+    null_score: float | None = None
+    unseen_score: float | None = None
+
+
+def inspect(server: CheckServer, manifest: Manifest, golden: Golden) -> Inspection:
+    """Ask vectors at once, vectors one by one, and whole requests. Raises ModelError when the server goes down."""
+    faults = _vector_faults(server, manifest, golden)
+    request_faults, times = _time_requests(server, golden)
+    null, unseen = _category_scores(server, manifest, golden)
+    if null != unseen:
+        faults.append(f"A category never seen in training scores {unseen}, a missing one {null}; they must be equal.")
+    return Inspection(
+        faults=(*faults, *request_faults),
+        p50_ms=_quantile(times, 0.5),
+        p99_ms=_quantile(times, 0.99),
+        requests=len(times),
+        null_score=null,
+        unseen_score=unseen,
+    )
+
+
+def _vector_faults(server: CheckServer, manifest: Manifest, golden: Golden) -> list[str]:
+    vectors = [request.vector for request in golden.requests]
+    together = server.score(vectors)
+    faults = []
+    for number, (request, score) in enumerate(zip(golden.requests, together, strict=True)):
+        (alone,) = server.score([request.vector])
+        fault = fault_of(score, manifest.output)
+        if fault is not None:
+            faults.append(f"Golden request {number}: {fault[1]}.")
+        elif alone != score:
+            faults.append(f"Golden request {number} scores {alone} alone and {score} in a batch.")
+        elif request.score is not None and request.score != score:
+            faults.append(f"Golden request {number} scores {score}, it was packaged with {request.score}.")
+    return faults[:3]
+
+
+def _time_requests(server: CheckServer, golden: Golden) -> tuple[list[str], list[float]]:
+    faults, times = [], []
+    for number in range(_TIMED if golden.requests else 0):
+        request = golden.requests[number % len(golden.requests)]
+        begun = time.perf_counter()
+        answer = server.predict(f"golden-{number}", request.row, request.at)
+        times.append((time.perf_counter() - begun) * 1e3)
+        if not answer.ok:
+            faults.append(f"Request {number % len(golden.requests)}: {answer.cause}: {answer.detail}.")
+            if len(faults) == 3:
+                break
+    return faults, times
+
+
+def _category_scores(
+    server: CheckServer, manifest: Manifest, golden: Golden
+) -> tuple[float, float] | tuple[None, None]:
+    if not golden.requests:
+        return None, None
+    first = golden.requests[0].vector
+    null, unseen = (without_categories(manifest.vector, first, text) for text in (None, UNSEEN))
+    if null is None or unseen is None:
+        return None, None
+    null_score, unseen_score = server.score([null, unseen])
+    return null_score, unseen_score
+
+
+def _quantile(times: list[float], share: float) -> float:
+    """The nearest-rank quantile of measured times, 0 when there are none.
+
+    >>> _quantile([3.0, 1.0, 2.0], 0.5)
+    2.0
+    """
+    return sorted(times)[math.ceil(share * len(times)) - 1] if times else 0.0
