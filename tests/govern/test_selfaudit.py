@@ -17,6 +17,7 @@ from evertrain.core.event import (
     Event,
     Fact,
     FileQuarantined,
+    RoutingChanged,
     SegmentSealed,
     TableCommitted,
     VersionBuilt,
@@ -399,6 +400,32 @@ def test_heads_beside_the_database_are_compared(house: House) -> None:
     assert subjects(verify(state)) == {"control/ledger.head"}
     head.unlink()
     assert subjects(verify(state)) == {"control/ledger.head"}
+
+
+def test_a_version_that_answered_needs_its_attestations(house: House) -> None:
+    house.record(
+        RoutingChanged(
+            service=SERVICE,
+            generation=1,
+            route=Digest("0" * 64),
+            champion=house.version,
+            canary=None,
+            share=0.0,
+            before=None,
+        )
+    )
+    house.ledger.sign_head(house.signer, Instant(3))
+    state = house.close()
+    assert verify(state).sound
+    folder = state.artifacts / "attestations" / house.version
+    for path in folder.iterdir():
+        path.unlink()
+    report = verify(state)
+    assert [finding.what for finding in report.findings] == [
+        "the attestation 'built' is missing",
+        "the attestation 'judged' is missing",
+    ]
+    assert subjects(report) == {relative(state, folder)}
 
 
 def test_patience_waits_for_an_event_that_is_on_its_way(house: House) -> None:

@@ -30,6 +30,14 @@ def test_creating_twice_is_opening(tmp_path: Path) -> None:
         assert [event.at for event in ledger.read()] == [1]
 
 
+def test_a_lost_key_is_said_and_not_replaced(tmp_path: Path) -> None:
+    state = install(tmp_path / "state", Instant(1))
+    (state.keys / "signing.key").unlink()
+    with pytest.raises(UserError, match=r"signing.key is missing"):
+        install(tmp_path / "state", Instant(2))
+    assert not (state.keys / "signing.key").exists()
+
+
 def test_control_is_private_and_keys_are_more_so(tmp_path: Path) -> None:
     state = install(tmp_path / "state", Instant(1))
     assert stat.S_IMODE((state.path / "control").stat().st_mode) == 0o700

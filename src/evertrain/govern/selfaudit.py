@@ -18,6 +18,7 @@ from evertrain.core.event import (
     Event,
     FileQuarantined,
     InstallationCreated,
+    RoutingChanged,
     SegmentSealed,
     ServiceDeclared,
     StageFinished,
@@ -93,6 +94,7 @@ class _SelfAudit:
         self._check_quarantine(_facts(ledger.events, FileQuarantined))
         self._check_artifacts(verifier)
         self._check_named(ledger.events)
+        self._check_served(ledger.events)
 
     def report(self) -> Report:
         return Report(
@@ -217,6 +219,18 @@ class _SelfAudit:
             self._expect_blobs((manifest.model, manifest.bundle))
         for event in events:
             self._expect_blobs(_named_blobs(event))
+
+    def _check_served(self, events: Iterable[Event]) -> None:
+        """Every version that ever answered a user must still have both attestations."""
+        routed = [(fact.champion, fact.canary) for fact in _facts(events, RoutingChanged)]
+        for version in dict.fromkeys(version for pair in routed for version in pair if version is not None):
+            try:
+                kinds = {attestation.kind for attestation in self._artifacts.attestations(version)}
+            except TrustError:
+                continue  # said above
+            for kind in ("built", "judged"):
+                if kind not in kinds:
+                    self._say(self._artifacts.attestation_folder(version), f"the attestation {kind!r} is missing")
 
     def _expect_blobs(self, digests: Iterable[Digest | None]) -> None:
         for digest in digests:

@@ -18,7 +18,8 @@ def install(path: Path, at: Instant, actor: str = "evertrain") -> State:
     Safe to call at every start, also after it was killed half-way.
     """
     state = State.create(path)
-    signer = Signer.create(state.keys, state.trusted)
+    # A ledger without its key is a loss that somebody must hear of, not a reason for a new key.
+    signer = Signer.load(state.keys) if state.ledger.exists() else Signer.create(state.keys, state.trusted)
     create_token("control", state.keys, state.trusted)
     create_token("data", state.keys, state.trusted)
     with Ledger.open(state.ledger) as ledger:
