@@ -16,7 +16,7 @@ from evertrain.core.event import AlertCleared, Draft, StoryMarked
 from evertrain.core.identity import Digest, canonical
 from evertrain.core.merkle import TreeHead, hash_leaf, tree_hash, verify_consistency, verify_inclusion
 from evertrain.core.time import Instant
-from evertrain.errors import IntegrityError, NotFoundError, UserError
+from evertrain.errors import CapacityError, IntegrityError, NotFoundError, UserError
 from evertrain.store import migration
 from evertrain.store.ledger import Ledger, head_beside
 from evertrain.store.signature import Signer, Verifier
@@ -205,6 +205,29 @@ def test_a_database_of_a_newer_version_is_refused_in_one_line(path: Path) -> Non
 def test_the_known_revision_is_the_newest_script() -> None:
     scripts = ScriptDirectory(str(Path(migration.__file__).parent / "migrations"))
     assert scripts.get_current_head() == migration.HEAD
+
+
+def test_a_full_disk_is_said_and_passes(ledger: Ledger) -> None:
+    ledger.append(draft("a"))
+    with ledger._engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    secret = StoryMarked(mark="S3CRET" * 10_000)
+    with pytest.raises(CapacityError, match="full") as raised:
+        ledger.append(Draft(id="big", at=Instant(1), actor="t", subject="s", reason="r", fact=secret))
+    assert raised.value.retry
+    assert "S3CRET" not in repr(raised.value.__cause__)
+    assert ledger.count() == 1
+    with ledger._engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 100000")
+    assert ledger.append(draft("b"))[0].sequence == 1
+
+
+@pytest.mark.parametrize("content", [b"no database " * 1_000, b"SQLite format 3\0" + b"\xff" * 5_000])
+def test_a_damaged_database_is_said_in_one_line(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"ledger.db is damaged"):
+        Ledger.open(path)
 
 
 def test_events_hold_floats_texts_and_nothing_exactly(ledger: Ledger) -> None:

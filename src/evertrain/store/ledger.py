@@ -32,13 +32,14 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from evertrain.core.event import Draft, Event, Fact, kind_of
 from evertrain.core.identity import Digest, canonical, digest_of_bytes
 from evertrain.core.merkle import Frontier, SignedHead, TreeHead, consistency_proof, hash_leaf, inclusion_proof
 from evertrain.core.time import Instant
 from evertrain.errors import CapacityError, IntegrityError, NotFoundError, UserError
+from evertrain.store.crash import crash_point
 from evertrain.store.file import write_atomically
 from evertrain.store.migration import HEAD, revision_of, upgrade
 from evertrain.store.signature import Signer
@@ -122,7 +123,9 @@ class Ledger:
                 frontier = frontier.grow(row["hash"] for row in rows)
                 connection.execute(insert(_events), rows)
                 connection.execute(update(_frontier).values(size=frontier.size, peaks=b"".join(frontier.peaks)))
+                crash_point("ledger.before_commit")
         if rows:
+            crash_point("ledger.after_commit")
             self._leave_head(frontier.head())
         return [known[draft.id] for draft in drafts]
 
@@ -263,7 +266,9 @@ def head_beside(path: Path, *, signed: bool = False) -> Path:
 
 
 def _engine(path: Path) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY_S})
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY_S}, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
@@ -280,13 +285,17 @@ def _engine(path: Path) -> Engine:
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """A full disk or a writer that never ends is the operator's business and may pass."""
+    """A full disk or a writer that never ends may pass; a file that SQLite cannot read will not."""
     try:
         yield
-    except OperationalError as error:
+    except DatabaseError as error:
         cause = str(error.orig)
-        if "locked" in cause or "disk" in cause or "full" in cause:
-            raise CapacityError(f"{path} cannot be written: {cause}.", "Make room, or try again later.") from error
+        if isinstance(error, OperationalError) and any(word in cause for word in ("locked", "disk", "full")):
+            raise CapacityError(f"{path} cannot be used: {cause}.", "Make room, or try again later.") from error
+        if "malformed" in cause or "not a database" in cause:
+            raise IntegrityError(
+                f"{path} is damaged: {cause}.", "Restore it from a backup; `evertrain ledger verify` says what differs."
+            ) from error
         raise
 
 
