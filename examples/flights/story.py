@@ -1,0 +1,149 @@
+"""The year 2013 as a story: each flight is asked for two hours before it leaves, everything arrives when it is known.
+
+The schedule is published thirty days ahead, the weather comes ninety minutes late, a departure and a landing when they
+happen, and the outcome of a flight when it is certain. Two accidents are planted: a commit that trains on inverted
+labels, and one whose feature code raises for some of the flights after it was merged.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+import polars as pl
+from prepare import ORIGIN_ZONE, read_sources
+
+from evertrain.core.identity import ServiceName
+from evertrain.core.time import DAY, HOUR, MINUTE, Instant, from_datetime
+from evertrain.process.script import Accident, Asked, HourOfStory, Outcome
+
+__all__ = ["FlightStory"]
+
+HERE = Path(__file__).parent
+HISTORY_DAYS = 36
+AHEAD = 30 * DAY
+LEAD = 2 * HOUR
+WARM_UP = DAY
+DRAIN = 8 * HOUR
+
+REQUEST = ["flight_id", "carrier", "flight", "origin", "dest", "scheduled", "scheduled_arrival", "distance"]
+
+# When a row of a source is known: its event time moved by so much.
+KNOWN = {
+    "schedule": ("scheduled", -AHEAD),
+    "departures": ("departed", 0),
+    "landings": ("landed", 0),
+    "outcomes": ("certain", 0),
+    "weather": ("hour", 90 * MINUTE),
+    "planes": ("since", 0),
+}
+
+
+class Arrivals:
+    """The rows of one source in the order in which they become known."""
+
+    def __init__(self, frame: pl.DataFrame, column: str, lag: int) -> None:
+        known = frame[column].dt.epoch("us").to_numpy() + lag
+        order = np.argsort(known, kind="stable")
+        self.frame = frame[order]
+        self._known = known[order]
+
+    def between(self, start: int, end: int) -> pl.DataFrame:
+        """The rows that become known in [start, end)."""
+        low, high = np.searchsorted(self._known, [start, end])
+        return self.frame[int(low) : int(high)]
+
+
+class FlightStory:
+    """Live days from 6 February 2013 on, New York's time, told hour by hour."""
+
+    service = ServiceName("late-flights")
+    declaration = HERE / "service.py"
+
+    def __init__(self, days: int | None, folder: Path) -> None:
+        midnight = datetime(2013, 1, 1, tzinfo=ZoneInfo(ORIGIN_ZONE))
+        self.first = Instant(from_datetime(midnight) + HISTORY_DAYS * DAY)
+        self.begin = Instant(self.first - WARM_UP)
+        year_ends = from_datetime(datetime(2014, 1, 1, tzinfo=ZoneInfo(ORIGIN_ZONE)))
+        self.last = year_ends if days is None else min(year_ends, Instant(self.first + days * DAY))
+        self.drained = Instant(self.last + DRAIN)
+        self.accidents: Sequence[Accident] = _accidents(self.first, self.last, folder)
+        frames = read_sources()
+        asked = frames["schedule"].with_columns(at=pl.col("scheduled").dt.epoch("us") - LEAD)
+        asked = asked.filter(pl.col("at") >= self.first, pl.col("at") < self.last).sort("at", "flight_id")
+        self._asked = asked["at"].to_numpy()
+        self._rows = asked.select(
+            *(pl.col(name).dt.epoch("us") if asked[name].dtype == pl.Datetime else pl.col(name) for name in REQUEST)
+        )
+        answered = frames["outcomes"]["flight_id"].is_in(asked["flight_id"].implode())
+        self._labels = Arrivals(frames["outcomes"].filter(answered), "certain", 0)
+        frames["outcomes"] = frames["outcomes"].filter(~answered)
+        self._arrivals = {name: Arrivals(frame, *KNOWN[name]) for name, frame in frames.items()}
+
+    @property
+    def requests(self) -> int:
+        """How many flights are asked for."""
+        return len(self._asked)
+
+    def history(self) -> Mapping[str, pl.DataFrame]:
+        """Rows by source that are known when the clock starts."""
+        return {name: arrivals.between(0, self.begin) for name, arrivals in self._arrivals.items()}
+
+    def hour(self, at: Instant) -> HourOfStory:
+        """What comes in [at, at + 1h)."""
+        end = at + HOUR
+        frames = {name: arrivals.between(at, end) for name, arrivals in self._arrivals.items()}
+        labels = self._labels.between(at, end).select("flight_id", "late", pl.col("certain").dt.epoch("us"))
+        low, high = np.searchsorted(self._asked, [at, end])
+        asked = self._rows[int(low) : int(high)].to_dicts()
+        times = self._asked[int(low) : int(high)].tolist()
+        return HourOfStory(
+            {name: frame for name, frame in frames.items() if frame.height},
+            [Outcome(key, float(late), Instant(known)) for key, late, known in labels.iter_rows()],
+            [
+                Asked(row["flight_id"], Instant(moment), msgspec.json.encode(row))
+                for row, moment in zip(asked, times, strict=True)
+            ],
+        )
+
+
+def _accidents(first: Instant, last: Instant, folder: Path) -> Sequence[Accident]:
+    """Two bad commits, a week apart. A story that is too short for one leaves it out."""
+    planted = [
+        Accident(
+            name="inverted",
+            at=Instant(_midnight(first) + 8 * DAY),
+            mended=Instant(_midnight(first) + 9 * DAY),
+            declaration=_commit(folder / "inverted", {"recipe.py": "accidents/inverted_recipe.py"}),
+            expect="refused",
+            reason="A commit that trains on inverted labels was merged.",
+        ),
+        Accident(
+            name="faulty",
+            at=Instant(_midnight(first) + 14 * DAY),
+            mended=Instant(_midnight(first) + 15 * DAY),
+            declaration=_commit(folder / "faulty", {"request.py": "accidents/faulty_request.py"}),
+            expect="rolled_back",
+            reason="A commit whose feature code raises for some flights was merged.",
+        ),
+    ]
+    return [accident for accident in planted if accident.mended + 10 * DAY <= last]
+
+
+def _midnight(at: Instant) -> int:
+    """The UTC midnight after an instant."""
+    return at - at % DAY + DAY
+
+
+def _commit(folder: Path, replaced: Mapping[str, str]) -> Path:
+    """A copy of the declaration with some files replaced; the sound file is kept as `sound_<name>`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("service.py", "recipe.py", "request.py"):
+        target = folder / (f"sound_{name}" if name in replaced else name)
+        shutil.copyfile(HERE / name, target)
+    for name, source in replaced.items():
+        shutil.copyfile(HERE / source, folder / name)
+    return folder / "service.py"

@@ -1,0 +1,258 @@
+"""A story: history replayed through the live system, faster than life, through its real doors.
+
+The story owns the clock. Before it shows an hour it delivers the rows and labels that become known in that hour; then
+it waits until they are visible online and, where the controller has something to do, until that is done; then it asks
+for the hour's predictions, each in a request of its own. Nothing depends on how fast the machine is: two tellings with
+one script give the same training sets, models, verdicts and rollouts at the same hours, and the same scores.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from evertrain.core.event import Draft, OrderGiven, StoryMarked
+from evertrain.core.identity import VersionId
+from evertrain.core.time import HOUR, Instant, say_instant
+from evertrain.errors import UnavailableError
+from evertrain.process.front import Front, Reply, Request
+from evertrain.process.script import Accident, Asked, HourOfStory, Outcome, Script
+from evertrain.store.clock import StoryClock
+from evertrain.store.ledger import Ledger
+from evertrain.store.state import State
+
+__all__ = ["Storyteller", "Told"]
+
+_CONNECTIONS = 8
+_LOOK_S = 0.0005
+_STUCK_S = 300.0
+_LABELS_AT_ONCE = 5_000
+
+
+class _Prediction(msgspec.Struct):
+    id: str
+    score: float
+    version: VersionId
+
+
+class _Predictions(msgspec.Struct):
+    predictions: list[_Prediction]
+
+
+_decoder = msgspec.json.Decoder(_Predictions)
+
+
+class Told(msgspec.Struct, kw_only=True):
+    """What the storyteller saw from outside. answered: distinct predictions that got an answer, the load's too."""
+
+    requests: int = 0
+    failed: int = 0
+    retried: int = 0
+    mixed_versions: int = 0
+    answered: int = 0
+    labels: int = 0
+    load_requests: int = 0
+    failures: list[str] = []
+    first_answer_s: float | None = None
+    first_promotion_s: float | None = None
+
+    def count(self, replies: list[Reply], rows: int) -> list[_Predictions]:
+        """Take in replies to requests of `rows` rows each; returns the good ones' bodies."""
+        good = []
+        for reply in replies:
+            self.retried += reply.attempts > 1
+            body = _decoded(reply)
+            if body is None or len(body.predictions) != rows:
+                self.failed += 1
+                self.failures.append(f"{reply.status}: {reply.body[:200].decode(errors='replace')}")
+                del self.failures[20:]
+                continue
+            versions = {one.version for one in body.predictions}
+            self.mixed_versions += versions != {reply.version}
+            self.answered += rows
+            good.append(body)
+        return good
+
+
+def _decoded(reply: Reply) -> _Predictions | None:
+    if reply.status != 200:
+        return None
+    with contextlib.suppress(msgspec.DecodeError):
+        return _decoder.decode(reply.body)
+    return None
+
+
+class Storyteller:
+    """Tells one script to one installation that is up.
+
+    declare: puts a declaration file on record, in a process of its own. progress: called after each hour.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        script: Script,
+        *,
+        port: int,
+        token: str,
+        declare: Callable[[Path], None],
+        progress: Callable[[Instant, Told], None],
+    ) -> None:
+        self._state = state
+        self._script = script
+        self._clock = StoryClock(state.clock)
+        self._port = port
+        self._token = token
+        self._declare = declare
+        self._progress = progress
+        self._folder = state.path / "story" / "data"
+        self._began = time.monotonic()
+        self._recent: list[Asked] = []
+        self.told = Told()
+        self.scores: list[float] = []
+
+    @staticmethod
+    def prepare(state: State, script: Script) -> None:
+        """Before the processes start: the clock, and history as files."""
+        StoryClock.create(state.clock, script.begin)
+        _deliver(state.path / "story" / "data", "history", script.history())
+
+    async def tell(self, ledger: Ledger) -> Told:
+        """The whole story, to its end and until the last label has come."""
+        script = self._script
+        self._mark(ledger, "begun", script.begin)
+        async with Front("127.0.0.1", self._port, _CONNECTIONS) as front:
+            await self._settle(script.begin)
+            load = asyncio.create_task(self._steady_load())
+            now = script.begin
+            try:
+                while now < script.drained:
+                    await self._stage_accidents(ledger, now)
+                    await self._hour(front, now)
+                    now = Instant(now + HOUR)
+                    self._progress(now, self.told)
+            finally:
+                load.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await load
+        self._mark(ledger, "ended", script.drained)
+        return self.told
+
+    async def _hour(self, front: Front, now: Instant) -> None:
+        hour = self._script.hour(now)
+        _deliver(self._folder, str(now), hour.frames)
+        await self._post_labels(front, hour.labels)
+        if now > self._script.begin:
+            self._clock.advance(now)
+        await self._settle(now)
+        await self._ask(front, hour)
+
+    async def _ask(self, front: Front, hour: HourOfStory) -> None:
+        if not hour.requests:
+            return
+        path = f"/predict/{self._script.service}"
+        requests = [Request(path=path, body=asked.body, id=asked.key) for asked in hour.requests]
+        replies = await front.send_all(requests)
+        self.told.requests += len(requests)
+        for body in self.told.count(replies, 1):
+            self.scores.append(body.predictions[0].score)
+        if self.told.first_answer_s is None and self.told.answered:
+            self.told.first_answer_s = time.monotonic() - self._began
+        self._recent = hour.requests
+
+    async def _post_labels(self, front: Front, labels: list[Outcome]) -> None:
+        for start in range(0, len(labels), _LABELS_AT_ONCE):
+            part = labels[start : start + _LABELS_AT_ONCE]
+            body = msgspec.json.encode(
+                {"labels": [{"key": one.key, "value": one.value, "known_at": one.known} for one in part]}
+            )
+            reply = await front.send(Request(path=f"/labels/{self._script.service}", body=body, token=self._token))
+            if reply.status != 200:
+                self.told.failed += 1
+                self.told.failures.append(f"labels: {reply.status}: {reply.body[:200].decode(errors='replace')}")
+            else:
+                self.told.labels += len(part)
+
+    async def _settle(self, now: Instant) -> None:
+        """Wait until all that was delivered is visible, and all that was due is done."""
+        end = time.monotonic() + _STUCK_S
+        clock = self._clock
+        while clock.data_settled < now or (clock.control_due <= now and clock.control_settled < now):
+            if time.monotonic() > end:
+                late = "data process" if clock.data_settled < now else "controller"
+                raise UnavailableError(
+                    f"The {late} did not reach {say_instant(now)} within {_STUCK_S:g} s.",
+                    "`evertrain status` says what it waits for.",
+                )
+            await asyncio.sleep(_LOOK_S)
+
+    # Accidents --------------------------------------------------------------------------------------------------------
+
+    async def _stage_accidents(self, ledger: Ledger, now: Instant) -> None:
+        for accident in self._script.accidents:
+            if accident.at == now:
+                await asyncio.to_thread(self._declare, accident.declaration)
+                self._order(ledger, accident)
+            if accident.mended == now:
+                await asyncio.to_thread(self._declare, self._script.declaration)
+
+    def _order(self, ledger: Ledger, accident: Accident) -> None:
+        words = ledger.keep_words(accident.reason)
+        order = OrderGiven(service=self._script.service, verb="retrain", role="story", words=words)
+        ledger.append(
+            Draft(
+                id=f"story:{accident.name}:order",
+                at=accident.at,
+                actor="story",
+                subject=f"service/{self._script.service}",
+                reason="A retraining was ordered.",
+                fact=order,
+            )
+        )
+
+    def _mark(self, ledger: Ledger, mark: str, at: Instant) -> None:
+        ledger.append(
+            Draft(
+                id=f"story:{mark}",
+                at=at,
+                actor="story",
+                subject=f"service/{self._script.service}",
+                reason=f"The story has {mark}.",
+                fact=StoryMarked(mark=mark),
+            )
+        )
+
+    # Steady load ------------------------------------------------------------------------------------------------------
+
+    async def _steady_load(self) -> None:
+        """Requests without an end, tagged: singles and small batches, so that whatever happens, happens under load."""
+        async with Front("127.0.0.1", self._port, 1) as front:
+            while True:
+                if self._recent:
+                    await self._one_load(front)
+                await asyncio.sleep(0.02)
+
+    async def _one_load(self, front: Front) -> None:
+        path = f"/predict/{self._script.service}"
+        single = await front.send(Request(path=path, body=self._recent[0].body, load=True))
+        rows = [msgspec.Raw(asked.body) for asked in self._recent[:8]]
+        batch = await front.send(Request(path=path, body=msgspec.json.encode({"rows": rows}), load=True))
+        self.told.load_requests += 2
+        self.told.count([single], 1)
+        self.told.count([batch], len(rows))
+
+
+def _deliver(folder: Path, name: str, frames: Mapping[str, pl.DataFrame]) -> None:
+    """New files, each of them whole from the moment that it can be seen."""
+    for source, frame in frames.items():
+        if frame.height == 0:
+            continue
+        target = folder / source / f"{name}.parquet"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.writing")
+        frame.write_parquet(beside, compression="uncompressed", statistics=False)
+        beside.replace(target)
