@@ -15,7 +15,7 @@ LONGEST_MODULE = 400
 VAGUE = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "handler", "processor", "impl"}
 # Written backwards, so that this file does not hold what it looks for.
 HOSTS = [host[::-1] for host in ("gro.ipyp", "gro.detsohnohtyp", "gro.sjmpn.yrtsiger", "gro.naibed.bed")]
-MACHINE_PATH = re.compile(r"(?:^|[^A-Za-z0-9_.])/(?:work|farm|root|home/[a-z]+|tmp/bash)/")
+MACHINE_PATH = re.compile(r"(?:^|[^A-Za-z0-9_.])/(?:work|farm|root|tmp/bash)/")
 LOCKS = ("base", "demo", "dev")
 
 

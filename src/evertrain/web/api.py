@@ -163,7 +163,7 @@ class Api:
         body = await read_body(request)
         try:
             sent = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RequestError(f"The body is no JSON: {error}.", 'Send an object such as {"reason": "..."}.') from error
         return answer(await act(self._actions, action, ServiceName(request.path_params["service"]), sent), 202)
 

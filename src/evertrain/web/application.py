@@ -51,6 +51,7 @@ def create_server(app: Starlette, host: str, port: int) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app, host=host, port=port, access_log=False, log_config=None, lifespan="off", ws="none",
-            server_header=False, limit_concurrency=128, timeout_keep_alive=20, timeout_graceful_shutdown=1,
+            server_header=False, proxy_headers=False, limit_concurrency=128, timeout_keep_alive=20,
+            timeout_graceful_shutdown=1,
         )
     )  # fmt: skip

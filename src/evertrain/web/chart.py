@@ -4,17 +4,22 @@ A series of a version has the class `version-N`, N being the ordinal modulo COLO
 they show (`champion`, `reference`, `p50`). Each point carries its figures as a title.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from xml.etree import ElementTree as Tree
 
 import msgspec
 import pygal
+from pygal.style import Style
 
 from evertrain.core.time import DAY, Span
 from evertrain.web.overview import LatencyPoint, Metric, QualityPoint, TrafficPoint
 from evertrain.web.wording import say_count, say_date, say_moment, say_number, say_percent
 
-__all__ = ["COLOURS", "draw_latency", "draw_metric", "draw_traffic", "merge_traffic"]
+__all__ = ["COLOURS", "draw_latency", "draw_metric", "draw_traffic", "merge_traffic", "versions_in"]
+
+# pygal leaves a finder for its map plugins behind that Python 3.11 warns of at each later import. We draw no maps.
+sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
 
 COLOURS = 8
 MOST_BARS = 60
@@ -43,6 +48,11 @@ def merge_traffic(points: Sequence[TrafficPoint], most: int = MOST_BARS) -> list
     return [_sum_of(points[start : start + size]) for start in range(0, len(points), size)]
 
 
+def versions_in(points: Iterable[TrafficPoint]) -> list[int]:
+    """The versions that answered anything, by ordinal."""
+    return sorted({version for point in points for version, count in point.answered.items() if count})
+
+
 def _sum_of(points: Sequence[TrafficPoint]) -> TrafficPoint:
     answered: dict[int, int] = {}
     for point in points:
@@ -65,7 +75,7 @@ def draw_traffic(points: Sequence[TrafficPoint]) -> str:
             f"version {version}",
             [_traffic_point(point, point.answered.get(version, 0), f"version {version}") for point in merged],
         )
-        for version in sorted({version for point in merged for version in point.answered})
+        for version in versions_in(merged)
     ]
     if any(point.failed for point in merged):
         series.append(_Series("failed", "failed", [_traffic_point(p, p.failed, "failed") for p in merged]))
@@ -125,13 +135,16 @@ def draw_latency(points: Sequence[LatencyPoint]) -> str:
     return _drawn(chart, series, "Latency in milliseconds over the last minutes", {label: label for label in labels})
 
 
+_STYLE = Style(label_font_size=11, major_label_font_size=11)  # sizes alone: pygal measures the margins by them
+
+
 def _chart(
-    kind: type[pygal.graph.graph.Graph], labels: list[str], say_value: Callable[[float], str], height: int = 200
+    kind: type[pygal.graph.graph.Graph], labels: list[str], say_value: Callable[[float], str], height: int = 250
 ) -> pygal.graph.graph.Graph:
     chart = kind(  # a dot is only what the pointer can hit; the style sheet shows it then
-        width=480, height=height, margin=0, margin_top=6, margin_right=6, spacing=6, css=[], js=[],
+        width=480, height=height, margin=0, margin_top=6, margin_right=6, margin_bottom=4, spacing=6, css=[], js=[],
         show_legend=False, disable_xml_declaration=True, allow_interruptions=True, no_data_text="nothing yet",
-        show_minor_x_labels=False, max_scale=6, value_formatter=say_value, dots_size=3,
+        show_minor_x_labels=False, truncate_label=-1, style=_STYLE, max_scale=6, value_formatter=say_value, dots_size=3,
     )  # fmt: skip
     chart.x_labels = labels
     return chart

@@ -48,7 +48,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         draw_traffic=chart.draw_traffic, draw_metric=chart.draw_metric, draw_latency=chart.draw_latency,
-        colours=chart.COLOURS,
+        colours=chart.COLOURS, versions_in=chart.versions_in,
     )  # fmt: skip
     return environment
 

@@ -1,0 +1,164 @@
+"""The page in a real browser: what a person on call sees, live, on a screen and on a phone, in light and in dark."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from evertrain.testing.door import TOKEN, ControlPort, control_port
+from evertrain.testing.readings import overview_of_nothing
+from evertrain.web.overview import Decision
+
+QUIET = ["--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync"]
+SCREENS = [
+    pytest.param(1400, 900, "light", id="desk"),
+    pytest.param(1400, 900, "dark", id="desk in the dark"),
+    pytest.param(390, 844, "light", id="phone"),
+]
+
+
+def chromium() -> str:
+    for name in (os.environ.get("CHROMIUM", "chromium"), "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    return pytest.fail("The browser test needs Chromium: run .ci/browser, which says how to get it.")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    arguments = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else QUIET  # Chromium refuses its sandbox to root
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=arguments)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def port() -> Iterator[ControlPort]:
+    with control_port() as opened:
+        yield opened
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser's console says, and what the page asked for beside our own port."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, port: ControlPort, complaints: list[str]) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    opened = context.new_page()
+    opened.set_default_timeout(10_000)
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda asked: complaints.extend([asked.url] * (not asked.url.startswith(port.address))))
+    opened.goto(f"{port.address}/?token={TOKEN}")
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+def live(page: Page) -> None:
+    expect(page.locator("#live")).to_have_text("live")
+
+
+def test_a_person_on_call_finds_what_serves_and_why(page: Page, port: ControlPort) -> None:
+    live(page)
+    assert page.url == f"{port.address}/services/late-flights"
+    expect(page.get_by_role("heading", level=1)).to_have_text("Version 8 serves")
+    serving = page.get_by_role("region", name="What serves")
+    expect(serving).to_contain_text("since 31 Aug 2013, 05:00")
+    expect(serving).to_contain_text("Promoted after 5,212 canary requests without harm")
+    expect(serving.get_by_role("img")).to_have_attribute(
+        "aria-label", "version 8 (champion) 90 %, version 8 (control) 5 %, version 9 (canary) 5 %"
+    )
+    expect(page.get_by_role("region", name="Rollout")).to_contain_text("about 350 more requests")
+    expect(page.get_by_role("region", name="Decisions")).to_contain_text("It never answered a request.")
+    expect(page.locator(".alerts")).to_contain_text("source landings is late")
+    for name in ("Traffic", "Latency", "Quality"):
+        assert page.get_by_role("region", name=name).get_by_role("img").count() >= 1
+
+
+def test_the_page_follows_what_happens(page: Page, port: ControlPort) -> None:
+    live(page)
+    news = Decision(
+        sequence=3_000, at=port.readings.current.at, kind="rollout.moved", actor="controller",
+        title="Version 9 promoted", reason="The bound is 0.6 %.", tone="good",
+    )  # fmt: skip
+    now = port.readings.current
+    port.readings.current = msgspec.structs.replace(
+        now, champion=9, why="Promoted now.", trial=False, decisions=(news, *now.decisions)
+    )
+    expect(page.get_by_role("heading", level=1)).to_have_text("Version 9 serves")
+    expect(page.locator(".decisions-list li").first).to_contain_text("Version 9 promoted")
+    expect(page.get_by_role("region", name="Rollout")).to_contain_text("Nothing is on trial")
+
+
+def test_a_rollback_is_asked_for_with_a_reason(page: Page, port: ControlPort) -> None:
+    live(page)
+    page.get_by_role("button", name="Roll back …").click()
+    form = page.locator("#do-rollback")
+    form.get_by_role("button", name="Roll back", exact=True).click()
+    assert port.actions.taken == []  # the browser asks for the reason first
+    form.get_by_label("Why?").fill("complaints from the desk at JFK")
+    form.get_by_role("button", name="Roll back", exact=True).click()
+    expect(form.get_by_role("status")).to_contain_text("On record as event 2901")
+    assert port.actions.taken == [("rollback", "late-flights", "complaints from the desk at JFK")]
+
+
+def test_a_refusal_says_why(page: Page, complaints: list[str]) -> None:
+    live(page)
+    page.get_by_role("button", name="Promote …").click()
+    form = page.locator("#do-promote")
+    form.get_by_label("Version").fill("5")
+    form.get_by_label("Why?").fill("I insist")
+    form.get_by_role("button", name="Promote", exact=True).click()
+    expect(form.get_by_role("status")).to_contain_text("Version 5 was refused by the gate.")
+    assert all("400" in complaint for complaint in complaints)  # the console reports the answer's status
+    complaints.clear()
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), SCREENS)
+def test_it_fits_the_screen(
+    browser: Browser, port: ControlPort, tmp_path: Path, width: int, height: int, scheme: str
+) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    page = context.new_page()
+    page.goto(f"{port.address}/?token={TOKEN}")
+    live(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    picture = tmp_path / "page.png"
+    page.screenshot(path=picture, full_page=True)
+    assert picture.stat().st_size > 50_000
+    context.close()
+
+
+def test_a_service_that_has_done_nothing_yet(browser: Browser) -> None:
+    with control_port(overview_of_nothing) as port:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"{port.address}/?token={TOKEN}")
+        live(page)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Nothing serves yet")
+        context.close()
+
+
+def test_it_says_when_the_controller_is_gone_and_comes_back(browser: Browser) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with control_port() as port:
+        page.goto(f"{port.address}/?token={TOKEN}")
+        live(page)
+    expect(page.locator("#live")).to_have_text("reconnecting", timeout=10_000)
+    with control_port(overview_of_nothing, number=port.number):
+        expect(page.locator("#live")).to_have_text("live", timeout=20_000)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Nothing serves yet")
+    context.close()

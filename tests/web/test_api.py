@@ -1,0 +1,101 @@
+import httpx
+import msgspec
+import pytest
+
+from evertrain.testing.door import ControlPort
+from evertrain.testing.readings import overview_in_canary
+from evertrain.web.overview import Overview
+
+OVERVIEW = "/api/services/late-flights/overview"
+
+
+def test_the_overview_is_what_the_page_shows(api: httpx.Client) -> None:
+    assert msgspec.json.decode(api.get(OVERVIEW).content, type=Overview) == overview_in_canary()
+
+
+def test_services_are_listed(api: httpx.Client) -> None:
+    assert api.get("/api/services").json() == {"services": ["late-flights", "churn"]}
+
+
+def test_events_are_read_in_pages(api: httpx.Client) -> None:
+    first = api.get("/api/events", params={"limit": 3}).json()["events"]
+    rest = api.get("/api/events", params={"after": first[-1]["sequence"]}).json()["events"]
+    assert [event["sequence"] for event in first + rest] == [0, 1, 2, 3, 4]
+    assert first[0]["fact"] == {"kind": "alert.cleared", "alert": "disk"}
+
+
+@pytest.mark.parametrize(
+    "query", [{"limit": "0"}, {"limit": "1001"}, {"after": "-2"}, {"after": "x"}, {"limit": "1e3"}]
+)
+def test_a_bad_page_of_events_names_the_parameter(api: httpx.Client, query: dict[str, str]) -> None:
+    response = api.get("/api/events", params=query)
+    assert response.status_code == 400
+    assert response.json()["error"]["field"] in query
+
+
+def test_an_unknown_service_is_told_which_there_are(api: httpx.Client) -> None:
+    response = api.get("/api/services/nothing/overview")
+    assert response.status_code == 404
+    assert response.json()["error"] == {
+        "what": "There is no service 'nothing'.",
+        "remedy": "There are: late-flights, churn.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "taken"),
+    [
+        ("promote", {"version": "8", "reason": "asked for"}, ("promote", "late-flights", "8", "asked for")),
+        ("rollback", {"reason": "complaints"}, ("rollback", "late-flights", "complaints")),
+        ("retrain", {"reason": "new airport"}, ("retrain", "late-flights", "", "new airport")),
+        ("retrain", {"reason": "y", "recipe": "short"}, ("retrain", "late-flights", "short", "y")),
+    ],
+)
+def test_an_action_is_taken_with_its_reason(
+    api: httpx.Client, port: ControlPort, action: str, body: dict[str, str], taken: tuple[str, ...]
+) -> None:
+    response = api.post(f"/api/services/late-flights/{action}", json=body)
+    assert (response.status_code, response.json()["sequence"]) == (202, 2901)
+    assert port.actions.taken == [taken]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"reason": ""}',
+        b'{"reason": "  "}',
+        b'{"reason": 5}',
+        b'{"reason": "x", "other": 1}',
+        b'{"reason": "' + b"x" * 2001 + b'"}',
+        b"[" * 10_000,
+        b'"\xff"',
+    ],
+)
+def test_a_bad_body_is_refused_and_nothing_is_done(api: httpx.Client, port: ControlPort, body: bytes) -> None:
+    response = api.post("/api/services/late-flights/rollback", content=body)
+    assert response.status_code == 400
+    assert response.json()["error"]["what"]
+    assert port.actions.taken == []
+
+
+def test_a_long_body_is_refused_before_it_is_read(api: httpx.Client, port: ControlPort) -> None:
+    response = api.post("/api/services/late-flights/rollback", content=b'{"reason": "' + b"x" * 1_000_000 + b'"}')
+    assert response.status_code == 413
+    assert port.actions.taken == []
+
+
+def test_a_refused_version_is_a_conflict(api: httpx.Client) -> None:
+    response = api.post("/api/services/late-flights/promote", json={"version": "5", "reason": "I insist"})
+    assert response.status_code == 409
+    assert "refused by the gate" in response.json()["error"]["what"]
+
+
+def test_metrics_and_liveness_ask_for_no_token(stranger: httpx.Client) -> None:
+    metrics = stranger.get("/metrics")
+    assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'evertrain_requests_total{service="late-flights"} 231406' in metrics.text
+    assert stranger.get("/health/live").json() == {"live": True}

@@ -1,0 +1,97 @@
+import json
+import re
+from xml.etree import ElementTree as Tree
+
+import httpx
+import msgspec
+import pytest
+
+from evertrain.core.time import Instant, Span
+from evertrain.testing.door import TOKEN, ControlPort, control_port
+from evertrain.testing.readings import overview_in_canary, overview_of_nothing
+from evertrain.web.chart import draw_latency, draw_metric, draw_traffic, merge_traffic
+from evertrain.web.overview import Alert, Overview, TrafficPoint
+from evertrain.web.page import PANELS, Panels
+
+
+class Never:
+    """Readings that nobody asks: the panels are rendered from a value."""
+
+
+def render(overview: Overview) -> dict[str, str]:
+    return Panels(Never()).render(overview)  # type: ignore[arg-type]
+
+
+def test_a_service_that_has_done_nothing_yet_is_shown_as_such() -> None:
+    panels = render(overview_of_nothing())
+    assert set(panels) == set(PANELS)
+    assert "Nothing serves yet" in panels["serving"]
+    assert "The first version is being trained." in panels["serving"]
+    assert "None" not in "".join(panels.values())
+
+
+def test_words_of_people_and_programs_are_escaped() -> None:
+    evil = "<script>alert(1)</script>"
+    overview = overview_in_canary()
+    decision = msgspec.structs.replace(overview.decisions[0], reason=evil, title=evil)
+    alert = Alert(name=evil, severity="notice", since=Instant(0), reason=evil)
+    overview = msgspec.structs.replace(
+        overview, decisions=(decision,), alerts=(alert,), why=evil, notice=evil, enabled=False
+    )
+    html = "".join(render(overview).values())
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") >= 5
+
+
+def test_panels_need_no_inline_style_or_script() -> None:
+    html = "".join(render(overview_in_canary()).values())
+    assert not re.search(r"<style|<script|\sstyle=|\son\w+=", html)
+
+
+def test_charts_are_the_same_for_the_same_figures() -> None:
+    overview = overview_in_canary()
+    assert draw_traffic(overview.traffic) == draw_traffic(overview.traffic)
+
+
+def test_charts_say_their_points() -> None:
+    overview = overview_in_canary()
+    traffic = Tree.fromstring(draw_traffic(overview.traffic))
+    assert traffic.get("role") == "img"
+    titles = [element.text or "" for element in traffic.iter("title")]
+    assert any(re.fullmatch(r"6 Feb 2013, 05:00: version 1, [\d,]+ \(100 %\)", title) for title in titles)
+    metric = Tree.fromstring(draw_metric(overview.quality[0]))
+    drawn = list(metric.iter("circle"))
+    assert len(drawn) == 2 * sum(point.champion is not None for point in overview.quality[0].points)
+    assert "p99" in draw_latency(overview.latency_over_time)
+
+
+def test_merging_loses_no_request() -> None:
+    points = [TrafficPoint(at=Instant(n), width=Span(1), answered={1: n, n: 1}, failed=1) for n in range(2, 367)]
+    merged = merge_traffic(points)
+    assert len(merged) <= 60
+    assert sum(sum(point.answered.values()) for point in merged) == sum(range(2, 367)) + 365
+    assert sum(point.failed for point in merged) == 365
+    assert merged[-1].at + merged[-1].width == 367
+
+
+@pytest.mark.parametrize("make", [overview_in_canary, overview_of_nothing])
+def test_an_open_page_gets_all_panels_and_then_the_changed_ones(make: type[Overview]) -> None:
+    with (
+        control_port(make) as port,
+        httpx.Client(base_url=port.address, headers={"authorization": f"Bearer {TOKEN}"}) as client,
+        client.stream("GET", "/services/late-flights/stream") as stream,
+    ):
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        lines = (line for line in stream.iter_lines() if line.startswith("data: "))
+        assert set(json.loads(next(lines)[6:])) == set(PANELS)
+        port.readings.current = msgspec.structs.replace(port.readings.current, why="A new reason.")
+        changed = json.loads(next(lines)[6:])
+        assert set(changed) == {"serving"}
+        assert "A new reason." in changed["serving"]
+
+
+def test_an_unknown_service_has_no_page_and_no_stream(browser: httpx.Client, port: ControlPort) -> None:
+    assert port.readings.services() == ("late-flights", "churn")
+    assert browser.get("/services/nothing").status_code == 404
+    assert browser.get("/services/nothing/stream").status_code == 404
+    assert browser.post("/services/late-flights/nothing").status_code == 404
