@@ -1,0 +1,231 @@
+"""From checked rows to an answer: which arm, which score, the record in the log, and only then the response."""
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import msgspec
+
+from evertrain.core.cohort import arm_of, prediction_id
+from evertrain.core.identity import VersionId, short
+from evertrain.core.prediction import ArmName, Failed, Predicted, Record
+from evertrain.core.schema import Value
+from evertrain.core.time import Instant
+from evertrain.core.trial import Predict
+from evertrain.deploy.swap import Live
+from evertrain.deploy.trial import Trials
+from evertrain.deploy.version import Loaded, ScoreError
+from evertrain.errors import ModelError
+from evertrain.store.clock import BusinessClock
+from evertrain.store.log import LogWriter
+from evertrain.store.statistics import Label, Statistics
+
+__all__ = ["Answering"]
+
+_CHUNK = 128
+"""Rows of a batch that are scored before other requests get their turn."""
+
+
+class _Draft(msgspec.Struct):
+    """One row on its way to a prediction."""
+
+    id: str
+    key: str
+    at: Instant
+    row: tuple[Value, ...]
+
+
+class _Scored(msgspec.Struct):
+    """What an arm answered to all rows of a request."""
+
+    version: VersionId
+    arm: ArmName
+    vectors: list[tuple[Value, ...]]
+    scores: list[float]
+
+
+class _Request(msgspec.Struct):
+    """A request in hand. It keeps the table and the champion that it started with, whatever changes meanwhile.
+
+    begun_ns: monotonic, when it was read. failures: of arms that could not answer it; they are logged with the answer.
+    """
+
+    live: Live
+    champion: Loaded
+    drafts: list[_Draft]
+    received: Instant
+    load: bool
+    begun_ns: int
+    failures: list[Record] = []
+
+    def latency_us(self) -> int:
+        return (time.perf_counter_ns() - self.begun_ns) // 1000
+
+    def label(self, version: VersionId, arm: ArmName) -> Label:
+        return Label(self.live.route.service, version, arm)
+
+
+class Answering:
+    """Answers requests of this worker. Used from the event loop alone."""
+
+    def __init__(
+        self,
+        *,
+        log: LogWriter,
+        clock: BusinessClock,
+        statistics: Statistics,
+        trials: Trials,
+        remember: int = 10_000,
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._statistics = statistics
+        self._trials = trials
+        self._remember = remember
+        self._memory: OrderedDict[str, Predicted] = OrderedDict()
+
+    async def answer(
+        self,
+        live: Live,
+        champion: Loaded,
+        rows: Sequence[tuple[Value, ...]],
+        *,
+        name: str,
+        load: bool,
+        begun_ns: int,
+    ) -> list[Predicted]:
+        """Predictions, one a row, already in the log.
+
+        name: the client's id of this request, "" for none; begun_ns: monotonic, when the request was read.
+        ModelError when no version could answer, CapacityError when the log has no room: then nothing is answered.
+        """
+        received = self._clock.now()
+        request = _Request(live, champion, _drafts(champion, rows, name, received), received, load, begun_ns)
+        if name:
+            repeated = self._recall(request.drafts)
+            if repeated is not None:
+                self._log.append(*repeated)
+                return repeated
+        first = request.drafts[0]
+        assigned = arm_of(live.route, first.key or first.id)
+        scored = None if assigned == "champion" else await self._on_trial(request, assigned)
+        if scored is None:
+            scored = await self._by_champion(request)
+        latency = request.latency_us()
+        answers = _predictions(request, scored, assigned, latency)
+        self._log.append(*request.failures, *answers)
+        self._statistics.answered(request.label(scored.version, scored.arm), len(answers), latency)
+        live.recent.append((first.row, first.at))
+        if name:
+            self._keep(answers)
+        return answers
+
+    async def _on_trial(self, request: _Request, name: ArmName) -> _Scored | None:
+        """The arm's answer, or None with its failure noted: then the champion answers."""
+        route = request.live.route
+        arm = route.canary if name == "canary" else route.control
+        if arm is None:
+            return None
+        asks = [Predict(id=draft.id, row=draft.row, at=draft.at) for draft in request.drafts]
+        try:
+            answers = await self._trials.ask(name, arm, asks, request.champion.output)
+        except ScoreError as error:
+            self._fail(request, arm.version, name, error)
+            return None
+        return _Scored(arm.version, name, [answer.vector for answer in answers], [answer.score for answer in answers])
+
+    async def _by_champion(self, request: _Request) -> _Scored:
+        champion, drafts = request.champion, request.drafts
+        scored = _Scored(champion.version, "champion", [], [])
+        try:
+            for start in range(0, len(drafts), _CHUNK):
+                if start:
+                    await asyncio.sleep(0)
+                chunk = drafts[start : start + _CHUNK]
+                vectors, scores = champion.answer([draft.row for draft in chunk], [draft.at for draft in chunk])
+                scored.vectors += vectors
+                scored.scores += scores
+        except ScoreError as error:
+            self._fail(request, champion.version, "champion", error)
+            self._log.append(*request.failures)
+            raise ModelError(
+                f"Version {short(champion.version)} could not answer: {error.what}.",
+                "The failure is on record; send it again later.",
+            ) from error
+        return scored
+
+    def _fail(self, request: _Request, version: VersionId, arm: ArmName, error: ScoreError) -> None:
+        """Count the failure and note it; a batch fails once, under the id of its first row."""
+        first = request.drafts[0]
+        self._statistics.failed(request.label(version, arm), error.cause)
+        failure = Failed(
+            id=first.id,
+            service=request.live.route.service,
+            version=version,
+            key=first.key,
+            at=first.at,
+            received=request.received,
+            arm=arm,
+            cause=error.cause,
+            detail=error.what[:500],
+            latency_us=request.latency_us(),
+            load=request.load,
+        )
+        request.failures.append(failure)
+
+    def _recall(self, drafts: Sequence[_Draft]) -> list[Predicted] | None:
+        """The answers that this worker gave to the same request before, when it remembers all of them."""
+        found = []
+        for draft in drafts:
+            answer = self._memory.get(draft.id)
+            if answer is None:
+                return None
+            found.append(msgspec.structs.replace(answer, retry=True))
+        return found if len({answer.version for answer in found}) == 1 else None
+
+    def _keep(self, answers: Sequence[Predicted]) -> None:
+        if len(answers) > self._remember // 10:
+            return
+        for answer in answers:
+            self._memory[answer.id] = answer
+        while len(self._memory) > self._remember:
+            self._memory.popitem(last=False)
+
+
+def _drafts(champion: Loaded, rows: Sequence[tuple[Value, ...]], name: str, received: Instant) -> list[_Draft]:
+    service = champion.manifest.service
+    return [
+        _Draft(
+            id=prediction_id(service, name, position, row) if name else secrets.token_hex(16),
+            key=champion.key_of(row),
+            at=champion.at_of(row, received),
+            row=row,
+        )
+        for position, row in enumerate(rows)
+    ]
+
+
+def _predictions(request: _Request, scored: _Scored, assigned: ArmName, latency_us: int) -> list[Predicted]:
+    drafts = request.drafts
+    batch = drafts[0].id if len(drafts) > 1 else ""
+    return [
+        Predicted(
+            id=draft.id,
+            service=request.live.route.service,
+            version=scored.version,
+            key=draft.key,
+            at=draft.at,
+            received=request.received,
+            row=draft.row,
+            vector=vector,
+            score=score,
+            arm=scored.arm,
+            assigned=assigned,
+            latency_us=latency_us,
+            batch=batch,
+            load=request.load,
+        )
+        for draft, vector, score in zip(drafts, scored.vectors, scored.scores, strict=True)
+    ]

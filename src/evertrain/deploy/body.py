@@ -1,0 +1,175 @@
+"""A request's body: read within limits of size and time, inflated within the limit, and decoded without surprises."""
+
+import asyncio
+import itertools
+import re
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from evertrain.errors import CapacityError, RequestError, TooLargeError
+
+__all__ = ["EncodingError", "Intake", "StalledError", "decode", "inflate"]
+
+_Decoded = TypeVar("_Decoded")
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+
+# Possessive, and the last quote optional, so that no body makes it scan twice.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NOT_JSON = re.compile(rb"[-+]?\b(?:NaN|Infinity|nan|inf)\b")
+_LAST_NAME = re.compile(rb'"name"\s*:\s*"([^"]{1,200})"')
+_LAST_KEY = re.compile(rb'"([^"]{1,200})"\s*:')
+
+
+class StalledError(RequestError):
+    """The client did not send its request in time."""
+
+
+class EncodingError(RequestError):
+    """The body is compressed in a way that is not taken."""
+
+
+class Intake:
+    """Reads bodies; all bodies that are in hand at once share one bound of memory."""
+
+    def __init__(self, *, max_bytes: int, timeout_s: float, max_total_bytes: int = 256 << 20) -> None:
+        self._max = max_bytes
+        self._timeout = timeout_s
+        self._max_total = max(max_total_bytes, 2 * max_bytes)
+        self._total = 0
+
+    async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        """The whole body, inflated."""
+        declared = headers.get(b"content-length")
+        if declared is not None and int(declared) > self._max:
+            raise self._too_large()
+        try:
+            async with asyncio.timeout(self._timeout):
+                body = await self._receive(receive)
+        except TimeoutError as error:
+            raise StalledError(
+                f"The body did not arrive within {self._timeout:g} s.", "Send the request faster.", field="body"
+            ) from error
+        encoding = headers.get(b"content-encoding")
+        return body if encoding is None else inflate(body, encoding.decode("latin-1"), self._max)
+
+    async def _receive(self, receive: Receive) -> bytes:
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False) and len(body) <= self._max:
+            if message["type"] == "http.disconnect":
+                raise StalledError("The client left before its request was whole.", field="body")
+            return body
+        parts, size = [body], len(body)
+        self._total += size
+        try:
+            while message.get("more_body", False) and size <= self._max:
+                if self._total > self._max_total:
+                    raise CapacityError("Too many large requests are being read.", "Send it again later.")
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise StalledError("The client left before its request was whole.", field="body")
+                part: bytes = message.get("body", b"")
+                parts.append(part)
+                size += len(part)
+                self._total += len(part)
+        finally:
+            self._total -= size
+        if size > self._max:
+            raise self._too_large()
+        return b"".join(parts)
+
+    def _too_large(self) -> TooLargeError:
+        return TooLargeError(
+            f"The body is larger than the limit of {self._max} bytes.", "Send fewer rows in one request.", field="body"
+        )
+
+
+def inflate(body: bytes, encoding: str, limit: int) -> bytes:
+    """The body without its compression; at most `limit` bytes are ever made of it.
+
+    >>> inflate(b"{}", "identity", 10)
+    b'{}'
+    """
+    kind = encoding.strip().lower()
+    if kind in {"", "identity"}:
+        return body
+    if kind not in {"gzip", "x-gzip"}:
+        raise EncodingError(
+            f"Content-Encoding {encoding!r} is not taken.", "Send gzip, or no compression.", field="content-encoding"
+        )
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        inflated = stream.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise RequestError(
+            "The body is not gzip, although Content-Encoding says so.", "Compress it, or drop the header.", field="body"
+        ) from error
+    if len(inflated) > limit:
+        raise TooLargeError(
+            f"The body is larger than the limit of {limit} bytes when it is decompressed.",
+            "Send fewer rows in one request.",
+            field="body",
+        )
+    if not stream.eof or stream.unused_data:
+        raise RequestError("The gzip stream is cut off, or something follows it.", "Send one stream.", field="body")
+    return inflated
+
+
+def decode(body: bytes, decoder: "msgspec.json.Decoder[_Decoded]", max_nesting: int) -> _Decoded:
+    """The JSON value; RequestError that says where and why when it is none."""
+    if nesting(body, max_nesting) > max_nesting:
+        raise RequestError(
+            f"The body is nested deeper than {max_nesting} levels.", "Send flat rows or tensors.", field="body"
+        )
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _malformed(body, error) from error
+
+
+def nesting(body: bytes, enough: int) -> int:
+    """How deep arrays and objects are nested; a body that opens at most `enough` of them is not looked at closely.
+
+    >>> nesting(b'{"a": [[1], "[[["]}', 0)
+    3
+    """
+    opened = body.count(b"[") + body.count(b"{")
+    if opened <= enough:
+        return opened
+    brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
+    return max(itertools.accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+
+
+def _invalid(error: msgspec.ValidationError) -> RequestError:
+    """msgspec says "... - at `$.inputs[0].shape`"; the path is the field."""
+    reason, _, path = str(error).partition(" - at `")
+    field = path.rstrip("`").removeprefix("$").removeprefix(".") or "body"
+    return RequestError(f"{field}: {reason}.", "See the API reference for the form of a request.", field=field)
+
+
+def _malformed(body: bytes, error: Exception) -> RequestError:
+    found = re.search(r"\(byte (\d+)\)", str(error))
+    place = int(found[1]) if found else len(body)
+    odd = _NOT_JSON.search(body, max(0, place - 1))
+    if odd is not None and odd.start() <= place + 1:
+        field = _field_before(body, odd.start())
+        return RequestError(
+            f"{odd[0].decode()} at byte {odd.start()} is no JSON number.",
+            "Send null for a value that is missing, where the column allows it.",
+            field=field,
+        )
+    return RequestError(f"The body is not JSON: {error}.", "Send valid JSON in UTF-8.", field="body")
+
+
+def _field_before(body: bytes, place: int) -> str:
+    """The column that a broken value most likely belongs to: the last name or key before it."""
+    before = body[:place]
+    names = _LAST_NAME.findall(before) or [key for key in _LAST_KEY.findall(before) if key not in {b"rows", b"data"}]
+    return names[-1].decode("utf-8", "replace") if names else "body"

@@ -1,0 +1,182 @@
+"""Values of a request, checked against the schema: what does not fit is refused by name, never cast."""
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NoReturn
+
+from evertrain.core.schema import Column, Schema, Value
+from evertrain.core.time import parse_instant
+from evertrain.errors import RequestError
+
+__all__ = ["Columns"]
+
+_Read = Callable[[object], Value]
+_EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+
+
+class Columns:
+    """The columns of a service's requests, ready to read values."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.names = schema.names
+        self._columns = {column.name: column for column in schema.columns}
+        self._reads: dict[str, _Read] = {column.name: _reader(column) for column in schema.columns}
+        self._optional = frozenset(column.name for column in schema.columns if column.nullable)
+
+    def column(self, name: str) -> Column:
+        """The column of this name; RequestError with the nearest one when there is none."""
+        found = self._columns.get(name)
+        if found is None:
+            near = difflib.get_close_matches(name, self.names, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"The columns are {', '.join(self.names)}."
+            raise RequestError(f"There is no column {_cut(name)}.", hint, field=name)
+        return found
+
+    def values(self, name: str, data: Sequence[object]) -> list[Value]:
+        """All values of one column."""
+        read = self._reads[name]
+        try:
+            return [read(value) for value in data]
+        except RequestError:
+            if len(data) == 1:
+                raise
+            _name_row(read, data)
+            raise
+
+    def missing(self, given: Iterable[str]) -> list[str]:
+        """Names that were left out and may be; RequestError about one that may not."""
+        left_out = [name for name in self.names if name not in set(given)]
+        for name in left_out:
+            if name not in self._optional:
+                raise RequestError(
+                    f"Column {name!r} is missing.", f"Send it; it is a {self._columns[name].type}.", field=name
+                )
+        return left_out
+
+    def row(self, record: Mapping[str, object]) -> tuple[Value, ...]:
+        """One record of names and values, as a row in the schema's order."""
+        if len(record) == len(self.names):
+            try:
+                return tuple([read(record[name]) for name, read in self._reads.items()])
+            except KeyError:
+                pass
+        for name in record:
+            self.column(name)
+        self.missing(record)
+        return tuple([read(record.get(name)) for name, read in self._reads.items()])
+
+
+def _name_row(read: _Read, data: Sequence[object]) -> None:
+    """Find the row that is refused, and say its number with the reason."""
+    for number, value in enumerate(data):
+        try:
+            read(value)
+        except RequestError as error:
+            raise RequestError(f"Row {number}: {error.what}", error.remedy, field=error.field) from None
+
+
+def _reader(column: Column) -> _Read:
+    read = _READERS[column.type](column)
+    if column.low is not None or column.high is not None:
+        read = _bounded(column, read)
+    name, nullable = column.name, column.nullable
+
+    def read_value(value: object) -> Value:
+        if value is None:
+            if nullable:
+                return None
+            raise RequestError(f"Column {name!r} is null.", "Send a value: it is not nullable.", field=name)
+        return read(value)
+
+    return read_value
+
+
+def _refuse(column: Column, value: object, wanted: str, remedy: str) -> NoReturn:
+    raise RequestError(f"Column {column.name!r}: {_cut(value)} is not {wanted}.", remedy, field=column.name)
+
+
+def _cut(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _string(column: Column) -> _Read:
+    def read(value: object) -> Value:
+        if type(value) is str:
+            return value
+        _refuse(column, value, "a text", "Send a JSON string.")
+
+    return read
+
+
+def _bool(column: Column) -> _Read:
+    def read(value: object) -> Value:
+        if type(value) is bool:
+            return value
+        _refuse(column, value, "a bool", "Send true or false.")
+
+    return read
+
+
+def _int64(column: Column) -> _Read:
+    def read(value: object) -> Value:
+        if type(value) is int and -(2**63) <= value < 2**63:
+            return value
+        _refuse(column, value, "an int64", "Send a whole number of 64 bits, without a decimal point.")
+
+    return read
+
+
+def _float64(column: Column) -> _Read:
+    def read(value: object) -> Value:
+        if type(value) is float and math.isfinite(value):
+            return value
+        if type(value) is int and abs(value) <= 2**1000:
+            number = float(value)
+            if int(number) == value:
+                return number
+            _refuse(column, value, "exactly a float64", "Send a number of at most 53 bits, or declare int64.")
+        _refuse(column, value, "a finite number", "Send a number; null is for what is missing, where it is allowed.")
+
+    return read
+
+
+def _timestamp(column: Column) -> _Read:
+    def read(value: object) -> Value:
+        if type(value) is int and _EARLIEST <= value <= _LATEST:
+            return value
+        if type(value) is str:
+            try:
+                return parse_instant(value)
+            except (ValueError, OverflowError) as error:
+                raise RequestError(
+                    f"Column {column.name!r}: {error}.",
+                    'Send ISO 8601 with an offset, like "2013-02-06T05:00:00Z".',
+                    field=column.name,
+                ) from error
+        _refuse(column, value, "a time", "Send ISO 8601 with an offset, or microseconds since 1970 in UTC.")
+
+    return read
+
+
+def _bounded(column: Column, read: _Read) -> _Read:
+    low = -math.inf if column.low is None else column.low
+    high = math.inf if column.high is None else column.high
+
+    def read_bounded(value: object) -> Value:
+        found = read(value)
+        if isinstance(found, str) or found is None or low <= found <= high:
+            return found
+        _refuse(column, found, f"within {low:g} and {high:g}", "Send a value within the declared bounds.")
+
+    return read_bounded
+
+
+_READERS: dict[str, Callable[[Column], _Read]] = {
+    "string": _string,
+    "bool": _bool,
+    "int64": _int64,
+    "float64": _float64,
+    "timestamp": _timestamp,
+}

@@ -1,0 +1,96 @@
+"""The worker's side of a trial: a request goes to the process on trial, and an answer or the cause comes back in time.
+
+Whatever that process does, the worker waits no longer than the arm's deadline, and then its champion answers.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from evertrain.core.identity import VersionId
+from evertrain.core.model import Output
+from evertrain.core.routing import Arm
+from evertrain.core.trial import Answer, Predict, fault_of, frame, frame_length
+from evertrain.deploy.version import ScoreError
+from evertrain.errors import RequestError
+
+__all__ = ["Trials", "socket_name"]
+
+_answers = msgspec.msgpack.Decoder(Answer)
+_Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_IDLE = 8
+
+
+def socket_name(arm: str, version: VersionId, attempt: int) -> str:
+    """The name of the socket (and of the process) of an arm.
+
+    >>> socket_name("canary", VersionId("3f2a90c1bb77"), 0)
+    'canary-3f2a90c1bb-0'
+    """
+    return f"{arm}-{version[:10]}-{attempt}"
+
+
+class Trials:
+    """Connections to the processes on trial. `path` gives the path of a socket by its name."""
+
+    def __init__(self, path: Callable[[str], Path]) -> None:
+        self._path = path
+        self._idle: dict[str, list[_Pair]] = {}
+
+    async def ask(self, name: str, arm: Arm, asks: Sequence[Predict], output: Output) -> list[Answer]:
+        """Answers, one a row, in order; ScoreError when one is missing, late, or must not be answered."""
+        socket = socket_name(name, arm.version, arm.attempt)
+        try:
+            async with asyncio.timeout(arm.deadline_s):
+                answers = await self._exchange(socket, asks)
+        except TimeoutError as error:
+            raise ScoreError("deadline", f"no answer within {arm.deadline_s:g} s") from error
+        except (OSError, EOFError) as error:
+            raise ScoreError("crash", f"its process does not answer: {str(error) or type(error).__name__}") from error
+        except (msgspec.DecodeError, RequestError) as error:
+            raise ScoreError("protocol", f"its process answers nonsense: {error}") from error
+        for answer in answers:
+            if not answer.ok:
+                raise ScoreError(answer.cause or "error", answer.detail)
+            fault = fault_of(answer.score, output)
+            if fault is not None:
+                raise ScoreError(*fault)
+        return answers
+
+    def keep(self, sockets: Iterable[str]) -> None:
+        """Close the connections to all other sockets."""
+        for name in set(self._idle) - set(sockets):
+            for _, writer in self._idle.pop(name):
+                writer.close()
+
+    async def _exchange(self, socket: str, asks: Sequence[Predict]) -> list[Answer]:
+        reader, writer = await self._connect(socket)
+        try:
+            writer.write(b"".join([frame(ask) for ask in asks]))
+            answers = []
+            for _ in asks:
+                length = frame_length(await reader.readexactly(4))
+                answers.append(_answers.decode(await reader.readexactly(length)))
+        except BaseException:
+            # A connection with an answer outstanding must not be used again, whatever the reason.
+            writer.close()
+            raise
+        idle = self._idle.setdefault(socket, [])
+        if len(idle) < _IDLE:
+            idle.append((reader, writer))
+        else:
+            writer.close()
+        return answers
+
+    async def _connect(self, socket: str) -> _Pair:
+        idle = self._idle.get(socket, [])
+        while idle:
+            reader, writer = idle.pop()
+            if not reader.at_eof() and not writer.is_closing():
+                return reader, writer
+            with contextlib.suppress(OSError):
+                writer.close()
+        return await asyncio.open_unix_connection(str(self._path(socket)))

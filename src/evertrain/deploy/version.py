@@ -1,0 +1,138 @@
+"""A model version in this process: admitted, loaded, proved on its golden requests, ready to answer rows."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from evertrain import runtime
+from evertrain.config.declaration import ServiceSpec
+from evertrain.core.cohort import entity_key
+from evertrain.core.golden import Golden
+from evertrain.core.identity import VersionId, short
+from evertrain.core.model import Manifest
+from evertrain.core.routing import Refusal
+from evertrain.core.schema import Value
+from evertrain.core.time import Instant
+from evertrain.core.trial import Cause, fault_of
+from evertrain.deploy.column import Columns
+from evertrain.errors import ModelError
+from evertrain.store.artifact import Artifacts
+from evertrain.store.signature import Verifier, admit
+
+__all__ = ["FeatureFunction", "Loaded", "Loader", "Recent", "ScoreError"]
+
+FeatureFunction = Callable[[Mapping[str, Value], Instant], tuple[Value, ...]]
+"""Request columns by name, and the prediction time; gives the vector, in the order of the manifest's inputs."""
+
+Recent = tuple[tuple[Value, ...], Instant]
+"""A row that was asked for lately, and its prediction time."""
+
+
+class ScoreError(ModelError):
+    """A version could not answer. `cause` is the word that a Failed record carries."""
+
+    def __init__(self, cause: Cause, what: str) -> None:
+        super().__init__(what)
+        self.cause = cause
+
+
+class Loaded:
+    """One version, ready. Its calls are pure; they may come from the loading thread and from the answering one."""
+
+    def __init__(
+        self, manifest: Manifest, spec: ServiceSpec | None, model: runtime.Model, features: FeatureFunction
+    ) -> None:
+        self.manifest = manifest
+        self.version = manifest.version
+        self.columns = Columns(manifest.inputs)
+        self.output = manifest.output
+        self._names = manifest.inputs.names
+        self._model = model
+        self._features = features
+        examples = None if spec is None else spec.examples
+        self._key = _places(self._names, () if examples is None else examples.key)
+        self._at, self._offset = -1, 0
+        if examples is not None and examples.at.column in self._names:
+            self._at, self._offset = self._names.index(examples.at.column), examples.at.offset
+
+    def key_of(self, row: Sequence[Value]) -> str:
+        """The entity key of the example, "" where none is declared."""
+        return entity_key([row[place] for place in self._key]) if self._key else ""
+
+    def at_of(self, row: Sequence[Value], received: Instant) -> Instant:
+        """The prediction time: the declared moment of the row, else the time of receipt."""
+        moment = row[self._at] if self._at >= 0 else None
+        return Instant(moment + self._offset) if isinstance(moment, int) else received
+
+    def answer(
+        self, rows: Sequence[tuple[Value, ...]], ats: Sequence[Instant]
+    ) -> tuple[list[tuple[Value, ...]], list[float]]:
+        """Vectors and scores, one a row. ScoreError when one of them must not be answered."""
+        names, features = self._names, self._features
+        try:
+            vectors = [features(dict(zip(names, row, strict=True)), at) for row, at in zip(rows, ats, strict=True)]
+            scores: list[float] = self._model.score(vectors).tolist()
+        except Exception as error:  # features and models are user code: whatever they raise is charged to the version
+            raise ScoreError("error", _say(error)) from error
+        for score in scores:
+            fault = fault_of(score, self.output)
+            if fault is not None:
+                raise ScoreError(*fault)
+        return vectors, scores
+
+    def prove(self, golden: Golden) -> None:
+        """Answer the golden requests: a copy that answers otherwise than when it was packaged is not the same model."""
+        if not golden.requests:
+            return
+        scores = self._model.score([request.vector for request in golden.requests]).tolist()
+        for number, (request, score) in enumerate(zip(golden.requests, scores, strict=True)):
+            if score != request.score:
+                raise ModelError(
+                    f"Version {short(self.version)} answers golden request {number} with {score!r}; it was packaged "
+                    f"with {request.score!r}.",
+                    "The installed libraries differ from those that it was made with: retrain it here.",
+                )
+
+    def warm(self, recent: Sequence[Recent]) -> None:
+        """Answer rows of the recent past, so that nothing is done for the first time when traffic comes."""
+        for row, at in recent:
+            if len(row) == len(self._names):
+                self.answer([row], [at])
+
+
+class Loader:
+    """Admits and loads versions. `features` builds the feature function of an admitted version."""
+
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        verifier: Verifier,
+        features: Callable[[Manifest], FeatureFunction],
+        spec: Callable[[Manifest], ServiceSpec | None],
+    ) -> None:
+        self._artifacts = artifacts
+        self._verifier = verifier
+        self._features = features
+        self._spec = spec
+
+    def load(self, version: VersionId, refused: Iterable[Refusal], recent: Sequence[Recent]) -> Loaded:
+        """TrustError or ModelError says why it must not or cannot be loaded."""
+        manifest = admit(self._artifacts, self._verifier, version, need="judged", refused=refused)
+        model = runtime.load(manifest, self._artifacts.blobs.path(manifest.model), None)
+        loaded = Loaded(manifest, self._spec(manifest), model, self._features(manifest))
+        if manifest.golden is not None:
+            loaded.prove(msgspec.json.decode(self._artifacts.blobs.get(manifest.golden), type=Golden))
+        loaded.warm(recent)
+        return loaded
+
+
+def _places(names: Sequence[str], key: Sequence[str]) -> tuple[int, ...]:
+    """Where the key's columns stand in a row; () when the request does not carry all of them."""
+    return tuple(names.index(name) for name in key) if set(key) <= set(names) else ()
+
+
+def _say(error: Exception) -> str:
+    if isinstance(error, ModelError):
+        return error.what
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

@@ -1,0 +1,149 @@
+"""What a worker counts, in a small memory-mapped file that outlives it: `serving/statistics/<worker>.bin`.
+
+    header  64 bytes: magic, number of series
+    series  512 bytes each: label (JSON, 192 bytes, padded with zeros), 40 counters of 64 bits
+
+A counter is one aligned word with one writer, so a reader sees it before or after an increment. A worker that starts
+again goes on from the file, so that the sums never fall.
+"""
+
+import mmap
+import os
+from bisect import bisect_left
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from evertrain.core.prediction import ArmName
+from evertrain.core.trial import Cause
+
+__all__ = ["CAUSES", "LATENCY_BOUNDS_US", "Label", "Series", "Statistics", "read_statistics"]
+
+LATENCY_BOUNDS_US: tuple[int, ...] = tuple(round(50 * 1.5**step) for step in range(30))
+"""Upper bounds (inclusive) of the latency buckets in microseconds, 50 us to 6.4 s; one more bucket takes the rest."""
+
+CAUSES: tuple[Cause, ...] = ("error", "deadline", "crash", "nan", "range", "protocol")
+
+_MAGIC = int.from_bytes(b"evstats1", "little")
+_HEADER, _LABEL, _COUNTERS, _CAPACITY = 64, 192, 40, 1024
+_SLOT = _LABEL + 8 * _COUNTERS
+_SIZE = _HEADER + _SLOT * _CAPACITY
+_SUM, _ANSWERS, _ROWS, _FAILURES = 31, 32, 33, 34
+
+
+class Label(msgspec.Struct, frozen=True, array_like=True):
+    """What a series is about: answers of a version in an arm of a service, or (status > 0) responses of a status."""
+
+    service: str = ""
+    version: str = ""
+    arm: ArmName = "champion"
+    status: int = 0
+
+
+class Series(msgspec.Struct, frozen=True, kw_only=True):
+    """The counters of one label, summed over workers.
+
+    latency: requests by bucket of `LATENCY_BOUNDS_US`, one more for the slower. sum_us: of all latencies. answers:
+    requests that were answered (or responses, of a status). rows: predictions in them. failures: by cause, in the order
+    of `CAUSES`.
+    """
+
+    label: Label
+    latency: tuple[int, ...]
+    sum_us: int
+    answers: int
+    rows: int
+    failures: tuple[int, ...]
+
+
+class Statistics:
+    """The counters of this worker. One thread writes."""
+
+    def __init__(self, folder: Path, worker: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / f"{worker}.bin", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            # Written, not only cut to length: a hole in a full disk would be a signal later.
+            if os.fstat(handle).st_size != _SIZE:
+                os.pwrite(handle, bytes(_SIZE), 0)
+                os.ftruncate(handle, _SIZE)
+            self._map = mmap.mmap(handle, _SIZE)
+        finally:
+            os.close(handle)
+        self._words = memoryview(self._map).cast("q")
+        if self._words[0] != _MAGIC:
+            self._map[:] = bytes(_SIZE)
+            self._words[0] = _MAGIC
+        self._slots = {label: slot for slot, label in enumerate(_labels(self._map))}
+
+    def answered(self, label: Label, rows: int, latency_us: int) -> None:
+        """Count a request that was answered."""
+        base, words = self._base(label), self._words
+        words[base + bisect_left(LATENCY_BOUNDS_US, latency_us)] += 1
+        words[base + _SUM] += latency_us
+        words[base + _ANSWERS] += 1
+        words[base + _ROWS] += rows
+
+    def failed(self, label: Label, cause: Cause) -> None:
+        """Count a request that this arm could not answer."""
+        self._words[self._base(label) + _FAILURES + CAUSES.index(cause)] += 1
+
+    def responded(self, service: str, status: int) -> None:
+        """Count a response of the door."""
+        self._words[self._base(Label(service=service, status=status)) + _ANSWERS] += 1
+
+    def _base(self, label: Label) -> int:
+        slot = self._slots.get(label)
+        if slot is None:
+            slot = self._add(label)
+        return (_HEADER + slot * _SLOT + _LABEL) // 8
+
+    def _add(self, label: Label) -> int:
+        text = msgspec.json.encode(label)
+        if len(self._slots) >= _CAPACITY or len(text) > _LABEL:
+            # Counted without its name rather than not at all.
+            label, text = Label(), msgspec.json.encode(Label())
+            if label in self._slots:
+                return self._slots[label]
+        slot = min(len(set(self._slots.values())), _CAPACITY - 1)
+        start = _HEADER + slot * _SLOT
+        self._map[start : start + _SLOT] = text.ljust(_LABEL, b"\0") + bytes(8 * _COUNTERS)
+        self._slots[label] = slot
+        self._words[1] = slot + 1
+        return slot
+
+
+def read_statistics(folder: Path) -> list[Series]:
+    """All series, summed over all workers that ever were, in the order of their labels."""
+    sums: dict[Label, list[int]] = {}
+    for path in sorted(folder.glob("*.bin")):
+        content = path.read_bytes()
+        if len(content) != _SIZE or int.from_bytes(content[:8], "little") != _MAGIC:
+            continue
+        words = memoryview(content).cast("q")
+        for slot, label in enumerate(_labels(content)):
+            base = (_HEADER + slot * _SLOT + _LABEL) // 8
+            counters = words[base : base + _COUNTERS].tolist()
+            sums[label] = [sum(pair) for pair in zip(sums.get(label, [0] * _COUNTERS), counters, strict=True)]
+    ordered = sorted(sums.items(), key=lambda item: msgspec.structs.astuple(item[0]))
+    return [_series(label, counters) for label, counters in ordered]
+
+
+def _series(label: Label, counters: list[int]) -> Series:
+    return Series(
+        label=label,
+        latency=tuple(counters[:_SUM]),
+        sum_us=counters[_SUM],
+        answers=counters[_ANSWERS],
+        rows=counters[_ROWS],
+        failures=tuple(counters[_FAILURES:]),
+    )
+
+
+def _labels(content: bytes | mmap.mmap) -> Iterable[Label]:
+    count = int.from_bytes(content[8:16], "little")
+    for slot in range(min(count, _CAPACITY)):
+        start = _HEADER + slot * _SLOT
+        text = content[start : start + _LABEL].rstrip(b"\0")
+        yield msgspec.json.decode(text, type=Label)
