@@ -84,6 +84,17 @@ def test_a_file_that_is_named_in_full_is_taken_unless_it_is_a_secret(project: Pa
         assert "S3CRET" not in str(raised.value)
 
 
+def test_a_link_is_judged_by_what_it_leads_to(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside.json").write_text("{}")
+    (project / "linked.json").symlink_to(tmp_path / "outside.json")
+    (project / "harmless.json").symlink_to(project / ".env")
+    files = freeze(project, "service", include=["*.json"]).contents.files
+    assert "airports.json" in files
+    assert not {"linked.json", "harmless.json"} & set(files)
+    with pytest.raises(DeclarationError, match="looks like a secret"):
+        freeze(project, "service", include=["harmless.json"])
+
+
 @pytest.mark.parametrize("pattern", ["../x", "/etc/passwd", "a/../../b", ""])
 def test_an_include_that_leaves_the_folder_is_refused(project: Path, pattern: str) -> None:
     with pytest.raises(DeclarationError, match="leaves the declaration's folder"):

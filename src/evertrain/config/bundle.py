@@ -224,7 +224,7 @@ def _included(folder: Path, pattern: str) -> Iterator[str]:
         raise DeclarationError(f"include={pattern!r} matches no file in {folder}.", "Mend the pattern or leave it out.")
     for path in matches:
         name = path.relative_to(folder)
-        if _SECRET.fullmatch(name.name) and name.suffix != ".py":
+        if any(_SECRET.fullmatch(said) for said in {path.name, path.resolve().name}) and path.suffix != ".py":
             if not wildcard:
                 raise DeclarationError(
                     f"include={pattern!r} names what looks like a secret.", "Hand secrets over by file or environment."
@@ -236,6 +236,8 @@ def _included(folder: Path, pattern: str) -> Iterator[str]:
 def _left_out(folder: Path, name: Path) -> bool:
     """Whether a wildcard passes the file over."""
     if any(_FOREIGN.fullmatch(part) for part in name.parts) or _DATA.fullmatch(name.name):
+        return True
+    if not (folder / name).resolve().is_relative_to(folder.resolve()):
         return True
     above = [folder / parent for parent in name.parents if parent != Path()]
     return any((parent / mark).is_file() for parent in above for mark in ("state.json", "pyvenv.cfg"))
