@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from evertrain.config.declaration import FunctionRef
+from evertrain.config.namespace import module_of
 from evertrain.errors import DeclarationError
 
 __all__ = ["refer"]
@@ -32,4 +33,4 @@ def refer(function: Callable[..., Any], purpose: str) -> FunctionRef:
             f"{name} stands in a script that is being run ({purpose}).",
             "Start the file with `evertrain up FILE` instead of running it with Python.",
         )
-    return FunctionRef(module=module, name=name)
+    return FunctionRef(module=module_of(module), name=name)

@@ -11,12 +11,12 @@ from evertrain.config.declaration import FunctionRef, LookupSpec, OpenSpec, Requ
 from evertrain.core.identity import SourceName
 from evertrain.data.lookup import look_up
 from evertrain.data.population import Population
+from evertrain.data.request import call
 from evertrain.data.revision import physical, revise
 from evertrain.data.stream import plan
 from evertrain.data.window import Windows
-from evertrain.errors import ModelError
 
-__all__ = ["FEATURE", "REQUEST", "Resolve", "array_of", "called", "offline"]
+__all__ = ["FEATURE", "REQUEST", "Resolve", "offline"]
 
 FEATURE = "feature."
 REQUEST = "request."
@@ -64,12 +64,12 @@ def _request(
             for output, name in zip(feature.outputs, feature.inputs, strict=True)
         }
     required = {column.name for column in spec.inputs.columns if not column.nullable}
-    given = {name: array_of(population.columns[name], name in required) for name in feature.inputs}
-    results = called(feature, functions(feature.function), given, population.at)
+    given = {name: _array(population.columns[name], name in required) for name in feature.inputs}
+    results = call(feature, functions(feature.function), given, population.at)
     return {name: _series(name, results[name]) for name in feature.outputs}
 
 
-def array_of(column: pl.Series, required: bool) -> NDArray[Any]:
+def _array(column: pl.Series, required: bool) -> NDArray[Any]:
     """A column as the array that a request function gets: integers and bools as they are when none can be missing,
     else float64 with NaN; text as objects, None where it is missing.
     """
@@ -78,25 +78,6 @@ def array_of(column: pl.Series, required: bool) -> NDArray[Any]:
     if required:
         return column.to_numpy()
     return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-
-
-def called(
-    feature: RequestSpec, function: Callable[..., Any], given: Mapping[str, NDArray[Any]], at: NDArray[np.int64]
-) -> dict[str, NDArray[Any]]:
-    """The arrays that a request function returns, by output name, each checked to be of the length of q."""
-    returned = function(dict(given), at)
-    arrays = returned if isinstance(returned, dict) else {feature.outputs[0]: returned}
-    results = {}
-    for name in feature.outputs:
-        if name not in arrays or (len(feature.outputs) > 1 and not isinstance(returned, dict)):
-            raise ModelError(f"Request features {feature.outputs} lack {name!r}.", "Return a dict of all outputs.")
-        results[name] = np.asarray(arrays[name])
-        if results[name].shape != at.shape:
-            raise ModelError(
-                f"Request feature {name!r} has shape {results[name].shape} for {len(at)} rows.",
-                "Return one value per row.",
-            )
-    return results
 
 
 def _series(name: str, values: NDArray[Any]) -> pl.Series:

@@ -1,7 +1,6 @@
 """Windows over the past of many examples at once, exact to the last bit (the method stands in `data.stream`)."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -11,12 +10,13 @@ from numpy.typing import NDArray
 from evertrain.config.declaration import OpenSpec, ServiceSpec, WindowSpec
 from evertrain.core.identity import SourceName
 from evertrain.core.schema import Value
+from evertrain.data.fold import fold_values
 from evertrain.data.population import Population
 from evertrain.data.revision import Events
 from evertrain.data.stream import NEVER, Plan, Stream, closing, is_summed, opening, stream_of
 from evertrain.data.timeline import Timeline
 
-__all__ = ["Windows", "finish", "fold_values"]
+__all__ = ["Windows"]
 
 Pairs = tuple[tuple[str, str], ...]
 _COUNT: Final = 0
@@ -135,55 +135,3 @@ def _finish_many(feature: WindowSpec, count: NDArray[np.int64], total: NDArray[n
     with np.errstate(divide="ignore", invalid="ignore"):
         quotient = total / (count * feature.scale)
     return pl.Series(feature.output, quotient).set(pl.Series(count == 0), None)
-
-
-def finish(feature: WindowSpec, count: int, total: int) -> Value:
-    """The value of one window from its count and integer total; the same single division as for many at once.
-
-    >>> from evertrain.core.identity import SourceName
-    >>> mean = WindowSpec(output="m", source=SourceName("s"), entity=(), fold="mean", column="c", scale=100)
-    >>> finish(mean, 3, 250), finish(mean, 0, 0)
-    (0.8333333333333334, None)
-    """
-    if feature.fold == "count":
-        return count
-    if feature.fold == "sum":
-        return total if feature.scale == 1 else float(total) / float(feature.scale)
-    return float(total) / float(count * feature.scale) if count else None
-
-
-def fold_values(feature: WindowSpec, values: Sequence[Value], *, fractional: bool) -> Value:
-    """The value of one window from its non-null values, whatever their order. fractional: the column holds floats.
-
-    Sums of floats are exact sums, rounded once (math.fsum). A NaN among the values makes the result missing.
-
-    >>> from evertrain.core.identity import SourceName
-    >>> total = WindowSpec(output="m", source=SourceName("s"), entity=(), fold="sum", column="c")
-    >>> fold_values(total, [1e16, 1.0, -1e16], fractional=True)
-    1.0
-    """
-    if feature.fold == "count":
-        return len(values)
-    numbers = [int(value) if isinstance(value, bool) else value for value in values if isinstance(value, int | float)]
-    if any(value != value for value in numbers):  # noqa: PLR0124 - only NaN differs from itself
-        return None
-    if feature.fold in _EXTREMES:
-        if not numbers:
-            return None
-        extreme = _EXTREMES[feature.fold](numbers)
-        return extreme if feature.scale == 1 else float(extreme) / float(feature.scale)
-    total = _total(numbers) if fractional else sum(numbers)
-    if feature.fold == "sum":
-        return total if feature.scale == 1 or total is None else float(total) / float(feature.scale)
-    return float(total) / float(len(numbers) * feature.scale) if numbers and total is not None else None
-
-
-_EXTREMES: Final[dict[str, Callable[[Sequence[float]], float]]] = {"min": min, "max": max}
-
-
-def _total(numbers: Sequence[float]) -> float | None:
-    try:
-        return math.fsum(numbers)
-    except (OverflowError, ValueError):
-        # Beyond the largest float, or infinities of both signs: there is no number to tell.
-        return None

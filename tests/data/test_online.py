@@ -1,0 +1,113 @@
+"""The online path gives what a brute force gives, whatever the order and the portions in which rows arrive."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from evertrain.config.declaration import ServiceSpec
+from evertrain.core.schema import Value
+from evertrain.core.time import Instant
+from evertrain.data.online import OnlineFeatures, OnlineWriter, online_features
+from evertrain.errors import UnavailableError
+from evertrain.store.state import State
+from evertrain.testing.oracle import features
+
+
+def typed(value: Value) -> tuple[type, str]:
+    """A value with its type and all of its digits."""
+    return type(value), repr(value)
+
+
+def begin(spec: ServiceSpec, folder: Path) -> tuple[OnlineWriter, OnlineFeatures]:
+    state = State.create(folder)
+    writer = OnlineWriter(spec, state)
+    for source in spec.sources:
+        writer.complete(source.name)
+    return writer, online_features(spec, state, None)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=st.data())
+def test_features_equal_a_brute_force(shop: Any, drawn: st.DataObject) -> None:
+    history = drawn.draw(shop.history)
+    with tempfile.TemporaryDirectory() as folder:
+        writer, function = begin(shop.service, Path(folder))
+        for source in shop.service.sources:
+            rows = drawn.draw(st.permutations(history[source.name]))
+            cut = drawn.draw(st.integers(0, len(rows)))
+            for portion in (rows[:cut], rows[cut:], rows[:cut]):
+                writer.write(source.name, shop.frame(source, portion))
+        for place in ("a", "b", "", None):
+            for at in range(1, 36, 2):
+                truth = features(shop.service, history, {"shop": place}, at)
+                values = function({"id": 0, "shop": place}, Instant(at))
+                assert list(map(typed, values)) == list(map(typed, truth.values())), (place, at, truth)
+        function.close()
+        writer.close()
+
+
+def row(at: int, shop: str = "a", key: int = 1, *, known: int | None = None, n: int | None = None) -> dict[str, Value]:
+    return {
+        "id": key,
+        "t": at,
+        "shop": shop,
+        "n": n,
+        "x": None,
+        "vip": None,
+        "_known_at": at if known is None else known,
+    }
+
+
+def test_a_late_row_does_not_overwrite_a_newer_one_and_null_is_not_stale(shop: Any, tmp_path: Path) -> None:
+    """Fresh, stale, null, unknown and expired, by the minutes since the row beside its value."""
+    writer, function = begin(shop.service, tmp_path)
+    visits = shop.service.source("visits")
+    for one in (row(20, n=5), row(19, key=2, n=3, known=21), row(23, key=3, n=None)):
+        writer.write("visits", shop.frame(visits, [one]))
+    place = {name: number for number, name in enumerate(shop.service.vector)}
+
+    def last(at: int, where: str = "a") -> tuple[Value, bool]:
+        values = function({"id": 0, "shop": where}, Instant(at))
+        return values[place["last_n"]], values[place["minutes"]] is not None
+
+    assert last(19) == (None, False)  # unknown
+    assert last(22) == (5, True)  # the late row with the earlier event time changes nothing
+    assert last(23) == (None, True)  # a null is a value
+    assert last(28) == (None, True)  # expired: its age is told
+    assert last(22, "nobody") == (None, False)
+    function.close()
+    writer.close()
+
+
+@pytest.mark.parametrize(("at", "value"), [(23, 7), (24, 7), (25, None)])
+def test_a_value_as_old_as_its_time_to_live_still_counts(shop: Any, tmp_path: Path, at: int, value: Value) -> None:
+    writer, function = begin(shop.service, tmp_path)
+    writer.write("visits", shop.frame(shop.service.source("visits"), [row(20, n=7)]))
+    values = function({"id": 0, "shop": "a"}, Instant(at))
+    assert values[shop.service.vector.index("last_n")] == value
+    function.close()
+    writer.close()
+
+
+def test_what_the_states_lack_is_said_until_the_history_is_written(shop: Any, tmp_path: Path) -> None:
+    state = State.create(tmp_path)
+    writer = OnlineWriter(shop.service, state)
+    function = online_features(shop.service, state, None)
+    assert set(writer.lacking) == {"visits", "closings", "places"}
+    with pytest.raises(UnavailableError, match="not there yet"):
+        function({"id": 0, "shop": "a"}, Instant(1))
+    for name in writer.lacking:
+        writer.complete(name)
+    assert writer.lacking == ()
+    assert function({"id": 0, "shop": "a"}, Instant(1))[0] == "a"
+    changed = msgspec.structs.replace(shop.service, features=shop.service.features[:3])
+    again = OnlineWriter([shop.service, changed], state)
+    assert set(again.lacking) == {"visits"}, "a new definition has states of its own beside the old ones"
+    for one in (again, writer):
+        one.close()
+    function.close()
