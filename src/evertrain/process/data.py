@@ -62,6 +62,8 @@ class DataProcess:
             self._tell()
             self.stopping.wait(pause)
         self._intake.commit(self._clock.now())
+        self._beaten = float("-inf")
+        self._tell()
 
     def _look(self) -> float:
         now, tick = self._clock.now(), time.monotonic()

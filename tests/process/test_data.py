@@ -1,0 +1,130 @@
+"""The data process, for real: files and logged predictions in, tables, ledger facts and answers out."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from evertrain.core.event import BatchIngested, FileQuarantined, SegmentSealed, TableCommitted
+from evertrain.core.identity import SourceName, VersionId, digest_of_bytes
+from evertrain.core.prediction import Failed
+from evertrain.core.time import DAY, HOUR, Instant
+from evertrain.store.process import heartbeats
+from evertrain.testing.intake import DEADLINE_S, SERVICE, START, IntakeHouse, labelled, predicted
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[IntakeHouse]:
+    made = IntakeHouse(tmp_path)
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.process.kill()
+        made.process.wait(DEADLINE_S)
+
+
+def test_files_and_records_become_tables_and_facts(house: IntakeHouse) -> None:
+    house.give("orders/history.csv", "o0,2024-01-01T03:00:00Z,s0", "o1,2024-01-01T04:00:00Z,s1")
+    house.start()
+    house.advance(1)
+    house.give("orders/1.csv", "o2,2024-01-01T13:00:00Z,s2")
+    house.give("orders/2.csv", "o3,yesterday,s2")
+    house.give("outcomes/1.csv", "o0,2024-01-01T03:00:00Z,s0,1,2024-01-01T11:30:00Z")
+    house.give("outcomes/2.csv", "o0,2024-01-01T03:00:00Z,s0,x", "half a")
+    with_log = house.log()
+    with_log.append(*(predicted(number) for number in range(50)), predicted(99, load=True))
+    house.advance(2)
+    answer = house.commit()
+    assert answer == {"source.orders": 1, "source.outcomes": 1, "predictions.late": 0}
+    assert sorted(house.table("source.orders")["id"]) == ["o0", "o1", "o2"]
+    assert house.table("source.outcomes")["late"].to_list() == [1]
+    predictions = house.table("predictions.late").sort("received")
+    assert predictions.height == 51
+    assert msgspec.json.decode(predictions["vector"][7]) == [7, None, "s1", 0.1]
+    assert msgspec.json.decode(predictions["row"][7]) == ["o7", "s1", START + 2 * HOUR]
+    with_log.close()
+    assert house.stop() == 0
+    (batch,) = [fact for fact in house.facts(BatchIngested) if fact.source == "orders" and fact.version == 1]
+    assert (set(batch.files), batch.rows, batch.quarantined) == ({"1.csv", "2.csv"}, 1, 1)
+    assert [fact.sequence for fact in house.facts(SegmentSealed)] == [0]
+    for fact in house.facts(TableCommitted):
+        for name, digest in fact.files.items():
+            assert digest_of_bytes((house.state.tables / fact.table / name).read_bytes()) == digest
+    assert house.facts(FileQuarantined) == []
+    (beaten,) = heartbeats(house.state)
+    assert (beaten.role, beaten.settled) == ("data", START + 2 * HOUR)
+    told = msgspec.json.decode((house.state.reports / "sources.json").read_bytes())
+    assert [(source["source"], source["rows"], source["quarantined"]) for source in told] == [
+        ("orders", 3, 1),
+        ("outcomes", 1, 2),
+    ]
+
+
+def test_a_posted_label_becomes_a_row_of_its_source(house: IntakeHouse) -> None:
+    house.start()
+    house.advance(1)
+    log = house.log()
+    log.append(*(predicted(number) for number in range(3)))
+    log.append(labelled(1, 1.0), labelled(2, 0.5), labelled(77, 1.0), labelled(0, 0.0, known=0))
+    log.append(
+        Failed(
+            id="f",
+            service=SERVICE,
+            version=VersionId("v1"),
+            key="o1",
+            at=Instant(START),
+            received=Instant(START),
+            arm="canary",
+            cause="crash",
+            detail="",
+            latency_us=1,
+        )
+    )
+    house.advance(2)
+    answer = house.commit()
+    assert answer["failures.late"] == 0
+    assert house.table("labels.late").height == 4
+    rows = house.table("source.outcomes").sort("id")
+    at = datetime(2024, 1, 1, 10, tzinfo=UTC)
+    assert rows.select("id", "due", "shop", "late", "certain", "_known_at").rows() == [
+        ("o0", at + timedelta(hours=2), "s0", 0, at, at + timedelta(hours=1)),
+        ("o1", at + timedelta(hours=2), "s1", 1, at + timedelta(hours=3), at + timedelta(hours=3)),
+    ]
+    log.close()
+    assert house.stop() == 0
+    quarantined = [
+        msgspec.json.decode(line)["reason"]
+        for path in house.state.quarantine(SourceName("outcomes")).glob("*.rows.jsonl")
+        for line in path.read_bytes().splitlines()
+    ]
+    assert sorted(quarantined) == ["No prediction of this id or key is logged.", "late: not int64"]
+
+
+def test_a_new_day_commits_without_being_asked(house: IntakeHouse) -> None:
+    house.give("orders/history.csv", "o0,2024-01-01T03:00:00Z,s0")
+    house.start()
+    house.advance(1)
+    house.give("orders/1.csv", "o2,2024-01-01T13:00:00Z,s2")
+    house.advance(2)
+    assert house.table("source.orders").height == 1
+    house.advance(DAY // HOUR)
+    assert house.table("source.orders").height == 2
+    assert house.stop() == 0
+
+
+def test_a_second_data_process_is_refused(house: IntakeHouse) -> None:
+    house.start()
+    house.advance(1)
+    second = subprocess.run(
+        [sys.executable, "-m", "evertrain.process.data", "--dir", str(house.state.path)],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert "data process" in second.stderr
+    assert house.stop() == 0
