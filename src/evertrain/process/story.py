@@ -23,6 +23,7 @@ from evertrain.process.front import Front, Reply, Request
 from evertrain.process.script import Accident, Asked, HourOfStory, Outcome, Script
 from evertrain.store.clock import StoryClock
 from evertrain.store.ledger import Ledger
+from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State
 
 __all__ = ["Storyteller", "Told"]
@@ -112,6 +113,8 @@ class Storyteller:
         self._folder = state.path / "story" / "data"
         self._began = time.monotonic()
         self._recent: list[Asked] = []
+        self._routing = RoutingFile(state.routing)
+        self._champion: VersionId | None = None
         self.told = Told()
         self.scores: list[float] = []
 
@@ -149,6 +152,7 @@ class Storyteller:
         if now > self._script.begin:
             self._clock.advance(now)
         await self._settle(now)
+        self._look_for_promotion()
         await self._ask(front, hour)
 
     async def _ask(self, front: Front, hour: HourOfStory) -> None:
@@ -163,6 +167,15 @@ class Storyteller:
         if self.told.first_answer_s is None and self.told.answered:
             self.told.first_answer_s = time.monotonic() - self._began
         self._recent = hour.requests
+
+    def _look_for_promotion(self) -> None:
+        if self.told.first_promotion_s is not None:
+            return
+        route = self._routing.read().routes.get(self._script.service)
+        champion = route.champion if route else None
+        if self._champion is not None and champion != self._champion:
+            self.told.first_promotion_s = time.monotonic() - self._began
+        self._champion = champion
 
     async def _post_labels(self, front: Front, labels: list[Outcome]) -> None:
         for start in range(0, len(labels), _LABELS_AT_ONCE):
