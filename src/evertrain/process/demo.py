@@ -1,4 +1,4 @@
-"""The demonstration: an installation of its own, brought up by the command that a user types, and a story told to it."""
+"""The demonstration: an installation of its own, brought up by the command that users type, and a story told to it."""
 
 import asyncio
 import contextlib
