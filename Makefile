@@ -31,7 +31,7 @@ bench: setup    ## what serving and the loop cost; ARGS="--quick" is a short loo
 	@for file in benchmarks/*.py; do echo "== $$file"; $(bin)/python "$$file" $(ARGS) || exit 1; done
 
 docs: setup     ## write the generated pages of docs/reference anew
-	$(bin)/python tests/docs/generate.py
+	$(bin)/python -m evertrain.cli.reference docs/reference
 
 size: setup     ## measure the installed size of the base and of the demo, in throw-away environments
 	@requirements/size.sh

@@ -1,5 +1,6 @@
 """Documentation is proven: links resolve, examples run or are files, generated pages are fresh, nothing is left out."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from typing import get_args
 import pytest
 
 from evertrain.cli.reference import PAGES
+from evertrain.config.settings import Settings
 from evertrain.core.event import Fact
+from evertrain.deploy import server
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -95,6 +98,18 @@ def test_every_kind_of_event_is_told() -> None:
     kinds = {str(fact.__struct_config__.tag) for fact in get_args(Fact)}
     assert len(kinds) > 20
     assert {kind for kind in kinds if f"## `{kind}`" not in text} == set()
+
+
+def test_every_setting_is_told() -> None:
+    text = (DOCS / "reference" / "settings.md").read_text()
+    assert {name for name in Settings.__struct_fields__ if f"| `{name}` |" not in text} == set()
+
+
+def test_every_route_of_the_predict_door_is_told() -> None:
+    text = (DOCS / "reference" / "api.md").read_text()
+    paths = re.findall(r"/(?:v2|predict|labels)[/\w{}]*", inspect.getdoc(server) or "")
+    assert len(paths) >= 8
+    assert {path for path in paths if f" {path}`" not in text} == set()
 
 
 def test_decisions_are_numbered_and_whole() -> None:

@@ -2,15 +2,44 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
+import typer
+from starlette.routing import Route
+from typer.core import TyperOption
 
+from evertrain.cli import ledger
+from evertrain.config import settings
 from evertrain.core.event import Fact
+from evertrain.web.application import routes
+from evertrain.web.session import Access, Door
 
 __all__ = ["PAGES", "main"]
+
+_PREDICT = """\
+| route | what it does |
+|---|---|
+| `GET /v2` | Name and version of the server. |
+| `GET /v2/health/live`, `GET /v2/health/ready` | Whether the worker runs, and whether it answers. |
+| `GET /v2/models/{service}` | Columns that the service takes and gives, and the versions that answer. |
+| `GET /v2/models/{service}/ready` | Whether the service has a champion. |
+| `POST /v2/models/{service}/infer` | Open Inference Protocol V2, JSON, columns by name. |
+| `POST /predict/{service}` | A record, or `{"rows": [...]}`; answers `{"predictions": [{"id", "score", "version"}]}`. |
+| `POST /labels/{service}` | `{"labels": [{"prediction_id" or "key", "value", "known_at"}]}`; needs the data token. |
+
+`x-request-id` makes a retry the same prediction. Each answer names the version that gave it in `x-evertrain-version`,
+and the id of each prediction in its body. An error is `{"error": {"what", "remedy", "field"}}` with a 4xx or 5xx."""
+
+_CONTROL = """\
+Listens on 127.0.0.1. Send the control token as `Authorization: Bearer`, or open the page with `?token=` once. A body is
+a JSON object of at most 16 KiB; an action is answered by 202 with the sequence number of its event in the ledger."""
+
+_APPLICATIONS = {"evertrain ledger": ledger.app}
+
+_NOBODY: Any = None  # routes are described, never called
 
 _NOTE = "<!-- Written by `make docs` from the code. Change the code, not this page. -->\n"
 
@@ -32,6 +61,79 @@ def events_page() -> str:
 
 def _kind(fact: type[msgspec.Struct]) -> str:
     return str(fact.__struct_config__.tag)
+
+
+def settings_page() -> str:
+    """Every setting of an installation."""
+    return _joined(
+        [
+            "# Settings",
+            _NOTE,
+            "A value comes from a flag of the command, else from the environment, else from `evertrain.toml` in the",
+            "working directory, else from the default. Unknown keys are refused. Write durations as `1d` or `90m`.",
+            "",
+            settings.reference().rstrip(),
+        ]
+    )
+
+
+def api_page() -> str:
+    """Every route of the two doors."""
+    return _joined(
+        [
+            "# HTTP doors",
+            _NOTE,
+            "## The predict port",
+            "",
+            _PREDICT,
+            "",
+            "## The control port",
+            "",
+            _CONTROL,
+            "",
+            "| route | what it does |",
+            "|---|---|",
+            *(_route_row(route) for route in routes(_NOBODY, _NOBODY, Door(Access(token="")), 1.0)),
+        ]
+    )
+
+
+def _route_row(route: Route) -> str:
+    methods = " ".join(sorted(set(route.methods or ()) - {"HEAD"}))
+    return _row(f"`{methods} {route.path}`", _paragraph(route.endpoint))
+
+
+def commands_page() -> str:
+    """Every command, with its options."""
+    parts = ["# Commands", _NOTE, "Every command says the same with `--help`. `--json` prints for machines."]
+    leaves = [leaf for name, app in _APPLICATIONS.items() for leaf in _leaves(name, typer.main.get_command(app))]
+    for name, command in leaves:
+        usage = " ".join([name, *command.collect_usage_pieces(typer.Context(command))])
+        parts += ["", f"## `{name}`", _paragraph_of(command.help or ""), "", f"    {usage}", ""]
+        parts += [_row("option", "what it does", "default"), "|---|---|---|"]
+        parts += [_option_row(option) for option in command.params if isinstance(option, TyperOption)]
+    return _joined(parts)
+
+
+def _leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """The commands that do something, by their whole name, in alphabetical order."""
+    if not hasattr(command, "commands"):
+        yield name, command
+        return
+    for word, inner in sorted(command.commands.items()):
+        if not inner.hidden:
+            yield from _leaves(f"{name} {word}", inner)
+
+
+def _option_row(option: TyperOption) -> str:
+    kind = "" if option.is_flag else " VALUE"
+    known = option.default is not None and not option.is_flag and not callable(option.default)
+    default = f"`{option.default}`" if known and option.default != [] else ""
+    return _row(f"`{', '.join(option.opts)}{kind}`", _paragraph_of(option.help or ""), default)
+
+
+def _paragraph_of(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _paragraph(described: object) -> str:
@@ -64,7 +166,12 @@ def _joined(lines: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"events.md": events_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "api.md": api_page,
+    "cli.md": commands_page,
+    "events.md": events_page,
+    "settings.md": settings_page,
+}
 """File name under docs/reference to the function that writes it."""
 
 

@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from evertrain.errors import EvertrainError
@@ -18,7 +18,7 @@ from evertrain.web.page import REFRESH_S, Panels, page_routes
 from evertrain.web.reading import Actions, Readings
 from evertrain.web.session import Access, Door
 
-__all__ = ["create_app", "create_server"]
+__all__ = ["create_app", "create_server", "routes"]
 
 
 def create_app(readings: Readings, actions: Actions, access: Access, *, refresh_s: float = REFRESH_S) -> Starlette:
@@ -26,8 +26,7 @@ def create_app(readings: Readings, actions: Actions, access: Access, *, refresh_
     door = Door(access)
     return Starlette(
         routes=[
-            *api_routes(readings, actions),
-            *page_routes(readings, actions, door, Panels(readings, refresh_s)),
+            *routes(readings, actions, door, refresh_s),
             Mount("/static", StaticFiles(packages=[("evertrain.web", "static")])),
         ],
         middleware=[
@@ -37,6 +36,11 @@ def create_app(readings: Readings, actions: Actions, access: Access, *, refresh_
         ],
         exception_handlers={EvertrainError: _say_error},
     )
+
+
+def routes(readings: Readings, actions: Actions, door: Door, refresh_s: float) -> list[Route]:
+    """Every route but the static files."""
+    return [*api_routes(readings, actions), *page_routes(readings, actions, door, Panels(readings, refresh_s))]
 
 
 async def _say_error(_: Request, error: Exception) -> Response:
