@@ -1,0 +1,129 @@
+"""A port belongs to one state directory: proving that it is free, naming who has it, taking it over from orphans.
+
+The predict socket has SO_REUSEPORT, so that a new supervisor can open it beside the workers that an old one left. The
+same option would let a stranger's server in without an error, half of the requests with it; so it is bound only after
+a bind without the option has proved that nobody listens, or that those who listen are our own.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import socket
+from collections.abc import Collection
+
+import psutil
+
+from evertrain.errors import OccupiedError, SettingsError
+
+__all__ = ["claim", "holders_of", "require_free"]
+
+_SYS_PIDFD_GETFD = 438
+
+
+def require_free(host: str, port: int, *, what: str, own: Collection[int] = ()) -> None:
+    """OccupiedError, naming port and owner, unless nobody listens there, or only processes of `own`. Binds nothing.
+
+    what: the port in words ("the predict port"). Port 0 is always free.
+    """
+    if port == 0 or _can_bind(host, port):
+        return
+    holders = holders_of(port)
+    if holders and holders <= set(own):
+        return
+    strangers = sorted(holders - set(own))
+    who = " and ".join(_describe(pid) for pid in strangers) or "a process of another user"
+    flag = "--control-port" if "control" in what else "--port"
+    raise OccupiedError(f"{what} {port} on {host} is in use by {who}.", f"Stop it, or choose another with {flag}.")
+
+
+def claim(host: str, port: int, *, own: Collection[int] = ()) -> socket.socket:
+    """The predict socket, bound; it listens when the first worker is ready.
+
+    When processes of `own` (orphans of this state directory) listen there, their socket itself is taken over where
+    the system allows it, so that no connection which waits in it is lost; else one is bound beside it.
+    """
+    require_free(host, port, what="The predict port", own=own)
+    if port != 0 and not _can_bind(host, port):
+        taken = _take_over(port, own)
+        if taken is not None:
+            return taken
+    listener = _open(host, port)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind(_address(host, port))
+    except OSError as error:
+        listener.close()
+        raise OccupiedError(f"The predict port {port} on {host} cannot be bound: {error.strerror}.") from error
+    return listener
+
+
+def holders_of(port: int) -> set[int]:
+    """Numbers of the processes that listen on a TCP port, as far as this user may see them."""
+    found = set()
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                found.add(connection.pid)
+    return found
+
+
+def _can_bind(host: str, port: int) -> bool:
+    with _open(host, port) as probe:
+        try:
+            probe.bind(_address(host, port))
+        except PermissionError as error:
+            raise SettingsError(f"Port {port} needs a privilege.", "Choose one above 1023.") from error
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise SettingsError(
+                    f"{host}:{port} cannot be bound: {error.strerror}.", "Mend host or port."
+                ) from error
+            return False
+    return True
+
+
+def _open(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    except OSError as error:
+        raise SettingsError(f"Host {host!r} is not known here.", "Give an address of this machine.") from error
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return opened
+
+
+def _address(host: str, port: int) -> tuple[str, int]:
+    return (host, port)
+
+
+def _describe(pid: int) -> str:
+    try:
+        command = " ".join(psutil.Process(pid).cmdline())[:120]
+    except psutil.Error:
+        command = ""
+    return f"process {pid} ({command})" if command else f"process {pid}"
+
+
+def _take_over(port: int, own: Collection[int]) -> socket.socket | None:
+    """Another handle of the very socket that a process of ours listens on; None where the system does not allow it."""
+    for pid in holders_of(port) & set(own):
+        with contextlib.suppress(psutil.Error, OSError, AttributeError):
+            for connection in psutil.Process(pid).net_connections(kind="tcp"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return socket.socket(fileno=_handle_of(pid, connection.fd))
+    return None
+
+
+def _handle_of(pid: int, handle: int) -> int:
+    """pidfd_getfd(2): the same open file as `handle` of process `pid`. OSError when that is not allowed."""
+    process = os.pidfd_open(pid)
+    try:
+        library = ctypes.CDLL(None, use_errno=True)
+        copy = int(library.syscall(_SYS_PIDFD_GETFD, process, handle, 0))
+        if copy < 0:
+            raise OSError(ctypes.get_errno(), "pidfd_getfd")
+    finally:
+        os.close(process)
+    os.set_inheritable(copy, False)
+    return copy

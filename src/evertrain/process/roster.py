@@ -1,0 +1,51 @@
+"""Who has to run: the processes that a routing table and the settings ask for. Pure."""
+
+from typing import Literal
+
+import msgspec
+
+from evertrain.core.identity import VersionId
+from evertrain.core.routing import Route, RoutingTable
+
+__all__ = ["Trial", "serves", "trials"]
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """A version that gets a process of its own."""
+
+    arm: Literal["canary", "control", "reference"]
+    version: VersionId
+    attempt: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of its process, its heartbeat and its socket."""
+        return f"{self.arm}-{self.version[:10]}-{self.attempt}"
+
+
+def trials(table: RoutingTable) -> dict[str, Trial]:
+    """The processes beside the workers that this table needs, by name."""
+    return {trial.name: trial for route in table.routes.values() for trial in _trials_of(route)}
+
+
+def _trials_of(route: Route) -> list[Trial]:
+    found = []
+    if route.canary is not None:
+        found.append(Trial("canary", route.canary.version, route.canary.attempt))
+    if route.control is not None:
+        found.append(Trial("control", route.control.version, route.control.attempt))
+    if route.reference is not None:
+        found.append(Trial("reference", route.reference))
+    return found
+
+
+def serves(table: RoutingTable, generation: int, ready: tuple[VersionId, ...]) -> bool:
+    """Whether a worker that says this of itself answers everything that the table asks for.
+
+    >>> serves(RoutingTable(generation=3, routes={}), 3, ())
+    True
+    >>> serves(RoutingTable(generation=3, routes={}), 2, ())
+    False
+    """
+    champions = {route.champion for route in table.routes.values() if route.enabled and route.champion is not None}
+    return generation >= table.generation and champions <= set(ready)
