@@ -20,21 +20,38 @@ _PLACE = re.compile(r"<!-- diagram: (?P<name>[\w ]+) -->\n.*?<!-- end -->", re.D
 
 
 def draw(machine: Machine[State, Move]) -> str:
-    """The Mermaid text of a machine; moves between the same two states share an arrow.
+    """The Mermaid text of a machine.
 
-    >>> print(draw(Machine(name="door", initial="shut", table={("shut", "open"): "ajar"})))
+    Moves between the same two states share an arrow, and an end that every other state can come to is drawn once.
+
+    >>> print(draw(Machine(name="door", initial="shut", table={("shut", "open"): "ajar", ("ajar", "fall"): "open"})))
     stateDiagram-v2
         [*] --> shut
         shut --> ajar: open
-        ajar --> [*]
+        ajar --> open: fall
+        open --> [*]
     """
+    common = _from_everywhere(machine)
     arrows: dict[tuple[str, str], list[str]] = {}
     for (before, move), after in machine.table.items():
-        arrows.setdefault((before, after), []).append(move)
+        if (move, after) not in common:
+            arrows.setdefault((before, after), []).append(move)
     lines = ["stateDiagram-v2", f"    [*] --> {machine.initial}"]
     lines += [f"    {before} --> {after}: {', '.join(moves)}" for (before, after), moves in arrows.items()]
+    if common:
+        lines.append('    state "every state that has not ended" as under_way')
+        lines += [f"    under_way --> {after}: {move}" for move, after in common]
     lines += [f"    {state} --> [*]" for state in machine.states if state in machine.terminal]
     return "\n".join(lines)
+
+
+def _from_everywhere(machine: Machine[State, Move]) -> list[tuple[Move, State]]:
+    """Moves to one end that are legal in every state that has not ended, where there are several such states."""
+    under_way = set(machine.states) - machine.terminal
+    targets: dict[tuple[Move, State], set[State]] = {}
+    for (before, move), after in machine.table.items():
+        targets.setdefault((move, after), set()).add(before)
+    return [pair for pair, befores in targets.items() if befores == under_way and len(under_way) > 2]
 
 
 DIAGRAMS: dict[str, str] = {
