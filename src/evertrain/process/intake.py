@@ -8,20 +8,20 @@ only when every table holds what was read. Whatever is killed in between is done
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 import polars as pl
 
 from evertrain.config.declaration import ServiceSpec, SourceSpec
 from evertrain.core.event import Draft, SegmentSealed, ServiceDeclared
-from evertrain.core.identity import ServiceName, SourceName
+from evertrain.core.identity import Digest, ServiceName, SourceName
 from evertrain.core.prediction import Labelled, Predicted, Record
 from evertrain.core.time import Instant
 from evertrain.data.arrival import Patience
 from evertrain.data.commit import ACTOR, predictions_table
 from evertrain.data.ingest import KINDS, Ingest
 from evertrain.data.label import PostedLabels
+from evertrain.data.online import OnlineWriter
 from evertrain.data.prediction import ServiceTables, place_of
 from evertrain.errors import DeclarationError
 from evertrain.process.assembly import bundle_folder, resolver
@@ -40,19 +40,12 @@ _log = logging.getLogger("data")
 _READ = 50_000
 
 
-class _Online(Protocol):
-    """The online states of one service."""
-
-    def write(self, source: SourceName, frame: pl.DataFrame) -> None: ...
-
-
 class _Service:
-    """One declared service: its declaration, its online states, the tables of its records, its posted labels."""
+    """One declared service: its declaration, the tables of its records, its posted labels."""
 
     def __init__(self, state: State, name: ServiceName, spec: ServiceSpec | None) -> None:
         self.spec = spec
         self.tables = ServiceTables(state.tables, name)
-        self.online = _online(spec, state) if spec is not None and spec.features else None
         self.posted: list[tuple[Position, Labelled]] = []
         self.labels: PostedLabels | None = None
         if spec is not None and spec.label is not None:
@@ -71,6 +64,9 @@ class Intake:
         self._cursor = state.path / "control" / "log.json"
         self._services: dict[ServiceName, _Service] = {}
         self._sources: dict[SourceName, Ingest] = {}
+        self._specs: dict[Digest, ServiceSpec] = {}
+        self._online: OnlineWriter | None = None
+        self._lacking: set[SourceName] = set()
         self._reader = LogReader(state.log)
         self._positions = _read_cursor(self._cursor)
         self._heard = -1
@@ -91,14 +87,39 @@ class Intake:
             self._heard = event.sequence
             if isinstance(event.fact, ServiceDeclared):
                 newest[event.fact.service] = event.fact
+                spec = msgspec.json.decode(self._artifacts.blobs.get(event.fact.declaration), type=ServiceSpec)
+                self._specs[event.fact.declaration] = spec
         if not newest:
             return
         self.commit(now)
         for name, declared in newest.items():
             self._declare(name, declared, now)
+        self._open_states()
+
+    def _open_states(self) -> None:
+        """Keep the states of every declaration up to date, old ones too: their versions may still answer.
+
+        States that are new, or that were lost with the cache, are filled from the tables.
+        """
+        specs = [spec for spec in self._specs.values() if all(map(self._is_current, spec.sources))]
+        writer, self._online = self._online, OnlineWriter(specs, self._state)
+        if writer is not None:
+            writer.close()
+        self._lacking = {*self._online.lacking}
+        for name in self._lacking:
+            table = self._sources[name].table
+            if table.version() >= 0:
+                rows = table.read()
+                _log.info("%d rows of source %s are written into the online states", rows.height, name)
+                self._online.write(name, rows)
+
+    def _is_current(self, source: SourceSpec) -> bool:
+        """Whether rows of the source as it is now are rows of the source as it was declared then."""
+        now = self._sources[source.name].spec
+        return (source.columns, source.key, source.event_time) == (now.columns, now.key, now.event_time)
 
     def _declare(self, name: ServiceName, declared: ServiceDeclared, now: Instant) -> None:
-        spec = msgspec.json.decode(self._artifacts.blobs.get(declared.declaration), type=ServiceSpec)
+        spec = self._specs[declared.declaration]
         folder = bundle_folder(self._state, self._artifacts.blobs, declared.bundle)
         functions = resolver(folder, declared.bundle)
         for source in spec.sources:
@@ -148,17 +169,24 @@ class Intake:
             for rows in shown:
                 self._show(name, rows)
                 seen += rows.height
-            if ingest.table.version() < 0 and ingest.history_taken:
-                self._record(ingest.commit(now))
+            if ingest.history_taken:
+                self._begin(name, ingest, now)
         return seen
+
+    def _begin(self, source: SourceName, ingest: Ingest, now: Instant) -> None:
+        """A source's history has been read: its table is made, its states are declared complete."""
+        if ingest.table.version() < 0:
+            self._record(ingest.commit(now))
+        if source in self._lacking and self._online is not None:
+            self._online.complete(source)
+            self._lacking.discard(source)
 
     def _show(self, source: SourceName, rows: pl.DataFrame) -> None:
         if rows.is_empty():
             return
         crash_point("data.before_online")
-        for service in self._services.values():
-            if service.online is not None and service.reads(source):
-                service.online.write(source, rows)
+        if self._online is not None:
+            self._online.write(source, rows)
         crash_point("data.after_online")
 
     def follow(self, now: Instant) -> int:
@@ -268,13 +296,6 @@ class Intake:
         if drafts:
             crash_point("data.before_ledger")
             self._ledger.append(*drafts)
-
-
-def _online(spec: ServiceSpec, state: State) -> _Online:
-    from evertrain.data.online import OnlineWriter  # type: ignore[import-not-found, unused-ignore]
-
-    writer: _Online = OnlineWriter(spec, state)
-    return writer
 
 
 def _read_cursor(path: Path) -> dict[str, Position]:
