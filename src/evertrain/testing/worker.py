@@ -1,0 +1,85 @@
+"""A real serving worker of a toy installation, with a client at hand: for tests that go through the front door."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from evertrain.core.identity import VersionId
+from evertrain.core.prediction import Record
+from evertrain.store.log import LogReader
+from evertrain.store.process import Heartbeat, heartbeats
+from evertrain.testing.installation import SHOP, Installation
+
+__all__ = ["RECORD", "RunningWorker", "until"]
+
+RECORD = {"shop": "s1", "amount": 10.5, "n": 3, "vip": False}
+"""A valid record of the toy service."""
+
+_SETTINGS = {"EVERTRAIN_SEGMENT_MB": "1", "EVERTRAIN_BODY_TIMEOUT_S": "1"}
+
+
+def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Wait for a condition; the value that fulfilled it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"The condition did not come true within {seconds:g} s")
+        time.sleep(0.005)
+
+
+class RunningWorker:
+    """A worker of an installation, and its clients' view."""
+
+    def __init__(self, installation: Installation, name: str = "w0") -> None:
+        self.installation = installation
+        self.name = name
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.base = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.process = self.start()
+        self.client = httpx.Client(base_url=self.base, timeout=20)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        handle = self._listener.fileno()
+        state = self.installation.state.path
+        command = [sys.executable, "-m", "evertrain.process.serving", "--dir", str(state)]
+        command += ["--name", self.name, "--fd", str(handle)]
+        return subprocess.Popen(command, pass_fds=[handle], env=os.environ | _SETTINGS)
+
+    def heartbeat(self) -> Heartbeat | None:
+        found = [beat for beat in heartbeats(self.installation.state) if beat.name == self.name]
+        return found[0] if found and found[0].pid == self.process.pid else None
+
+    def serves(self, version: VersionId) -> bool:
+        beat = self.heartbeat()
+        table = json.loads(self.installation.state.routing.read_bytes())
+        return beat is not None and version in beat.ready and beat.generation == table["generation"]
+
+    def predict(self, **named: Any) -> httpx.Response:
+        return self.client.post(f"/predict/{SHOP}", json={**RECORD, **named})
+
+    def records(self) -> list[Record]:
+        with LogReader(self.installation.state.log) as reader:
+            return [record for _, record in reader.tail({})]
+
+    def reconnect(self) -> None:
+        """A new client, without the connections of the old one."""
+        self.client.close()
+        self.client = httpx.Client(base_url=self.base, timeout=20)
+
+    def close(self) -> None:
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+        self._listener.close()
