@@ -1,6 +1,5 @@
 """A recipe becomes a version: checked, packaged, and the same from the same rows."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +12,10 @@ from evertrain.config.declaration import ServiceSpec
 from evertrain.config.training import Run, TrainingSet
 from evertrain.core.golden import Golden
 from evertrain.core.schema import Schema
-from evertrain.core.stage import Trained, TrainingRecord
+from evertrain.core.stage import TrainingRecord
 from evertrain.errors import ModelError
-from evertrain.model.trainer import train
-from evertrain.store.artifact import Artifacts
-from evertrain.testing.orders import SHOPS, assembled_orders, order_examples, order_service, order_training
-
-Recipe = Callable[[TrainingSet, Run], object]
-
-
-def boosted(data: TrainingSet, run: Run) -> Any:
-    import lightgbm
-
-    parameters = {
-        "objective": "binary",
-        "learning_rate": run.parameter("learning_rate", 0.1),
-        "bagging_fraction": 0.7,
-        "bagging_freq": 1,
-        "seed": run.seed,
-        "num_threads": run.threads,
-        "deterministic": True,
-        "verbose": -1,
-    }
-    categorical = [data.names.index(name) for name in data.categories]
-    rows = lightgbm.Dataset(data.X, data.y, categorical_feature=categorical, free_raw_data=False)
-    return lightgbm.train(parameters, rows, 20)
+from evertrain.model.trainer import Recipe
+from evertrain.testing.orders import SHOPS, boosted, order_service, train_orders
 
 
 def logistic(data: TrainingSet, run: Run) -> Any:
@@ -55,27 +33,13 @@ def predicts(body: str) -> Recipe:
     return recipe
 
 
-def trained(
-    tmp_path: Path, recipe: Recipe, *, spec: ServiceSpec | None = None, shuffled: int | None = None, **changes: Any
-) -> tuple[Artifacts, Trained]:
-    artifacts = Artifacts.at(tmp_path / "artifacts")
-    spec, frame = spec or order_service(), order_examples()
-    if shuffled is not None:
-        frame = frame.sample(fraction=1.0, shuffle=True, seed=shuffled)
-    work = assembled_orders(frame, spec, artifacts.blobs)
-    folder = tmp_path / "task"
-    folder.mkdir(exist_ok=True)
-    done = train(order_training(work, **changes), spec, recipe, artifacts=artifacts, bundle_folder=None, folder=folder)
-    return artifacts, done
-
-
 def numbers_only() -> ServiceSpec:
     columns = order_service().inputs.columns
     return order_service(inputs=Schema(columns[1:]), categories=())
 
 
 def test_a_version_names_everything_that_it_is(tmp_path: Path) -> None:
-    artifacts, done = trained(tmp_path, boosted, parameters={"learning_rate": 0.2})
+    artifacts, done = train_orders(tmp_path, boosted, parameters={"learning_rate": 0.2})
     manifest = artifacts.manifest(done.version)
     assert manifest.format == "lightgbm"
     assert [item.name for item in manifest.vector] == ["shop", "amount", "hour"]
@@ -90,7 +54,7 @@ def test_a_version_names_everything_that_it_is(tmp_path: Path) -> None:
 
 
 def test_a_loaded_copy_gives_the_golden_scores_again(tmp_path: Path) -> None:
-    artifacts, done = trained(tmp_path, boosted)
+    artifacts, done = train_orders(tmp_path, boosted)
     manifest = artifacts.manifest(done.version)
     assert manifest.golden is not None
     golden = msgspec.json.decode(artifacts.blobs.get(manifest.golden), type=Golden)
@@ -102,19 +66,19 @@ def test_a_loaded_copy_gives_the_golden_scores_again(tmp_path: Path) -> None:
 
 
 def test_another_order_of_arrival_gives_the_same_version(tmp_path: Path) -> None:
-    versions = {trained(tmp_path, boosted, shuffled=seed)[1].version for seed in (None, 1, 2)}
+    versions = {train_orders(tmp_path, boosted, shuffled=seed)[1].version for seed in (None, 1, 2)}
     assert len(versions) == 1
 
 
 def test_another_seed_gives_another_version(tmp_path: Path) -> None:
-    assert trained(tmp_path, boosted, seed=1)[1].version != trained(tmp_path, boosted, seed=2)[1].version
+    assert train_orders(tmp_path, boosted, seed=1)[1].version != train_orders(tmp_path, boosted, seed=2)[1].version
 
 
 @pytest.mark.parametrize(
     ("recipe", "kind"), [(logistic, "sklearn"), (predicts("[r['amount'] / 1e3 for r in rows]"), "callable")]
 )
 def test_other_kinds_of_model_are_packaged_too(tmp_path: Path, recipe: Recipe, kind: str) -> None:
-    artifacts, done = trained(tmp_path, recipe, spec=numbers_only())
+    artifacts, done = train_orders(tmp_path, recipe, spec=numbers_only())
     assert artifacts.manifest(done.version).format == kind
 
 
@@ -130,7 +94,7 @@ def test_other_kinds_of_model_are_packaged_too(tmp_path: Path, recipe: Recipe, k
 )
 def test_a_model_that_must_not_serve_is_no_version(tmp_path: Path, body: str, words: str) -> None:
     with pytest.raises(ModelError, match=words):
-        trained(tmp_path, predicts(body))
+        train_orders(tmp_path, predicts(body))
 
 
 def test_a_recipe_that_raises_is_named_with_its_line(tmp_path: Path) -> None:
@@ -138,12 +102,12 @@ def test_a_recipe_that_raises_is_named_with_its_line(tmp_path: Path) -> None:
         raise ValueError("no such column: colour")
 
     with pytest.raises(ModelError, match=r"Recipe 'default' raised ValueError at test_trainer.py:\d+: no such column"):
-        trained(tmp_path, broken)
+        train_orders(tmp_path, broken)
 
 
 def test_a_model_that_cannot_answer_an_unseen_category_is_no_version(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"(?s)category that is missing or was never seen.*Impute"):
-        trained(tmp_path, logistic)
+        train_orders(tmp_path, logistic)
 
 
 def test_rows_reach_the_recipe_in_canonical_order(tmp_path: Path) -> None:
@@ -153,5 +117,5 @@ def test_rows_reach_the_recipe_in_canonical_order(tmp_path: Path) -> None:
         seen.append(data.at)
         return logistic(data, run)
 
-    trained(tmp_path, spy, spec=numbers_only(), shuffled=9)
+    train_orders(tmp_path, spy, spec=numbers_only(), shuffled=9)
     assert (np.diff(seen[0]) >= 0).all()

@@ -118,7 +118,7 @@ class Evaluate(_Stage, frozen=True, kw_only=True, tag="evaluate", forbid_unknown
     """Hold a challenger against the champion and the anchor on the holdout rows, in real check servers.
 
     timed: whether measured latency may decide (on a story's clock it is only reported). seed: of the bootstrap.
-    deadline_s: after so long without an answer, also while loading, a version counts as hanging.
+    deadline_s: after so long without an answer a version counts as hanging.
     """
 
     service: ServiceName

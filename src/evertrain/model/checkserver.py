@@ -32,6 +32,7 @@ __all__ = ["CheckServer"]
 _Reply = TypeVar("_Reply", Answer, Scores, Pong)
 
 _LOOK_S: Final = 0.1
+_LOAD_S: Final = 60.0
 _BATCH: Final = 5_000
 
 
@@ -40,8 +41,8 @@ class CheckServer:
 
     It is stopped on exit, and has to be stopped by `stop` when it was launched and never entered.
 
-    deadline_s: for loading, and for each request. memory_mb: resident memory, watched from here as well. log: where
-    the server's own output goes; its tail is part of an error.
+    deadline_s: for each request; a minute for loading. memory_mb: resident memory, watched from here as well. log:
+    where the server's own output goes; its tail is part of an error.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class CheckServer:
         self._path.unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "evertrain.process.candidate", "--dir", str(self._state.path)]
         command += ["--version", self._version, "--socket", str(self._path), "--arm", "check", "--need", "built"]
-        command += ["--memory-mb", str(self._memory_mb), "--hang-s", str(self._deadline_s)]
+        command += ["--memory-mb", str(self._memory_mb), "--hang-s", str(2 * self._deadline_s)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -117,10 +118,10 @@ class CheckServer:
     # The process and its socket --------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        end = time.monotonic() + self._deadline_s
+        end = time.monotonic() + _LOAD_S
         wait = selectors.DefaultSelector()
         while True:
-            self._watch(end, "did not load")
+            self._watch(end, f"did not load within {_LOAD_S:g} s")
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 connection.connect(str(self._path))
@@ -153,7 +154,7 @@ class CheckServer:
                 if ready.select(_LOOK_S):
                     view = view[connection.send(view) :]
                 else:
-                    self._watch(end, "did not take a request")
+                    self._watch(end, f"did not take a request within {self._deadline_s:g} s")
 
     def _receive(self, size: int, end: float) -> bytes:
         connection = self._connected()
@@ -162,7 +163,7 @@ class CheckServer:
             ready.register(connection, selectors.EVENT_READ)
             while size:
                 if not ready.select(_LOOK_S):
-                    self._watch(end, "did not answer")
+                    self._watch(end, f"did not answer within {self._deadline_s:g} s")
                     continue
                 part = connection.recv(min(size, 1 << 20))
                 if not part:
@@ -176,7 +177,7 @@ class CheckServer:
             raise self._fault("is not connected")
         return self._socket
 
-    def _watch(self, end: float, what: str) -> None:
+    def _watch(self, end: float, late: str) -> None:
         """Look after the process while waiting for it: dead, too big or too late is a fault."""
         if self._process is not None and self._process.poll() is not None:
             raise self._fault(self._obituary(wait_s=0.0))
@@ -185,7 +186,7 @@ class CheckServer:
         if memory > self._memory_mb:
             raise self._fault(f"took {memory:.0f} MB of memory, the limit is {self._memory_mb} MB")
         if time.monotonic() > end:
-            raise self._fault(f"{what} within {self._deadline_s:g} s")
+            raise self._fault(late)
 
     def _memory(self) -> float:
         try:

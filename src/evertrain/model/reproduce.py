@@ -4,17 +4,65 @@ The three answers are kept apart: the same bytes, other bytes with the same scor
 bitwise comes with the causes that can be named: packages, interpreter, machine or threads that differ from the record.
 """
 
+import platform
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from evertrain.core.identity import Digest, VersionId
+from evertrain import runtime
+from evertrain.config.training import Run
+from evertrain.core.golden import Golden
+from evertrain.core.identity import Digest, VersionId, short
 from evertrain.core.stage import Reproduced, TrainingRecord
+from evertrain.errors import ModelError
+from evertrain.model.assemble import read_parquet
+from evertrain.model.package import environment_of
+from evertrain.model.trainer import Recipe, machine, make, training_set
+from evertrain.store.artifact import Artifacts
 
-__all__ = ["compare", "differences"]
+__all__ = ["compare", "differences", "recorded", "reproduce"]
 
 UNEXPLAINED = "Everything on record is equal: the recipe depends on something that is not (a clock, unseeded draws)."
+
+
+def recorded(artifacts: Artifacts, version: VersionId) -> TrainingRecord:
+    """What a version's training was run with; ModelError for one that was not trained here."""
+    digest = artifacts.manifest(version).record
+    if digest is None:
+        raise ModelError(f"Version {short(version)} has no training record: it came as a file.")
+    return msgspec.json.decode(artifacts.blobs.get(digest), type=TrainingRecord)
+
+
+def reproduce(
+    version: VersionId, recipe: Recipe, *, artifacts: Artifacts, folder: Path, threads: int | None = None
+) -> Reproduced:
+    """Run the training again from the blobs that its record names. threads: other than recorded, on purpose.
+
+    recipe: the function that the record names, from the record's bundle.
+    """
+    manifest, record = artifacts.manifest(version), recorded(artifacts, version)
+    data = training_set(read_parquet(artifacts.blobs.get(record.training)), manifest.vector)
+    run = Run(seed=record.seed, threads=threads or record.threads, parameters=record.parameters, folder=folder)
+    made = make(record.recipe, recipe, data, run)
+    now = msgspec.structs.replace(
+        record,
+        threads=run.threads,
+        environment=environment_of(made.format),
+        interpreter=platform.python_version(),
+        platform=machine(),
+    )
+    golden = msgspec.json.decode(artifacts.blobs.get(manifest.golden or Digest("")), type=Golden)
+    again = msgspec.structs.replace(manifest, format=made.format, model=made.digest, environment=now.environment)
+    scores = runtime.load(again, made.path).score([request.vector for request in golden.requests])
+    return compare(
+        version,
+        model=(manifest.model, made.digest),
+        scores=([request.score or 0.0 for request in golden.requests], scores),
+        records=(record, now),
+    )
 
 
 def differences(record: TrainingRecord, now: TrainingRecord) -> tuple[str, ...]:

@@ -7,11 +7,12 @@ function of the task: rows in canonical order, pinned categories, recorded seed 
 import platform
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from evertrain import runtime
@@ -19,6 +20,7 @@ from evertrain.config.declaration import ServiceSpec
 from evertrain.config.training import Run, TrainingSet
 from evertrain.core.identity import Digest, canonical, digest_of_bytes
 from evertrain.core.model import Format, Manifest, Output
+from evertrain.core.schema import Input
 from evertrain.core.stage import Train, Trained, TrainingRecord
 from evertrain.errors import ModelError
 from evertrain.model.assemble import FEATURE, read_parquet
@@ -27,7 +29,7 @@ from evertrain.model.matrix import encode_frame, pin_vector, values_of
 from evertrain.model.package import environment_of, native
 from evertrain.store.artifact import Artifacts
 
-__all__ = ["Made", "Recipe", "check_scores", "make", "record_of", "train"]
+__all__ = ["Made", "Recipe", "check_scores", "machine", "make", "record_of", "train", "training_set"]
 
 Recipe = Callable[[TrainingSet, Run], object]
 
@@ -56,10 +58,8 @@ def train(
     blobs = artifacts.blobs
     frame = read_parquet(blobs.get(task.assembled.training))
     vector = pin_vector(frame, spec.vector, spec.categories)
-    data = TrainingSet(
-        X=encode_frame(frame, vector), y=frame["label"].to_numpy(), at=frame["at"].to_numpy(), inputs=vector
-    )
-    made = make(recipe, data, task, folder=folder)
+    run = Run(seed=task.seed, threads=task.threads, parameters=task.parameters, folder=folder)
+    made = make(task.recipe, recipe, training_set(frame, vector), run)
     record = record_of(task, made.format)
     draft = Manifest(
         service=task.service,
@@ -89,22 +89,28 @@ def train(
     return Trained(version=manifest.version, fingerprint=manifest.fingerprint, record=blobs.put(canonical(record)))
 
 
-def make(recipe: Recipe, data: TrainingSet, task: Train, *, folder: Path) -> Made:
-    """Run the recipe and keep its model as a file in `folder`."""
-    run = Run(seed=task.seed, threads=task.threads, parameters=dict(task.parameters), folder=folder)
+def training_set(frame: pl.DataFrame, vector: Sequence[Input]) -> TrainingSet:
+    """Assembled rows as a recipe gets them."""
+    return TrainingSet(
+        X=encode_frame(frame, vector), y=frame["label"].to_numpy(), at=frame["at"].to_numpy(), inputs=vector
+    )
+
+
+def make(name: str, recipe: Recipe, data: TrainingSet, run: Run) -> Made:
+    """Run the recipe of that name and keep its model as a file in the run's folder."""
     try:
         model = recipe(data, run)
     except ModelError:
         raise
     except Exception as error:  # the user's code: whatever it raises is its answer
-        frames = traceback.extract_tb(error.__traceback__)[1:] or traceback.extract_tb(error.__traceback__)
+        frames = traceback.extract_tb(error.__traceback__)
         place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
         raise ModelError(
-            f"Recipe {task.recipe!r} raised {type(error).__name__} at {place}: {error}", "Mend the recipe."
+            f"Recipe {name!r} raised {type(error).__name__} at {place}: {error}", "Mend the recipe."
         ) from error
     content = native(model)
     if isinstance(content, bytes):
-        path = folder / "model"
+        path = run.path("model")
         path.write_bytes(content)
     else:
         path = content
@@ -149,5 +155,10 @@ def record_of(task: Train, kind: Format) -> TrainingRecord:
         features=assembled.features,
         environment=environment_of(kind),
         interpreter=platform.python_version(),
-        platform=f"{sys.platform}-{platform.machine()}",
+        platform=machine(),
     )
+
+
+def machine() -> str:
+    """The kind of machine, as a record names it: libraries may choose other instructions on another one."""
+    return f"{sys.platform}-{platform.machine()}"

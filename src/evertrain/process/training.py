@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from evertrain.config.declaration import ServiceSpec
+from evertrain.config.declaration import ServiceSpec, TrainingSpec
 from evertrain.core.identity import digest_of
 from evertrain.core.model import DatasetRef
-from evertrain.core.stage import Assemble, Assembled, StageTask, Train, Trained
+from evertrain.core.stage import Assemble, Assembled, Reproduce, Reproduced, StageTask, Train, Trained
 from evertrain.core.time import Span
 from evertrain.errors import NotFoundError, UserError
 from evertrain.model.assemble import parquet, split
@@ -23,7 +23,7 @@ from evertrain.store.artifact import Artifacts
 from evertrain.store.state import State
 from evertrain.store.table import digest
 
-__all__ = ["assemble", "do", "train"]
+__all__ = ["assemble", "do", "reproduce", "train"]
 
 
 def do(task: StageTask, state: State, folder: Path) -> msgspec.Struct:
@@ -71,14 +71,32 @@ def train(task: Train, state: State, folder: Path) -> Trained:
     artifacts = Artifacts.at(state.artifacts)
     blobs = artifacts.blobs
     spec = msgspec.json.decode(blobs.get(task.assembled.declaration), type=ServiceSpec)
-    recipe = spec.recipes.get(task.recipe)
+    code = bundle_folder(state, blobs, task.assembled.bundle)
+    function = resolver(code, task.assembled.bundle)(_recipe(spec, task.recipe).train)
+    return run(task, spec, function, artifacts=artifacts, bundle_folder=code, folder=folder)
+
+
+@_do.register
+def reproduce(task: Reproduce, state: State, folder: Path) -> Reproduced:
+    """Run the training of a version again, from its record and its bundle."""
+    from evertrain.model.reproduce import recorded
+    from evertrain.model.reproduce import reproduce as run
+
+    artifacts = Artifacts.at(state.artifacts)
+    record = recorded(artifacts, task.version)
+    spec = msgspec.json.decode(artifacts.blobs.get(record.declaration), type=ServiceSpec)
+    code = bundle_folder(state, artifacts.blobs, record.bundle)
+    function = resolver(code, record.bundle)(_recipe(spec, record.recipe).train)
+    return run(task.version, function, artifacts=artifacts, folder=folder, threads=task.threads)
+
+
+def _recipe(spec: ServiceSpec, name: str) -> TrainingSpec:
+    recipe = spec.recipes.get(name)
     if recipe is None:
         raise NotFoundError(
-            f"Service {spec.name!r} has no recipe {task.recipe!r}.", f"It has {', '.join(spec.recipes) or 'none'}."
+            f"Service {spec.name!r} has no recipe {name!r}.", f"It has {', '.join(spec.recipes) or 'none'}."
         )
-    code = bundle_folder(state, blobs, task.assembled.bundle)
-    function = resolver(code, task.assembled.bundle)(recipe.train)
-    return run(task, spec, function, artifacts=artifacts, bundle_folder=code, folder=folder)
+    return recipe
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A small world to train in: shops with late orders, the service that predicts them, and its examples."""
 
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -7,16 +8,29 @@ import numpy as np
 import polars as pl
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.config.training import Run, TrainingSet
 from evertrain.core.identity import CycleId, Digest, ServiceName, canonical, digest_of
 from evertrain.core.model import DatasetRef
 from evertrain.core.policy import GateSpec
 from evertrain.core.schema import Column, Schema
-from evertrain.core.stage import Assembled, Train
+from evertrain.core.stage import Assembled, Train, Trained
 from evertrain.core.time import DAY, HOUR, Instant, Span
 from evertrain.model.assemble import parquet, split
+from evertrain.model.trainer import Recipe, train
+from evertrain.store.artifact import Artifacts
 from evertrain.store.blob import Blobs
 
-__all__ = ["CUT", "SERVICE", "SHOPS", "assembled_orders", "order_examples", "order_service", "order_training"]
+__all__ = [
+    "CUT",
+    "SERVICE",
+    "SHOPS",
+    "assembled_orders",
+    "boosted",
+    "order_examples",
+    "order_service",
+    "order_training",
+    "train_orders",
+]
 
 SERVICE: Final = ServiceName("late-orders")
 SHOPS: Final = ("east", "north", "south", "west")
@@ -86,3 +100,36 @@ def assembled_orders(frame: pl.DataFrame, spec: ServiceSpec, blobs: Blobs, bundl
 def order_training(work: Assembled, **changes: Any) -> Train:
     """The task of training on assembled orders."""
     return msgspec.structs.replace(Train(service=SERVICE, cycle=CycleId("late-orders/c1"), assembled=work), **changes)
+
+
+def train_orders(
+    folder: Path, recipe: Recipe, *, spec: ServiceSpec | None = None, shuffled: int | None = None, **changes: Any
+) -> tuple[Artifacts, Trained]:
+    """Train on all orders in this process; shuffled: the seed of another order of arrival. changes: of the task."""
+    artifacts = Artifacts.at(folder / "artifacts")
+    spec, frame = spec or order_service(), order_examples()
+    if shuffled is not None:
+        frame = frame.sample(fraction=1.0, shuffle=True, seed=shuffled)
+    task = order_training(assembled_orders(frame, spec, artifacts.blobs), **changes)
+    files = folder / "task"
+    files.mkdir(exist_ok=True)
+    return artifacts, train(task, spec, recipe, artifacts=artifacts, bundle_folder=None, folder=files)
+
+
+def boosted(data: TrainingSet, run: Run) -> object:
+    """A recipe with everything that could make two trainings differ: bagging, categories, threads."""
+    import lightgbm
+
+    parameters = {
+        "objective": "binary",
+        "learning_rate": run.parameter("learning_rate", 0.1),
+        "bagging_fraction": 0.7,
+        "bagging_freq": 1,
+        "seed": run.seed,
+        "num_threads": run.threads,
+        "deterministic": True,
+        "verbose": -1,
+    }
+    categorical = [data.names.index(name) for name in data.categories]
+    rows = lightgbm.Dataset(data.X, data.y, categorical_feature=categorical, free_raw_data=False)
+    return lightgbm.train(parameters, rows, 20)

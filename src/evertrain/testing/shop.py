@@ -10,9 +10,10 @@ import polars as pl
 from evertrain.config.authoring import load
 from evertrain.config.bundle import freeze
 from evertrain.config.declaration import ServiceSpec
-from evertrain.core.identity import CycleId, Digest, canonical
+from evertrain.core.identity import CycleId, Digest, SourceName, canonical
 from evertrain.core.stage import Assemble
 from evertrain.core.time import HOUR
+from evertrain.data.online import OnlineWriter
 from evertrain.store.artifact import Artifacts
 from evertrain.store.signature import Signer
 from evertrain.store.state import State
@@ -159,6 +160,13 @@ class Shop:
             f"source.{name}": _commit(Table(self.state.tables, f"source.{name}"), frame, shuffled, files)
             for name, frame in order_tables().items()
         }
+        self._show_online()
+
+    def _show_online(self) -> None:
+        writer = OnlineWriter(self.spec, self.state)
+        for name, frame in order_tables().items():
+            writer.write(name, frame)
+            writer.complete(SourceName(name))
 
     def assembling(self) -> Assemble:
         """The task of assembling everything that is mature."""
