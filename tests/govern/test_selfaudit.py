@@ -1,5 +1,7 @@
 """One altered byte in anything that the ledger vouches for is found and named."""
 
+import copy
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -57,6 +59,15 @@ class House:
         self.quarantined = self._quarantine()
         self.words = self.ledger.keep_words("because I say so, the tests said")
         self.ledger.sign_head(self.signer, Instant(2))
+
+    def copied(self, folder: Path) -> "House":
+        shutil.copytree(self.state.path, folder)
+        house = copy.copy(self)
+        house.state = State.open(folder)
+        house.ledger = Ledger.open(house.state.ledger)
+        house.segment = folder / self.segment.relative_to(self.state.path)
+        house.quarantined = folder / self.quarantined.relative_to(self.state.path)
+        return house
 
     def record(self, fact: Fact) -> None:
         draft_id = f"{kind_of(fact)}/{self.ledger.count()}"
@@ -135,9 +146,17 @@ class House:
         return folder / f"{digest}.bytes"
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> House:
+    house = House(tmp_path_factory.mktemp("built") / "state")
+    house.close()
+    return house
+
+
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path / "Grüße 100% #1")
+def house(built: House, tmp_path: Path) -> House:
+    """A copy in a folder of its own, with an odd name; the original is built once because it syncs so often."""
+    return built.copied(tmp_path / "Grüße 100% #1")
 
 
 def flip(path: Path, position: int) -> None:
@@ -374,6 +393,46 @@ def test_a_file_that_nothing_vouches_for_is_named(house: House, name: str) -> No
     (state.path / name).parent.mkdir(parents=True, exist_ok=True)
     (state.path / name).write_bytes(b"{}")
     assert subjects(verify(state)) == {name}
+
+
+def test_a_name_that_is_no_utf8_is_said_all_the_same(house: House) -> None:
+    state = house.close()
+    (state.tables / "source.flights" / os.fsdecode(b"evil\xff.parquet")).write_bytes(b"")
+    report = verify(state)
+    assert subjects(report) == {"control/tables/source.flights/evil\\udcff.parquet"}
+    assert msgspec.json.encode(report)
+
+
+def test_a_pipe_in_the_place_of_a_file_blocks_nobody(house: House) -> None:
+    state = house.close()
+    house.segment.unlink()
+    os.mkfifo(house.segment)
+    assert subjects(verify(state)) == {relative(state, house.segment)}
+
+
+def test_columns_that_are_no_utf8_are_a_finding(house: House) -> None:
+    state = house.close()
+    change(state, "UPDATE events SET kind = CAST(x'ff41' AS TEXT) WHERE sequence = 2", "UPDATE words SET text = x'ff'")
+    assert {"control/ledger.db: event 2"} < subjects(verify(state))
+
+
+@pytest.mark.parametrize(
+    ("statement", "place"),
+    [
+        ("UPDATE alembic_version SET version_num = '9999'", "the schema"),
+        ("DELETE FROM alembic_version", "the schema"),
+        ("UPDATE heads SET head = 7", "the signed head of 1 events"),
+        ("DELETE FROM frontier", "the frontier"),
+        ("UPDATE events SET hash = 'text' WHERE sequence = 4", "event 4"),
+        ("UPDATE events SET leaf = 3.5 WHERE sequence = 4", "event 4"),
+        ("DROP TABLE words", "the words"),
+        ("DROP TABLE events", "the events"),
+    ],
+)
+def test_whatever_was_done_to_the_database_is_a_finding(house: House, statement: str, place: str) -> None:
+    state = house.close()
+    change(state, statement)
+    assert f"control/ledger.db: {place}" in subjects(verify(state))
 
 
 def test_a_segment_that_is_not_sealed_is_only_counted(house: House) -> None:

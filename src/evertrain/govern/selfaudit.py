@@ -6,6 +6,7 @@ rebuilt from the rest (cache) or only says what is so right now (routing table, 
 """
 
 import re
+import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -103,7 +104,9 @@ class _SelfAudit:
 
     def _say(self, path: Path, what: str) -> None:
         inside = path.is_relative_to(self._state.path)
-        self._findings.append(Finding((path.relative_to(self._state.path) if inside else path).as_posix(), what))
+        name = (path.relative_to(self._state.path) if inside else path).as_posix()
+        printable = name.encode("utf-8", "backslashreplace").decode()  # a name on disk may be no UTF-8
+        self._findings.append(Finding(printable, what))
 
     def _say_stranger(self, path: Path) -> None:
         self.strangers = True
@@ -113,8 +116,11 @@ class _SelfAudit:
         """One file against its digest; with `size`, it has that many bytes and no more."""
         self._checked[kind] += 1
         try:
-            if size is not None and path.stat().st_size != size:
-                self._say(path, f"it has {path.stat().st_size} bytes, not the {size} that were recorded")
+            found = path.lstat()
+            if not stat.S_ISREG(found.st_mode):
+                self._say(path, "it is no regular file")
+            elif size is not None and found.st_size != size:
+                self._say(path, f"it has {found.st_size} bytes, not the {size} that were recorded")
             elif digest_of_file(path) != digest:
                 self._say(path, "it was altered: its bytes are not those that were recorded")
         except FileNotFoundError:

@@ -102,9 +102,7 @@ class _Audit:
     def check(self, connection: sqlite3.Connection) -> None:
         """Everything inside the database, in one snapshot."""
         connection.execute("BEGIN")
-        revision = self._attempt("the schema", lambda: _revision(connection))
-        if revision is not None and revision > HEAD:
-            raise UserError(f"{self._path} was written by a newer evertrain.", "Upgrade evertrain.")
+        self._attempt("the schema", lambda: self._check_revision(connection))
         self._attempt("", lambda: self._check_structure(connection))
         self._attempt("the events", lambda: self._check_events(connection))
         self._attempt("the frontier", lambda: self._check_frontier(connection))
@@ -144,6 +142,11 @@ class _Audit:
             self.say(where, f"the database is damaged: {error}")
             return None
 
+    def _check_revision(self, connection: sqlite3.Connection) -> None:
+        found = [row[0] for row in connection.execute("SELECT version_num FROM alembic_version")]
+        if found != [HEAD]:
+            self.say("the schema", f"it is of revision {found}, this version of evertrain knows {HEAD!r}")
+
     def _check_structure(self, connection: sqlite3.Connection) -> None:
         for (line,) in connection.execute(f"PRAGMA integrity_check({_NAMED})"):
             if line != "ok":
@@ -166,8 +169,8 @@ class _Audit:
     def _check_columns(self, sequence: int, columns: list[Any], leaf: bytes) -> None:
         try:
             event = decode(leaf, sequence, str(columns[2]))
-        except IntegrityError:
-            self.say(f"event {sequence}", "its leaf cannot be read")
+        except (IntegrityError, UserError) as error:
+            self.say(f"event {sequence}", f"its leaf cannot be read. {error.what}")
             return
         self._events.append(event)
         if (event.sequence, event.id, event.at, kind_of(event.fact), event.subject) != (sequence, *columns):
@@ -186,7 +189,7 @@ class _Audit:
             )
 
     def _check_heads(self, connection: sqlite3.Connection) -> None:
-        for size, stored in connection.execute("SELECT size, head FROM heads ORDER BY size"):
+        for size, stored in connection.execute("SELECT size, CAST(head AS BLOB) FROM heads ORDER BY size"):
             try:
                 head = msgspec.json.decode(stored, type=SignedHead)
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -196,19 +199,15 @@ class _Audit:
             self.compare(f"the signed head of {size} events", head)
 
     def _check_words(self, connection: sqlite3.Connection) -> None:
-        for digest, text in connection.execute("SELECT digest, text FROM words ORDER BY digest"):
-            if digest_of_bytes(text.encode("utf-8", "surrogateescape")) != Digest(digest):
+        for digest, text in connection.execute("SELECT digest, CAST(text AS TEXT) FROM words"):
+            if digest_of_bytes(text.encode()) != Digest(digest):
                 self.say(f"words {digest}", "they were altered")
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
     connection = sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=_BUSY_S, isolation_level=None)
-    connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+    connection.text_factory = lambda text: text.decode("utf-8", "backslashreplace")
     return connection
-
-
-def _revision(connection: sqlite3.Connection) -> str:
-    return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
 
 
 def _altered_in_file(path: Path) -> set[int]:

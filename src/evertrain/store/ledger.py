@@ -250,7 +250,7 @@ def decode(leaf: bytes, sequence: int, kind: str) -> Event:
     try:
         return _decoder.decode(leaf)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if kind not in _kinds and f'"kind":"{kind}"'.encode() in leaf:
+        if kind not in _kinds and f'"kind":"{kind}"'.encode("utf-8", "replace") in leaf:
             raise UserError(
                 f"Event {sequence} is of kind {kind!r}, which this version of evertrain does not know.",
                 "Upgrade evertrain: a newer version has written to this ledger.",
