@@ -15,6 +15,7 @@ from evertrain.core.time import Instant
 from evertrain.data.online import OnlineFeatures, OnlineWriter, online_features
 from evertrain.errors import UnavailableError
 from evertrain.store.state import State
+from evertrain.store.table import Table
 from evertrain.testing.oracle import features
 
 
@@ -26,8 +27,6 @@ def typed(value: Value) -> tuple[type, str]:
 def begin(spec: ServiceSpec, folder: Path) -> tuple[OnlineWriter, OnlineFeatures]:
     state = State.create(folder)
     writer = OnlineWriter(spec, state)
-    for source in spec.sources:
-        writer.complete(source.name)
     return writer, online_features(spec, state, None)
 
 
@@ -94,20 +93,33 @@ def test_a_value_as_old_as_its_time_to_live_still_counts(shop: Any, tmp_path: Pa
     writer.close()
 
 
-def test_what_the_states_lack_is_said_until_the_history_is_written(shop: Any, tmp_path: Path) -> None:
+def test_a_request_before_the_states_are_there_is_told_to_retry(shop: Any, tmp_path: Path) -> None:
     state = State.create(tmp_path)
-    writer = OnlineWriter(shop.service, state)
     function = online_features(shop.service, state, None)
-    assert set(writer.lacking) == {"visits", "closings", "places"}
-    with pytest.raises(UnavailableError, match="not there yet"):
+    with pytest.raises(UnavailableError, match="no online states"):
         function({"id": 0, "shop": "a"}, Instant(1))
-    for name in writer.lacking:
-        writer.complete(name)
+    writer = OnlineWriter(shop.service, state)
     assert writer.lacking == ()
     assert function({"id": 0, "shop": "a"}, Instant(1))[0] == "a"
-    changed = msgspec.structs.replace(shop.service, features=shop.service.features[:3])
-    again = OnlineWriter([shop.service, changed], state)
-    assert set(again.lacking) == {"visits"}, "a new definition has states of its own beside the old ones"
-    for one in (again, writer):
-        one.close()
     function.close()
+    writer.close()
+
+
+def test_a_new_definition_gets_states_of_its_own_and_the_old_ones_go_on(shop: Any, tmp_path: Path) -> None:
+    state = State.create(tmp_path)
+    visits = shop.service.source("visits")
+    rows = [row(20, n=7), row(21, key=2, n=8)]
+    Table(state.tables, "source.visits").append(shop.frame(visits, rows[:1]), writer="test", sequence=0)
+    changed = msgspec.structs.replace(shop.service, features=shop.service.features[:3])
+    OnlineWriter(shop.service, state).close()
+    writer = OnlineWriter(changed, state)
+    writer.write("visits", shop.frame(visits, rows[1:]))
+    old, new = online_features(shop.service, state, None), online_features(changed, state, None)
+    asked: dict[str, Value] = {"id": 0, "shop": "a"}
+    assert new(asked, Instant(22)) == ("a", 2, 2)
+    assert old(asked, Instant(22)) == tuple(
+        features(shop.service, {"visits": rows, "closings": [], "places": []}, {"shop": "a"}, 22).values()
+    )
+    for one in (old, new):
+        one.close()
+    writer.close()

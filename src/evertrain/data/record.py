@@ -30,6 +30,10 @@ __all__ = ["OnlineWriter"]
 _pack = msgspec.msgpack.encode
 _versions = msgspec.msgpack.Decoder(list)
 _meta = msgspec.msgpack.Decoder(Meta)
+_specs = msgspec.msgpack.Decoder(list[ServiceSpec])
+_DECLARED: Final = b"declared/"
+_GENERATIONS: Final = 3
+_PORTION: Final = 20_000
 _INSTANT: Final = struct.Struct(">q")
 
 Totals = tuple[int, ...]
@@ -46,13 +50,30 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class OnlineWriter:
-    """The one writer of an installation's online states."""
+    """The one writer of an installation's online states.
+
+    States that a declaration needs and the store lacks are filled from the source's table when the writer is made.
+    The declarations before it are kept up to date beside it, since models that were trained under them still serve.
+    """
 
     def __init__(self, specs: ServiceSpec | Iterable[ServiceSpec], state: State) -> None:
         self._store = OnlineStore.open(state.online, write=True)
         self._layouts: dict[SourceName, list[Layout]] = defaultdict(list)
         for spec in [specs] if isinstance(specs, ServiceSpec) else specs:
-            self._add(spec)
+            for one in self._remember(spec):
+                self._add(one)
+        self._fill(state)
+
+    def _remember(self, spec: ServiceSpec) -> list[ServiceSpec]:
+        """The declarations of a service whose states are kept, newest first."""
+        key = _DECLARED + spec.name.encode()
+        with self._store.write() as transaction:
+            stored = transaction.get(key)
+            held: list[ServiceSpec] = [] if stored is None else _specs.decode(stored)
+            kept = [spec, *(one for one in held if one != spec)][:_GENERATIONS]
+            if kept != held:
+                transaction.put(key, _pack(kept))
+        return kept
 
     def _add(self, spec: ServiceSpec) -> None:
         needed = plan(spec)
@@ -62,9 +83,24 @@ class OnlineWriter:
             if found is not None and found.prefix not in known:
                 self._layouts[source.name].append(found)
 
+    def _fill(self, state: State) -> None:
+        """Write what the tables hold into states that are new, or were lost with the cache."""
+        lacking = self.lacking
+        if not lacking:
+            return
+        from evertrain.store.table import Table
+
+        for name in lacking:
+            table = Table(state.tables, f"source.{name}")
+            if table.version() >= 0:
+                rows = table.read()
+                for start in range(0, rows.height, _PORTION):
+                    self.write(name, rows.slice(start, _PORTION))
+            self.complete(name)
+
     @property
     def lacking(self) -> tuple[SourceName, ...]:
-        """Sources whose history is not (known to be) in the states: write their tables, then call `complete`."""
+        """Sources whose history is not (known to be) in the states."""
         with self._store.read() as cursor:
             return tuple(
                 name
