@@ -11,7 +11,7 @@ from evertrain.testing.door import TOKEN, ControlPort, control_port
 from evertrain.testing.readings import overview_in_canary, overview_of_nothing
 from evertrain.web.chart import draw_latency, draw_metric, draw_traffic, merge_traffic
 from evertrain.web.overview import Alert, Overview, TrafficPoint
-from evertrain.web.page import PANELS, Panels
+from evertrain.web.page import PANELS, Drawings, Panels
 
 
 class Never:
@@ -65,10 +65,21 @@ def test_charts_say_their_points() -> None:
     assert "p99" in draw_latency(overview.latency_over_time)
 
 
+def test_a_chart_is_drawn_anew_only_now_and_then_but_catches_up() -> None:
+    drawings = Drawings(every=3)
+    points = overview_in_canary().traffic
+    pictures = []
+    for days in (100, 101, 102, 103, 103, 103):
+        drawings.begin()
+        pictures.append(drawings.traffic(points[:days]))
+    assert pictures[0] == pictures[1] == pictures[2] != pictures[3] == pictures[5]
+    assert pictures[3] == draw_traffic(points[:103])
+
+
 def test_merging_loses_no_request() -> None:
     points = [TrafficPoint(at=Instant(n), width=Span(1), answered={1: n, n: 1}, failed=1) for n in range(2, 367)]
     merged = merge_traffic(points)
-    assert len(merged) <= 60
+    assert len(merged) <= 50
     assert sum(sum(point.answered.values()) for point in merged) == sum(range(2, 367)) + 365
     assert sum(point.failed for point in merged) == 365
     assert merged[-1].at + merged[-1].width == 367

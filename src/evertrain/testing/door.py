@@ -31,7 +31,7 @@ class ControlPort(msgspec.Struct, frozen=True):
 
 @contextmanager
 def control_port(
-    make: Callable[[], Overview] = overview_in_canary, *, number: int = 0, refresh_s: float = 0.05
+    make: Callable[[], Overview] = overview_in_canary, *, number: int = 0, refresh_s: float = 0.2
 ) -> Iterator[ControlPort]:
     """Serve until the block ends; number 0 takes any free port."""
     readings, actions = HandmadeReadings(make), HandmadeActions()

@@ -22,7 +22,7 @@ __all__ = ["COLOURS", "draw_latency", "draw_metric", "draw_traffic", "merge_traf
 sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
 
 COLOURS = 8
-MOST_BARS = 60
+MOST_BARS = 50
 MOST_LABELS = 6
 SVG = "{http://www.w3.org/2000/svg}"
 

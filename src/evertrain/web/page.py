@@ -6,7 +6,8 @@ second; the panels are rendered once for all open pages.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -20,7 +21,7 @@ from evertrain.core.identity import ServiceName, short
 from evertrain.errors import CapacityError, EvertrainError, RequestError
 from evertrain.web import chart, wording
 from evertrain.web.api import CALLS, act, read_body
-from evertrain.web.overview import Overview
+from evertrain.web.overview import LatencyPoint, Metric, Overview, TrafficPoint
 from evertrain.web.reading import Actions, Readings
 from evertrain.web.session import Door
 
@@ -32,7 +33,10 @@ PANELS = (
 )  # fmt: skip
 """Templates under templates/panels, each the inside of the section of that name."""
 
+T = TypeVar("T")
+
 REFRESH_S = 1.0
+CHART_REFRESHES = 4
 HEARTBEAT_S = 15.0
 MOST_STREAMS = 32
 
@@ -47,10 +51,38 @@ def _environment() -> Environment:
         lasting=wording.say_lasting, figure=wording.say_figure, short=short,
     )  # fmt: skip
     environment.globals.update(
-        draw_traffic=chart.draw_traffic, draw_metric=chart.draw_metric, draw_latency=chart.draw_latency,
         colours=chart.COLOURS, versions_in=chart.versions_in,
     )  # fmt: skip
     return environment
+
+
+class Drawings:
+    """The charts of a page. One takes some 50 ms to draw, so it is drawn anew at most once in `every` refreshes."""
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._kept: dict[str, tuple[int, object, str]] = {}
+        self._refresh = 0
+
+    def begin(self) -> None:
+        """A new refresh."""
+        self._refresh += 1
+
+    def traffic(self, points: Sequence[TrafficPoint]) -> str:
+        return self._draw("traffic", chart.draw_traffic, points)
+
+    def metric(self, metric: Metric) -> str:
+        return self._draw(metric.name, chart.draw_metric, metric)
+
+    def latency(self, points: Sequence[LatencyPoint]) -> str:
+        return self._draw("latency", chart.draw_latency, points)
+
+    def _draw(self, name: str, draw: Callable[[T], str], shown: T) -> str:
+        at, kept, svg = self._kept.get(name, (-self._every, None, ""))
+        if kept != shown and self._refresh - at >= self._every:
+            svg = draw(shown)
+            self._kept[name] = (self._refresh, shown, svg)
+        return svg
 
 
 class Panels:
@@ -60,6 +92,7 @@ class Panels:
         self.refresh_s = refresh_s
         self._readings = readings
         self._environment = _environment()
+        self._drawings: dict[ServiceName, Drawings] = {}
         self._rendered: dict[ServiceName, tuple[float, dict[str, str]]] = {}
         self._locks: dict[ServiceName, asyncio.Lock] = {}
 
@@ -77,7 +110,9 @@ class Panels:
 
     def render(self, overview: Overview) -> dict[str, str]:
         """All panels of an overview."""
-        values = {"overview": overview}
+        drawings = self._drawings.setdefault(overview.service, Drawings(CHART_REFRESHES))
+        drawings.begin()
+        values = {"overview": overview, "draw": drawings}
         return {name: self._environment.get_template(f"panels/{name}.html").render(values) for name in PANELS}
 
     def document(self, template: str, **values: object) -> str:
