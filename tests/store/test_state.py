@@ -1,6 +1,8 @@
 """What becomes a state directory, what is refused, and who may enter."""
 
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,17 @@ def test_creating_twice_is_opening(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in after.keys.iterdir()} == content
     with Ledger.open(after.ledger) as ledger:
         assert [event.at for event in ledger.read()] == [1]
+
+
+def test_two_processes_that_install_at_once_agree_on_one_key(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from evertrain.store.installation import install"
+    command = [sys.executable, "-c", f"{code}; install(Path(sys.argv[1]), 1)", str(tmp_path / "state")]
+    processes = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
+    state = State.open(tmp_path / "state")
+    with Ledger.open(state.ledger) as ledger:
+        assert ledger.count() == 1
+    assert len(list(state.trusted.glob("*.pub"))) == 1
 
 
 def test_a_lost_key_is_said_and_not_replaced(tmp_path: Path) -> None:

@@ -1,5 +1,9 @@
 """The first start on a state directory: folders, signing key, tokens, ledger, and the event that says so."""
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from evertrain.core.event import Draft, InstallationCreated
@@ -15,24 +19,36 @@ __all__ = ["install"]
 def install(path: Path, at: Instant, actor: str = "evertrain") -> State:
     """Make what is missing of an installation, or find it complete. `at` dates the first event.
 
-    Safe to call at every start, also after it was killed half-way.
+    Safe to call at every start, from several processes at once, and after one that was killed half-way.
     """
     state = State.create(path)
-    # A ledger without its key is a loss that somebody must hear of, not a reason for a new key.
-    signer = Signer.load(state.keys) if state.ledger.exists() else Signer.create(state.keys, state.trusted)
-    create_token("control", state.keys, state.trusted)
-    create_token("data", state.keys, state.trusted)
-    with Ledger.open(state.ledger) as ledger:
-        ledger.append(
-            Draft(
-                id=f"installation/{signer.key}",
-                at=at,
-                actor=actor,
-                subject="installation",
-                reason="The state directory was made.",
-                fact=InstallationCreated(schema=SCHEMA, key=signer.key),
+    with _alone(state.path):
+        # A ledger without its key is a loss that somebody must hear of, not a reason for a new key.
+        signer = Signer.load(state.keys) if state.ledger.exists() else Signer.create(state.keys, state.trusted)
+        create_token("control", state.keys, state.trusted)
+        create_token("data", state.keys, state.trusted)
+        with Ledger.open(state.ledger) as ledger:
+            ledger.append(
+                Draft(
+                    id=f"installation/{signer.key}",
+                    at=at,
+                    actor=actor,
+                    subject="installation",
+                    reason="The state directory was made.",
+                    fact=InstallationCreated(schema=SCHEMA, key=signer.key),
+                )
             )
-        )
-        if ledger.signed_head() is None:
-            ledger.sign_head(signer, at)
+            if ledger.signed_head() is None:
+                ledger.sign_head(signer, at)
     return state
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One at a time: a lock on the folder, which the system frees when its holder dies."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
