@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from evertrain.cli import COMMANDS
 from evertrain.cli.reference import PAGES
 from evertrain.config.settings import Settings
 from evertrain.core.event import Fact
@@ -86,6 +87,7 @@ def test_commands_in_the_pages_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for block in blocks_of(page, "sh"):
         assert set(re.findall(r"^make ([a-z]+)", block["text"], re.MULTILINE)) <= targets
+        assert set(re.findall(r"^evertrain ([a-z]+)", block["text"], re.MULTILINE)) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))
@@ -98,6 +100,11 @@ def test_every_kind_of_event_is_told() -> None:
     kinds = {str(fact.__struct_config__.tag) for fact in get_args(Fact)}
     assert len(kinds) > 20
     assert {kind for kind in kinds if f"## `{kind}`" not in text} == set()
+
+
+def test_every_command_is_told() -> None:
+    text = (DOCS / "reference" / "cli.md").read_text()
+    assert {name for name in COMMANDS if not re.search(rf"^## `evertrain {name}\b", text, re.MULTILINE)} == set()
 
 
 def test_every_setting_is_told() -> None:

@@ -11,7 +11,7 @@ import typer
 from starlette.routing import Route
 from typer.core import TyperOption
 
-from evertrain.cli import ledger
+from evertrain.cli import command_line
 from evertrain.config import settings
 from evertrain.core.event import Fact
 from evertrain.web.application import routes
@@ -36,8 +36,6 @@ and the id of each prediction in its body. An error is `{"error": {"what", "reme
 _CONTROL = """\
 Listens on 127.0.0.1. Send the control token as `Authorization: Bearer`, or open the page with `?token=` once. A body is
 a JSON object of at most 16 KiB; an action is answered by 202 with the sequence number of its event in the ledger."""
-
-_APPLICATIONS = {"evertrain ledger": ledger.app}
 
 _NOBODY: Any = None  # routes are described, never called
 
@@ -106,8 +104,7 @@ def _route_row(route: Route) -> str:
 def commands_page() -> str:
     """Every command, with its options."""
     parts = ["# Commands", _NOTE, "Every command says the same with `--help`. `--json` prints for machines."]
-    leaves = [leaf for name, app in _APPLICATIONS.items() for leaf in _leaves(name, typer.main.get_command(app))]
-    for name, command in leaves:
+    for name, command in _leaves("evertrain", typer.main.get_command(command_line())):
         usage = " ".join([name, *command.collect_usage_pieces(typer.Context(command))])
         parts += ["", f"## `{name}`", _paragraph_of(command.help or ""), "", f"    {usage}", ""]
         parts += [_row("option", "what it does", "default"), "|---|---|---|"]
