@@ -124,7 +124,14 @@ class Ingest:
 
     def reached(self, writer: str) -> int:
         """The place in a writer's log up to which its posted labels are in the table, or wait to be."""
-        return self._places.get(writer, self.table.position(_POSTED + writer))
+        if writer not in self._places:
+            self._places[writer] = self.table.position(_POSTED + writer)
+        return self._places[writer]
+
+    @property
+    def made(self) -> bool:
+        """Whether the source's table exists."""
+        return self._recorded != _NO_TABLE
 
     def take(self, now: Instant, tick: float) -> tuple[list[pl.DataFrame], list[Draft]]:
         """Read what has arrived: rows to show online (they wait here for the commit), and facts for the ledger.
@@ -199,7 +206,7 @@ class Ingest:
         """A file that was taken before and has changed: the rows that it has gained."""
         digests = [str(digest) for digest in self._ingested[batch.file.name]]
         standing = [other.rows for other in self._pending if other.file.name == batch.file.name]
-        if self.table.version() != _NO_TABLE:
+        if self.made:
             standing.append(self.table.read(columns=list(batch.rows.columns), where=pl.col(FILE).is_in(digests)))
         if not standing:
             return batch
@@ -227,8 +234,7 @@ class Ingest:
         """
         if self.history_taken and not self._journal.begun:
             self._journal.begin()
-        exists = self.table.version() != _NO_TABLE
-        if not self.columns or (exists and not self._pending and not self._posted):
+        if not self.columns or (self.made and not self._waiting):
             return []
         sequence = self.table.position(_WRITER) + 1
         rows = pl.concat([pl.DataFrame(schema=schema_of(self.columns)), *(batch.rows for batch in self._waiting)])
@@ -242,13 +248,14 @@ class Ingest:
             newest=_newest(tagged, self.spec.event_time),
             at=now,
         )
-        positions = {_WRITER: sequence} | {_POSTED + writer: place for writer, place in self._places.items()}
+        places = {writer: place for posted in self._posted for writer, place in posted.places.items()}
+        positions = {_WRITER: sequence} | {_POSTED + writer: place for writer, place in places.items()}
         crash_point("ingest.before_commit")
         committed = self.table.append_from(tagged, positions, note=msgspec.json.encode(note).decode())
         crash_point("ingest.after_commit")
         if committed is None:
             raise IntegrityError(f"Table {self.table.name!r} already holds batch {sequence}: two processes write it.")
-        self._pending, self._posted, self._places = [], [], {}
+        self._pending, self._posted = [], []
         self._recorded = committed.version
         self._rows += committed.rows
         return self._facts(committed)

@@ -175,7 +175,7 @@ class Intake:
 
     def _begin(self, source: SourceName, ingest: Ingest, now: Instant) -> None:
         """A source's history has been read: its table is made, its states are declared complete."""
-        if ingest.table.version() < 0:
+        if not ingest.made:
             self._record(ingest.commit(now))
         if source in self._lacking and self._online is not None:
             self._online.complete(source)

@@ -89,9 +89,7 @@ class Table:
 
     def position(self, writer: str) -> int:
         """The newest position of a writer that the table contains, -1 when there is none."""
-        opened = self._newest()
-        found = None if opened is None else opened.transaction_version(writer)
-        return -1 if found is None else found
+        return _position(self._newest(), writer)
 
     def append(self, frame: pl.DataFrame, *, writer: str, sequence: int, note: str = "") -> Committed | None:
         """Append rows once: None when this writer's `sequence`, or a later one, stands already."""
@@ -106,12 +104,12 @@ class Table:
         _refuse_types(self.name, frame.schema)
         self.path.mkdir(parents=True, exist_ok=True)
         with _locked(self.path):
-            stale = [writer for writer, position in positions.items() if position <= self.position(writer)]
+            standing = self._newest()
+            stale = [writer for writer, position in positions.items() if position <= _position(standing, writer)]
             if len(stale) == len(positions):
                 return None
             if stale:
                 raise IntegrityError(f"Table {self.name!r} holds the rows of {', '.join(sorted(stale))} already.")
-            standing = self._newest()
             if standing is not None:
                 _refuse_difference(self.name, _schema(standing), frame.schema)
             crash_point("table.before_commit")
@@ -237,6 +235,11 @@ def _bits(column: pl.Series) -> pl.Series:
     bits = column.fill_nan(float("nan")).fill_null(0.0).to_numpy().view("int64")
     there = column.is_not_null()
     return pl.select(pl.when(there).then(pl.Series(bits))).to_series().alias(column.name)
+
+
+def _position(opened: DeltaTable | None, writer: str) -> int:
+    found = None if opened is None else opened.transaction_version(writer)
+    return -1 if found is None else found
 
 
 def _schema(opened: DeltaTable) -> pl.Schema:
