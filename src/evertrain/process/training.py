@@ -10,13 +10,16 @@ from pathlib import Path
 
 import msgspec
 
-from evertrain.config.declaration import ServiceSpec, TrainingSpec
-from evertrain.core.identity import digest_of
+from evertrain.config.declaration import ServiceSpec
+from evertrain.core.identity import Digest, digest_of
 from evertrain.core.model import DatasetRef
 from evertrain.core.stage import Assemble, Assembled, Reproduce, Reproduced, StageTask, Train, Trained
 from evertrain.core.time import Span
 from evertrain.errors import NotFoundError, UserError
 from evertrain.model.assemble import parquet, split
+from evertrain.model.lean import import_lightgbm_alone, uses_lightgbm_alone
+from evertrain.model.trainer import Recipe
+from evertrain.model.trainer import train as run_training
 from evertrain.process.assembly import bundle_folder, features_digest, mature_rows, resolver
 from evertrain.process.stage import run_stage
 from evertrain.store.artifact import Artifacts
@@ -66,14 +69,12 @@ def assemble(task: Assemble, state: State, folder: Path) -> Assembled:  # noqa: 
 @_do.register
 def train(task: Train, state: State, folder: Path) -> Trained:
     """Run the recipe that the declaration names, from the bundle."""
-    from evertrain.model.trainer import train as run
-
     artifacts = Artifacts.at(state.artifacts)
     blobs = artifacts.blobs
     spec = msgspec.json.decode(blobs.get(task.assembled.declaration), type=ServiceSpec)
     code = bundle_folder(state, blobs, task.assembled.bundle)
-    function = resolver(code, task.assembled.bundle)(_recipe(spec, task.recipe).train)
-    return run(task, spec, function, artifacts=artifacts, bundle_folder=code, folder=folder)
+    function = _function(spec, task.recipe, code, task.assembled.bundle)
+    return run_training(task, spec, function, artifacts=artifacts, bundle_folder=code, folder=folder)
 
 
 @_do.register
@@ -86,17 +87,19 @@ def reproduce(task: Reproduce, state: State, folder: Path) -> Reproduced:
     record = recorded(artifacts, task.version)
     spec = msgspec.json.decode(artifacts.blobs.get(record.declaration), type=ServiceSpec)
     code = bundle_folder(state, artifacts.blobs, record.bundle)
-    function = resolver(code, record.bundle)(_recipe(spec, record.recipe).train)
+    function = _function(spec, record.recipe, code, record.bundle)
     return run(task.version, function, artifacts=artifacts, folder=folder, threads=task.threads)
 
 
-def _recipe(spec: ServiceSpec, name: str) -> TrainingSpec:
+def _function(spec: ServiceSpec, name: str, code: Path | None, bundle: Digest | None) -> Recipe:
     recipe = spec.recipes.get(name)
     if recipe is None:
         raise NotFoundError(
             f"Service {spec.name!r} has no recipe {name!r}.", f"It has {', '.join(spec.recipes) or 'none'}."
         )
-    return recipe
+    if code is not None and uses_lightgbm_alone(path.read_bytes() for path in code.rglob("*.py")):
+        import_lightgbm_alone()
+    return resolver(code, bundle)(recipe.train)
 
 
 if __name__ == "__main__":
