@@ -10,7 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from evertrain.config.bundle import closure
 from evertrain.config.declaration import ServiceSpec
+from evertrain.config.namespace import module_of
 from evertrain.core.identity import Digest, digest_of
 from evertrain.core.model import DatasetRef
 from evertrain.core.stage import Assemble, Assembled, Reproduce, Reproduced, StageTask, Train, Trained
@@ -97,8 +99,10 @@ def _function(spec: ServiceSpec, name: str, code: Path | None, bundle: Digest | 
         raise NotFoundError(
             f"Service {spec.name!r} has no recipe {name!r}.", f"It has {', '.join(spec.recipes) or 'none'}."
         )
-    if code is not None and uses_lightgbm_alone(path.read_bytes() for path in code.rglob("*.py")):
-        import_lightgbm_alone()
+    if code is not None:
+        files = closure(code, module_of(recipe.train.module))
+        if uses_lightgbm_alone((code / file).read_bytes() for file in files):
+            import_lightgbm_alone()
     return resolver(code, bundle)(recipe.train)
 
 
