@@ -24,9 +24,9 @@ _FARTHEST = 8
 def calendar(columns: Columns, _q: Integers) -> Columns:
     """Local day and time of the scheduled departure, and how long the flight is scheduled to take."""
     scheduled = columns["scheduled"]
-    local = scheduled + _OFFSETS[np.searchsorted(_CHANGES, scheduled, side="right")]
+    local = scheduled + _OFFSETS[_CHANGES.searchsorted(scheduled, side="right")]
     day = local // DAY
-    place = np.clip(day - _FIRST_DAY, 0, len(_HOLIDAYS) - 1)
+    place = np.minimum(np.maximum(day - _FIRST_DAY, 0), _DAYS[-1] - _FIRST_DAY)
     return {
         "day_of_week": (day + 3) % 7,
         "minute_of_day": local % DAY // MINUTE,

@@ -6,7 +6,7 @@ alike, and a new definition gets states of its own beside those that an older mo
     m                                        what is known of these states: complete or not, which corrections exist
     i  event  digest of the key  known       each row version as it was read; it makes writing idempotent
     s  stream  entity  time                  running totals, by base time
-    d  stream  offset  entity  time          what rows that are late, lagged or corrected change of them (`data.record`)
+    d  stream  offset  entity  time          what rows that are late, lagged or corrected change of them (`data.tally`)
     l  stream  entity  event  key  known     the rows themselves, newest first
 
 Times descend, so that one seek finds the newest at or before an instant.
@@ -24,7 +24,21 @@ from evertrain.core.identity import SourceName, canonical
 from evertrain.core.schema import Value
 from evertrain.data.stream import Plan, Stream, Sums
 
-__all__ = ["Layout", "ListPlace", "Meta", "SumPlace", "descending", "entity_bytes", "instant_of", "key_bytes", "layout"]
+__all__ = [
+    "SPAN",
+    "Layout",
+    "ListPlace",
+    "Meta",
+    "SumPlace",
+    "descending",
+    "entity_bytes",
+    "instant_of",
+    "key_bytes",
+    "layout",
+]
+
+SPAN: Final = struct.Struct("<qqq")
+"""A row in a list begins with its event time, its known-at and its end; a msgpack array of its values follows."""
 
 _BIG: Final = struct.Struct(">Q")
 _HIGHEST: Final = 2**63 - 1

@@ -7,7 +7,7 @@ by the same arithmetic as offline, so that both paths give the same bits.
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ from evertrain.core.identity import Digest
 from evertrain.core.schema import Value
 from evertrain.core.time import MINUTE, Instant
 from evertrain.data.fold import finish, fold_values
-from evertrain.data.layout import Layout, Meta, SumPlace, descending, entity_bytes, instant_of, layout
+from evertrain.data.layout import SPAN, Layout, Meta, SumPlace, descending, entity_bytes, layout
 from evertrain.data.record import OnlineWriter
 from evertrain.data.request import call_one, kinds_of
 from evertrain.data.stream import Stream, closing, is_summed, opening, plan, stream_of
@@ -36,7 +36,6 @@ Step = Callable[["_Request"], None]
 
 _meta = msgspec.msgpack.Decoder(Meta)
 _rows = msgspec.msgpack.Decoder(list)
-_KEPT: Final = 3  # a row in a list begins with its event time, its known-at and its end
 
 
 def online_features(spec: ServiceSpec, state: State, bundle_folder: Path | None) -> "OnlineFeatures":
@@ -120,7 +119,7 @@ class OnlineFeatures:
 
 
 class _Request:
-    """One request on its way through the steps."""
+    """One request on its way through the steps. entities and totals are filled as they are asked for, by number."""
 
     __slots__ = ("at", "cursor", "deviating", "entities", "totals", "values")
 
@@ -130,50 +129,52 @@ class _Request:
         self.at = at
         self.deviating = deviating
         self.entities: dict[tuple[str, ...], bytes | None] = {}
-        self.totals: dict[tuple[bytes, int | None, tuple[str, ...]], Totals] = {}
+        self.totals: dict[int, Totals] = {}
 
     def entity(self, names: tuple[str, ...]) -> bytes | None:
         """The entity that these columns and features name, encoded once."""
-        if names not in self.entities:
-            self.entities[names] = entity_bytes([self.values[name] for name in names])
-        return self.entities[names]
+        try:
+            return self.entities[names]
+        except KeyError:
+            values = self.values
+            encoded = self.entities[names] = entity_bytes([values[name] for name in names])
+            return encoded
 
-    def total(self, place: "_Place", offset: int | None) -> Totals:
-        """F_o(q) of the entity: its rows by base time, and what corrections change of them."""
-        asked = (place.prefix, offset, place.names)
-        found = self.totals.get(asked)
-        if found is None:
-            entity = self.entity(place.names)
-            found = place.zero
-            if entity is not None:
-                if offset is not None:
-                    found = self._as_of(place.prefix + entity, self.at - offset, place)
-                correction = place.deviations[offset]
-                if correction in self.deviating:
-                    found = tuple(map(int.__add__, found, self._as_of(correction + entity, self.at, place)))
-            self.totals[asked] = found
+
+class _Total:
+    """F_o(q) of an entity: its rows by base time, and what corrections change of them."""
+
+    __slots__ = ("_correction", "_names", "_number", "_offset", "_prefix", "_unpack", "_zero")
+
+    def __init__(self, place: SumPlace, names: tuple[str, ...], offset: int | None, number: int) -> None:
+        width = 1 + 2 * len(place.columns)
+        self._prefix = place.prefix
+        self._correction = place.deviations[offset]
+        self._names = names
+        self._offset = offset
+        self._number = number
+        self._unpack: Callable[[bytes], Totals] = struct.Struct(f"<{width}q").unpack
+        self._zero: Totals = (0,) * width
+
+    def __call__(self, request: _Request) -> Totals:
+        found = request.totals.get(self._number)
+        if found is not None:
+            return found
+        found = self._zero
+        entity = request.entity(self._names)
+        if entity is not None:
+            if self._offset is not None:
+                found = self._as_of(request.cursor, self._prefix + entity, request.at - self._offset)
+            if self._correction in request.deviating:
+                correction = self._as_of(request.cursor, self._correction + entity, request.at)
+                found = tuple(map(int.__add__, found, correction))
+        request.totals[self._number] = found
         return found
 
-    def _as_of(self, series: bytes, at: int, place: "_Place") -> Totals:
-        cursor = self.cursor
+    def _as_of(self, cursor: Any, series: bytes, at: int) -> Totals:
         if cursor.set_range(series + descending(at)) and cursor.key().startswith(series):
-            return place.unpack(cursor.value())
-        return place.zero
-
-
-class _Place:
-    """Where the totals of a stream lie for an entity that is named by these columns and features."""
-
-    __slots__ = ("columns", "deviations", "names", "prefix", "unpack", "zero")
-
-    def __init__(self, sums: SumPlace, pairs: Pairs) -> None:
-        width = 1 + 2 * len(sums.columns)
-        self.prefix = sums.prefix
-        self.columns = sums.columns
-        self.deviations = sums.deviations
-        self.names = tuple(left for left, _ in pairs)
-        self.unpack: Callable[[bytes], Totals] = struct.Struct(f"<{width}q").unpack
-        self.zero: Totals = (0,) * width
+            return self._unpack(cursor.value())
+        return self._zero
 
 
 class _Steps:
@@ -187,6 +188,15 @@ class _Steps:
         self._kinds = kinds_of(spec)
         self._sums = {stream: place for one in layouts for stream, place in one.sums.items()}
         self._lists = {stream: place for one in layouts for stream, place in one.lists.items()}
+        self._totals: dict[tuple[Stream, tuple[str, ...], int | None], _Total] = {}
+
+    def _total(self, stream: Stream, pairs: Pairs, offset: int | None) -> _Total:
+        """One reader for all features that share it; its number says where a request keeps the result."""
+        names = tuple(left for left, _ in pairs)
+        place = (stream, names, offset)
+        if place not in self._totals:
+            self._totals[place] = _Total(self._sums[stream], names, offset, len(self._totals))
+        return self._totals[place]
 
     def compile(self) -> list[Step]:
         return [self._step(feature) for feature in self._spec.features]
@@ -223,34 +233,35 @@ class _Steps:
         return compute
 
     def _window(self, feature: WindowSpec) -> Step:
-        place = _Place(self._sums[stream_of(feature)], feature.entity)
-        start, end, output = feature.start, feature.end, feature.output
-        number = 0 if feature.column is None else 1 + 2 * place.columns.index(feature.column)
+        stream, output = stream_of(feature), feature.output
+        newer = self._total(stream, feature.entity, feature.end)
+        older = self._total(stream, feature.entity, feature.start)
+        columns = self._sums[stream].columns
+        number = 0 if feature.column is None else 1 + 2 * columns.index(feature.column)
 
         def compute(request: _Request) -> None:
-            newer, older = request.total(place, end), request.total(place, start)
-            count = newer[number] - older[number]
-            total = newer[number + 1] - older[number + 1] if number else 0
-            request.values[output] = finish(feature, count, total)
+            high, low = newer(request), older(request)
+            total = high[number + 1] - low[number + 1] if number else 0
+            request.values[output] = finish(feature, high[number] - low[number], total)
 
         return compute
 
     def _open(self, feature: OpenSpec) -> Step:
-        opened = _Place(self._sums[opening(feature)], feature.entity)
-        closed = _Place(self._sums[closing(feature)], feature.entity)
-        start, end, output = feature.start, feature.end, feature.output
+        opened, closed, pairs = opening(feature), closing(feature), feature.entity
+        begun = self._total(opened, pairs, feature.end), self._total(opened, pairs, feature.start)
+        ended = self._total(closed, pairs, feature.end), self._total(closed, pairs, feature.start)
 
         def compute(request: _Request) -> None:
-            begun = request.total(opened, end)[0] - request.total(opened, start)[0]
-            ended = request.total(closed, end)[0] - request.total(closed, start)[0]
-            request.values[output] = begun - ended
+            begun_count = begun[0](request)[0] - begun[1](request)[0]
+            ended_count = ended[0](request)[0] - ended[1](request)[0]
+            request.values[feature.output] = begun_count - ended_count
 
         return compute
 
     def _fold(self, feature: WindowSpec) -> Step:
         place = self._lists[stream_of(feature)]
         names = tuple(left for left, _ in feature.entity)
-        number = _KEPT + place.columns.index(feature.column or "")
+        number = place.columns.index(feature.column or "")
         kinds = {column.name: column.type for column in self._spec.source(feature.source).columns}
         declared = kinds.get(feature.column or "")
 
@@ -265,19 +276,21 @@ class _Steps:
     def _lookup(self, feature: LookupSpec) -> Step:
         place = self._lists[Stream(feature.source, tuple(right for _, right in feature.entity))]
         names = tuple(left for left, _ in feature.entity)
-        outputs = [(output, _KEPT + place.columns.index(column)) for output, column in feature.outputs]
+        outputs = [(output, place.columns.index(column)) for output, column in feature.outputs]
         then = self._lookup(feature.then) if feature.then is not None else None
         onward = [left for left, _ in feature.then.entity] if feature.then is not None else []
-        places = [(left, _KEPT + place.columns.index(left)) for left in onward]
+        kept = bool(outputs or onward)
+        places = [(left, place.columns.index(left)) for left in onward]
 
         def compute(request: _Request) -> None:
             entity = request.entity(names)
-            row = None if entity is None else _newest(request, place.prefix + entity)
-            age = None if row is None else request.at - row[0]
+            found = None if entity is None else _newest(request, place.prefix + entity)
+            age = None if found is None else request.at - found[0]
+            row: list[Any] | None = None
+            if found is not None and (feature.ttl is None or request.at - found[0] <= feature.ttl):
+                row = _rows.decode(found[1]) if kept else []
             if feature.age is not None:
                 request.values[feature.age] = None if age is None else float(age) / float(MINUTE)
-            if age is not None and feature.ttl is not None and age > feature.ttl:
-                row = None
             for output, number in outputs:
                 request.values[output] = None if row is None else row[number]
             if then is not None:
@@ -291,14 +304,15 @@ class _Steps:
         return compute
 
 
-def _newest(request: _Request, series: bytes) -> list[Any] | None:
-    """The entity's newest row that is not in the future and was believed at q."""
+def _newest(request: _Request, series: bytes) -> tuple[int, bytes] | None:
+    """Event time and packed values of the entity's newest row that is not in the future and was believed at q."""
     cursor, at = request.cursor, request.at
     found = cursor.set_range(series + descending(at))
     while found and cursor.key().startswith(series):
-        row: list[Any] = _rows.decode(cursor.value())
-        if row[1] <= at < row[2]:
-            return row
+        stored = cursor.value()
+        event, known, until = SPAN.unpack_from(stored)
+        if known <= at < until:
+            return event, stored[SPAN.size :]
         found = cursor.next()
     return None
 
@@ -306,15 +320,18 @@ def _newest(request: _Request, series: bytes) -> list[Any] | None:
 def _within(request: _Request, series: bytes, feature: WindowSpec, number: int) -> list[Value]:
     """The values in (q - start, q - end] as known by q, missing ones left out."""
     cursor, at, length = request.cursor, request.at, len(series)
-    oldest = None if feature.start is None else at - feature.start
+    oldest = None if feature.start is None else descending(at - feature.start)
     values: list[Value] = []
     found = cursor.set_range(series + descending(at - feature.end))
     while found:
         key = cursor.key()
-        if not key.startswith(series) or (oldest is not None and instant_of(key[length : length + 8]) <= oldest):
+        if not key.startswith(series) or (oldest is not None and key[length : length + 8] >= oldest):
             break
-        row = _rows.decode(cursor.value())
-        if row[1] <= at < row[2] and row[number] is not None:
-            values.append(row[number])
+        stored = cursor.value()
+        _, known, until = SPAN.unpack_from(stored)
+        if known <= at < until:
+            value = _rows.decode(stored[SPAN.size :])[number]
+            if value is not None:
+                values.append(value)
         found = cursor.next()
     return values
