@@ -2,6 +2,7 @@ import httpx
 import msgspec
 import pytest
 
+from evertrain.core.card import Card
 from evertrain.testing.door import ControlPort
 from evertrain.testing.readings import overview_in_canary
 from evertrain.web.overview import Overview
@@ -15,6 +16,13 @@ def test_the_overview_is_what_the_page_shows(api: httpx.Client) -> None:
 
 def test_services_are_listed(api: httpx.Client) -> None:
     assert api.get("/api/services").json() == {"services": ["late-flights", "churn"]}
+
+
+def test_the_card_of_a_version_says_why(api: httpx.Client) -> None:
+    card = msgspec.json.decode(api.get("/api/services/late-flights/versions/9").content, type=Card)
+    assert card.verdict == "pass"
+    missing = api.get("/api/services/late-flights/versions/77")
+    assert (missing.status_code, missing.json()["error"]["remedy"]) == (404, "Only judged versions have one.")
 
 
 def test_events_are_read_in_pages(api: httpx.Client) -> None:

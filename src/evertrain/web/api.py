@@ -141,6 +141,11 @@ class Api:
         service = ServiceName(request.path_params["service"])
         return answer(await run_in_threadpool(self._readings.overview, service))
 
+    async def card(self, request: Request) -> Response:
+        """The evaluation card of a version (ordinal, id or start of an id): why it got its verdict."""
+        service = ServiceName(request.path_params["service"])
+        return answer(await run_in_threadpool(self._readings.card, service, request.path_params["version"]))
+
     async def events(self, request: Request) -> Response:
         """Ledger events after `after` (default -1), oldest first, at most `limit` (default 100, up to 1000)."""
         after = _whole_number(request, "after", -1, -1, 2**53)
@@ -189,6 +194,7 @@ def api_routes(readings: Readings, actions: Actions) -> list[Route]:
     return [
         Route("/api/services", api.services, methods=["GET"]),
         *(Route(f"/api/services/{{service}}/{name}", end, methods=[method]) for name, end, method in of_service),
+        Route("/api/services/{service}/versions/{version}", api.card, methods=["GET"]),
         Route("/api/events", api.events, methods=["GET"]),
         Route("/metrics", api.metrics, methods=["GET"]),
         Route("/health/live", api.live, methods=["GET"]),

@@ -12,11 +12,12 @@ import msgspec
 import pygal
 from pygal.style import Style
 
+from evertrain.core.card import Bin
 from evertrain.core.time import DAY, Span
 from evertrain.web.overview import LatencyPoint, Metric, QualityPoint, TrafficPoint
 from evertrain.web.wording import say_count, say_date, say_moment, say_number, say_percent
 
-__all__ = ["COLOURS", "draw_latency", "draw_metric", "draw_traffic", "merge_traffic", "versions_in"]
+__all__ = ["COLOURS", "draw_calibration", "draw_latency", "draw_metric", "draw_traffic", "merge_traffic", "versions_in"]
 
 # pygal leaves a finder for its map plugins behind that Python 3.11 warns of at each later import. We draw no maps.
 sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
@@ -111,6 +112,22 @@ def _metric_point(at: int, value: float | None, labels: int) -> Point:
     if value is None:
         return None
     return {"value": value, "label": f"from {say_moment(at)}: {say_number(value)} on {say_count(labels)} labels"}
+
+
+def draw_calibration(bins: Sequence[Bin]) -> str:
+    """Mean score and share of positive labels in bins of equal mass, from the lowest scores to the highest."""
+    labels = [str(number) for number in range(1, len(bins) + 1)]
+    said = [
+        f"score {say_number(one.score, 3)}, labels {say_number(one.label, 3)} ({say_number(one.low, 3)} to "
+        f"{say_number(one.high, 3)}) on {say_count(one.rows)} rows"
+        for one in bins
+    ]
+    series = [
+        _Series("reference", "mean score", [{"value": b.score, "label": t} for b, t in zip(bins, said, strict=True)]),
+        _Series("champion", "labels", [{"value": b.label, "label": t} for b, t in zip(bins, said, strict=True)]),
+    ]
+    chart = _chart(pygal.Line, labels, lambda value: say_number(value, 2), height=200)
+    return _drawn(chart, series, "Calibration in bins of equal mass", {label: label for label in labels})
 
 
 def draw_latency(points: Sequence[LatencyPoint]) -> str:

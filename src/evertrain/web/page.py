@@ -151,6 +151,13 @@ class Page:
         )
         return HTMLResponse(document)
 
+    async def card(self, request: Request) -> Response:
+        """Why a version got its verdict."""
+        service, version = ServiceName(request.path_params["service"]), request.path_params["version"]
+        card = await run_in_threadpool(self._readings.card, service, version)
+        picture = chart.draw_calibration(card.calibration) if card.calibration else ""
+        return HTMLResponse(self._panels.document("card.html", card=card, said=version, picture=picture))
+
     async def act(self, request: Request) -> Response:
         """A form of the page: promote, roll back or retrain."""
         action, service = request.path_params["action"], ServiceName(request.path_params["service"])
@@ -214,6 +221,7 @@ def page_routes(readings: Readings, actions: Actions, door: Door, panels: Panels
     return [
         Route("/", page.first, methods=["GET"]),
         Route("/services/{service}", page.service, methods=["GET"]),
+        Route("/services/{service}/versions/{version}", page.card, methods=["GET"]),
         Route("/services/{service}/stream", page.stream, methods=["GET"]),
         Route("/services/{service}/{action}", page.act, methods=["POST"]),
     ]

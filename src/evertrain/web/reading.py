@@ -4,6 +4,7 @@ from typing import Protocol
 
 import msgspec
 
+from evertrain.core.card import Card
 from evertrain.core.event import Event
 from evertrain.core.identity import ServiceName
 from evertrain.web.overview import Overview
@@ -19,6 +20,9 @@ class Readings(Protocol):
 
     def overview(self, service: ServiceName) -> Overview:
         """One service as it stands. NotFoundError names the services that there are."""
+
+    def card(self, service: ServiceName, version: str) -> Card:
+        """Why a version (ordinal, id, or the start of an id) got its verdict. NotFoundError when it has none."""
 
     def events(self, after: int, limit: int) -> list[Event]:
         """The ledger after a sequence number (-1: from the start), oldest first."""
