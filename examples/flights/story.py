@@ -20,7 +20,7 @@ from evertrain.core.identity import ServiceName
 from evertrain.core.time import DAY, HOUR, MINUTE, Instant, from_datetime
 from evertrain.process.script import Accident, Asked, HourOfStory, Outcome
 
-__all__ = ["FlightStory"]
+__all__ = ["FlightStory", "script"]
 
 HERE = Path(__file__).parent
 HISTORY_DAYS = 36
@@ -69,7 +69,9 @@ class FlightStory:
         self.begin = Instant(self.first - WARM_UP)
         year_ends = from_datetime(datetime(2014, 1, 1, tzinfo=ZoneInfo(ORIGIN_ZONE)))
         self.last = year_ends if days is None else min(year_ends, Instant(self.first + days * DAY))
-        self.drained = Instant(self.last + DRAIN)
+        drained = self.last + DRAIN
+        self.drained = Instant(drained - drained % DAY + DAY + HOUR)
+        self._folder = folder
         self.accidents: Sequence[Accident] = _accidents(self.first, self.last, folder)
         frames = read_sources()
         asked = frames["schedule"].with_columns(at=pl.col("scheduled").dt.epoch("us") - LEAD)
@@ -87,6 +89,16 @@ class FlightStory:
     def requests(self) -> int:
         """How many flights are asked for."""
         return len(self._asked)
+
+    def plant(self) -> None:
+        """Write the bad commits: copies of the declaration with a file replaced; the sound one is `sound_<name>`."""
+        for name, replaced in COMMITS.items():
+            folder = self._folder / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in ("service.py", "recipe.py", "request.py"):
+                shutil.copyfile(HERE / file, folder / (f"sound_{file}" if file in replaced else file))
+            for file, source in replaced.items():
+                shutil.copyfile(HERE / source, folder / file)
 
     def history(self) -> Mapping[str, pl.DataFrame]:
         """Rows by source that are known when the clock starts."""
@@ -110,22 +122,30 @@ class FlightStory:
         )
 
 
+COMMITS = {
+    "inverted": {"recipe.py": "accidents/inverted_recipe.py"},
+    "faulty": {"request.py": "accidents/faulty_request.py"},
+}
+"""The two bad commits: which file each replaces by which."""
+
+
 def _accidents(first: Instant, last: Instant, folder: Path) -> Sequence[Accident]:
-    """Two bad commits, a week apart. A story that is too short for one leaves it out."""
+    """Two bad commits, six days apart. A story that is too short for one leaves it out."""
+    midnight = first - first % DAY + DAY
     planted = [
         Accident(
             name="inverted",
-            at=Instant(_midnight(first) + 8 * DAY),
-            mended=Instant(_midnight(first) + 9 * DAY),
-            declaration=_commit(folder / "inverted", {"recipe.py": "accidents/inverted_recipe.py"}),
+            at=Instant(midnight + 8 * DAY),
+            mended=Instant(midnight + 9 * DAY),
+            declaration=folder / "inverted" / "service.py",
             expect="refused",
             reason="A commit that trains on inverted labels was merged.",
         ),
         Accident(
             name="faulty",
-            at=Instant(_midnight(first) + 14 * DAY),
-            mended=Instant(_midnight(first) + 15 * DAY),
-            declaration=_commit(folder / "faulty", {"request.py": "accidents/faulty_request.py"}),
+            at=Instant(midnight + 14 * DAY),
+            mended=Instant(midnight + 15 * DAY),
+            declaration=folder / "faulty" / "service.py",
             expect="rolled_back",
             reason="A commit whose feature code raises for some flights was merged.",
         ),
@@ -133,17 +153,6 @@ def _accidents(first: Instant, last: Instant, folder: Path) -> Sequence[Accident
     return [accident for accident in planted if accident.mended + 10 * DAY <= last]
 
 
-def _midnight(at: Instant) -> int:
-    """The UTC midnight after an instant."""
-    return at - at % DAY + DAY
-
-
-def _commit(folder: Path, replaced: Mapping[str, str]) -> Path:
-    """A copy of the declaration with some files replaced; the sound file is kept as `sound_<name>`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("service.py", "recipe.py", "request.py"):
-        target = folder / (f"sound_{name}" if name in replaced else name)
-        shutil.copyfile(HERE / name, target)
-    for name, source in replaced.items():
-        shutil.copyfile(HERE / source, folder / name)
-    return folder / "service.py"
+def script(days: int | None, folder: Path) -> FlightStory:
+    """The story of so many live days (None: to the end of the year); its bad commits are written under `folder`."""
+    return FlightStory(days, folder)

@@ -61,6 +61,7 @@ class Demo:
         self.control_port = control_port
         self._tell = tell
         self.state = install(folder, script.begin, actor="story")
+        script.plant()
         Storyteller.prepare(self.state, script)
         self._memory = TreeMemory(self.state)
         self._up: subprocess.Popen[bytes] | None = None
@@ -152,7 +153,7 @@ class Demo:
 
 
 def load_script(folder: Path, days: int | None, into: Path) -> Script:
-    """The script of an example folder: its `story.py` holds one class whose name ends in Story."""
+    """The script of an example folder: what `script(days, folder)` of its story.py makes."""
     if days is not None and days < 1:
         raise UserError(f"A story of {days} days cannot be told.", "Give at least --days 1.")
     sys.path.insert(0, str(folder))
@@ -160,8 +161,7 @@ def load_script(folder: Path, days: int | None, into: Path) -> Script:
         module = importlib.import_module("story")
     except ModuleNotFoundError as error:
         raise UserError(f"The story of {folder} needs {error.name}.", 'pip install "evertrain[demo]"') from error
-    made = next(value for name, value in vars(module).items() if name.endswith("Story"))
-    return cast("Script", made(days, into))
+    return cast("Script", module.script(days, into))
 
 
 def free_port(preferred: Sequence[int]) -> int:

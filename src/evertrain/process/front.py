@@ -7,7 +7,7 @@ anew and the request sent once more with the same request id, as any HTTP client
 import asyncio
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import httptools
 import msgspec
@@ -67,8 +67,8 @@ class _Connection(asyncio.Protocol):
     # asyncio's and httptools' callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's, they only behave like them.
+        self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)

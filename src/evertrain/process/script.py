@@ -52,7 +52,10 @@ class Accident(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Script(Protocol):
-    """A story that can be told. begin: the clock starts; first: requests start; last: they end (whole hours)."""
+    """A story that can be told.
+
+    begin: the clock starts; first: requests start; last: they end; drained: the story ends. All are whole hours.
+    """
 
     service: ServiceName
     declaration: Path
@@ -61,6 +64,9 @@ class Script(Protocol):
     last: Instant
     drained: Instant
     accidents: Sequence[Accident]
+
+    def plant(self) -> None:
+        """Write the accidents' declarations, before anything else happens."""
 
     def history(self) -> Mapping[str, pl.DataFrame]:
         """Rows by source that are there when the clock starts."""

@@ -32,6 +32,8 @@ _CONNECTIONS = 8
 _LOOK_S = 0.0005
 _STUCK_S = 300.0
 _LABELS_AT_ONCE = 5_000
+_LOAD_PAUSE_S = 0.05
+_LOAD_BATCH = 4
 
 
 class _Prediction(msgspec.Struct):
@@ -247,12 +249,12 @@ class Storyteller:
             while True:
                 if self._recent:
                     await self._one_load(front)
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(_LOAD_PAUSE_S)
 
     async def _one_load(self, front: Front) -> None:
         path = f"/predict/{self._script.service}"
         single = await front.send(Request(path=path, body=self._recent[0].body, load=True))
-        rows = [msgspec.Raw(asked.body) for asked in self._recent[:8]]
+        rows = [msgspec.Raw(asked.body) for asked in self._recent[:_LOAD_BATCH]]
         batch = await front.send(Request(path=path, body=msgspec.json.encode({"rows": rows}), load=True))
         self.told.load_requests += 2
         self.told.count([single], 1)
