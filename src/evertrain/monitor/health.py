@@ -1,0 +1,152 @@
+"""What the workers' counters say: requests, failures and latency of each version, and their text for Prometheus."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from evertrain.core.identity import ServiceName, VersionId, short
+from evertrain.core.prediction import ArmName
+from evertrain.store.statistics import CAUSES, LATENCY_BOUNDS_US, Label, Series
+
+__all__ = ["ArmLatency", "Totals", "add_up", "expose", "latencies", "quantile_ms", "totals"]
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests of a service. answered: with a prediction; failed: with a 5xx; invalid: with a 4xx, the caller's."""
+
+    answered: int = 0
+    failed: int = 0
+    invalid: int = 0
+
+
+class ArmLatency(msgspec.Struct, frozen=True, kw_only=True):
+    """Latency of one version on one arm, from request read to answer ready."""
+
+    version: VersionId
+    arm: ArmName
+    requests: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+def totals(series: Iterable[Series], service: ServiceName) -> Totals:
+    """What became of the requests of a service since it was first started."""
+    answered, failed, invalid = 0, 0, 0
+    for one in series:
+        if one.label.service != service:
+            continue
+        answered += one.answers if not one.label.status else 0
+        failed += one.answers if one.label.status >= 500 else 0
+        invalid += one.answers if 400 <= one.label.status < 500 else 0
+    return Totals(answered=answered, failed=failed, invalid=invalid)
+
+
+def latencies(series: Iterable[Series], service: ServiceName) -> list[ArmLatency]:
+    """Each version and arm of a service that answered anything."""
+    return [
+        ArmLatency(
+            version=VersionId(one.label.version),
+            arm=one.label.arm,
+            requests=one.answers,
+            p50_ms=quantile_ms(one.latency, 0.5),
+            p95_ms=quantile_ms(one.latency, 0.95),
+            p99_ms=quantile_ms(one.latency, 0.99),
+        )
+        for one in series
+        if one.label.service == service and not one.label.status and one.answers
+    ]
+
+
+def add_up(series: Iterable[Series], service: ServiceName) -> tuple[int, ...]:
+    """Answers of all versions and arms of a service by bucket of latency."""
+    sums = [0] * (len(LATENCY_BOUNDS_US) + 1)
+    for one in series:
+        if one.label.service == service and not one.label.status:
+            sums = [total + count for total, count in zip(sums, one.latency, strict=True)]
+    return tuple(sums)
+
+
+def quantile_ms(latency: Sequence[int], quantile: float) -> float:
+    """A quantile of counts by bucket, in milliseconds, by a straight line inside its bucket; 0 when there are none.
+
+    A bucket is 1.5 times as wide as the one before, so the figure is within that factor; beyond the last bound it is
+    the last bound.
+
+    >>> counts = [0] * 31
+    >>> counts[3] = 100  # 113 to 169 microseconds
+    >>> round(quantile_ms(counts, 0.5), 3)
+    0.141
+    """
+    total = sum(latency)
+    wanted, below, low = quantile * total, 0, 0
+    for count, bound in zip(latency, LATENCY_BOUNDS_US, strict=False):
+        if count and below + count >= wanted:
+            return (low + (bound - low) * (wanted - below) / count) / 1000.0
+        below, low = below + count, bound
+    return LATENCY_BOUNDS_US[-1] / 1000.0 if total else 0.0
+
+
+def expose(series: Sequence[Series]) -> str:
+    """The counters in the text format 0.0.4 of Prometheus.
+
+    >>> print(expose([]), end="")
+    # HELP evertrain_responses_total Responses of the predict door, by HTTP status.
+    # TYPE evertrain_responses_total counter
+    # HELP evertrain_predictions_total Predictions, by the version and the arm that made them.
+    # TYPE evertrain_predictions_total counter
+    # HELP evertrain_failures_total Requests that an arm could not answer, by cause.
+    # TYPE evertrain_failures_total counter
+    # HELP evertrain_latency_seconds From request read to answer ready.
+    # TYPE evertrain_latency_seconds histogram
+    """
+    arms = [one for one in series if not one.label.status]
+    lines = _head("responses_total", "counter", "Responses of the predict door, by HTTP status.")
+    lines += [
+        f"evertrain_responses_total{_labels(one.label, status=str(one.label.status))} {one.answers}"
+        for one in series
+        if one.label.status
+    ]
+    lines += _head("predictions_total", "counter", "Predictions, by the version and the arm that made them.")
+    lines += [f"evertrain_predictions_total{_of_arm(one.label)} {one.rows}" for one in arms]
+    lines += _head("failures_total", "counter", "Requests that an arm could not answer, by cause.")
+    lines += [
+        f"evertrain_failures_total{_of_arm(one.label, cause=cause)} {count}"
+        for one in arms
+        for cause, count in zip(CAUSES, one.failures, strict=False)
+    ]
+    lines += _head("latency_seconds", "histogram", "From request read to answer ready.")
+    lines += [line for one in arms for line in _histogram(one)]
+    return "\n".join(lines) + "\n"
+
+
+def _head(name: str, kind: str, says: str) -> list[str]:
+    return [f"# HELP evertrain_{name} {says}", f"# TYPE evertrain_{name} {kind}"]
+
+
+def _of_arm(label: Label, **more: str) -> str:
+    return _labels(label, version=short(label.version), arm=label.arm, **more)
+
+
+def _labels(label: Label, **more: str) -> str:
+    pairs = {"service": label.service, **more}
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs.items()) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _histogram(one: Series) -> list[str]:
+    """Cumulative counts, as the format wants them."""
+    lines, below = [], 0
+    for count, bound in zip(one.latency, LATENCY_BOUNDS_US, strict=False):
+        below += count
+        lines.append(f"evertrain_latency_seconds_bucket{_of_arm(one.label, le=f'{bound / 1e6:g}')} {below}")
+    total = sum(one.latency)
+    return [
+        *lines,
+        f"evertrain_latency_seconds_bucket{_of_arm(one.label, le='+Inf')} {total}",
+        f"evertrain_latency_seconds_sum{_of_arm(one.label)} {one.sum_us / 1e6:.6f}",
+        f"evertrain_latency_seconds_count{_of_arm(one.label)} {total}",
+    ]
