@@ -143,7 +143,7 @@ class Swap:
             self._live[name] = self._flip(name, route)
         for name in set(self._live) - set(self._wanted.routes):
             del self._live[name]
-        if all(self._obeys(live) for live in self._live.values()):
+        if all(self._obeys(name, route) for name, route in self._wanted.routes.items()):
             self.generation = self._wanted.generation
         self._drop()
         self._changed()
@@ -165,8 +165,8 @@ class Swap:
             return Live(route, standby, recent, reason)
         return Live(route, None, recent, reason)
 
-    def _obeys(self, live: Live) -> bool:
-        wanted = self._wanted.routes[live.route.service]
+    def _obeys(self, name: ServiceName, wanted: Route) -> bool:
+        live = self._live[name]
         if wanted.champion is None:
             return True
         return live.champion is not None and live.champion.version == wanted.champion and live.route is wanted
