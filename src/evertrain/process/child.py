@@ -46,6 +46,7 @@ class Child:
         self.begun = 0.0
         self.why = ""
         self._started = ""
+        self._adopted = False
         self._failures = 0
         self._next = 0.0
 
@@ -60,7 +61,7 @@ class Child:
 
     def adopt(self, heartbeat: Heartbeat) -> None:
         """Go on with a process that an earlier supervisor started."""
-        self.pid, self._started = heartbeat.pid, heartbeat.started
+        self.pid, self._started, self._adopted = heartbeat.pid, heartbeat.started, True
         self.begun = time.monotonic()
 
     @property
@@ -70,14 +71,14 @@ class Child:
 
     def start(self) -> None:
         """Start the process."""
-        self.why = ""
+        self.why, self._adopted = "", False
         self.pid = self._spawn()
         self._started = start_of(self.pid) or ""
         self.begun = time.monotonic()
 
     def vanished(self) -> bool:
-        """Whether an adopted process has ended. One of our own is reaped, and `ended` is told."""
-        return self.pid is not None and not runs(self.pid, self._started)
+        """Whether an adopted process has ended. The end of one of our own is told by the kernel, when it is reaped."""
+        return self._adopted and self.pid is not None and not runs(self.pid, self._started)
 
     def ended(self) -> float:
         """The process is over; returns the pause before the next start, in seconds."""
