@@ -1,0 +1,332 @@
+"""SIGKILL of any process, at any moment: the tree comes back, and users notice nothing that the contract excludes."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from evertrain.core.event import ProcessExited
+from evertrain.core.routing import Arm, Route
+from evertrain.store.exit import exit_notes
+from evertrain.store.ledger import Ledger
+from evertrain.store.process import beat, heartbeat_of
+from evertrain.testing.installation import SHOP, SHOP_ROW, SHOP_SCHEMA, Installation
+from evertrain.testing.tree import Customer, Tree, free_port, wait_until
+
+GOOD = "def predict(rows):\n    return [min(1.0, row['amount'] / 100) for row in rows]\n"
+OTHER = "def predict(rows):\n    return [min(1.0, row['amount'] / 200) for row in rows]\n"
+QUESTION = dict(zip(SHOP_SCHEMA.names, SHOP_ROW, strict=True))
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    return Installation(tmp_path_factory.mktemp("home") / "my state ☃")
+
+
+@pytest.fixture(scope="module")
+def standing(installation: Installation) -> Iterator[Tree]:
+    """One tree for all tests: whatever a test kills has to come back for the next one."""
+    with Tree(installation.state) as found:
+        yield found
+
+
+@pytest.fixture
+def tree(standing: Tree, installation: Installation) -> Tree:
+    """The whole tree, with one champion and nothing on trial."""
+    installation.route(Route(service=SHOP, champion=installation.add(GOOD)))
+    if standing.supervisor is None:
+        standing.up()
+    standing.wait_for("controller")
+    standing.wait_for("data")
+    wait_until(lambda: len(workers_of(standing)) == 2, "two workers")
+    wait_until(lambda: len(standing.living()) == 5, "nothing else")
+    return standing
+
+
+def workers_of(tree: Tree) -> list[str]:
+    return [name for name, found in tree.living().items() if found.role == "worker" and found.ready]
+
+
+@pytest.fixture
+def customers(tree: Tree) -> Iterator[list[Customer]]:
+    found = [Customer(tree.port, "/predict/shop", QUESTION) for _ in range(4)]
+    for customer in found:
+        customer.start()
+    yield found
+    for customer in found:
+        customer.stop()
+
+
+def failures_of(customers: list[Customer]) -> list[str]:
+    for customer in customers:
+        customer.stop()
+    assert all(customer.answers for customer in customers)
+    return [failure for customer in customers for failure in customer.failures]
+
+
+def asked_since(customers: list[Customer], requests: int = 50) -> None:
+    """Wait until each customer has asked so many times more."""
+    before = [len(customer.answers) for customer in customers]
+    wait_until(
+        lambda: all(len(one.answers) >= count + requests for one, count in zip(customers, before, strict=True)),
+        "more answers",
+    )
+
+
+def test_sigterm_drains_the_whole_tree(tree: Tree, customers: list[Customer]) -> None:
+    asked_since(customers)
+    names = set(tree.living())
+    assert names >= {*workers_of(tree), "controller", "data", "supervisor"}
+    for customer in customers:
+        customer.stop()
+    assert tree.down() == 0
+    assert not tree.living()
+    assert failures_of(customers) == []
+    assert not any(str(tree.state.path) in " ".join(found.info["cmdline"] or ()) for found in processes())
+
+
+def processes() -> list[psutil.Process]:
+    return list(psutil.process_iter(["cmdline"]))
+
+
+def test_a_killed_worker_costs_a_request_a_connection_and_comes_back(tree: Tree, customers: list[Customer]) -> None:
+    asked_since(customers)
+    name = workers_of(tree)[0]
+    dead = tree.kill(name)
+    tree.wait_for(name, other_than=dead)
+    asked_since(customers)
+    assert len(failures_of(customers)) <= len(customers)
+    assert (name, "SIGKILL", "It was killed by SIGKILL.") in exits_of(tree)
+
+
+def exits_of(tree: Tree) -> list[tuple[str, str | None, str]]:
+    """What is on record, or waits to be, about processes that ended: name, signal, reason."""
+    with Ledger.open(tree.state.ledger) as ledger:
+        events = ledger.read(kinds=["process.exited"])
+    told = [(note.fact, note.reason) for note in exit_notes(tree.state)]
+    told += [(event.fact, event.reason) for event in events]
+    return [(fact.process, fact.signal, reason) for fact, reason in told if isinstance(fact, ProcessExited)]
+
+
+@pytest.mark.parametrize("name", ["controller", "data"])
+def test_a_killed_plane_comes_back_and_no_request_notices(tree: Tree, customers: list[Customer], name: str) -> None:
+    dead = tree.wait_for(name)
+    tree.kill(name)
+    tree.wait_for(name, other_than=dead)
+    asked_since(customers)
+    assert failures_of(customers) == []
+
+
+def test_without_a_supervisor_everything_goes_on_and_the_next_one_takes_over(
+    tree: Tree, customers: list[Customer]
+) -> None:
+    asked_since(customers)
+    tree.wait_for("controller")
+    before = {found.pid for found in tree.living().values()}
+    tree.kill_supervisor()
+    asked_since(customers)
+    tree.up()
+    asked_since(customers)
+    wait_until(lambda: not before & {found.pid for found in tree.living().values()}, "the end of the orphans")
+    wait_until(lambda: len(tree.living()) == 5, "the whole tree")
+    assert len(workers_of(tree)) == 2
+    asked_since(customers)
+    assert failures_of(customers) == []
+
+
+def test_a_dead_tree_with_numbers_in_other_hands_comes_back(tree: Tree) -> None:
+    """Every process of the tree is killed; a recorded number belongs to a stranger now, who is left alone."""
+    victims = tree.living()
+    tree.kill_supervisor()
+    for name in victims.keys() - {"supervisor"}:
+        tree.kill(name)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        recorded = heartbeat_of("w7", "worker")
+        beat(tree.state, msgspec.structs.replace(recorded, pid=stranger.pid))
+        tree.up()
+        assert stranger.poll() is None
+        stranger.communicate(b"\n")
+    customer = Customer(tree.port, "/predict/shop", QUESTION)
+    customer.start()
+    asked_since([customer])
+    assert failures_of([customer]) == []
+
+
+def test_a_second_up_is_refused_in_one_line_and_harms_nobody(tree: Tree, customers: list[Customer]) -> None:
+    asked_since(customers)
+    assert tree.supervisor is not None
+    with Ledger.open(tree.state.ledger) as ledger:
+        head = ledger.head()
+    for changed in ([], ["--port", str(free_port())]):
+        second = subprocess.run([*tree.command(), *changed], capture_output=True, text=True, check=False)
+        assert second.returncode == 1
+        assert second.stdout == ""
+        assert second.stderr.count("\n") == 1
+        assert f"already belongs to process {tree.supervisor.pid} (evertrain up)" in second.stderr
+    asked_since(customers)
+    assert failures_of(customers) == []
+    with Ledger.open(tree.state.ledger) as ledger:
+        assert ledger.head() == head
+
+
+@pytest.mark.parametrize("flag", ["port", "control-port"])
+def test_a_port_of_somebody_else_is_refused_before_anything_is_written(tmp_path: Path, flag: str) -> None:
+    listen = (
+        "import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
+        "s.bind(('127.0.0.1', 0)); s.listen(); print(s.getsockname()[1], flush=True); sys.stdin.readline()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", listen], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as stranger:
+        assert stranger.stdout is not None
+        port = stranger.stdout.readline().strip()
+        flags = {"port": str(free_port()), "control-port": str(free_port())} | {flag: port}
+        words = [word for name, value in flags.items() for word in (f"--{name}", value)]
+        refused = subprocess.run(
+            [sys.executable, "-m", "evertrain.cli", "up", "--dir", str(tmp_path / "new"), *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        stranger.communicate("\n")
+    assert refused.returncode == 1
+    assert f"{port} on 127.0.0.1 is in use by process {stranger.pid} (" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_another_installation_does_not_get_our_port(tree: Tree, tmp_path: Path, customers: list[Customer]) -> None:
+    asked_since(customers)
+    other = Tree(Installation(tmp_path / "other").state, port=tree.port)
+    refused = subprocess.run(other.command(), capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert f"The predict port {tree.port} on 127.0.0.1 is in use by process" in refused.stderr
+    asked_since(customers)
+    assert failures_of(customers) == []
+
+
+def on_trial(installation: Installation, attempt: int = 0) -> tuple[Route, str]:
+    """A route with a canary on half of the traffic, and the name of its process."""
+    champion, challenger = installation.add(GOOD), installation.add(OTHER)
+    arm = Arm(version=challenger, share=0.5, deadline_s=5.0, attempt=attempt)
+    return Route(service=SHOP, champion=champion, canary=arm), f"canary-{challenger[:10]}-{attempt}"
+
+
+def test_a_trial_process_follows_the_routing_table(tree: Tree, installation: Installation) -> None:
+    route, name = on_trial(installation)
+    installation.route(route)
+    found = tree.wait_for(name)
+    wait_until(lambda: tree.living()[name].ready != (), "readiness")
+    assert psutil.Process(found.pid).ppid() == tree.living()["supervisor"].pid
+    installation.route(Route(service=SHOP, champion=route.champion))
+    wait_until(lambda: name not in tree.living(), "the end of the trial")
+    assert not tree.state.socket(name).exists()
+
+
+def test_a_killed_trial_process_costs_nobody_an_answer_and_comes_back(
+    tree: Tree, installation: Installation, customers: list[Customer]
+) -> None:
+    route, name = on_trial(installation)
+    installation.route(route)
+    dead = tree.wait_for(name)
+    wait_until(lambda: tree.living()[name].ready != (), "readiness")
+    asked_since(customers)
+    tree.kill(name)
+    asked_since(customers)
+    tree.wait_for(name, other_than=dead)
+    assert failures_of(customers) == []
+
+
+def test_a_trial_process_outlives_the_supervisor_and_is_adopted(tree: Tree, installation: Installation) -> None:
+    route, name = on_trial(installation)
+    installation.route(route)
+    before = tree.wait_for(name)
+    tree.kill_supervisor()
+    tree.up()
+    assert tree.living()[name].pid == before.pid
+    tree.kill(name)
+    tree.wait_for(name, other_than=before)
+    assert tree.down() == 0
+    assert not tree.living()
+
+
+def test_a_trial_process_that_grows_too_big_is_ended_with_the_reason(tree: Tree, installation: Installation) -> None:
+    grow = (
+        "import mmap, threading\n"
+        "kept = []\n"
+        "def grow():\n"
+        "    while True:\n"
+        "        shared = mmap.mmap(-1, 64 << 20)\n"  # shared memory: no part of the data segment
+        "        for at in range(0, len(shared), 4096):\n"
+        "            shared[at] = 1\n"
+        "        kept.append(shared)\n"
+        "        if len(kept) > 40:\n"
+        "            return\n"
+        "def predict(rows):\n"
+        "    threading.Thread(target=grow, daemon=True).start()\n"
+        "    return [0.5 for _ in rows]\n"
+    )
+    version = installation.add(grow)
+    route = Route(
+        service=SHOP,
+        champion=installation.add(GOOD),
+        canary=Arm(version=version, share=1.0, deadline_s=5.0),
+    )
+    installation.route(route)
+    name = f"canary-{version[:10]}-0"
+    before = tree.wait_for(name)
+    wait_until(lambda: tree.living()[name].ready != (), "readiness")
+    customer = Customer(tree.port, "/predict/shop", QUESTION)
+    customer.start()
+    tree.wait_for(name, other_than=before)
+    assert failures_of([customer]) == []
+    assert "its limit is 2048 MiB" in tree.log.read_text()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_random_kills_never_cost_more_than_the_contract_says(tree: Tree, customers: list[Customer]) -> None:
+    """Every second something dies, the supervisor too; a worker's death costs a request a connection at most."""
+    chance = random.Random(20130206)
+    workers = 0
+    for _ in range(40):
+        asked_since(customers, 20)
+        name = chance.choice(["worker", "controller", "data", "supervisor"])
+        if name == "supervisor":
+            tree.kill_supervisor()
+            tree.up()
+            wait_until(lambda: len(tree.living()) == 5, "the whole tree")
+            continue
+        if name == "worker":
+            name = chance.choice(workers_of(tree))
+            workers += 1
+        dead = tree.wait_for(name)
+        tree.kill(name)
+        tree.wait_for(name, other_than=dead)
+    assert len(failures_of(customers)) <= workers * len(customers)
+
+
+def test_processes_are_leaders_of_their_own_sessions(tree: Tree) -> None:
+    """So that Ctrl-C on the terminal reaches the supervisor alone, and it can drain."""
+    for found in tree.living().values():
+        if found.role != "supervisor":
+            assert os.getsid(found.pid) == found.pid
+
+
+def test_ctrl_c_twice_does_not_wait(tree: Tree) -> None:
+    with socket.create_connection(("127.0.0.1", tree.port)) as stalled:
+        stalled.sendall(b"POST /predict/shop HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
+        assert tree.supervisor is not None
+        tree.supervisor.send_signal(signal.SIGINT)
+        wait_until(lambda: '"stopping"' in tree.log.read_text(), "stopping")
+        tree.supervisor.send_signal(signal.SIGINT)
+        assert tree.wait() == 0
+    assert not tree.living()
