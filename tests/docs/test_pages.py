@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+import evertrain
 from evertrain.cli import COMMANDS
 from evertrain.cli.reference import PAGES
 from evertrain.config.settings import Settings
@@ -105,6 +106,12 @@ def test_every_kind_of_event_is_told() -> None:
 def test_every_command_is_told() -> None:
     text = (DOCS / "reference" / "cli.md").read_text()
     assert {name for name in COMMANDS if not re.search(rf"^## `evertrain {name}\b", text, re.MULTILINE)} == set()
+
+
+def test_everything_that_a_declaration_may_use_is_told() -> None:
+    text = (DOCS / "reference" / "declarations.md").read_text()
+    assert {name for name in evertrain.__all__ if f"## `et.{name}`" not in text} == set()
+    assert [name for name in evertrain.__all__ if not inspect.getdoc(getattr(evertrain, name))] == []
 
 
 def test_every_setting_is_told() -> None:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from evertrain.testing.door import TOKEN, ControlPort, control_port
-from evertrain.testing.readings import overview_of_nothing
+from evertrain.testing.overview import overview_of_nothing
 from evertrain.web.overview import Decision
 
 expect.set_options(timeout=30_000)  # a machine that does other things besides

@@ -4,7 +4,7 @@ import pytest
 
 from evertrain.core.card import Card
 from evertrain.testing.door import ControlPort
-from evertrain.testing.readings import overview_in_canary
+from evertrain.testing.overview import overview_in_canary
 from evertrain.web.overview import Overview
 
 OVERVIEW = "/api/services/late-flights/overview"

@@ -8,7 +8,7 @@ import pytest
 
 from evertrain.core.time import Instant, Span
 from evertrain.testing.door import TOKEN, ControlPort, control_port
-from evertrain.testing.readings import overview_in_canary, overview_of_nothing
+from evertrain.testing.overview import overview_in_canary, overview_of_nothing
 from evertrain.web.chart import draw_latency, draw_metric, draw_traffic, merge_traffic
 from evertrain.web.overview import Alert, Overview, TrafficPoint
 from evertrain.web.page import PANELS, Drawings, Panels

@@ -11,6 +11,7 @@ import typer
 from starlette.routing import Route
 from typer.core import TyperOption
 
+import evertrain
 from evertrain.cli import command_line
 from evertrain.config import settings
 from evertrain.core.event import Fact
@@ -37,6 +38,8 @@ _CONTROL = """\
 Listens on 127.0.0.1. Send the control token as `Authorization: Bearer`, or open the page with `?token=` once. A body is
 a JSON object of at most 16 KiB; an action is answered by 202 with the sequence number of its event in the ledger."""
 
+_MARKS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+
 _NOBODY: Any = None  # routes are described, never called
 
 _NOTE = "<!-- Written by `make docs` from the code. Change the code, not this page. -->\n"
@@ -59,6 +62,29 @@ def events_page() -> str:
 
 def _kind(fact: type[msgspec.Struct]) -> str:
     return str(fact.__struct_config__.tag)
+
+
+def declarations_page() -> str:
+    """Everything that a declaration may use: what `import evertrain as et` offers."""
+    parts = ["# Declarations", _NOTE, "What `import evertrain as et` offers to the file that declares a service."]
+    for name in evertrain.__all__:
+        thing = getattr(evertrain, name)
+        parts += ["", f"## `et.{name}`", "", *_signature(thing), "", inspect.getdoc(thing) or ""]
+    return _joined(parts)
+
+
+def _signature(thing: Any) -> list[str]:
+    """One parameter a line, with its default; what it is stands in the description."""
+    lines = [f"    {thing.__name__}("]
+    star = False
+    for parameter in inspect.signature(thing).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and not star:
+            lines.append("        *,")
+        star = star or parameter.kind in {parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL}
+        mark = _MARKS.get(parameter.kind, "")
+        default = "" if parameter.default is parameter.empty else f"={parameter.default!r}"
+        lines.append(f"        {mark}{parameter.name}{default},")
+    return [*lines, "    )"]
 
 
 def settings_page() -> str:
@@ -166,6 +192,7 @@ def _joined(lines: Iterable[str]) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "api.md": api_page,
     "cli.md": commands_page,
+    "declarations.md": declarations_page,
     "events.md": events_page,
     "settings.md": settings_page,
 }

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import msgspec
 
-from evertrain.testing.readings import HandmadeActions, HandmadeReadings, overview_in_canary
+from evertrain.testing.overview import overview_in_canary
+from evertrain.testing.readings import HandmadeActions, HandmadeReadings
 from evertrain.web.application import create_app, create_server
 from evertrain.web.overview import Overview
 from evertrain.web.session import Access
