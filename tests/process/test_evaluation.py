@@ -5,13 +5,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from evertrain import runtime
+from evertrain.config.bundle import freeze
+from evertrain.config.declaration import ServiceSpec
 from evertrain.core.card import Card
-from evertrain.core.identity import VersionId
-from evertrain.core.stage import Assembled, Evaluate, Evaluated, Train
+from evertrain.core.identity import ServiceName, VersionId, canonical
+from evertrain.core.metric import metric
+from evertrain.core.schema import Column, Schema
+from evertrain.core.stage import Assembled, Check, Evaluate, Evaluated, Train
 from evertrain.core.time import Instant
-from evertrain.process.evaluation import evaluate_challenger
+from evertrain.errors import UserError
+from evertrain.model.assemble import read_parquet
+from evertrain.model.importing import import_model
+from evertrain.model.matrix import values_of
+from evertrain.process.evaluation import check_version, evaluate_challenger, holdout_for
 from evertrain.process.training import assemble, train
-from evertrain.testing.shop import Shop
+from evertrain.testing.shop import DECLARATION, Shop
 
 
 class World:
@@ -41,12 +50,16 @@ class World:
         return self.versions[recipe, seed]
 
     def judged(
-        self, challenger: VersionId, champion: VersionId | None, deadline_s: float = 30.0
+        self,
+        challenger: VersionId,
+        champion: VersionId | None,
+        deadline_s: float = 30.0,
+        assembled: Assembled | None = None,
     ) -> tuple[Evaluated, Card]:
         task = Evaluate(
             service=self.shop.spec.name,
             cycle=self.shop.assembling().cycle,
-            assembled=self.assembled,
+            assembled=assembled or self.assembled,
             challenger=challenger,
             champion=champion,
             anchor=champion,
@@ -55,6 +68,19 @@ class World:
         )
         done = evaluate_challenger(task, self.shop.state, self.folder)
         return done, msgspec.json.decode(self.shop.artifacts.blobs.get(done.card), type=Card)
+
+    def imported(self, body: str) -> tuple[Evaluated, Card]:
+        path = self.folder / "pushed.py"
+        path.write_text(f"def predict(rows):\n    return {body}\n")
+        schema = Schema((Column(name="amount", type="float64", low=0.0, high=100.0), Column(name="n", type="int64")))
+        spec = ServiceSpec(name=ServiceName("pricing"), inputs=schema)
+        artifacts = self.shop.artifacts
+        declaration = artifacts.blobs.put(canonical(spec))
+        version = import_model(artifacts, spec.name, path, schema, declaration=declaration).version
+        artifacts.attest(self.shop.signer.sign_attestation("built", version, spec.name, Instant(0)))
+        task = Check(service=spec.name, version=version, declaration=declaration, timed=False)
+        done = check_version(task, self.shop.state, self.folder)
+        return done, msgspec.json.decode(artifacts.blobs.get(done.card), type=Card)
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +133,69 @@ def test_a_version_that_misbehaves_is_an_error_with_its_cause(
     assert done.verdict == "error", done.reasons
     assert any(words in reason for reason in done.reasons), done.reasons
     assert card.verdict == "error"
+
+
+def test_declared_weights_count_in_every_figure_and_the_card_says_so(world: World) -> None:
+    spec, blobs = world.shop.spec, world.shop.artifacts.blobs
+    rows = read_parquet(blobs.get(world.assembled.holdout))
+    plain = world.judged(world.version("default"), None)[1].figures[0].metrics
+    weighing = msgspec.structs.replace(spec, gate=msgspec.structs.replace(spec.gate, weight="amount"))
+    weighed = msgspec.structs.replace(world.assembled, declaration=blobs.put(canonical(weighing)))
+    done, card = world.judged(world.version("default"), None, assembled=weighed)
+    assert done.verdict == "health only"
+    assert card.weight == "amount"
+    manifest = world.shop.artifacts.manifest(world.version("default"))
+    model = runtime.load(manifest, blobs.path(manifest.model))
+    scores = model.score(values_of(rows, ["feature." + name for name in spec.vector]))
+    label, amount = rows["label"].to_numpy(), rows["request.amount"].to_numpy()
+    figures = card.figures[0].metrics
+    for name in ("log_loss", "auc", "brier", "accuracy"):
+        assert figures[name] == pytest.approx(metric(name, label, scores, amount))
+        assert plain[name] == pytest.approx(metric(name, label, scores))
+    assert figures["log_loss"] != plain["log_loss"]
+
+
+def test_weights_that_nobody_declared_a_column_for_are_refused(world: World) -> None:
+    spec, blobs = world.shop.spec, world.shop.artifacts.blobs
+    weighing = msgspec.structs.replace(spec, gate=msgspec.structs.replace(spec.gate, weight="colour"))
+    weighed = msgspec.structs.replace(world.assembled, declaration=blobs.put(canonical(weighing)))
+    with pytest.raises(UserError, match="Weight 'colour' is no request column and no feature"):
+        world.judged(world.version("default"), None, assembled=weighed)
+
+
+def test_a_champion_of_other_feature_code_is_scored_with_its_own(world: World, tmp_path: Path) -> None:
+    before = world.version("default")
+    shop = world.shop
+    (tmp_path / "service.py").write_text(DECLARATION.replace("% 24", "% 24 * 1000"))
+    bundle = shop.artifacts.blobs.put(freeze(tmp_path, "service").content)
+    task = msgspec.structs.replace(shop.assembling(), bundle=bundle)
+    assembled = assemble(task, shop.state, world.folder)
+    assert assembled.features != world.assembled.features
+    assert assembled.holdout != world.assembled.holdout
+    manifest = shop.artifacts.manifest(before)
+    rows = read_parquet(shop.artifacts.blobs.get(assembled.holdout))
+    own = holdout_for(manifest, assembled, rows, shop.state)
+    wanted = read_parquet(shop.artifacts.blobs.get(world.assembled.holdout))
+    assert own.select(wanted.columns).equals(wanted)
+    assert rows["feature.clock"].max() == 1000 * wanted["feature.clock"].max()  # type: ignore[operator]
+
+
+def test_a_pushed_model_that_answers_is_health_only(world: World) -> None:
+    done, card = world.imported("[row['amount'] / 100 for row in rows]")
+    assert done.verdict == card.verdict == card.claim == "health only", done.reasons
+    assert card.measured is not None
+    assert card.measured.requests == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("[row['amount'] for row in rows]", "above 1.0"),
+        ("[row['colour'] for row in rows]", "KeyError: 'colour'"),
+        ("[float('nan')] * len(rows)", "nan"),
+    ],
+)
+def test_a_pushed_model_that_does_not_is_an_error_that_names_it(world: World, body: str, words: str) -> None:
+    done, _ = world.imported(body)
+    assert done.verdict == "error"
+    assert any(words in reason for reason in done.reasons), done.reasons
