@@ -14,7 +14,7 @@ from evertrain.errors import EvertrainError
 
 __all__ = ["COMMANDS", "command_line", "main"]
 
-COMMANDS = ("up", "serve", "status", "ledger")
+COMMANDS = ("demo", "up", "serve", "status", "record", "order", "ledger")
 """Modules of this folder, in the order in which help shows them."""
 
 

@@ -110,7 +110,7 @@ class Demo:
     # The installation -------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "evertrain", "up", "--dir", str(self.state.path)]
+        command = [sys.executable, "-P", "-m", "evertrain", "up", "--dir", str(self.state.path)]
         command += ["--port", str(self.port), "--control-port", str(self.control_port)]
         with (self.state.path / "story" / "up.log").open("ab") as log:
             self._up = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

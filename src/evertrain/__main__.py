@@ -1,0 +1,5 @@
+"""`python -m evertrain` is `evertrain`."""
+
+from evertrain.cli import main
+
+main()

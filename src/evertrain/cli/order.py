@@ -1,0 +1,111 @@
+"""`evertrain promote`, `rollback`, `retrain`, `push`: what a person asks of the loop, and its answer."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from evertrain.cli.opening import Service, opened
+from evertrain.cli.up import Dir, Json
+from evertrain.core.event import Event, OrderAnswered, OrderGiven
+from evertrain.core.identity import ServiceName, short
+from evertrain.process.importing import import_file
+from evertrain.process.ordering import await_answer, find_service, find_version, give_order
+from evertrain.store.ledger import Ledger
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+_PATIENCE_S = 10.0
+
+Reason = Annotated[str, typer.Option(help="Why; it is kept beside the audit trail.")]
+
+
+@app.command("promote")
+def promote(
+    version: Annotated[str, typer.Argument(help="Its number, or the beginning of its id.")],
+    reason: Reason,
+    *,
+    service: Service = None,
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Put a version into service past its verdict: an override, on record with your reason."""
+    with opened(folder) as found:
+        record = find_service(found.registry, service)
+        chosen = find_version(record, version)
+        words = found.ledger.keep_words(reason)
+        order = OrderGiven(service=record.service, verb="promote", role="operator", words=words, version=chosen)
+        _tell(found.ledger, give_order(found.state, found.ledger, order), as_json)
+
+
+@app.command("rollback")
+def rollback(
+    reason: Reason,
+    *,
+    service: Service = None,
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """End the running canary, or else go back to the version before; what is taken back never returns by itself."""
+    with opened(folder) as found:
+        record = find_service(found.registry, service)
+        words = found.ledger.keep_words(reason)
+        order = OrderGiven(service=record.service, verb="rollback", role="operator", words=words)
+        _tell(found.ledger, give_order(found.state, found.ledger, order), as_json)
+
+
+@app.command("retrain")
+def retrain(
+    reason: Reason,
+    *,
+    recipe: Annotated[str, typer.Option(help="A declared recipe.")] = "default",
+    service: Service = None,
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Begin a retraining now, or join the one that is under way."""
+    with opened(folder) as found:
+        record = find_service(found.registry, service)
+        words = found.ledger.keep_words(reason)
+        order = OrderGiven(service=record.service, verb="retrain", role="operator", words=words, recipe=recipe)
+        _tell(found.ledger, give_order(found.state, found.ledger, order), as_json)
+
+
+@app.command("push")
+def push(
+    model: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The successor's model file.")],
+    *,
+    reason: Reason = "pushed",
+    service: Service = None,
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a model file in as the next version: through check server and canary, never straight into service."""
+    with opened(folder) as found:
+        record = find_service(found.registry, service)
+        version = import_file(found.state, model, ServiceName(record.service), None, reason)
+        told = {"service": record.service, "version": version, "new": version not in record.versions}
+    if as_json:
+        typer.echo(msgspec.json.encode(told).decode())
+    elif told["new"]:
+        typer.echo(f"Version {short(version)} of {record.service} goes through check server and canary.")
+        typer.echo("`evertrain status` and `evertrain decisions` tell how it fares.")
+    else:
+        typer.echo(f"This file is version {record.versions[version].ordinal} of {record.service} already.")
+
+
+def _tell(ledger: Ledger, order: Event, as_json: bool) -> None:
+    """Print the loop's answer; exit code 1 when it declined."""
+    answer = await_answer(ledger, order, _PATIENCE_S)
+    accepted = answer is not None and isinstance(answer.fact, OrderAnswered) and answer.fact.accepted
+    says = answer.reason if answer is not None else "The order is on record; no controller has taken it up yet."
+    if as_json:
+        told = {"order": order.sequence, "answered": answer is not None, "accepted": accepted, "says": says}
+        typer.echo(msgspec.json.encode(told).decode())
+    else:
+        typer.echo(says)
+    if answer is not None and not accepted:
+        raise typer.Exit(1)

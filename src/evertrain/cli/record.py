@@ -1,0 +1,75 @@
+"""`evertrain models` and `evertrain decisions`: what the ledger says became of each version, and why."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from evertrain.cli.opening import Service, opened
+from evertrain.cli.up import Dir, Json
+from evertrain.core.identity import short
+from evertrain.core.registry import Decision, ServiceRecord, Version
+from evertrain.core.time import say_instant
+from evertrain.process.ordering import find_service
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command("models")
+def models(*, service: Service = None, folder: Dir = None, as_json: Json = False) -> None:
+    """List the versions of a service: what each was judged, and what became of it."""
+    with opened(folder) as found:
+        record = find_service(found.registry, service)
+    versions = list(record.versions.values())
+    if as_json:
+        told = [{**msgspec.to_builtins(version), "state": _state(record, version)} for version in versions]
+        typer.echo(msgspec.json.encode(told).decode())
+        return
+    for version in versions:
+        built = say_instant(version.built)
+        typer.echo(f"{version.ordinal:>4}  {short(version.version)}  built {built}  {_state(record, version)}")
+        if version.refused or version.why:
+            typer.echo(f"      {version.refused or version.why}")
+    if not versions:
+        typer.echo(f"{record.service} has no version yet.")
+
+
+@app.command("decisions")
+def decisions(
+    *,
+    service: Service = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 30,
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """List what was decided, newest first, each with its reason."""
+    with opened(folder) as found:
+        record = find_service(found.registry, service)
+    newest = record.decisions[::-1][:limit]
+    if as_json:
+        typer.echo(msgspec.json.encode(newest).decode())
+        return
+    for decision in newest:
+        typer.echo("\n".join(_lines(decision)))
+    if not newest:
+        typer.echo(f"Nothing was decided about {record.service} yet.")
+
+
+def _lines(decision: Decision) -> list[str]:
+    head = f"{say_instant(decision.at)}  {decision.subject}  {decision.kind}: {decision.outcome}"
+    return [head, f"      {decision.reason}"]
+
+
+def _state(record: ServiceRecord, version: Version) -> str:
+    if version.version == record.champion:
+        return "champion"
+    if version.refused:
+        return "refused"
+    rollout = record.open_rollout
+    if rollout is not None and rollout.version == version.version:
+        return f"on trial ({rollout.state.value}, {rollout.share:.0%})"
+    if version.version == record.previous:
+        return "standby"
+    return "retired" if version.championed is not None else version.verdict or "built"
