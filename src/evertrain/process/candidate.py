@@ -92,6 +92,8 @@ def _parse(arguments: Sequence[str]) -> Order:
 
 
 def _serve(order: Order, stopping: threading.Event) -> None:
+    if order.arm == "check":
+        _end_with_parent(stopping)
     state = State.open(Path(order.dir))
     first = heartbeat_of(order.name, "candidate") if order.name else None
     try:
@@ -105,6 +107,19 @@ def _serve(order: Order, stopping: threading.Event) -> None:
         ready = None if first is None else msgspec.structs.replace(first, ready=(order.version,))
         _keep_beating(state, ready, stopping, answering, order.hang_s)
         listening.drain()
+
+
+def _end_with_parent(stopping: threading.Event) -> None:
+    """A check server is of no use without whoever started it, and nobody else would ever end it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            if stopping.wait(_BEAT_S):
+                return
+        stopping.set()
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _load(state: State, order: Order) -> Answering:

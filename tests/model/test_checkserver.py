@@ -1,0 +1,68 @@
+"""A check server ends with whoever asked for it, also when that one is killed."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.schema import Column, Schema
+from evertrain.core.time import Instant
+from evertrain.errors import ModelError
+from evertrain.model.checkserver import CheckServer
+from evertrain.model.importing import import_model
+from evertrain.store.artifact import Artifacts
+from evertrain.store.signature import Signer
+from evertrain.store.state import State
+
+ASKER = """
+import sys, time
+from pathlib import Path
+from evertrain.model.checkserver import CheckServer
+from evertrain.store.state import State
+with CheckServer(State.open(Path(sys.argv[1])), sys.argv[2], log=Path(sys.argv[1]) / "log") as server:
+    print(server.score([(1.0,)])[0], flush=True)
+    time.sleep(60)
+"""
+
+
+def installed(folder: Path, *, signed: bool = True) -> tuple[State, VersionId]:
+    state = State.create(folder / "state")
+    signer = Signer.create(state.keys, state.trusted)
+    path = folder / "model.py"
+    path.write_text("def predict(rows):\n    return [row['amount'] / 4 for row in rows]\n")
+    artifacts = Artifacts.at(state.artifacts)
+    service = ServiceName("pricing")
+    version = import_model(artifacts, service, path, Schema((Column(name="amount", type="float64", high=4.0),))).version
+    if signed:
+        artifacts.attest(signer.sign_attestation("built", version, service, Instant(0)))
+    return state, version
+
+
+def until_gone(process: psutil.Process) -> None:
+    tick, end = threading.Event(), time.monotonic() + 30
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end, "it lives on"
+        tick.wait(0.05)
+
+
+def test_it_does_not_outlive_an_asker_that_is_killed(tmp_path: Path) -> None:
+    state, version = installed(tmp_path)
+    asker = subprocess.Popen([sys.executable, "-c", ASKER, str(state.path), version], stdout=subprocess.PIPE, text=True)
+    assert asker.stdout is not None
+    assert asker.stdout.readline() == "0.25\n"
+    (server,) = psutil.Process(asker.pid).children()
+    asker.kill()
+    asker.wait()
+    asker.stdout.close()
+    until_gone(server)
+
+
+def test_what_is_not_attested_as_built_is_not_loaded(tmp_path: Path) -> None:
+    state, version = installed(tmp_path, signed=False)
+    with pytest.raises(ModelError, match="no attestation"), CheckServer(state, version, log=tmp_path / "log"):
+        raise AssertionError("it was loaded")
