@@ -176,7 +176,6 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self.arrivals: dict[tuple[str, Digest], Arrival] = {}
         self.begun = False
@@ -190,6 +189,11 @@ class Journal:
             else:
                 arrival = msgspec.json.decode(line, type=Arrival)
                 self.arrivals[arrival.name, arrival.digest] = arrival
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._handle)
 
     def note(self, arrival: Arrival) -> Arrival:
         """Remember an arrival; the one that stands for this name and digest wins."""
@@ -206,5 +210,4 @@ class Journal:
         self.begun = True
 
     def _add(self, line: bytes) -> None:
-        with self._path.open("ab", buffering=0) as file:
-            file.write(line + b"\n")
+        os.write(self._handle, line + b"\n")

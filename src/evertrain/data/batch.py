@@ -15,7 +15,7 @@ from evertrain.core.identity import Digest
 from evertrain.core.schema import Column
 from evertrain.core.time import Instant
 from evertrain.data.checks import broken_rule
-from evertrain.data.column import STORED, parse, refuse_drift
+from evertrain.data.column import STORED, UNFIT, parse, refuse_drift
 from evertrain.data.source import ROW, Broken, Cells
 from evertrain.errors import IntegrityError, SourceError
 from evertrain.store.table import TIME
@@ -26,6 +26,7 @@ KNOWN, ARRIVED, FILE, BATCH = "_known_at", "_arrived_at", "_file", "_batch"
 """When a row was known, when its file came, the digest of that file, the batch that committed it."""
 
 _REASON = "_reason"
+_AS_IT_IS = pl.QueryOptFlags.none()
 
 Resolve = Callable[[FunctionRef], Callable[..., Any]]
 """Finds a function of the user's in the bundle."""
@@ -61,55 +62,64 @@ def schema_of(columns: Sequence[Column]) -> pl.Schema:
 def check_file(spec: SourceSpec, columns: tuple[Column, ...], file: Taken, cells: Cells, resolve: Resolve) -> Batch:
     """Make the rows of a file. Raises SourceError when the file as a whole cannot be taken in."""
     refuse_drift(cells, columns)
-    typed, unfit = parse(cells, columns, spec.zone)
-    fit = typed if unfit.null_count() == unfit.len() else typed.filter(unfit.is_null())
-    cleaned = fit if spec.clean is None else _clean(spec, spec.clean, columns, fit, resolve)
-    # One pass for provenance and rules: a small file costs a few such passes and little else.
-    judged = cleaned.select(*_dated(spec, columns, file), broken_rule(spec, columns).alias(_REASON))
-    reasons = judged[_REASON]
-    stands = reasons.null_count() == reasons.len()
-    kept = judged if stands else judged.filter(pl.col(_REASON).is_null())
-    complete = stands and judged.height == typed.height
-    aside = [*cells.broken, *(() if complete else _set_aside(cells, typed, unfit, judged))]
-    kept.drop_in_place(_REASON)
+    typed = parse(cells, columns, spec.zone)
+    staged = typed if spec.clean is None else _clean(spec, spec.clean, columns, typed.collect(), resolve)
+    # One pass over everything: a small file costs that pass and little else.
+    rule = pl.coalesce(UNFIT, broken_rule(spec, columns)).alias(_REASON)
+    judged = staged.select(*_dated(spec, columns, file), rule).collect(optimizations=_AS_IT_IS)
+    reasons = judged.drop_in_place(_REASON)
+    if judged.height == cells.frame.height and reasons.null_count() == judged.height:
+        kept, aside = judged, cells.broken
+    else:
+        kept = judged.filter(reasons.is_null())
+        aside = (*cells.broken, *_set_aside(cells, judged[ROW], reasons))
     if kept.height + len(aside) != cells.rows:
         raise IntegrityError(f"{file.name!r} has {cells.rows} rows; {kept.height} kept and {len(aside)} set aside.")
     return Batch(file, kept, tuple(sorted(aside, key=lambda broken: broken.row)))
 
 
 def _clean(
-    spec: SourceSpec, function: FunctionRef, columns: Sequence[Column], rows: pl.DataFrame, resolve: Resolve
-) -> pl.DataFrame:
+    spec: SourceSpec, function: FunctionRef, columns: Sequence[Column], typed: pl.DataFrame, resolve: Resolve
+) -> pl.LazyFrame:
+    """The rows that fit, as the user's function leaves them, and those that do not, as they are."""
     said = f"The cleaning function {function.module}:{function.name} of source {spec.name!r}"
+    fit = typed.filter(pl.col(UNFIT).is_null())
+    fit.drop_in_place(UNFIT)
     try:
-        cleaned = resolve(function)(rows.lazy())
+        cleaned = resolve(function)(fit.lazy())
         cleaned = cleaned.collect() if isinstance(cleaned, pl.LazyFrame) else cleaned
     except Exception as error:
         # The user's code may raise anything; the file is set aside and the loop goes on.
         raise SourceError(f"{said} raised {type(error).__name__}: {error}.", "Mend it; the file is kept.") from error
     if not isinstance(cleaned, pl.DataFrame):
         raise SourceError(f"{said} returned {type(cleaned).__name__}.", "Return the frame that it was given, changed.")
-    wanted = {column.name: STORED[column.type] for column in columns} | {ROW: pl.Int64()}
-    for name, dtype in wanted.items():
-        if cleaned.schema.get(name) != dtype:
+    types = cleaned.schema
+    for name, dtype in fit.schema.items():
+        if types.get(name) != dtype:
             raise SourceError(
-                f"{said} returned column {name!r} as {cleaned.schema.get(name, 'nothing')}, not as {dtype}.",
+                f"{said} returned column {name!r} as {types.get(name, 'nothing')}, not as {dtype}.",
                 "Keep every column, the row number too, and its type.",
             )
-    if not cleaned[ROW].is_in(rows[ROW].to_list()).all() or cleaned[ROW].is_duplicated().any():
+    if not cleaned[ROW].equals(fit[ROW]) and not _is_part(cleaned[ROW], fit[ROW]):
         raise SourceError(f"{said} made rows that were not in the file.", "Derive rows in a feature instead.")
-    return cleaned.select(list(wanted))
+    kept = cleaned.lazy().select(*(column.name for column in columns), ROW, pl.lit(None, pl.String).alias(UNFIT))
+    if fit.height == typed.height:
+        return kept
+    return pl.concat([kept, typed.lazy().filter(pl.col(UNFIT).is_not_null())])
 
 
-def _set_aside(cells: Cells, typed: pl.DataFrame, unfit: pl.Series, judged: pl.DataFrame) -> list[Broken]:
+def _is_part(rows: pl.Series, whole: pl.Series) -> bool:
+    return rows.n_unique() == rows.len() and {*rows} <= {*whole}
+
+
+def _set_aside(cells: Cells, judged: pl.Series, reasons: pl.Series) -> list[Broken]:
     """Rows that did not fit, that a rule stopped, or that the cleaning function left out, as they stood in the file."""
-    reasons = {row: reason for row, reason in zip(typed[ROW], unfit, strict=True) if reason is not None}
-    reasons |= {row: reason for row, reason in zip(judged[ROW], judged[_REASON], strict=True) if reason is not None}
-    standing = {*judged[ROW], *reasons}
-    reasons |= {row: "left out by the cleaning function" for row in typed[ROW] if row not in standing}
-    raw = cells.frame.filter(pl.col(ROW).is_in(list(reasons)))
+    said = {row: reason for row, reason in zip(judged, reasons, strict=True) if reason is not None}
+    left_out = {*cells.frame[ROW]} - {*judged}
+    said |= dict.fromkeys(left_out, "left out by the cleaning function")
+    raw = cells.frame.filter(pl.col(ROW).is_in(list(said)))
     values = raw.drop(ROW).to_dicts()
-    return [Broken(row, value, reasons[row]) for row, value in zip(raw[ROW], values, strict=True)]
+    return [Broken(row, value, said[row]) for row, value in zip(raw[ROW], values, strict=True)]
 
 
 def _dated(spec: SourceSpec, columns: Sequence[Column], file: Taken) -> list[pl.Expr]:

@@ -20,7 +20,7 @@ from evertrain.data.source import ROW, Cells
 from evertrain.errors import SourceError
 from evertrain.store.table import TIME
 
-__all__ = ["STORED", "fix_columns", "parse", "refuse_drift"]
+__all__ = ["STORED", "UNFIT", "fix_columns", "parse", "refuse_drift"]
 
 STORED: dict[Kind, pl.DataType] = {
     "string": pl.String(),
@@ -30,7 +30,9 @@ STORED: dict[Kind, pl.DataType] = {
     "timestamp": TIME,
 }
 
-_REASON = "_reason"
+UNFIT = "_unfit"
+"""The column of the first reason why a row does not fit, null where it does."""
+
 _INTEGER = r"^-?(?:0|[1-9]\d*)$"
 _WHOLE = r"(?:0|[1-9]\d*)"
 # A long row of digits is a code, and a float would not keep its last ones.
@@ -93,9 +95,10 @@ def refuse_drift(cells: Cells, columns: Sequence[Column]) -> None:
         said = [f"{name!r} is missing" for name in missing] + [f"{name!r} is unknown" for name in extra]
         raise SourceError(f"The columns differ from those of the source: {', '.join(said)}.")
     if not cells.text:
+        types = cells.frame.schema
         for name, column in declared.items():
-            if not _readable(cells.frame.schema[name], column.type):
-                raise SourceError(f"Column {name!r} is {cells.frame.schema[name]}; the source has {column.type}.")
+            if not _readable(types[name], column.type):
+                raise SourceError(f"Column {name!r} is {types[name]}; the source has {column.type}.")
 
 
 def _readable(dtype: pl.DataType, kind: Kind) -> bool:
@@ -111,16 +114,15 @@ def _readable(dtype: pl.DataType, kind: Kind) -> bool:
     return dtype in (pl.Datetime, pl.Date, pl.String)
 
 
-def parse(cells: Cells, columns: Sequence[Column], zone: str | None) -> tuple[pl.DataFrame, pl.Series]:
-    """The typed columns in their declared order with ROW, and the first reason of each row that does not fit."""
+def parse(cells: Cells, columns: Sequence[Column], zone: str | None) -> pl.LazyFrame:
+    """The typed columns in their declared order, with ROW and UNFIT."""
+    types = cells.frame.schema
     pairs = [
-        parse_text(column, zone) if cells.text else _parse_typed(column, cells.frame.schema[column.name], zone)
-        for column in columns
+        parse_text(column, zone) if cells.text else _parse_typed(column, types[column.name], zone) for column in columns
     ]
     values = [value.alias(column.name) for (value, _), column in zip(pairs, columns, strict=True)]
     reasons = [pl.lit(None, pl.String), *(reason for _, reason in pairs if reason is not None)]
-    parsed = cells.frame.select(*values, ROW, pl.coalesce(reasons).alias(_REASON))
-    return parsed, parsed.drop_in_place(_REASON)
+    return cells.frame.lazy().select(*values, ROW, pl.coalesce(reasons).alias(UNFIT))
 
 
 @lru_cache(maxsize=1024)

@@ -293,6 +293,10 @@ class Ingest:
         """Whether everything that was there at the first look has been read: from then on rows are live."""
         return self._arrivals.looked and not self._arrivals.first & self._arrivals.waiting
 
+    def close(self) -> None:
+        """Give the journal back; what waits is read again by whoever comes next."""
+        self._journal.close()
+
     # What stands ------------------------------------------------------------------------------------------------------
 
     def freshness(self) -> Freshness:

@@ -15,13 +15,12 @@ import polars as pl
 from evertrain.config.declaration import LabelSpec, ServiceSpec
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.schema import Column, Value
-from evertrain.core.time import Instant, to_datetime
-from evertrain.data.batch import ARRIVED, FILE, KNOWN, schema_of
+from evertrain.data.batch import schema_of
 from evertrain.data.prediction import place_of
-from evertrain.data.source import ROW, Broken
+from evertrain.data.source import Broken
 from evertrain.errors import SourceError
 from evertrain.store.log import Position
-from evertrain.store.table import Table
+from evertrain.store.table import TIME, Table
 
 __all__ = ["Posted", "PostedLabels"]
 
@@ -67,7 +66,7 @@ class PostedLabels:
     def rows(self, labels: Sequence[tuple[Position, Labelled]], columns: tuple[Column, ...]) -> Posted:
         """Rows in the form of the source's table. A label of an unknown prediction, or that does not fit, is aside."""
         self._look_up([label for _, label in labels])
-        made: list[dict[str, Any]] = []
+        made: list[list[Value]] = []
         aside: list[Broken] = []
         places: dict[str, int] = {}
         for position, label in labels:
@@ -76,12 +75,15 @@ class PostedLabels:
                 made.append(self._row(position, label, columns))
             except SourceError as error:
                 aside.append(Broken(place_of(position), msgspec.to_builtins(label), error.what))
-        return Posted(pl.DataFrame(made, schema=schema_of(columns), orient="row"), tuple(aside), places)
+        schema = schema_of(columns)
+        values = zip(*made, strict=True) if made else ((),) * len(schema)
+        rows = [_series(name, dtype, cells) for (name, dtype), cells in zip(schema.items(), values, strict=True)]
+        return Posted(pl.DataFrame(rows), tuple(aside), places)
 
     def _asked(self, label: Labelled) -> _Asked | None:
         return self._by_id.get(label.prediction) if label.prediction else self._by_key.get(label.key)
 
-    def _row(self, position: Position, label: Labelled, columns: tuple[Column, ...]) -> dict[str, Any]:
+    def _row(self, position: Position, label: Labelled, columns: tuple[Column, ...]) -> list[Value]:
         asked = self._asked(label)
         if asked is None:
             raise SourceError("No prediction of this id or key is logged.")
@@ -96,14 +98,13 @@ class PostedLabels:
             )
         if values.get(self._source.event_time) is None:
             raise SourceError(f"The label has no {self._source.event_time!r}, the event time of its source.")
-        row: dict[str, Any] = {column.name: _fit(column, values[column.name]) for column in columns}
-        known = Instant(max(label.known, label.received))
-        return row | {
-            KNOWN: to_datetime(known),
-            ARRIVED: to_datetime(label.received),
-            FILE: f"log/{position.writer}",
-            ROW: place_of(position),
-        }
+        return [
+            *(_fit(column, values[column.name]) for column in columns),
+            max(label.known, label.received),
+            label.received,
+            f"log/{position.writer}",
+            place_of(position),
+        ]
 
     def _key(self, key: str, columns: tuple[Column, ...]) -> dict[str, Value]:
         """The key's text, read back into the source's key columns."""
@@ -131,14 +132,20 @@ class PostedLabels:
             self._by_key.setdefault(key, asked)
 
 
-def _fit(column: Column, value: Value) -> Any:
-    """A value as the column stores it. Raises SourceError for one that would have to be changed."""
+def _series(name: str, dtype: pl.DataType, values: Sequence[Value]) -> pl.Series:
+    if dtype == TIME:
+        return pl.Series(name, values, dtype=pl.Int64).cast(TIME)
+    return pl.Series(name, values, dtype=dtype)
+
+
+def _fit(column: Column, value: Value) -> Value:
+    """A value as the column stores it (instants as microseconds); SourceError where it would have to be changed."""
     if value is None:
         if column.nullable:
             return None
         raise SourceError(f"{column.name}: missing")
     if column.type == "timestamp" and isinstance(value, int):
-        return to_datetime(value)
+        return value
     if column.type == "float64" and isinstance(value, (int, float)):
         return float(value)
     if column.type == "int64" and isinstance(value, (int, float)) and value == int(value):

@@ -135,6 +135,8 @@ class Intake:
                 events=self._ledger.read(kinds=KINDS, subject=f"source/{source.name}"),
             )
             self._record(ingest.recover(now))
+            if source.name in self._sources:
+                self._sources[source.name].close()
             self._sources[source.name] = ingest
         self._services[name] = self._serve(name, spec)
         _log.info("service %s is declared, with %d sources", name, len(spec.sources))
