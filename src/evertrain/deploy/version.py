@@ -86,7 +86,7 @@ class Loaded:
             return
         scores = self._model.score([request.vector for request in golden.requests]).tolist()
         for number, (request, score) in enumerate(zip(golden.requests, scores, strict=True)):
-            if score != request.score:
+            if request.score is not None and score != request.score:
                 raise ModelError(
                     f"Version {short(self.version)} answers golden request {number} with {score!r}; it was packaged "
                     f"with {request.score!r}.",
