@@ -1,5 +1,0 @@
-"""`python -m evertrain.cli` is `evertrain`."""
-
-from evertrain.cli import main
-
-main()
