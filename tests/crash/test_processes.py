@@ -191,7 +191,7 @@ def test_a_port_of_somebody_else_is_refused_before_anything_is_written(tmp_path:
         flags = {"port": str(free_port()), "control-port": str(free_port())} | {flag: port}
         words = [word for name, value in flags.items() for word in (f"--{name}", value)]
         refused = subprocess.run(
-            [sys.executable, "-m", "evertrain.cli", "up", "--dir", str(tmp_path / "new"), *words],
+            [sys.executable, "-m", "evertrain", "up", "--dir", str(tmp_path / "new"), *words],
             capture_output=True,
             text=True,
             check=False,

@@ -5,7 +5,9 @@ import sys
 import msgspec
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.config.settings import Settings
 from evertrain.core.identity import VersionId
+from evertrain.core.time import say_span
 from evertrain.errors import EvertrainError
 from evertrain.model.limits import thread_environment
 from evertrain.process.child import SOCKET_HANDLE, Post
@@ -34,9 +36,10 @@ def controller_post(state: State, environment: dict[str, str]) -> Post:
     return Post(name="controller", role="controller", command=_module(state, "controlling"), environment=environment)
 
 
-def data_post(state: State, environment: dict[str, str]) -> Post:
+def data_post(state: State, settings: Settings, environment: dict[str, str]) -> Post:
     """Ingestion, online states, log segments into tables."""
-    return Post(name="data", role="data", command=_module(state, "data"), environment=environment)
+    words = ["--commit-every", say_span(settings.commit_every), "--scan-s", str(settings.scan_s)]
+    return Post(name="data", role="data", command=_module(state, "data", *words), environment=environment)
 
 
 def trial_post(state: State, trial: Trial, environment: dict[str, str]) -> Post:

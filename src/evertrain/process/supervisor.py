@@ -71,7 +71,7 @@ class Supervisor:
         self._workers = [
             Child(worker_post(state, name, listener.fileno(), environment)) for name in names[: settings.workers]
         ]
-        self._planes = [Child(controller_post(state, environment)), Child(data_post(state, environment))]
+        self._planes = [Child(controller_post(state, environment)), Child(data_post(state, settings, environment))]
 
     def run(self, stopping: threading.Event, hurry: threading.Event | None = None) -> None:
         """Keep everything running until `stopping` is set, then drain and return. hurry: do not wait for the drain."""

@@ -16,16 +16,19 @@ __all__ = ["Watchdog"]
 _MIB = 1 << 20
 _DEAF_S = 5.0
 _LOAD_S = 180.0
-_STUCK_S = 30.0
 _LOG_BYTES = 1 << 20
 _log = logging.getLogger("supervisor")
 
 
 class Watchdog:
-    """Kills with a reason; the supervisor finds the process dead, tells the reason and starts it again."""
+    """Kills with a reason; the supervisor finds the process dead, tells the reason and starts it again.
 
-    def __init__(self, state: State) -> None:
+    stuck_s: how long a process may be without a sign of life.
+    """
+
+    def __init__(self, state: State, *, stuck_s: float = 30.0) -> None:
         self._state = state
+        self._stuck_s = stuck_s
         self._pulses: dict[str, Pulse] = {}
         self._beats: dict[str, tuple[int, float]] = {}
 
@@ -50,8 +53,8 @@ class Watchdog:
         if silent is None:
             age = time.monotonic() - child.begun
             return f"It did not come up within {_LOAD_S:g} s." if age > _LOAD_S else ""
-        if silent > _STUCK_S:
-            return f"It gave no sign of life for {_STUCK_S:g} s."
+        if silent > self._stuck_s:
+            return f"It gave no sign of life for {self._stuck_s:g} s."
         if child.post.role != "candidate":
             return ""
         self._bound_log(child)

@@ -52,7 +52,7 @@ class Tree:
         """The command line of `up`."""
         flags = {"dir": self.state.path, "port": self.port, "control-port": self.control_port, "workers": self.workers}
         stated = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-        return [sys.executable, "-m", "evertrain.cli", "up", *stated, "--json", *words]
+        return [sys.executable, "-m", "evertrain", "up", *stated, "--json", *words]
 
     def up(self, environment: Mapping[str, str] | None = None) -> None:
         """Start a supervisor, and wait until all workers answer."""

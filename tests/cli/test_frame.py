@@ -1,0 +1,120 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from evertrain.cli import COMMANDS
+from evertrain.core.routing import Arm, Refusal, Route
+from evertrain.store.process import beat, heartbeat_of
+from evertrain.testing.installation import SHOP, Installation
+from evertrain.testing.tree import free_port
+
+GOOD = "def predict(rows):\n    return [0.5 for _ in rows]\n"
+
+
+def evertrain(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "evertrain", *words], capture_output=True, text=True, check=False, cwd=folder
+    )
+
+
+def test_help_names_every_command() -> None:
+    told = evertrain("--help")
+    assert told.returncode == 0
+    assert [name for name in COMMANDS if f"\n  {name} " not in told.stdout] == []
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_has_help_and_speaks_json(name: str) -> None:
+    told = evertrain(name, "--help")
+    assert told.returncode == 0
+    assert "--json" in told.stdout or "Commands:" in told.stdout
+
+
+def test_a_wrong_command_line_is_code_2() -> None:
+    for words in (["upp"], ["up", "--prot", "1"], ["status", "--port", "1"]):
+        told = evertrain(*words)
+        assert told.returncode == 2
+        assert "Traceback" not in told.stderr
+
+
+def test_a_fault_is_told_without_a_traceback(tmp_path: Path) -> None:
+    told = evertrain("status", "--dir", str(tmp_path / "nowhere"))
+    assert told.returncode == 1
+    assert "is no state directory of evertrain." in told.stderr
+    assert "Traceback" not in told.stderr
+    told = evertrain("status", "--dir", str(tmp_path / "nowhere"), "--json")
+    error = msgspec.json.decode(told.stderr)
+    assert error["error"] == "UserError"
+    assert error["what"].endswith("is no state directory of evertrain.")
+    assert error["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--workers", "0"], "--workers must be"),
+        (["--port", "70000"], "--port must be"),
+        (["--host", "no.such.host.invalid"], "no.such.host.invalid"),
+    ],
+)
+def test_a_setting_out_of_bounds_is_refused_by_name(tmp_path: Path, flags: list[str], says: str) -> None:
+    told = evertrain("up", "--dir", str(tmp_path / "new"), "--port", "0", "--control-port", "0", *flags)
+    assert told.returncode == 1
+    assert says in told.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    told = evertrain("up", "--dir", str(tmp_path), "--port", "0", "--control-port", str(free_port()))
+    assert told.returncode == 1
+    assert "is not empty and is no state directory" in told.stderr
+    assert [found.name for found in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    state = Installation(tmp_path / "state").state
+    (state.path / "state.json").write_text('{"schema": 999}')
+    told = evertrain("up", "--dir", str(state.path), "--port", "0", "--control-port", str(free_port()))
+    assert told.returncode == 1
+    assert "was written by a newer evertrain" in told.stderr
+
+
+def test_a_declaration_that_is_refused_is_told_in_its_own_words(tmp_path: Path) -> None:
+    (tmp_path / "service.py").write_text("import evertrain as et\n\nservice = et.no_such_thing\n")
+    told = evertrain(
+        "up", "service.py", "--dir", "state", "--port", "0", "--control-port", str(free_port()), folder=tmp_path
+    )
+    assert told.returncode == 1
+    assert "no_such_thing" in told.stderr
+
+
+def test_status_tells_who_runs_and_who_answers(tmp_path: Path) -> None:
+    installation = Installation(tmp_path / "state")
+    champion, challenger = installation.add(GOOD), installation.add(GOOD + "\n")
+    fingerprint = installation.artifacts.manifest(challenger).fingerprint
+    installation.route(
+        Route(
+            service=SHOP,
+            champion=champion,
+            canary=Arm(version=challenger, share=0.05, deadline_s=1.0),
+            refused=(Refusal(version=challenger, fingerprint=fingerprint, reason="it was inverted"),),
+        )
+    )
+    words = ["status", "--dir", str(installation.state.path)]
+    told = evertrain(*words)
+    assert told.returncode == 1  # nobody answers
+    assert f"shop: version {champion[:10]} answers" in told.stdout
+    assert f"version {challenger[:10]} is on trial, 5% of the requests" in told.stdout
+    assert "it was inverted" in told.stdout
+    assert "No process runs." in told.stdout
+
+    beat(installation.state, heartbeat_of("w0", "worker"))
+    told = evertrain(*words, "--json")
+    assert told.returncode == 0
+    status = msgspec.json.decode(told.stdout)
+    assert [(one["name"], one["alive"]) for one in status["processes"]] == [("w0", True)]
+    assert status["routing"]["routes"]["shop"]["champion"] == champion
