@@ -11,7 +11,7 @@ from evertrain.cli.up import Dir, Json
 from evertrain.core.event import Event, OrderAnswered, OrderGiven
 from evertrain.core.identity import ServiceName, short
 from evertrain.process.importing import import_file
-from evertrain.process.ordering import await_answer, find_service, find_version, give_order
+from evertrain.process.order import await_answer, find_service, find_version, give_order
 from evertrain.store.ledger import Ledger
 
 __all__ = ["app"]

@@ -117,7 +117,7 @@ def api_page() -> str:
             "",
             "| route | what it does |",
             "|---|---|",
-            *(_route_row(route) for route in routes(_NOBODY, _NOBODY, Door(Access(token="")), 1.0)),
+            *(_route_row(route) for route in routes(_NOBODY, _NOBODY, Door(Access(token="")), _NOBODY)),
         ]
     )
 

@@ -19,7 +19,7 @@ from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.schema import Schema
 from evertrain.errors import EvertrainError, UserError
 from evertrain.model.importing import import_model
-from evertrain.process.ordering import give_order
+from evertrain.process.order import give_order
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger

@@ -1,0 +1,70 @@
+"""How a person's order reaches the loop: as a fact of the ledger, whose answer is another one."""
+
+import secrets
+import time
+
+from evertrain.core.event import Draft, Event, OrderAnswered, OrderGiven
+from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.registry import Registry, ServiceRecord
+from evertrain.errors import NotFoundError, UserError
+from evertrain.store.clock import business_clock
+from evertrain.store.ledger import Ledger
+from evertrain.store.state import State
+
+__all__ = ["await_answer", "find_service", "find_version", "give_order"]
+
+_LOOK_S = 0.05
+
+
+def give_order(state: State, ledger: Ledger, order: OrderGiven) -> Event:
+    """Put an order on record; the loop takes it up at its next look."""
+    [event] = ledger.append(
+        Draft(
+            id=f"order:{order.service}:{secrets.token_hex(8)}",
+            at=business_clock(state.clock).now(),
+            actor=order.role,
+            subject=f"service/{order.service}",
+            reason=f"A person asked: {order.verb}.",
+            fact=order,
+        )
+    )
+    return event
+
+
+def await_answer(ledger: Ledger, order: Event, seconds: float) -> Event | None:
+    """The loop's answer to an order; None when there is none within so many seconds (it stands, and is taken up)."""
+    end = time.monotonic() + seconds
+    while True:
+        for event in ledger.read(after=order.sequence, kinds={"order.answered"}):
+            if isinstance(event.fact, OrderAnswered) and event.fact.order == order.sequence:
+                return event
+        if time.monotonic() > end:
+            return None
+        time.sleep(_LOOK_S)
+
+
+def find_service(registry: Registry, name: str | None) -> ServiceRecord:
+    """The service of that name; without a name, the only one there is."""
+    known = ", ".join(sorted(registry.services)) or "none"
+    if name is None:
+        if len(registry.services) == 1:
+            return next(iter(registry.services.values()))
+        raise UserError(f"Which service? There are: {known}.", "Name it with --service.")
+    record = registry.services.get(ServiceName(name))
+    if record is None:
+        raise NotFoundError(f"There is no service {name!r}.", f"There are: {known}.")
+    return record
+
+
+def find_version(record: ServiceRecord, text: str) -> VersionId:
+    """A version by its ordinal ("3") or by the beginning of its id."""
+    found = [
+        version.version
+        for version in record.versions.values()
+        if str(version.ordinal) == text or (len(text) >= 6 and version.version.startswith(text))
+    ]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(str(version.ordinal) for version in record.versions.values()) or "none"
+    what = "more than one version" if found else "no version"
+    raise NotFoundError(f"{record.service} has {what} {text!r}.", f"There are versions {known}.")
