@@ -122,6 +122,16 @@ def test_a_version_shows_its_evaluation_card(page: Page) -> None:
     expect(page.get_by_role("img", name="Calibration")).to_be_visible()
 
 
+def test_the_ledger_can_be_leafed_through(page: Page) -> None:
+    live(page)
+    page.get_by_role("link", name="ledger", exact=True).click()
+    expect(page.get_by_role("main")).to_contain_text("There are no events after this one.")  # five, and 2,817 claimed
+    page.goto(page.url + "?after=-1")
+    expect(page.get_by_role("row")).to_have_count(6)
+    page.get_by_text("fact", exact=True).first.click()
+    expect(page.get_by_text('"kind": "alert.cleared"').first).to_be_visible()
+
+
 def test_a_refusal_says_why(page: Page, complaints: list[str]) -> None:
     live(page)
     page.get_by_role("button", name="Promote …").click()

@@ -103,6 +103,9 @@ def test_an_open_page_gets_all_panels_and_then_the_changed_ones(make: type[Overv
 
 def test_an_unknown_service_has_no_page_and_no_stream(browser: httpx.Client, port: ControlPort) -> None:
     assert port.readings.services() == ("late-flights", "churn")
-    assert browser.get("/services/nothing").status_code == 404
+    missing = browser.get("/services/nothing")
+    assert missing.status_code == 404
+    assert "<h1>Not found</h1>" in missing.text
+    assert "There are: late-flights, churn." in missing.text
     assert browser.get("/services/nothing/stream").status_code == 404
     assert browser.post("/services/late-flights/nothing").status_code == 404

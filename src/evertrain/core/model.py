@@ -47,7 +47,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     features: digest of the feature definitions (or of `inputs`, when there are none); inputs: the columns a caller
     sends; vector: the model's inputs, in order; environment: name to version of each package that it needs.
     declaration: digest of the service's declaration, a JSON blob; golden: digest of the golden requests, a JSON blob
-    of `core.golden.Golden`; record: digest of what its training was run with, a JSON blob of `core.stage.TrainingRecord`.
+    of `core.golden.Golden`; record: digest of what its training was run with, a JSON blob of
+    `core.stage.TrainingRecord`.
     """
 
     service: ServiceName

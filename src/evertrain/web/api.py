@@ -25,7 +25,17 @@ from evertrain.errors import (
 )
 from evertrain.web.reading import Accepted, Actions, Readings
 
-__all__ = ["MOST_BODY", "PromoteCall", "RetrainCall", "RollbackCall", "act", "answer_error", "api_routes", "read_body"]
+__all__ = [
+    "MOST_BODY",
+    "PromoteCall",
+    "RetrainCall",
+    "RollbackCall",
+    "act",
+    "answer_error",
+    "api_routes",
+    "read_body",
+    "whole_number",
+]
 
 MOST_BODY = 16_384
 """Bytes of a request body; what people type as a reason is far below it."""
@@ -114,7 +124,8 @@ def answer_error(error: EvertrainError) -> Response:
     return response
 
 
-def _whole_number(request: Request, name: str, default: int, low: int, high: int) -> int:
+def whole_number(request: Request, name: str, default: int, low: int, high: int) -> int:
+    """A parameter of the query, within its bounds."""
     text = request.query_params.get(name, str(default))
     try:
         number = int(text)
@@ -148,8 +159,8 @@ class Api:
 
     async def events(self, request: Request) -> Response:
         """Ledger events after `after` (default -1), oldest first, at most `limit` (default 100, up to 1000)."""
-        after = _whole_number(request, "after", -1, -1, 2**53)
-        limit = _whole_number(request, "limit", 100, 1, 1000)
+        after = whole_number(request, "after", -1, -1, 2**53)
+        limit = whole_number(request, "limit", 100, 1, 1000)
         return answer({"events": await run_in_threadpool(self._readings.events, after, limit)})
 
     async def promote(self, request: Request) -> Response:

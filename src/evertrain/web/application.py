@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -23,10 +23,19 @@ __all__ = ["create_app", "create_server", "routes"]
 
 def create_app(readings: Readings, actions: Actions, access: Access, *, refresh_s: float = REFRESH_S) -> Starlette:
     """The whole control port: API, metrics, page. refresh_s: how often an open page is brought up to date."""
-    door = Door(access)
+    door, panels = Door(access), Panels(readings, refresh_s)
+
+    async def say_error(request: Request, error: Exception) -> Response:
+        told = answer_error(cast("EvertrainError", error))
+        if "text/html" not in request.headers.get("accept", ""):
+            return told
+        title = "Not found" if told.status_code == 404 else "Not possible now"
+        document = panels.document("said.html", service="", title=title, says=str(error))
+        return HTMLResponse(document, told.status_code)
+
     return Starlette(
         routes=[
-            *routes(readings, actions, door, refresh_s),
+            *routes(readings, actions, door, panels),
             Mount("/static", StaticFiles(packages=[("evertrain.web", "static")])),
         ],
         middleware=[
@@ -34,17 +43,13 @@ def create_app(readings: Readings, actions: Actions, access: Access, *, refresh_
             Middleware(TrustedHostMiddleware, allowed_hosts=list(access.hosts), www_redirect=False),
             Middleware(Guard, door=door),
         ],
-        exception_handlers={EvertrainError: _say_error},
+        exception_handlers={EvertrainError: say_error},
     )
 
 
-def routes(readings: Readings, actions: Actions, door: Door, refresh_s: float) -> list[Route]:
+def routes(readings: Readings, actions: Actions, door: Door, panels: Panels) -> list[Route]:
     """Every route but the static files."""
-    return [*api_routes(readings, actions), *page_routes(readings, actions, door, Panels(readings, refresh_s))]
-
-
-async def _say_error(_: Request, error: Exception) -> Response:
-    return answer_error(cast("EvertrainError", error))
+    return [*api_routes(readings, actions), *page_routes(readings, actions, door, panels)]
 
 
 def create_server(app: Starlette, host: str, port: int) -> uvicorn.Server:

@@ -17,10 +17,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from evertrain.core.event import kind_of
 from evertrain.core.identity import ServiceName, short
 from evertrain.errors import CapacityError, EvertrainError, RequestError
 from evertrain.web import chart, wording
-from evertrain.web.api import CALLS, act, read_body
+from evertrain.web.api import CALLS, act, read_body, whole_number
 from evertrain.web.overview import LatencyPoint, Metric, Overview, TrafficPoint
 from evertrain.web.reading import Actions, Readings
 from evertrain.web.session import Door
@@ -37,6 +38,7 @@ T = TypeVar("T")
 
 REFRESH_S = 1.0
 CHART_REFRESHES = 4
+EVENTS_A_PAGE = 100
 HEARTBEAT_S = 15.0
 MOST_STREAMS = 32
 
@@ -158,6 +160,25 @@ class Page:
         picture = chart.draw_calibration(card.calibration) if card.calibration else ""
         return HTMLResponse(self._panels.document("card.html", card=card, said=version, picture=picture))
 
+    async def ledger(self, request: Request) -> Response:
+        """The ledger, a hundred events a page; without `after`, the newest."""
+        services = await run_in_threadpool(self._readings.services)
+        count = await run_in_threadpool(self._count, services)
+        after = whole_number(request, "after", max(-1, count - 1 - EVENTS_A_PAGE), -1, 2**53)
+        events = await run_in_threadpool(self._readings.events, after, EVENTS_A_PAGE)
+        rows = [
+            (event, kind_of(event.fact), msgspec.json.format(msgspec.json.encode(event.fact)).decode())
+            for event in events
+        ]
+        document = self._panels.document(
+            "ledger.html", rows=rows, after=after, size=EVENTS_A_PAGE, count=count, services=services
+        )
+        return HTMLResponse(document)
+
+    def _count(self, services: Sequence[ServiceName]) -> int:
+        state = self._readings.overview(services[0]).ledger if services else None
+        return state.events if state else 0
+
     async def act(self, request: Request) -> Response:
         """A form of the page: promote, roll back or retrain."""
         action, service = request.path_params["action"], ServiceName(request.path_params["service"])
@@ -220,6 +241,7 @@ def page_routes(readings: Readings, actions: Actions, door: Door, panels: Panels
     page = Page(readings, actions, door, panels)
     return [
         Route("/", page.first, methods=["GET"]),
+        Route("/ledger", page.ledger, methods=["GET"]),
         Route("/services/{service}", page.service, methods=["GET"]),
         Route("/services/{service}/versions/{version}", page.card, methods=["GET"]),
         Route("/services/{service}/stream", page.stream, methods=["GET"]),
