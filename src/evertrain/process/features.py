@@ -35,7 +35,7 @@ def feature_function(state: State, artifacts: Artifacts, manifest: Manifest) -> 
     if spec is None or not spec.features:
         names = tuple(item.name for item in manifest.vector)
         return lambda row, _: tuple(row[name] for name in names)
-    from evertrain.data.online import online_features  # type: ignore[import-not-found, unused-ignore]
+    from evertrain.data.online import online_features
 
     folder = None
     if manifest.bundle is not None:
