@@ -81,6 +81,10 @@ class Trial:
         self._tally = tally
         return tally
 
+    def standing(self, rollout: RolloutId) -> Tally | None:
+        """The evidence as `tally` last gave it; nothing is folded."""
+        return self._tally if self._rollout == rollout else None
+
     def snapshot(self) -> TrialSnapshot:
         """Valid only when everything seen was folded: right after `tally` or `rest`."""
         return TrialSnapshot(rollout=self._rollout, tally=self._tally, times=self._times.tobytes())

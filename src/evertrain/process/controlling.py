@@ -1,6 +1,6 @@
 """The controller: the loop, what it watches, and the control door.
 
-    python -m evertrain.process.controlling --dir DIR [--host HOST --port PORT]
+    python -m evertrain.process.controlling --dir DIR
 
 On the system's clock it looks many times a second. On a story's clock it looks when the story has reached the instant
 that it asked for, and the story waits there until everything due is done: the speed of the machine does not matter.
@@ -8,6 +8,7 @@ that it asked for, and the story waits there until everything due is done: the s
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -17,13 +18,19 @@ from pathlib import Path
 
 import msgspec
 
+from evertrain.config.settings import load
 from evertrain.control.loop import Loop, Pulse
 from evertrain.core.identity import ServiceName
 from evertrain.core.registry import Registry
 from evertrain.core.time import DAY, Instant
 from evertrain.errors import EvertrainError
+from evertrain.process.action import OrderedActions
+from evertrain.process.doorway import Doorway
+from evertrain.process.entry import log_to_stderr
 from evertrain.process.planes import InstalledPlanes
+from evertrain.process.reading import Board, Observer
 from evertrain.process.reference import score_with_reference
+from evertrain.store.access import create_token
 from evertrain.store.clock import BusinessClock, StoryClock, business_clock
 from evertrain.store.lease import Lease
 from evertrain.store.ledger import Ledger
@@ -52,6 +59,8 @@ class Controller:
         registry = Registry(ledger.read())
         self.planes = InstalledPlanes(state, clock, registry)
         self.loop = Loop(ledger, self.planes, registry)
+        self.board = Board(state, ledger)
+        self._observer = Observer(state, ledger, self.loop, self.planes, self.board)
         self._beat = heartbeat_of("controller", "controller")
         self._beat_at = 0.0
         self._kept_at = 0.0
@@ -66,6 +75,7 @@ class Controller:
             else:
                 pause = self._look(self._clock.now())
             self._tell()
+            self._observer.look(self._clock.now())
             self.stopping.wait(pause)
 
     def _look(self, now: Instant) -> float:
@@ -129,16 +139,22 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dir", type=Path, required=True)
     given = parser.parse_args(arguments)
+    log_to_stderr("controller")
     try:
         state = State.open(given.dir)
+        settings = load({"dir": str(given.dir)}, environment=os.environ).settings
+        clock = business_clock(state.clock)
         with (
             Lease.take(state.path / "control" / "controller.lease", "the controller"),
             Ledger.open(state.ledger) as ledger,
         ):
-            controller = Controller(state, business_clock(state.clock), ledger)
+            controller = Controller(state, clock, ledger)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: controller.stopping.set())
-            controller.run()
+            actions = OrderedActions(state, ledger, controller.board)
+            token = create_token("control", state.keys, state.trusted)
+            with Doorway(settings.control_host, settings.control_port, controller.board, actions, token):
+                controller.run()
     except EvertrainError as error:
         sys.stderr.write(f"{error}\n")
         return 1

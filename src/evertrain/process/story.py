@@ -237,7 +237,7 @@ class Storyteller:
                 actor="story",
                 subject=f"service/{self._script.service}",
                 reason=f"The story has {mark}.",
-                fact=StoryMarked(mark=mark),
+                fact=StoryMarked(mark=mark, figures={"ends": float(self._script.drained)}),
             )
         )
 

@@ -1,0 +1,175 @@
+"""What the ledger's events come to in a person's words: each decision with a title, its reason and its actor.
+
+One step of the loop may record several events that say the same to a person (a rollout rolled back, its version
+refused, its cycle ended). Only the one that says most is told.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from evertrain.core import event as facts
+from evertrain.core.event import Event, kind_of
+from evertrain.core.identity import Digest, ServiceName, SourceName, VersionId
+from evertrain.core.time import Instant
+from evertrain.web.overview import Decision, Tone
+from evertrain.web.wording import say_percent
+
+__all__ = ["Chronicle"]
+
+_MOST = 200
+
+_Told = tuple[str, Tone]
+
+_CYCLE_ENDS: dict[str, _Told] = {
+    "inconclusive": ("undecided, looked at again later", "watch"),
+    "waiting_for_labels": ("waits for labels", "watch"),
+    "failed": ("failed", "bad"),
+    "no_op": ("changed nothing", "plain"),
+    "superseded": ("superseded", "plain"),
+}
+"""Ends and rests of a cycle that no event of a version or a rollout tells."""
+
+_DECIDED: dict[str, str] = {"merge": "joined a cycle", "defer": "put off", "skip": "skipped"}
+
+
+class Chronicle:
+    """Folds events in ledger order. words: what a person typed, by digest."""
+
+    def __init__(self, words: Callable[[Digest], str]) -> None:
+        self._words = words
+        self._ordinals: dict[VersionId, int] = {}
+        self._subjects: dict[str, VersionId] = {}
+        self._decisions: dict[ServiceName, deque[Decision]] = {}
+        self.sequence = -1
+        self.crowned: dict[VersionId, str] = {}
+        self.set_aside: dict[SourceName, str] = {}
+        self.story: dict[str, Event] = {}
+
+    def decisions(self, service: ServiceName) -> tuple[Decision, ...]:
+        """The newest decisions about a service, newest first."""
+        return tuple(self._decisions.get(service, ()))
+
+    def crowning(self, version: VersionId) -> str:
+        """Why a version answers, as its promotion gave it."""
+        return self.crowned.get(version, "")
+
+    def story_span(self) -> tuple[Instant, Instant] | None:
+        """When the story that is told here begins and ends, None when none is told."""
+        begun = self.story.get("begun")
+        fact = begun.fact if begun is not None else None
+        if begun is None or not isinstance(fact, facts.StoryMarked) or "ends" not in fact.figures:
+            return None
+        return begun.at, Instant(int(fact.figures["ends"]))
+
+    def fold(self, event: Event) -> None:
+        """Take in the next event."""
+        self.sequence = event.sequence
+        self._remember(event)
+        service = getattr(event.fact, "service", None)
+        told = self._tell(event)
+        if service is None or told is None:
+            return
+        title, tone = told
+        decision = Decision(
+            sequence=event.sequence,
+            at=event.at,
+            kind=kind_of(event.fact),
+            actor=event.actor,
+            title=title,
+            reason=self._reason(event),
+            tone=tone,
+        )
+        self._decisions.setdefault(service, deque(maxlen=_MOST)).appendleft(decision)
+
+    def _remember(self, event: Event) -> None:
+        """What later titles and the rest of the page refer to."""
+        match event.fact:
+            case facts.VersionBuilt() as fact:
+                self._ordinals[fact.version] = fact.ordinal
+                if fact.cycle is not None:
+                    self._subjects[f"cycle/{fact.cycle}"] = fact.version
+            case facts.RolloutMoved(move="promote") as fact:
+                self.crowned[fact.version] = event.reason
+            case facts.ChampionReverted(after=str(after)):
+                self.crowned[VersionId(after)] = event.reason
+            case facts.FileQuarantined() as fact:
+                self.set_aside[fact.source] = f"{fact.file} was set aside: {fact.because}"
+            case facts.StoryMarked() as fact:
+                self.story[fact.mark] = event
+            case _:
+                pass
+
+    def _reason(self, event: Event) -> str:
+        if isinstance(event.fact, facts.OrderGiven):
+            return f"“{self._words(event.fact.words)}”"
+        return event.reason
+
+    def _name(self, version: VersionId | None) -> str:
+        ordinal = self._ordinals.get(version) if version is not None else None
+        return f"version {ordinal}" if ordinal is not None else "a version"
+
+    def _tell(self, event: Event) -> _Told | None:
+        """Title and tone of an event; None for one that another says better, or that decides nothing."""
+        told: _Told | None = None
+        match event.fact:
+            case facts.ServiceDeclared():
+                told = "declaration put on record", "plain"
+            case facts.TriggerDecided() as fact:
+                told = self._trigger(fact)
+            case facts.CycleMoved() as fact:
+                told = self._cycle(event, fact)
+            case facts.VersionJudged() as fact:
+                told = self._verdict(fact)
+            case facts.VersionRefused() as fact if event.subject.startswith("cycle/"):
+                told = f"{self._name(fact.version)} refused by the gate", "bad"
+            case facts.RolloutMoved() as fact:
+                told = self._rollout(fact)
+            case facts.ChampionReverted() as fact:
+                back = f"{self._name(fact.after)} answers again" if fact.after else "nothing answers"
+                told = f"{self._name(fact.before)} taken back, {back}", "bad"
+            case facts.OrderGiven() as fact:
+                about = f" of {self._name(fact.version)}" if fact.version else ""
+                told = f"{fact.verb}{about} ordered", "watch"
+            case facts.OrderAnswered(accepted=False):
+                told = "order declined", "watch"
+            case _:
+                pass
+        return told
+
+    def _trigger(self, fact: facts.TriggerDecided) -> _Told:
+        if fact.decision == "run":
+            came = "import checked" if fact.cycle_kind == "external" else "retraining begins"
+            return f"{came}: trigger {fact.trigger}", "plain"
+        return f"trigger {fact.trigger} {_DECIDED[fact.decision]}", "plain"
+
+    def _cycle(self, event: Event, fact: facts.CycleMoved) -> _Told | None:
+        end = _CYCLE_ENDS.get(fact.after)
+        if end is None:
+            return None
+        version = self._subjects.get(event.subject)
+        who = self._name(version) if version else f"cycle {fact.cycle.rpartition('/')[2]}"
+        return f"{who} {end[0]}", end[1]
+
+    def _verdict(self, fact: facts.VersionJudged) -> _Told | None:
+        match fact.verdict:
+            case "pass":
+                return f"{self._name(fact.version)} passes the gate", "good"
+            case "health only":
+                return f"{self._name(fact.version)} is healthy; nothing to compare it with", "good"
+            case _:
+                return None
+
+    def _rollout(self, fact: facts.RolloutMoved) -> _Told | None:
+        if fact.move == "start" and fact.share >= 1.0:  # the first version: its promotion follows at once
+            return None
+        name, share = self._name(fact.version), say_percent(fact.share)
+        said: dict[str, _Told] = {
+            "start": (f"{name} begins with {share} of the traffic", "waiting"),
+            "advance": (f"{name} goes to {share} of the traffic", "good"),
+            "promote": (f"{name} promoted", "good"),
+            "roll back": (f"{name} rolled back", "bad"),
+            "abort": (f"rollout of {name} ended", "plain"),
+            "pause": (f"rollout of {name} paused", "watch"),
+            "resume": (f"rollout of {name} goes on", "plain"),
+        }
+        return said.get(fact.move)

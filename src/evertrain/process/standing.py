@@ -1,0 +1,217 @@
+"""How versions, cycles and rollouts stand: from the registry's records to the values that the page shows.
+
+All functions are pure; lists come newest first.
+"""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Literal
+
+from evertrain.core.canary import Assessment
+from evertrain.core.identity import VersionId
+from evertrain.core.registry import Cycle, Rollout, ServiceRecord, Version
+from evertrain.core.rollout import RolloutState
+from evertrain.core.routing import Route
+from evertrain.web import overview as shown
+from evertrain.web.overview import Tone
+from evertrain.web.wording import say_count
+
+__all__ = ["show_cycles", "show_evidence", "show_rollout", "show_shares", "show_versions"]
+
+_MOST = 40
+
+_State = Literal["champion", "standby", "on trial", "reference", "retired", "refused", "rolled back", "built"]
+
+_CYCLE_TONES: dict[str, Tone] = {
+    "promoted": "good",
+    "refused": "bad",
+    "rolled_back": "bad",
+    "failed": "bad",
+    "inconclusive": "watch",
+    "waiting_for_labels": "watch",
+    "no_op": "plain",
+    "superseded": "plain",
+}
+
+_ROLLOUT_STATES: dict[RolloutState, str] = {RolloutState.STEPPING: "canary", RolloutState.ROLLED_BACK: "rolled back"}
+
+
+def show_shares(record: ServiceRecord, route: Route) -> tuple[shown.Share, ...]:
+    """Who answers which share now."""
+    if route.champion not in record.versions:
+        return ()
+    champion = record.versions[route.champion].ordinal
+    arms: list[shown.Share] = []
+    if route.control is not None and route.control.share > 0:
+        arms.append(shown.Share(version=champion, share=route.control.share, arm="control"))
+    if route.canary is not None and route.canary.share > 0:
+        trial = record.versions[route.canary.version].ordinal
+        arms.append(shown.Share(version=trial, share=route.canary.share, arm="canary"))
+    return (shown.Share(version=champion, share=1.0 - sum(arm.share for arm in arms)), *arms)
+
+
+# Versions -------------------------------------------------------------------------------------------------------------
+
+
+def show_versions(record: ServiceRecord, crowning: Callable[[VersionId], str]) -> tuple[shown.Version, ...]:
+    """Every version and what became of it. crowning: why a version became the champion."""
+    return tuple(_show_version(record, version, crowning) for version in reversed(record.versions.values()))
+
+
+def _show_version(record: ServiceRecord, version: Version, crowning: Callable[[VersionId], str]) -> shown.Version:
+    cycle = record.cycles.get(version.cycle) if version.cycle is not None else None
+    crowned = crowning(version.version) if version.championed is not None else ""
+    return shown.Version(
+        id=version.version,
+        ordinal=version.ordinal,
+        state=_state_of(record, version),
+        built=version.built,
+        recipe=cycle.recipe if cycle is not None and cycle.kind != "external" else "imported",
+        verdict=version.verdict or "",
+        reason=version.refused or crowned or version.why,
+        rows=cycle.dataset.rows if cycle is not None and cycle.dataset is not None else None,
+        cycle=version.cycle,
+    )
+
+
+def _state_of(record: ServiceRecord, version: Version) -> _State:
+    trial = record.open_rollout
+    if version.version == record.champion:
+        return "champion"
+    if version.refused:
+        answered = any(one.version == version.version and one.started for one in record.rollouts.values())
+        return "rolled back" if answered else "refused"
+    if trial is not None and trial.version == version.version:
+        return "on trial"
+    if version.version == record.previous:
+        return "standby"
+    if version.version == record.anchor:
+        return "reference"
+    return "retired" if version.championed is not None else "built"
+
+
+# Cycles ---------------------------------------------------------------------------------------------------------------
+
+
+def show_cycles(record: ServiceRecord) -> tuple[shown.Cycle, ...]:
+    """The newest runs of the loop."""
+    return tuple(_show_cycle(record, cycle) for cycle in islice(reversed(record.cycles.values()), _MOST))
+
+
+def _show_cycle(record: ServiceRecord, cycle: Cycle) -> shown.Cycle:
+    return shown.Cycle(
+        id=cycle.cycle,
+        state=cycle.state.replace("_", " "),
+        trigger=cycle.trigger,
+        began=cycle.began,
+        ended=None if cycle.open else cycle.since,
+        until=cycle.until if cycle.open else None,
+        version=record.versions[cycle.version].ordinal if cycle.version in record.versions else None,
+        tone=_CYCLE_TONES.get(cycle.state, "waiting"),
+        reason=cycle.why,
+    )
+
+
+# Rollouts -------------------------------------------------------------------------------------------------------------
+
+
+def show_rollout(record: ServiceRecord, rollout: Rollout, look: Assessment | None = None) -> shown.Rollout:
+    """One attempt. look: what the newest look at it found, for the one that is under way."""
+    figures = look.figures if look is not None else rollout.evidence
+    against = record.versions[rollout.champion].ordinal if rollout.champion in record.versions else None
+    waits = look is not None and look.action == "wait"
+    return shown.Rollout(
+        id=rollout.rollout,
+        version=record.versions[rollout.version].ordinal,
+        against=against,
+        state=_ROLLOUT_STATES.get(rollout.state, rollout.state.value),
+        began=rollout.began,
+        ended=None if rollout.open else rollout.since,
+        steps=_show_steps(rollout, figures),
+        evidence=show_evidence(figures),
+        requests=int(figures.get("canary", 0)),
+        failures=int(figures.get("canary_errors", 0)),
+        waiting=_sentence("; ".join(look.reasons)) if look is not None and waits else "",
+        reason=_sentence(rollout.why),
+    )
+
+
+def _show_steps(rollout: Rollout, figures: dict[str, float]) -> tuple[shown.Step, ...]:
+    """The declared shares, and the promotion that they lead to."""
+    promoted = rollout.state is RolloutState.PROMOTED
+    if rollout.champion is None:
+        return (shown.Step(share=1.0, state="passed" if promoted else "current", note="the first version"),)
+    steps = [_show_step(rollout, place, share, figures) for place, share in enumerate(rollout.steps)]
+    return (*steps, shown.Step(share=1.0, state="passed" if promoted else "ahead", note="promotion"))
+
+
+def _show_step(rollout: Rollout, place: int, share: float, figures: dict[str, float]) -> shown.Step:
+    if rollout.state is RolloutState.PROMOTED or place < rollout.step:
+        return shown.Step(share=share, state="passed")
+    if place > max(rollout.step, 0):
+        return shown.Step(share=share, state="ahead")
+    if not rollout.open:
+        return shown.Step(share=share, state="failed", note=f"after {say_count(figures.get('canary', 0))} requests")
+    if rollout.state is RolloutState.STEPPING:
+        return shown.Step(share=share, state="current", note=f"{say_count(figures.get('canary', 0))} requests so far")
+    return shown.Step(share=share, state="current", note=rollout.state.value)
+
+
+def show_evidence(figures: dict[str, float]) -> tuple[shown.Evidence, ...]:
+    """The figures of `core.canary.assess`, each with what it would end or admit. () without figures."""
+    if "e_limit" not in figures:
+        return ()
+    limit = figures["e_limit"]
+    return (
+        shown.Evidence(
+            name="failed on trial",
+            now=_rate(figures["canary_errors"], figures["canary"]),
+            limit=None,
+            unit="%",
+            tone="good" if not figures["canary_errors"] else "watch",
+            note=f"{say_count(figures['canary_errors'])} of {say_count(figures['canary'])}",
+        ),
+        shown.Evidence(
+            name="failed beside it",
+            now=_rate(figures["rest_errors"], figures["rest"]),
+            limit=None,
+            unit="%",
+            note=f"{say_count(figures['rest_errors'])} of {say_count(figures['rest'])}",
+        ),
+        _e_value("harm by errors, e-value", figures["e_errors"], limit),
+        _e_value("harm by latency, e-value", figures["e_latency"], limit),
+        _bound(figures["bound"], figures.get("bound_limit")),
+    )
+
+
+def _rate(errors: float, requests: float) -> float | None:
+    return errors / requests if requests else None
+
+
+def _e_value(name: str, value: float, limit: float) -> shown.Evidence:
+    """An e-value that reaches the limit ends the rollout; one above a tenth of it deserves a look."""
+    if value >= limit:
+        return shown.Evidence(name=name, now=value, limit=limit, unit="e", tone="bad", note="harm")
+    if value >= limit / 10:
+        return shown.Evidence(name=name, now=value, limit=limit, unit="e", tone="watch", note="some evidence")
+    return shown.Evidence(name=name, now=value, limit=limit, unit="e", tone="good", note="no harm seen")
+
+
+def _bound(bound: float, limit: float | None) -> shown.Evidence:
+    """No alarm is no proof: the next step needs the bound on the harm to be small enough."""
+    name = "bound on more errors"
+    if limit is None:
+        return shown.Evidence(name=name, now=bound, limit=None, unit="%")
+    if bound <= limit:
+        return shown.Evidence(name=name, now=bound, limit=limit, unit="%", tone="good", note="admits the next step")
+    return shown.Evidence(name=name, now=bound, limit=limit, unit="%", tone="waiting", note="too wide yet")
+
+
+def _sentence(text: str) -> str:
+    """A reason as a sentence of its own.
+
+    >>> _sentence("waiting: there is no traffic")
+    'Waiting: there is no traffic.'
+    """
+    text = text[:1].upper() + text[1:]
+    return text if not text or text[-1] in ".!?" else f"{text}."

@@ -1,0 +1,92 @@
+"""What stands around the services: processes, sources, alerts, the ledger, a story."""
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from evertrain.core.event import AlertRaised, Event
+from evertrain.core.identity import SourceName
+from evertrain.core.time import Instant, Span
+from evertrain.store.process import Heartbeat, alive, heartbeats
+from evertrain.store.state import State
+from evertrain.web.overview import Alert, Process, SourceState, Story
+
+__all__ = ["show_alerts", "show_processes", "show_sources", "show_story"]
+
+
+class _Reported(msgspec.Struct, frozen=True):
+    """What the data process reports of a source; its other fields are not shown."""
+
+    source: SourceName
+    newest: Instant | None
+    rows: int
+    quarantined: int
+    pending: int
+    fresh_within: Span | None
+    owner: str
+
+
+_decoder = msgspec.json.Decoder(list[_Reported])
+
+
+def show_processes(state: State, generation: int) -> tuple[Process, ...]:
+    """Who runs. generation: of the routing table, which a ready worker follows."""
+    return tuple(_show_process(beat, generation, alive=alive(beat)) for beat in heartbeats(state))
+
+
+def _show_process(beat: Heartbeat, generation: int, *, alive: bool) -> Process:
+    shown = Process(name=beat.name, role=beat.role, pid=beat.pid, state="ready")
+    if not alive:
+        return msgspec.structs.replace(shown, state="ended", tone="plain" if beat.role == "candidate" else "bad")
+    if beat.failed:
+        return msgspec.structs.replace(shown, state="cannot load a version", tone="bad")
+    if beat.role == "worker" and beat.generation < generation:
+        return msgspec.structs.replace(shown, state="takes over a new routing table", tone="waiting")
+    return shown
+
+
+def show_sources(
+    reports: Path, names: Iterable[SourceName], set_aside: Mapping[SourceName, str], now: Instant
+) -> tuple[SourceState, ...]:
+    """The named sources, as the data process last reported them. set_aside: why a file of one was refused last."""
+    try:
+        reported = {one.source: one for one in _decoder.decode((reports / "sources.json").read_bytes())}
+    except (FileNotFoundError, msgspec.DecodeError):
+        # Written anew with the next commit.
+        reported = {}
+    return tuple(_show_source(reported[name], set_aside.get(name, ""), now) for name in names if name in reported)
+
+
+def _show_source(one: _Reported, set_aside: str, now: Instant) -> SourceState:
+    is_late = one.fresh_within is not None and one.newest is not None and now - one.newest > one.fresh_within
+    return SourceState(
+        name=one.source,
+        rows=one.rows + one.pending,
+        quarantined=one.quarantined,
+        newest=one.newest,
+        fresh_within=one.fresh_within,
+        tone="watch" if is_late else "good",
+        owner=one.owner,
+        reason="Its newest row is older than was declared." if is_late else set_aside,
+    )
+
+
+def show_alerts(standing: Mapping[str, Event]) -> tuple[Alert, ...]:
+    """What people are told now."""
+    return tuple(
+        Alert(name=fact.alert, severity=fact.severity, since=event.at, reason=event.reason, owner=fact.owner)
+        for event in standing.values()
+        if isinstance(fact := event.fact, AlertRaised)
+    )
+
+
+def show_story(state: State, span: tuple[Instant, Instant] | None, now: Instant, *, finished: bool) -> Story | None:
+    """How far a story is told; None without one. wall_s counts from the making of the state directory."""
+    if span is None:
+        return None
+    began, ends = span
+    done = 1.0 if finished else min(1.0, max(0.0, (now - began) / (ends - began)))
+    wall_s = time.time() - (state.path / "state.json").stat().st_mtime
+    return Story(began=began, now=now, ends=ends, done=done, wall_s=wall_s, finished=finished)
