@@ -1,5 +1,7 @@
 """The gate end to end: real trainings, real check servers, and versions that misbehave in every way we know."""
 
+import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -16,6 +18,7 @@ from evertrain.core.stage import Assembled, Check, Evaluate, Evaluated, Train
 from evertrain.core.time import Instant
 from evertrain.errors import UserError
 from evertrain.model.assemble import read_parquet
+from evertrain.model.executor import Done, LocalExecutor, Running, Task
 from evertrain.model.importing import import_model
 from evertrain.model.matrix import values_of
 from evertrain.process.evaluation import check_version, evaluate_challenger, holdout_for
@@ -199,3 +202,31 @@ def test_a_pushed_model_that_does_not_is_an_error_that_names_it(world: World, bo
     done, _ = world.imported(body)
     assert done.verdict == "error"
     assert any(words in reason for reason in done.reasons), done.reasons
+
+
+def test_the_evaluator_runs_as_a_task_and_is_as_good_as_its_arguments(world: World) -> None:
+    shop = world.shop
+    task = Evaluate(
+        service=shop.spec.name,
+        cycle=shop.assembling().cycle,
+        assembled=world.assembled,
+        challenger=world.version("default", seed=1),
+        champion=world.version("default"),
+        timed=False,
+    )
+    executor = LocalExecutor(shop.state)
+    executor.submit(Task(id="evaluate", module="evertrain.process.evaluation", arguments=msgspec.to_builtins(task)))
+    tick, end = threading.Event(), time.monotonic() + 120
+    while isinstance(outcome := executor.poll("evaluate"), Running):
+        assert time.monotonic() < end
+        tick.wait(0.02)
+    assert isinstance(outcome, Done), outcome
+    done = msgspec.json.decode(outcome.result, type=Evaluated)
+    assert done.verdict == "pass"
+    told, again = (
+        msgspec.structs.replace(
+            msgspec.json.decode(shop.artifacts.blobs.get(card), type=Card), measured=None, criteria=(), reasons=()
+        )
+        for card in (done.card, evaluate_challenger(task, shop.state, world.folder).card)
+    )
+    assert told == again  # but for what a clock measured

@@ -95,8 +95,7 @@ def segfaulting(data, run):
 
 def hanging(data, run):
     return python(
-        "    import itertools\\n"
-        "    if len(rows) == 1: [None for _ in itertools.count()]\\n"
+        "    while len(rows) == 1: pass\\n"
         "    return [row['amount'] / 1e4 for row in rows]\\n"
     )(data, run)
 
