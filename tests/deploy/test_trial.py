@@ -34,6 +34,14 @@ def answering(answer: Callable[[Predict], Answer]) -> Peer:
     return peer
 
 
+async def _peers_end(trials: Trials) -> None:
+    """Hang up, and wait until the peers have noticed."""
+    trials.keep(())
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=5)
+
+
 def asked(folder: Path, peer: Peer | None, *, times: int = 1, deadline_s: float = 5.0) -> list[list[Answer]]:
     """Ask a peer over a real Unix socket, one time after the other."""
 
@@ -45,7 +53,7 @@ def asked(folder: Path, peer: Peer | None, *, times: int = 1, deadline_s: float 
         try:
             return [await trials.ask("canary", arm, ASKS, Output()) for _ in range(times)]
         finally:
-            trials.keep(())
+            await _peers_end(trials)
             if server is not None:
                 server.close()
 
@@ -127,7 +135,7 @@ def test_a_peer_that_comes_back_is_found_again(tmp_path: Path) -> None:
             fixed = answering(lambda _, score=score: Answer(ok=True, score=score))  # type: ignore[misc]
             server = await asyncio.start_unix_server(fixed, path)
             scores.append((await trials.ask("canary", arm, ASKS, Output()))[0].score)
-            trials.keep(())
+            await _peers_end(trials)
             server.close()
             path.unlink(missing_ok=True)
         return scores

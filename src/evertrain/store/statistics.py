@@ -101,12 +101,12 @@ class Statistics:
 
     def _add(self, label: Label) -> int:
         text = msgspec.json.encode(label)
-        if len(self._slots) >= _CAPACITY or len(text) > _LABEL:
-            # Counted without its name rather than not at all.
+        if len(self._slots) >= _CAPACITY - 1 or len(text) > _LABEL:
+            # Counted without its name, for which the last place is kept, rather than not at all.
             label, text = Label(), msgspec.json.encode(Label())
             if label in self._slots:
                 return self._slots[label]
-        slot = min(len(set(self._slots.values())), _CAPACITY - 1)
+        slot = len(self._slots)
         start = _HEADER + slot * _SLOT
         self._map[start : start + _SLOT] = text.ljust(_LABEL, b"\0") + bytes(8 * _COUNTERS)
         self._slots[label] = slot
