@@ -58,15 +58,15 @@ def begin(file: Path | None, **flags: object) -> Startup:
 
 
 def run_in_foreground(startup: Startup, *, as_json: bool) -> None:
-    """Run until SIGTERM or Ctrl-C; a second one does not wait for the drain."""
+    """Run until SIGTERM, Ctrl-C or the end of the terminal; a second one does not wait for the drain."""
     log_to_stderr("supervisor")
     stopping, hurry = threading.Event(), threading.Event()
 
     def obey(_: int, __: FrameType | None) -> None:
         (hurry if stopping.is_set() else stopping).set()
 
-    signal.signal(signal.SIGTERM, obey)
-    signal.signal(signal.SIGINT, obey)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, obey)
     startup.run(stopping, hurry, lambda: _tell(startup, as_json))
 
 

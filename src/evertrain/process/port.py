@@ -28,7 +28,7 @@ def require_free(host: str, port: int, *, what: str, own: Collection[int] = ()) 
     """
     if port == 0 or _can_bind(host, port):
         return
-    holders = holders_of(port)
+    holders = holders_of(port, own)
     if holders and holders <= set(own):
         return
     strangers = sorted(holders - set(own))
@@ -58,14 +58,23 @@ def claim(host: str, port: int, *, own: Collection[int] = ()) -> socket.socket:
     return listener
 
 
-def holders_of(port: int) -> set[int]:
-    """Numbers of the processes that listen on a TCP port, as far as this user may see them."""
-    found = set()
+def holders_of(port: int, own: Collection[int] = ()) -> set[int]:
+    """Numbers of the processes that listen on a TCP port, as far as this user may see them; those of `own` always."""
+    found = {pid for pid in own if _listening_handle(pid, port) is not None}
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections(kind="tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
                 found.add(connection.pid)
     return found
+
+
+def _listening_handle(pid: int, port: int) -> int | None:
+    """The number that the listening socket has in that process; None when it has none."""
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.Process(pid).net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                return int(connection.fd)
+    return None
 
 
 def _can_bind(host: str, port: int) -> bool:
@@ -107,11 +116,11 @@ def _describe(pid: int) -> str:
 
 def _take_over(port: int, own: Collection[int]) -> socket.socket | None:
     """Another handle of the very socket that a process of ours listens on; None where the system does not allow it."""
-    for pid in holders_of(port) & set(own):
-        with contextlib.suppress(psutil.Error, OSError, AttributeError):
-            for connection in psutil.Process(pid).net_connections(kind="tcp"):
-                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
-                    return socket.socket(fileno=_handle_of(pid, connection.fd))
+    for pid in own:
+        handle = _listening_handle(pid, port)
+        if handle is not None:
+            with contextlib.suppress(OSError, AttributeError):  # not permitted; no such call on this system
+                return socket.socket(fileno=_handle_of(pid, handle))
     return None
 
 

@@ -32,6 +32,8 @@ __all__ = ["Supervisor"]
 _STEP_S = 0.02
 _LOOK_S = 0.25
 _HAND_OVER_S = 10.0
+_GRACE_S = 5.0
+"""On top of what a worker gives itself for its drain, so that it is not killed at its last request."""
 _log = logging.getLogger("supervisor")
 
 
@@ -106,7 +108,7 @@ class Supervisor:
             self._end_orphan(orphan)
 
     def _end_orphan(self, orphan: Child) -> None:
-        patience = self._settings.shutdown_s if orphan.post.role == "worker" else _HAND_OVER_S
+        patience = self._settings.shutdown_s + _GRACE_S if orphan.post.role == "worker" else _HAND_OVER_S
         self._orphans[orphan] = time.monotonic() + patience
         orphan.signal(signal.SIGTERM)
 
