@@ -17,6 +17,8 @@ from evertrain.testing.intake import DEADLINE_S, SERVICE, START, IntakeHouse, la
 POINTS = (
     "ingest.after_journal",
     "data.before_online",
+    "online.before_commit",
+    "online.after_commit:2",
     "data.after_online",
     "ingest.before_commit",
     "table.before_commit",
@@ -82,6 +84,7 @@ class Traffic:
             vouched = {file for fact in facts for file in fact.files}
             folder = house.state.tables / name
             assert vouched == {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}, name
+        assert house.outcomes_online(START + 1000 * HOUR) == 10 * self.hours
         batches = [fact for fact in house.facts(BatchIngested) if fact.source == "orders"]
         assert sorted(file for fact in batches for file in fact.files) == [
             f"{hour:04d}.csv" for hour in range(1, self.hours + 1)
@@ -104,7 +107,7 @@ def test_a_kill_at_each_named_point_changes_nothing(house: IntakeHouse) -> None:
 
 def test_kills_at_random_change_nothing(house: IntakeHouse) -> None:
     traffic, chance = Traffic(house), random.Random(7)
-    for _ in range(8):
+    for _ in range(5):
         process = house.start()
         for _ in range(3):
             traffic.hour()

@@ -1,5 +1,6 @@
 """The data process, for real: files and logged predictions in, tables, ledger facts and answers out."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -67,6 +68,7 @@ def test_a_posted_label_becomes_a_row_of_its_source(house: IntakeHouse) -> None:
     house.start()
     house.advance(1)
     log = house.log()
+    assert house.outcomes_online(START + DAY) == 0
     log.append(*(predicted(number) for number in range(3)))
     log.append(labelled(1, 1.0), labelled(2, 0.5), labelled(77, 1.0), labelled(0, 0.0, known=0))
     log.append(
@@ -84,6 +86,7 @@ def test_a_posted_label_becomes_a_row_of_its_source(house: IntakeHouse) -> None:
         )
     )
     house.advance(2)
+    assert [house.outcomes_online(START + hours * HOUR) for hours in (0, 1, 2, 3)] == [0, 1, 1, 2]
     answer = house.commit()
     assert answer["failures.late"] == 0
     assert house.table("labels.late").height == 4
@@ -127,4 +130,19 @@ def test_a_second_data_process_is_refused(house: IntakeHouse) -> None:
     )
     assert second.returncode == 1
     assert "data process" in second.stderr
+    assert house.stop() == 0
+
+
+def test_online_states_that_were_lost_are_filled_from_the_tables(house: IntakeHouse) -> None:
+    house.give("outcomes/history.csv", "o0,2024-01-01T03:00:00Z,s0,1,2024-01-01T05:00:00Z")
+    house.start()
+    house.advance(1)
+    house.give("outcomes/1.csv", "o1,2024-01-01T03:00:00Z,s0,1,2024-01-01T11:30:00Z")
+    house.advance(2)
+    house.commit()
+    assert house.stop() == 0
+    shutil.rmtree(house.state.online)
+    house.start()
+    house.advance(3)
+    assert house.outcomes_online(START + 3 * HOUR) == 2
     assert house.stop() == 0

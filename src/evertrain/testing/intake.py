@@ -12,12 +12,13 @@ from typing import TypeVar
 
 import polars as pl
 
-from evertrain.config.declaration import ExamplesSpec, LabelSpec, ServiceSpec, SourceSpec
+from evertrain.config.declaration import ExamplesSpec, LabelSpec, ServiceSpec, SourceSpec, WindowSpec
 from evertrain.core.event import Draft, ServiceDeclared
 from evertrain.core.identity import ServiceName, SourceName, VersionId, canonical
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.schema import Column, Schema
 from evertrain.core.time import HOUR, Instant, Moment, from_datetime
+from evertrain.data.online import online_features
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import StoryClock
 from evertrain.store.installation import install
@@ -74,6 +75,11 @@ _SPEC = ServiceSpec(
         value="late",
         known_at=Moment(column="certain"),
         mature_at=Moment(column="due", offset=HOUR),
+    ),
+    features=(
+        WindowSpec(
+            output="outcomes", source=SourceName("outcomes"), entity=(), fold="count", column="late", over="known"
+        ),
     ),
 )
 
@@ -141,6 +147,14 @@ class IntakeHouse:
 
     def table(self, name: str) -> pl.DataFrame:
         return Table(self.state.tables, name).read()
+
+    def outcomes_online(self, at: int) -> int:
+        """How many outcomes a request that is made at this instant would know of, by the online states."""
+        features = online_features(_SPEC, self.state, None)
+        try:
+            return int(features.values({"id": "o", "shop": "s0", "due": at}, Instant(at))["outcomes"] or 0)
+        finally:
+            features.close()
 
     def log(self, writer: str = "w0") -> LogWriter:
         return LogWriter(self.state.log, writer, segment_bytes=1 << 16)
