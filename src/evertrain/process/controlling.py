@@ -60,7 +60,7 @@ class Controller:
         self.planes = InstalledPlanes(state, clock, registry)
         self.loop = Loop(ledger, self.planes, registry)
         self.board = Board(state, ledger)
-        self._observer = Observer(state, ledger, self.loop, self.planes, self.board)
+        self.observer = Observer(state, ledger, self.loop, self.planes, self.board)
         self._beat = heartbeat_of("controller", "controller")
         self._beat_at = 0.0
         self._kept_at = 0.0
@@ -75,7 +75,7 @@ class Controller:
             else:
                 pause = self._look(self._clock.now())
             self._tell()
-            self._observer.look(self._clock.now())
+            self.observer.look(self._clock.now())
             self.stopping.wait(pause)
 
     def _look(self, now: Instant) -> float:

@@ -19,6 +19,9 @@ __all__ = ["QualityHistory", "metrics_of"]
 
 _WEEK = Span(7 * DAY)
 _DAILY_AT_MOST = 28 * DAY
+_PATIENCE = 14 * DAY
+"""So long after its end a point may still change by late labels and by scores of the reference version."""
+
 _NAMES: dict[MetricName, str] = {"auc": "AUC", "log_loss": "log loss", "mae": "MAE", "rmse": "RMSE"}
 
 _Figures = tuple[float | None, float | None]
@@ -58,8 +61,10 @@ class QualityHistory:
     ) -> tuple[int, tuple[_Figures, ...]]:
         kept = self._kept.get(span)
         if kept is None:
-            kept = self._measure(performance.cohort(*span))
-            if span[1] + width <= now:
+            cohort = performance.cohort(*span)
+            kept = self._measure(cohort)
+            is_whole = not cohort.missing and bool(np.isfinite(cohort.reference).all())
+            if span[1] + (width if is_whole else _PATIENCE) <= now:
                 self._kept[span] = kept
         return kept
 

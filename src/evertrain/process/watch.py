@@ -108,6 +108,10 @@ class Watch:
                 self.service(name).fold(sorted(records, key=_order))
         return len(ready)
 
+    def close(self) -> None:
+        """Let go of the log's files."""
+        self._reader.close()
+
     def remember(self) -> None:
         """Write down everything up to the positions that were read, so that a restart reads little."""
         if self._held:
