@@ -75,6 +75,7 @@ def test_lookups_go_on_from_one_another() -> None:
         (lambda: service(triggers=["weekly"]), "unknown trigger 'weekly'", "et.every"),
         (lambda: service(features=[et.windows(orders(), amuont=["mean 4h"])]), "'amuont'", 'mean "amount"?'),
         (lambda: service(features=[et.windows(orders(), "count 4h", entity="shp")]), "'shp'", '"shop"?'),
+        (lambda: service(features=[et.windows(orders(), "count 4h", entity={"t": "shop"})]), "'t'", "same type"),
         (lambda: service(features=[et.column("shop"), et.column("tt")]), "'tt'", "mean"),
         (lambda: et.Label(source=OUTCOMES, of=ASKED, value="bad").spec, "no clocks", "horizon="),
         (lambda: service(label=et.Label(source=OUTCOMES, of=ASKED, value="bda", horizon="1d")), "'bda'", '"bad"?'),

@@ -100,7 +100,7 @@ HISTORY = st.fixed_dictionaries(
     {
         VISITS: _rows(
             n=st.none() | st.integers(-3, 3),
-            x=st.none() | st.sampled_from([1e16, 1.0, -1e16, 0.1, 2.5]),
+            x=st.none() | st.sampled_from([1e16, 1.0, -1e16, 0.1, 2.5, float("nan")]),
             vip=st.none() | st.booleans(),
         ),
         CLOSINGS: _rows(opened=st.none() | INSTANT),

@@ -1,5 +1,9 @@
 """The online path gives what a brute force gives, whatever the order and the portions in which rows arrive."""
 
+import os
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,6 @@ from evertrain.core.time import Instant
 from evertrain.data.online import OnlineFeatures, OnlineWriter, online_features
 from evertrain.errors import UnavailableError
 from evertrain.store.state import State
-from evertrain.store.table import Table
 from evertrain.testing.oracle import features
 
 
@@ -27,6 +30,8 @@ def typed(value: Value) -> tuple[type, str]:
 def begin(spec: ServiceSpec, folder: Path) -> tuple[OnlineWriter, OnlineFeatures]:
     state = State.create(folder)
     writer = OnlineWriter(spec, state)
+    for name in writer.lacking:
+        writer.complete(name)
     return writer, online_features(spec, state, None)
 
 
@@ -93,33 +98,78 @@ def test_a_value_as_old_as_its_time_to_live_still_counts(shop: Any, tmp_path: Pa
     writer.close()
 
 
-def test_a_request_before_the_states_are_there_is_told_to_retry(shop: Any, tmp_path: Path) -> None:
+def test_a_request_before_the_states_are_complete_is_told_to_retry(shop: Any, tmp_path: Path) -> None:
     state = State.create(tmp_path)
     function = online_features(shop.service, state, None)
     with pytest.raises(UnavailableError, match="no online states"):
         function({"id": 0, "shop": "a"}, Instant(1))
     writer = OnlineWriter(shop.service, state)
-    assert writer.lacking == ()
+    assert set(writer.lacking) == {"visits", "closings", "places"}
+    writer.write("visits", shop.frame(shop.service.source("visits"), [row(1)]))
+    with pytest.raises(UnavailableError, match="not complete yet"):
+        function({"id": 0, "shop": "a"}, Instant(1))
+    for name in writer.lacking:
+        writer.complete(name)
     assert function({"id": 0, "shop": "a"}, Instant(1))[0] == "a"
     function.close()
     writer.close()
 
 
 def test_a_new_definition_gets_states_of_its_own_and_the_old_ones_go_on(shop: Any, tmp_path: Path) -> None:
-    state = State.create(tmp_path)
+    writer, old = begin(shop.service, tmp_path)
     visits = shop.service.source("visits")
     rows = [row(20, n=7), row(21, key=2, n=8)]
-    Table(state.tables, "source.visits").append(shop.frame(visits, rows[:1]), writer="test", sequence=0)
+    writer.write("visits", shop.frame(visits, rows[:1]))
     changed = msgspec.structs.replace(shop.service, features=shop.service.features[:3])
-    OnlineWriter(shop.service, state).close()
-    writer = OnlineWriter(changed, state)
-    writer.write("visits", shop.frame(visits, rows[1:]))
-    old, new = online_features(shop.service, state, None), online_features(changed, state, None)
+    both = OnlineWriter([shop.service, changed], State.open(tmp_path))
+    assert both.lacking == ("visits",)
+    both.write("visits", shop.frame(visits, rows[:1]))
+    both.complete(visits.name)
+    both.write("visits", shop.frame(visits, rows[1:]))
+    new = online_features(changed, State.open(tmp_path), None)
     asked: dict[str, Value] = {"id": 0, "shop": "a"}
     assert new(asked, Instant(22)) == ("a", 2, 2)
     assert old(asked, Instant(22)) == tuple(
         features(shop.service, {"visits": rows, "closings": [], "places": []}, {"shop": "a"}, 22).values()
     )
-    for one in (old, new):
+    for one in (old, new, both, writer):
         one.close()
-    writer.close()
+
+
+WRITING = """
+import sys
+from pathlib import Path
+import msgspec, polars as pl
+from evertrain.config.declaration import ServiceSpec
+from evertrain.data.online import OnlineWriter
+from evertrain.store.state import State
+spec = msgspec.json.decode(Path(sys.argv[2]).read_bytes(), type=ServiceSpec)
+writer = OnlineWriter(spec, State.open(Path(sys.argv[1])))
+rows = pl.read_parquet(sys.argv[3])
+for name in writer.lacking:
+    writer.complete(name)
+for portion in rows.iter_slices(5):
+    writer.write("visits", portion)
+"""
+
+
+@pytest.mark.parametrize("point", ["online.before_commit", "online.after_commit:2", "online.before_commit:3"])
+def test_a_killed_writer_writes_again_and_nothing_counts_twice(shop: Any, tmp_path: Path, point: str) -> None:
+    State.create(tmp_path / "state").path.resolve()
+    rows = [row(at, key=at, n=1) for at in range(1, 20)]
+    (tmp_path / "spec.json").write_bytes(msgspec.json.encode(shop.service))
+    shop.frame(shop.service.source("visits"), rows).write_parquet(tmp_path / "rows.parquet")
+    command = [
+        sys.executable,
+        "-c",
+        WRITING,
+        *(str(tmp_path / name) for name in ("state", "spec.json", "rows.parquet")),
+    ]
+    killed = subprocess.run(command, env=os.environ | {"EVERTRAIN_CRASH_AT": point}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    subprocess.run(command, check=True)
+    function = online_features(shop.service, State.open(tmp_path / "state"), None)
+    asked: dict[str, Value] = {"id": 0, "shop": "a"}
+    truth = features(shop.service, {"visits": rows, "closings": [], "places": []}, {"shop": "a"}, 19)
+    assert function(asked, Instant(19)) == tuple(truth.values())
+    function.close()

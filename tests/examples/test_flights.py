@@ -7,13 +7,17 @@ from typing import Any
 import polars as pl
 import pytest
 
+from evertrain.config.bundle import freeze, unpack
+from evertrain.config.namespace import import_entry
 from evertrain.core.identity import SourceName
 from evertrain.core.schema import Value
 from evertrain.core.time import DAY, MINUTE, Instant, parse_instant
 from evertrain.data.example import examples, training_rows
 from evertrain.data.feature import offline
-from evertrain.data.online import OnlineFeatures, OnlineWriter
+from evertrain.data.online import OnlineFeatures, OnlineWriter, online_features
 from evertrain.store.state import State
+
+FOLDER = Path(__file__).parents[2] / "examples" / "flights"
 
 # A day of each month: storms, holidays, both changes of the clock, and a day of which the weather is missing.
 SAMPLED = ("01-31", "02-08", "03-10", "04-15", "05-24", "06-30", "07-08", "08-20", "09-12", "10-05", "11-03", "12-31")
@@ -75,6 +79,8 @@ def compare(flights: Any, folder: Path, tables: dict[SourceName, pl.DataFrame], 
     """Feed both paths with the same rows, the online one in portions of which every other comes late."""
     state = State.create(folder)
     writer = OnlineWriter(flights.spec, state)
+    for name in writer.lacking:
+        writer.complete(name)
     for name, rows in tables.items():
         portions = list(rows.iter_slices(4_000))
         for place in range(0, len(portions), 2):
@@ -98,6 +104,25 @@ def test_features_are_equal_on_a_day_of_each_month(flights: Any, tmp_path: Path)
         for name, rows in flights.tables.items()
     }
     assert compare(flights, tmp_path, tables, asked) > 12 * 800
+
+
+def test_a_version_computes_its_features_from_its_own_bundle(flights: Any, tmp_path: Path) -> None:
+    state = State.create(tmp_path / "state")
+    frozen = freeze(FOLDER, "service", ())
+    assert set(frozen.contents.files) == {"recipe.py", "request.py", "service.py"}
+    folder = unpack(frozen.content, frozen.digest, state.bundles)
+    declared = import_entry(folder, frozen.digest, "service").service
+    assert declared == flights.spec, "references do not say where they were imported from"
+    writer = OnlineWriter(declared, state)
+    for name in writer.lacking:
+        writer.complete(name)
+    asked = examples(flights.spec, flights.tables[SCHEDULE].head(1))
+    request = {name: asked["request." + name].item() for name in flights.spec.inputs.names}
+    function = online_features(declared, state, folder)
+    values = dict(zip(declared.vector, function(request, Instant(asked["at"].item())), strict=True))
+    assert (values["day_of_week"], values["minute_of_day"], values["days_to_holiday"]) == (1, 315, 0)
+    function.close()
+    writer.close()
 
 
 @pytest.mark.soak

@@ -1,6 +1,6 @@
 """What a declaration must hold before anything starts: every name resolves, every clock is there."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from evertrain.config.declaration import (
@@ -120,6 +120,7 @@ def _passes(feature: FeatureSpec, name: str) -> bool:
 
 
 def _feature(spec: ServiceSpec, feature: FeatureSpec, known: Collection[str]) -> None:
+    kinds = {column.name: column.type for column in spec.inputs.columns}
     label = f"Feature {outputs_of(feature)[0]!r}" if outputs_of(feature) else "A look-up without outputs"
     match feature:
         case RequestSpec():
@@ -127,13 +128,13 @@ def _feature(spec: ServiceSpec, feature: FeatureSpec, known: Collection[str]) ->
                 _known(name, known, f"{label} reads {name!r}, which is no request column and no earlier feature.")
         case WindowSpec():
             _window(spec.source(feature.source), feature, label)
-            _entity(spec.source(feature.source), feature.entity, known, label)
+            _entity(spec.source(feature.source), feature.entity, known, kinds, label)
         case OpenSpec():
             _column(spec.source(feature.closed), feature.opens, label, ("timestamp",))
-            _entity(spec.source(feature.opened), feature.entity, known, label)
-            _entity(spec.source(feature.closed), feature.entity, known, label)
+            _entity(spec.source(feature.opened), feature.entity, known, kinds, label)
+            _entity(spec.source(feature.closed), feature.entity, known, kinds, label)
         case LookupSpec():
-            _lookup(spec, feature, known, label)
+            _lookup(spec, feature, known, kinds, label)
 
 
 def _window(source: SourceSpec, window: WindowSpec, label: str) -> None:
@@ -150,22 +151,32 @@ def _window(source: SourceSpec, window: WindowSpec, label: str) -> None:
         raise DeclarationError(f"{label} has the scale {window.scale}.", "A scale is a whole number from 1.")
 
 
-def _lookup(spec: ServiceSpec, lookup: LookupSpec, known: Collection[str], label: str) -> None:
+def _lookup(
+    spec: ServiceSpec, lookup: LookupSpec, known: Collection[str], kinds: Mapping[str, str], label: str
+) -> None:
     source = spec.source(lookup.source)
-    _entity(source, lookup.entity, known, label)
+    _entity(source, lookup.entity, known, kinds, label)
     for _, column in lookup.outputs:
         _column(source, column, label)
     if lookup.then is not None:
         for name, _ in lookup.then.entity:
             _column(source, name, f"{label}, which goes on from it,")
         columns = [column.name for column in source.columns] or [name for name, _ in lookup.then.entity]
-        _lookup(spec, lookup.then, columns, label)
+        _lookup(spec, lookup.then, columns, {column.name: column.type for column in source.columns}, label)
 
 
-def _entity(source: SourceSpec, pairs: Iterable[tuple[str, str]], known: Collection[str], label: str) -> None:
+def _entity(
+    source: SourceSpec, pairs: Iterable[tuple[str, str]], known: Collection[str], kinds: Mapping[str, str], label: str
+) -> None:
     for left, right in pairs:
         _known(left, known, f"{label} looks for {left!r}, which is no request column and no earlier feature.")
         _column(source, right, label)
+        asked, held = kinds.get(left), {column.name: column.type for column in source.columns}.get(right)
+        if asked is not None and held is not None and asked != held:
+            raise DeclarationError(
+                f"{label} compares {left!r} ({asked}) with {right!r} of source {source.name!r} ({held}).",
+                "Declare the same type for both.",
+            )
 
 
 def _trigger(spec: ServiceSpec, trigger: object) -> None:

@@ -52,7 +52,12 @@ def offline(
                 columns[feature.output] = windows.open(feature)
             case LookupSpec():
                 columns.update(look_up(feature, events, population))
-    return pl.DataFrame([columns[name].alias(FEATURE + name) for name in spec.vector])
+    return pl.DataFrame([_missing(columns[name]).alias(FEATURE + name) for name in spec.vector])
+
+
+def _missing(column: pl.Series) -> pl.Series:
+    """NaN, which JSON cannot say, is missing like null."""
+    return column.fill_nan(None) if column.dtype.is_float() else column
 
 
 def _request(

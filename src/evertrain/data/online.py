@@ -72,7 +72,9 @@ class OnlineFeatures:
     def __call__(self, row: Mapping[str, Value], at: Instant) -> tuple[Value, ...]:
         """The model's inputs, in order; None where a value is missing, unknown or expired."""
         values = self.values(row, at)
-        return tuple([values[name] for name in self._vector])
+        vector = [values[name] for name in self._vector]
+        # Only NaN differs from itself; it is missing like None.
+        return tuple([value if value == value else None for value in vector])  # noqa: PLR0124
 
     def values(self, row: Mapping[str, Value], at: Instant) -> Values:
         """Request columns and all features by name, with the steps on the way."""
@@ -100,12 +102,13 @@ class OnlineFeatures:
             stored = transaction.get(one.meta)
             held = self._metas.get(one.meta)
             if held is None or held[0] != stored:
-                if stored is None:
+                meta = Meta() if stored is None else _meta.decode(stored)
+                if not meta.complete:
                     raise UnavailableError(
-                        f"The online states of source {one.source.name!r} are not there yet.",
-                        "They appear when the data process has read the source; retry.",
+                        f"The online states of source {one.source.name!r} are not complete yet.",
+                        "They will be when the data process has read the source's history; retry.",
                     )
-                self._metas[one.meta] = (stored, _meta.decode(stored))
+                self._metas[one.meta] = (stored, meta)
                 changed = True
         if changed:
             self._deviating = frozenset(prefix for _, meta in self._metas.values() for prefix in meta.deviating)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,6 +11,7 @@ from evertrain.core.identity import SourceName
 from evertrain.data.layout import Layout, Meta, layout
 from evertrain.data.stream import NEVER, plan
 from evertrain.data.tally import Tally, Version
+from evertrain.errors import SourceError
 from evertrain.store.crash import crash_point
 from evertrain.store.online import OnlineStore
 from evertrain.store.state import State
@@ -22,37 +23,19 @@ __all__ = ["OnlineWriter"]
 
 _pack = msgspec.msgpack.encode
 _meta = msgspec.msgpack.Decoder(Meta)
-_specs = msgspec.msgpack.Decoder(list[ServiceSpec])
-_DECLARED: Final = b"declared/"
-_GENERATIONS: Final = 3
-_PORTION: Final = 20_000
 
 
 class OnlineWriter:
-    """The one writer of an installation's online states.
+    """The one writer of an installation's online states, for all declarations whose versions may answer.
 
-    States that a declaration needs and the store lacks are filled from the source's table when the writer is made.
-    The declarations before it are kept up to date beside it, since models that were trained under them still serve.
+    What declarations define alike is kept once. `lacking` names the sources whose history must be written first.
     """
 
     def __init__(self, specs: ServiceSpec | Iterable[ServiceSpec], state: State) -> None:
         self._store = OnlineStore.open(state.online, write=True)
         self._layouts: dict[SourceName, list[Layout]] = defaultdict(list)
         for spec in [specs] if isinstance(specs, ServiceSpec) else specs:
-            for one in self._remember(spec):
-                self._add(one)
-        self._fill(state)
-
-    def _remember(self, spec: ServiceSpec) -> list[ServiceSpec]:
-        """The declarations of a service whose states are kept, newest first."""
-        key = _DECLARED + spec.name.encode()
-        with self._store.write() as transaction:
-            stored = transaction.get(key)
-            held: list[ServiceSpec] = [] if stored is None else _specs.decode(stored)
-            kept = [spec, *(one for one in held if one != spec)][:_GENERATIONS]
-            if kept != held:
-                transaction.put(key, _pack(kept))
-        return kept
+            self._add(spec)
 
     def _add(self, spec: ServiceSpec) -> None:
         needed = plan(spec)
@@ -62,24 +45,11 @@ class OnlineWriter:
             if found is not None and found.prefix not in known:
                 self._layouts[source.name].append(found)
 
-    def _fill(self, state: State) -> None:
-        """Write what the tables hold into states that are new, or were lost with the cache."""
-        lacking = self.lacking
-        if not lacking:
-            return
-        from evertrain.store.table import Table
-
-        for name in lacking:
-            table = Table(state.tables, f"source.{name}")
-            if table.version() >= 0:
-                rows = table.read()
-                for start in range(0, rows.height, _PORTION):
-                    self.write(name, rows.slice(start, _PORTION))
-            self.complete(name)
-
     @property
     def lacking(self) -> tuple[SourceName, ...]:
-        """Sources whose history is not (known to be) in the states."""
+        """Sources whose history is not known to be in the states, which are new or were lost with the cache: write
+        their tables, then call `complete`. Until then no feature is computed from them.
+        """
         with self._store.read() as cursor:
             return tuple(
                 name
@@ -131,7 +101,11 @@ def _rows(place: Layout, frame: "pl.DataFrame") -> Iterator[Version]:
 
 def _plain(frame: "pl.DataFrame", name: str) -> list[Any]:
     """A column as plain values, instants as microseconds."""
+    if name not in frame.columns:
+        raise SourceError(f"Rows for the online states lack the column {name!r}.", "Mend the source or the feature.")
     column = frame[name]
+    if getattr(column.dtype, "time_unit", None) == "ns" and (column.to_physical() % 1_000 != 0).any():
+        raise SourceError(f"Column {name!r} holds times finer than a microsecond.", "Round them at their origin.")
     return (column.dt.cast_time_unit("us").to_physical() if column.dtype.is_temporal() else column).to_list()
 
 

@@ -34,7 +34,14 @@ class Events:
 
 
 def physical(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with its instants as int64 microseconds, the one form in which they are compared."""
+    """The frame with its instants as int64 microseconds, the one form in which they are compared.
+
+    Instants that differ within a microsecond cannot be told apart then, so finer ones are refused, never cut.
+    """
+    for name, kind in frame.schema.items():
+        fine = isinstance(kind, pl.Datetime) and kind.time_unit == "ns"
+        if fine and (frame[name].to_physical() % 1_000 != 0).any():
+            raise SourceError(f"Column {name!r} holds times finer than a microsecond.", "Round them at their origin.")
     return frame.with_columns(
         pl.col(name).dt.cast_time_unit("us").to_physical()
         for name, kind in frame.schema.items()

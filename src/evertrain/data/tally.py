@@ -253,6 +253,12 @@ def _packing(width: int) -> struct.Struct:
     return struct.Struct(f"<{width}q")
 
 
-def _rank(values: Sequence[Value]) -> list[tuple[bool, Any]]:
-    """Of two versions known at one instant the larger counts, null being smallest."""
-    return [(value is not None, 0 if value is None else value) for value in values]
+def _rank(values: Sequence[Value]) -> list[tuple[int, Any]]:
+    """Of two versions known at one instant the larger counts; null is smallest and NaN largest, as in a frame."""
+    return [_order(value) for value in values]
+
+
+def _order(value: Value) -> tuple[int, Any]:
+    if value is None:
+        return 0, 0
+    return (2, 0) if value != value else (1, value)  # noqa: PLR0124 - only NaN differs from itself

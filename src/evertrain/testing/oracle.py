@@ -27,7 +27,7 @@ def features(service: ServiceSpec, tables: Mapping[str, Sequence[Row]], asked: R
                 values |= lookup_values(spec, tables, service, values, at)
             case _:
                 continue
-    return {name: values[name] for name in service.vector}
+    return {name: None if values[name] != values[name] else values[name] for name in service.vector}
 
 
 def believed(rows: Iterable[Row], source: SourceSpec, at: int) -> list[Row]:
@@ -43,9 +43,15 @@ def believed(rows: Iterable[Row], source: SourceSpec, at: int) -> list[Row]:
     return list(versions.values())
 
 
-def _rank(row: Row) -> tuple[int, list[tuple[bool, Value]]]:
-    """Later known is newer; of two known at one instant the one with the larger values, null being smallest."""
-    return _int(row["_known_at"]), [(row[name] is not None, row[name] or 0) for name in sorted(row)]
+def _rank(row: Row) -> tuple[int, list[tuple[int, Value]]]:
+    """Later known is newer; of two known at one instant the one with the larger values: null, number or text, NaN."""
+    return _int(row["_known_at"]), [_order(row[name]) for name in sorted(row)]
+
+
+def _order(value: Value) -> tuple[int, Value]:
+    if value is None:
+        return 0, 0
+    return (2, 0) if value != value else (1, value)  # noqa: PLR0124 - only NaN differs from itself
 
 
 def window_value(spec: WindowSpec, rows: Iterable[Row], source: SourceSpec, asked: Row, at: int) -> Value:
@@ -65,6 +71,8 @@ def _fold(spec: WindowSpec, values: Sequence[Value], add: Callable[[Sequence[flo
     numbers = [value for value in values if isinstance(value, int | float)]
     if spec.fold == "count":
         return len(values)
+    if any(value != value for value in numbers):  # noqa: PLR0124 - only NaN differs from itself
+        return None
     if spec.fold == "sum":
         total = add(numbers)
         return total if spec.scale == 1 else total / spec.scale
