@@ -1,6 +1,5 @@
-"""A request's body: read within limits of size and time, inflated within the limit, and decoded without surprises."""
+"""A request's body: read within its limit of size, inflated within it, and decoded without surprises."""
 
-import asyncio
 import itertools
 import re
 import zlib
@@ -26,7 +25,7 @@ _LAST_KEY = re.compile(rb'"([^"]{1,200})"\s*:')
 
 
 class StalledError(RequestError):
-    """The client did not send its request in time."""
+    """The client left before its request was whole; one that stalls is let go by its connection."""
 
 
 class EncodingError(RequestError):
@@ -36,9 +35,8 @@ class EncodingError(RequestError):
 class Intake:
     """Reads bodies; all bodies that are in hand at once share one bound of memory."""
 
-    def __init__(self, *, max_bytes: int, timeout_s: float, max_total_bytes: int = 256 << 20) -> None:
+    def __init__(self, *, max_bytes: int, max_total_bytes: int = 256 << 20) -> None:
         self._max = max_bytes
-        self._timeout = timeout_s
         self._max_total = max(max_total_bytes, 2 * max_bytes)
         self._total = 0
 
@@ -47,13 +45,7 @@ class Intake:
         declared = headers.get(b"content-length")
         if declared is not None and int(declared) > self._max:
             raise self._too_large()
-        try:
-            async with asyncio.timeout(self._timeout):
-                body = await self._receive(receive)
-        except TimeoutError as error:
-            raise StalledError(
-                f"The body did not arrive within {self._timeout:g} s.", "Send the request faster.", field="body"
-            ) from error
+        body = await self._receive(receive)
         encoding = headers.get(b"content-encoding")
         return body if encoding is None else inflate(body, encoding.decode("latin-1"), self._max)
 

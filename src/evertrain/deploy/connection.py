@@ -1,24 +1,40 @@
-"""One client's connection: uvicorn's HTTP protocol, with a bound on the time that the head of a request may take."""
+"""One client's connection: uvicorn's HTTP protocol, with a bound on the time that a request may take to arrive."""
 
 import asyncio
 from typing import Any
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 __all__ = ["Connection"]
 
+_STALLED = msgspec.json.encode(
+    {
+        "error": "The request did not arrive in time. Send it faster.",
+        "field": "body",
+        "reason": "The request did not arrive in time.",
+        "remedy": "Send it faster.",
+    }
+)
+_TIMEOUT = (
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%s" % (len(_STALLED), _STALLED)
+)
+
 
 class Connection(HttpToolsProtocol):
-    """Closes a connection that says nothing, or stops in the middle of a head. (Bodies are bounded by the application.)
+    """Closes a connection that says nothing, or stops in the middle of a request; a stalled body is told so (408).
 
-    uvicorn bounds only the pause between two requests.
+    uvicorn bounds only the pause between two requests. The clock runs only while something is missing, so a request
+    that comes in one piece, the common case, costs no timer.
     """
 
-    head_timeout_s = 10.0
+    arrival_timeout_s = 10.0
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._in_head = True
+        self._arriving = True
+        self._in_body = False
         self._stall: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -30,22 +46,27 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._arriving, self._in_body = True, False
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._unwatch()
+        self._in_body = True
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._arriving = False
+        super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        # A whole request in one piece, the common case, arms no timer.
-        if self._in_head and self._stall is None:
+        if not self._arriving:
+            if self._stall is not None:
+                self._unwatch()
+        elif self._stall is None:
             self._watch()
 
     def _watch(self) -> None:
-        self._stall = self.loop.call_later(self.head_timeout_s, self._stalled)
+        self._stall = self.loop.call_later(self.arrival_timeout_s, self._stalled)
 
     def _unwatch(self) -> None:
         if self._stall is not None:
@@ -54,5 +75,8 @@ class Connection(HttpToolsProtocol):
 
     def _stalled(self) -> None:
         self._stall = None
-        if self._in_head and not self.transport.is_closing():
-            self.transport.close()
+        if not self._arriving or self.transport.is_closing():
+            return
+        if self._in_body and not self.cycle.response_started:
+            self.transport.write(_TIMEOUT)
+        self.transport.close()

@@ -49,6 +49,10 @@ class Loaded:
         self._names = manifest.inputs.names
         self._model = model
         self._features = features
+        # A model that takes the request's columns as they are needs no feature function.
+        self._as_they_are = (spec is None or not spec.features) and self._names == tuple(
+            item.name for item in manifest.vector
+        )
         examples = None if spec is None else spec.examples
         self._key = _places(self._names, () if examples is None else examples.key)
         self._at, self._offset = -1, 0
@@ -68,9 +72,8 @@ class Loaded:
         self, rows: Sequence[tuple[Value, ...]], ats: Sequence[Instant]
     ) -> tuple[list[tuple[Value, ...]], list[float]]:
         """Vectors and scores, one a row. ScoreError when one of them must not be answered."""
-        names, features = self._names, self._features
         try:
-            vectors = [features(dict(zip(names, row, strict=True)), at) for row, at in zip(rows, ats, strict=True)]
+            vectors = list(rows) if self._as_they_are else self._vectors(rows, ats)
             scores: list[float] = self._model.score(vectors).tolist()
         except Exception as error:  # features and models are user code: whatever they raise is charged to the version
             raise ScoreError("error", _say(error)) from error
@@ -79,6 +82,10 @@ class Loaded:
             if fault is not None:
                 raise ScoreError(*fault)
         return vectors, scores
+
+    def _vectors(self, rows: Sequence[tuple[Value, ...]], ats: Sequence[Instant]) -> list[tuple[Value, ...]]:
+        names, features = self._names, self._features
+        return [features(dict(zip(names, row, strict=True)), at) for row, at in zip(rows, ats, strict=True)]
 
     def prove(self, golden: Golden) -> None:
         """Answer the golden requests: a copy that answers otherwise than when it was packaged is not the same model."""

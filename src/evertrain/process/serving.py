@@ -120,7 +120,7 @@ class Worker:
             log=self._records,
             clock=clock,
             statistics=statistics,
-            intake=Intake(max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s),
+            intake=Intake(max_bytes=settings.max_body_bytes),
             limits=Limits(max_rows=settings.max_rows, max_nesting=settings.max_nesting),
             admits=self._admits,
             steady=isinstance(clock, StoryClock),
@@ -130,7 +130,7 @@ class Worker:
 
     def _uvicorn(self) -> uvicorn.Config:
         class BoundedConnection(Connection):
-            head_timeout_s = self._settings.body_timeout_s
+            arrival_timeout_s = self._settings.body_timeout_s
 
         return uvicorn.Config(
             self._server,
@@ -141,6 +141,7 @@ class Worker:
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            date_header=False,
             timeout_keep_alive=round(self._settings.keep_alive_s),
             timeout_graceful_shutdown=round(self._settings.shutdown_s),
         )
