@@ -33,6 +33,12 @@ def predicts(body: str) -> Recipe:
     return recipe
 
 
+def histogram(data: TrainingSet, run: Run) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(max_iter=20, random_state=run.seed).fit(data.X, data.y)
+
+
 def numbers_only() -> ServiceSpec:
     columns = order_service().inputs.columns
     return order_service(inputs=Schema(columns[1:]), categories=())
@@ -80,6 +86,11 @@ def test_another_seed_gives_another_version(tmp_path: Path) -> None:
 def test_other_kinds_of_model_are_packaged_too(tmp_path: Path, recipe: Recipe, kind: str) -> None:
     artifacts, done = train_orders(tmp_path, recipe, spec=numbers_only())
     assert artifacts.manifest(done.version).format == kind
+
+
+def test_an_estimator_with_categories_is_the_same_version_each_time(tmp_path: Path) -> None:
+    versions = {train_orders(tmp_path, histogram, shuffled=seed)[1].version for seed in (None, 3)}
+    assert len(versions) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from typing import TypeVar
 import msgspec
 import pytest
 
-from evertrain.core.stage import Assembled, Train, Trained
+from evertrain.core.stage import Assembled, Reproduce, Reproduced, Train, Trained
 from evertrain.model.executor import Crashed, Done, LocalExecutor, Running, Task
 from evertrain.process.assembly import features_digest
 from evertrain.testing.shop import DECLARATION, Shop
 
-Answer = TypeVar("Answer", Assembled, Trained)
+Answer = TypeVar("Answer", Assembled, Trained, Reproduced)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,13 @@ def test_order_and_files_of_arrival_do_not_change_the_version(shop: Shop, tmp_pa
     assert manifests[0].model == manifests[1].model
     assert manifests[0].fingerprint == manifests[1].fingerprint
     assert [item.name for item in manifests[0].vector] == ["shop", "amount", "clock", "recent"]
+
+
+def test_a_version_is_trained_again_from_its_record_bit_for_bit(shop: Shop) -> None:
+    work = done(shop, "assemble-first", shop.assembling(), Assembled)
+    made = done(shop, "train-first", training(shop, work), Trained)
+    again = done(shop, "train-again", Reproduce(service=shop.spec.name, version=made.version), Reproduced)
+    assert (again.sameness, again.causes) == ("bitwise", ())
 
 
 def test_a_stage_that_is_run_again_gives_the_same_answer(shop: Shop) -> None:
