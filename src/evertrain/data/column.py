@@ -215,7 +215,8 @@ def _parse_typed(column: Column, dtype: pl.DataType, zone: str | None) -> tuple[
         value = pl.when(fits).then(cell).cast(pl.Int64, strict=False)
         return value, _unless(value.is_null() & cell.is_not_null(), f"{name}: not a whole number below 2**53")
     if column.type == "float64" and dtype.is_integer():
-        value = pl.when(cell.cast(pl.Float64).abs() <= _EXACT).then(cell).cast(pl.Float64)
+        whole = cell.cast(pl.Int64, strict=False)
+        value = pl.when(whole.is_between(-_EXACT, _EXACT)).then(whole).cast(pl.Float64)
         return value, _unless(value.is_null() & cell.is_not_null(), f"{name}: too large for an exact float")
     value = cell.cast(stored, strict=False)
     return value, _unless(value.is_null() & cell.is_not_null(), f"{name}: not a {column.type}")
