@@ -4,7 +4,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -80,13 +81,18 @@ globals()[arguments["do"]]()
 
 
 @pytest.fixture
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
-    """A state directory, and a module of work that the started processes find."""
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
+    """A state directory, and a module of work that the started processes find. Ends what a failed test left."""
     modules = tmp_path / "modules"
     modules.mkdir()
     (modules / "work_of_tests.py").write_text(WORK)
     monkeypatch.setenv("PYTHONPATH", str(modules))
-    return State.create(tmp_path / "my state ☃")
+    state = State.create(tmp_path / "my state ☃")
+    yield state
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if str(state.path) in " ".join(process.cmdline()):
+                process.kill()
 
 
 def task(do: str, *, name: str = "late-flights/c1/train", memory_mb: int = 256, timeout_s: float = 60.0) -> Task:
