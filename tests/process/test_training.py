@@ -79,6 +79,14 @@ def test_a_recipe_that_does_not_exist_is_named(shop: Shop) -> None:
     assert "has no recipe 'missing'. It has crashing, default" in outcome.cause
 
 
+def test_a_source_without_rows_is_named(shop: Shop) -> None:
+    task = shop.assembling()
+    without = msgspec.structs.replace(task, tables={"source.orders": task.tables["source.orders"]})
+    outcome = run(shop, "assemble-without", without)
+    assert isinstance(outcome, Crashed)
+    assert "Source 'deliveries' has no rows in the snapshot" in outcome.cause
+
+
 def test_a_changed_feature_function_changes_the_features_digest_and_a_changed_recipe_in_another_file_would_not(
     tmp_path: Path,
 ) -> None:

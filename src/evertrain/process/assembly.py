@@ -12,7 +12,7 @@ from evertrain.config.namespace import module_of, resolve
 from evertrain.core.identity import Digest, SourceName, digest_of
 from evertrain.core.time import Instant
 from evertrain.data.example import training_rows
-from evertrain.errors import DeclarationError
+from evertrain.errors import DeclarationError, NotFoundError
 from evertrain.store.blob import Blobs
 from evertrain.store.state import State
 from evertrain.store.table import Table
@@ -30,12 +30,17 @@ def mature_rows(
     cut: Instant,
 ) -> pl.DataFrame:
     """The examples mature at `cut`, in the form of `model.assemble`, computed by this declaration and this bundle."""
-    frames = {
-        source.name: Table(state.tables, f"source.{source.name}").read(tables[f"source.{source.name}"])
-        for source in spec.sources
-    }
-    functions = resolver(folder, bundle)
-    return training_rows(spec, {SourceName(name): frame for name, frame in frames.items()}, cut, functions).rows
+    frames = {source.name: _rows_of(state, source.name, tables) for source in spec.sources}
+    return training_rows(spec, frames, cut, resolver(folder, bundle)).rows
+
+
+def _rows_of(state: State, source: SourceName, tables: Mapping[str, int]) -> pl.DataFrame:
+    name = f"source.{source}"
+    if name not in tables:
+        raise NotFoundError(
+            f"Source {source!r} has no rows in the snapshot.", "See `evertrain status` for what became of its files."
+        )
+    return Table(state.tables, name).read(tables[name])
 
 
 def bundle_folder(state: State, blobs: Blobs, bundle: Digest | None) -> Path | None:
