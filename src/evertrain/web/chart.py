@@ -159,7 +159,7 @@ def _chart(
     kind: type[pygal.graph.graph.Graph], labels: list[str], say_value: Callable[[float], str], height: int = 250
 ) -> pygal.graph.graph.Graph:
     chart = kind(  # a dot is only what the pointer can hit; the style sheet shows it then
-        width=480, height=height, margin=0, margin_top=6, margin_right=6, margin_bottom=4, spacing=6, css=[], js=[],
+        width=480, height=height, margin=0, margin_top=6, margin_right=16, margin_bottom=4, spacing=6, css=[], js=[],
         show_legend=False, disable_xml_declaration=True, allow_interruptions=True, no_data_text="nothing yet",
         show_minor_x_labels=False, truncate_label=-1, style=_STYLE, max_scale=6, value_formatter=say_value, dots_size=3,
     )  # fmt: skip
