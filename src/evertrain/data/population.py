@@ -11,6 +11,10 @@ from evertrain.data.revision import Events
 __all__ = ["Population"]
 
 
+Asked = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+"""Positions of the examples, and the entity codes and prediction times at these positions."""
+
+
 class Population:
     """n prediction times with named columns of length n: the request's, then each feature as it is computed."""
 
@@ -18,6 +22,7 @@ class Population:
         self.at = at
         self.columns = columns
         self._codes: dict[tuple[str, tuple[tuple[str, str], ...]], NDArray[np.int64]] = {}
+        self._ordered: dict[tuple[str, tuple[tuple[str, str], ...]], Asked] = {}
         self._entities: dict[tuple[str, tuple[str, ...]], tuple[pl.DataFrame, NDArray[np.int64]]] = {}
 
     def __len__(self) -> int:
@@ -37,6 +42,16 @@ class Population:
             left = pl.DataFrame({right: self.columns[name] for name, right in pairs})
             self._codes[asked] = _match(left, distinct, names, len(self))
         return self._codes[asked]
+
+    def asked(self, source: str, events: Events, pairs: Sequence[tuple[str, str]]) -> Asked:
+        """The examples by entity, so that many binary searches walk through memory in one direction."""
+        place = (source, tuple(pairs))
+        if place not in self._ordered:
+            codes = self.codes(source, events, pairs)
+            small = codes.max(initial=0) < np.iinfo(np.int16).max
+            order = np.argsort(codes.astype(np.int16) if small else codes, kind="stable")
+            self._ordered[place] = (order, codes[order], self.at[order])
+        return self._ordered[place]
 
     def _known(self, source: str, events: Events, names: tuple[str, ...]) -> tuple[pl.DataFrame, NDArray[np.int64]]:
         if (source, names) not in self._entities:

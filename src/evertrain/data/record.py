@@ -104,9 +104,17 @@ def _plain(frame: "pl.DataFrame", name: str) -> list[Any]:
     if name not in frame.columns:
         raise SourceError(f"Rows for the online states lack the column {name!r}.", "Mend the source or the feature.")
     column = frame[name]
-    if getattr(column.dtype, "time_unit", None) == "ns" and (column.to_physical() % 1_000 != 0).any():
-        raise SourceError(f"Column {name!r} holds times finer than a microsecond.", "Round them at their origin.")
-    return (column.dt.cast_time_unit("us").to_physical() if column.dtype.is_temporal() else column).to_list()
+    if not column.dtype.is_temporal():
+        return column.to_list()
+    plain = column.to_physical()
+    unit = getattr(column.dtype, "time_unit", "us")
+    if unit == "ns":
+        if (plain % 1_000 != 0).any():
+            raise SourceError(f"Column {name!r} holds times finer than a microsecond.", "Round them at their origin.")
+        plain = plain // 1_000
+    elif unit == "ms":
+        plain = plain * 1_000
+    return plain.to_list()
 
 
 def _read_meta(stored: bytes | None) -> Meta:

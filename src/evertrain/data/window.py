@@ -60,8 +60,10 @@ class Windows:
         place = (stream, offset, pairs)
         if place not in self._totals:
             events = self._events[stream.source]
-            codes = self._population.codes(stream.source, events, pairs)
-            self._totals[place] = self._timeline(stream, offset).at(codes, self._population.at)
+            order, codes, at = self._population.asked(stream.source, events, pairs)
+            found = self._timeline(stream, offset).at(codes, at)
+            self._totals[place] = np.empty_like(found)
+            self._totals[place][order] = found
         return self._totals[place]
 
     def _timeline(self, stream: Stream, offset: int | None) -> Timeline:
