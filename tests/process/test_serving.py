@@ -1,6 +1,8 @@
 """A real worker process, over real HTTP."""
 
+import contextlib
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from evertrain.core.identity import VersionId
 from evertrain.core.prediction import Failed, Labelled, Predicted
 from evertrain.core.routing import Arm, Route
+from evertrain.process.candidate import Order, command
 from evertrain.store.access import token
 from evertrain.testing.installation import SHOP, Installation
 from evertrain.testing.worker import RECORD, RunningWorker, until
@@ -147,3 +150,57 @@ def test_a_killed_worker_loses_nothing_that_it_answered(worker: RunningWorker, c
     until(lambda: worker.serves(champion))
     assert worker.predict().status_code == 200
     assert len(worker.records()) == 51
+
+
+@contextlib.contextmanager
+def on_trial(installation: Installation, version: VersionId) -> Iterator[Arm]:
+    """A real candidate process that answers for this version, and the arm that sends everybody to it."""
+    arm = Arm(version=version, share=1.0, deadline_s=2)
+    path = installation.state.socket(f"canary-{version[:10]}-0")
+    order = Order(dir=str(installation.state.path), version=version, socket=str(path), arm="canary", need="judged")
+    with subprocess.Popen(command(order)) as process:
+        try:
+            until(path.exists)
+            yield arm
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        ("raise KeyError('x')", "error"),
+        ("return [float('nan') for row in rows]", "nan"),
+        ("return [7.0 for row in rows]", "range"),
+        ("import time; time.sleep(60)", "deadline"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crash"),
+    ],
+)
+def test_whatever_a_canary_does_the_champion_answers_and_the_cause_is_on_record(
+    worker: RunningWorker, installation: Installation, champion: VersionId, body: str, cause: str
+) -> None:
+    canary = installation.add(f"def predict(rows):\n    {body}\n")
+    with on_trial(installation, canary) as arm:
+        installation.route(Route(service=SHOP, champion=champion, canary=arm))
+        until(lambda: worker.serves(champion))
+        response = worker.predict()
+    assert (response.status_code, response.headers["x-evertrain-version"]) == (200, champion)
+    failed, predicted = worker.records()[-2:]
+    assert isinstance(failed, Failed)
+    assert isinstance(predicted, Predicted)
+    assert (failed.version, failed.cause, predicted.assigned) == (canary, cause, "canary")
+
+
+def test_a_good_canary_answers_its_share(
+    worker: RunningWorker, installation: Installation, champion: VersionId
+) -> None:
+    canary = installation.add(BETTER)
+    with on_trial(installation, canary) as arm:
+        installation.route(Route(service=SHOP, champion=champion, canary=arm))
+        until(lambda: worker.serves(champion))
+        response = worker.client.post(f"/predict/{SHOP}", json={"rows": [RECORD] * 5})
+    assert response.headers["x-evertrain-version"] == canary
+    assert {answer["score"] for answer in response.json()["predictions"]} == {0.25}
+    assert {(record.arm, record.version) for record in worker.records() if isinstance(record, Predicted)} == {
+        ("canary", canary)
+    }

@@ -15,7 +15,7 @@ from evertrain.core.schema import Value
 from evertrain.core.time import Instant
 from evertrain.core.trial import Cause, fault_of
 from evertrain.deploy.column import Columns
-from evertrain.errors import ModelError
+from evertrain.errors import ModelError, UnavailableError
 from evertrain.store.artifact import Artifacts
 from evertrain.store.signature import Verifier, admit
 
@@ -71,10 +71,16 @@ class Loaded:
     def answer(
         self, rows: Sequence[tuple[Value, ...]], ats: Sequence[Instant]
     ) -> tuple[list[tuple[Value, ...]], list[float]]:
-        """Vectors and scores, one a row. ScoreError when one of them must not be answered."""
+        """Vectors and scores, one a row.
+
+        ScoreError when one of them must not be answered; UnavailableError while the online states are incomplete.
+        """
         try:
             vectors = list(rows) if self._as_they_are else self._vectors(rows, ats)
             scores: list[float] = self._model.score(vectors).tolist()
+        except UnavailableError:
+            # Not the version's doing: the online states are being built. The client is asked to come again.
+            raise
         except Exception as error:  # features and models are user code: whatever they raise is charged to the version
             raise ScoreError("error", _say(error)) from error
         for score in scores:
