@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +43,8 @@ class DataProcess:
     ) -> None:
         self._state, self._clock = state, clock
         self._commit_every, self._scan_s = commit_every, scan_s
-        self.stopping = threading.Event()
+        # A plain flag: setting an event in a signal handler can meet its own lock, held by the thread that waits.
+        self.stopping = False
         patience = None if isinstance(clock, StoryClock) else Patience()
         now = clock.now()
         self._intake = Intake(state, ledger, patience, now)
@@ -55,15 +55,19 @@ class DataProcess:
         self._beat = heartbeat_of("data", "data")
 
     def run(self) -> None:
-        """Take in until `stopping` is set; what waits then is committed."""
-        while not self.stopping.is_set():
+        """Take in until `stop` is called; what waits then is committed."""
+        while not self.stopping:
             clock = self._clock
             pause = self._story_look(clock) if isinstance(clock, StoryClock) else self._look()
             self._tell()
-            self.stopping.wait(pause)
+            time.sleep(pause)
         self._intake.commit(self._clock.now())
         self._beaten = float("-inf")
         self._tell()
+
+    def stop(self, *_: object) -> None:
+        """Let `run` end after what it has in hand; fit to be a signal's handler."""
+        self.stopping = True
 
     def _look(self) -> float:
         now, tick = self._clock.now(), time.monotonic()
@@ -136,7 +140,7 @@ def main(arguments: Sequence[str]) -> int:
                 state, business_clock(state.clock), ledger, commit_every=given.commit_every, scan_s=given.scan_s
             )
             for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: process.stopping.set())
+                signal.signal(number, process.stop)
             process.run()
     except EvertrainError as error:
         sys.stderr.write(f"{error}\n")

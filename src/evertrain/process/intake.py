@@ -193,8 +193,11 @@ class Intake:
 
     def follow(self, now: Instant) -> int:
         """Read on in the log; returns how many records that were. Posted labels become visible online."""
-        read = 0
-        while found := self._reader.tail(self._positions, limit=_READ):
+        read, more = 0, True
+        while more:
+            found = self._reader.tail(self._positions, limit=_READ)
+            # Under load there is always one more; what comes now is for the next look.
+            more = len(found) >= _READ
             for position, record in found:
                 self._positions[position.writer] = position
                 self._take(position, record)

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ import msgspec
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction, write_deltalake
 
-from evertrain.core.identity import Digest, digest_of_bytes
+from evertrain.core.identity import Digest
 from evertrain.errors import IntegrityError, NotFoundError, SourceError, UserError
 from evertrain.store.crash import crash_point
+from evertrain.store.file import digest_of_file, sync_folder
 
 __all__ = ["TIME", "Committed", "Table", "digest", "refuse_folder"]
 
@@ -130,18 +131,13 @@ class Table:
 
     def commit(self, version: int) -> Committed:
         """What one commit added, from the table's log; the digests are of the files as they are now."""
-        entry = Path("_delta_log") / f"{version:020d}.json"
-        try:
-            lines = (self.path / entry).read_bytes()
-        except FileNotFoundError:
-            raise NotFoundError(f"Table {self.name!r} has no version {version}.") from None
-        files, rows, note = {str(entry): digest_of_bytes(lines)}, 0, ""
-        for line in lines.splitlines():
-            action = msgspec.json.decode(line)
+        rows, note, actions = 0, "", self._actions(version)
+        files = {str(_entry(version)): digest_of_file(self.path / _entry(version))}
+        for action in actions:
             if "add" in action:
                 added = action["add"]
                 rows += int(msgspec.json.decode(added["stats"])["numRecords"])
-                files[added["path"]] = _digest_of_file(self.path / added["path"])
+                files[added["path"]] = digest_of_file(self.path / added["path"])
             elif "commitInfo" in action:
                 note = str(action["commitInfo"].get(_NOTE, ""))
         return Committed(table=self.name, version=version, rows=rows, files=files, note=note)
@@ -172,11 +168,19 @@ class Table:
         if self.version() < 0:
             return []
         with _locked(self.path):
-            named = {name for commit in self.commits() for name in commit.files}
+            actions = (action for version in range(self.version() + 1) for action in self._actions(version))
+            named = {action["add"]["path"] for action in actions if "add" in action}
             orphans = [path for path in self.path.iterdir() if path.is_file() and path.name not in named]
             for path in orphans:
                 path.unlink()
             return sorted(path.name for path in orphans)
+
+    def _actions(self, version: int) -> list[dict[str, Any]]:
+        try:
+            lines = (self.path / _entry(version)).read_bytes().splitlines()
+        except FileNotFoundError:
+            raise NotFoundError(f"Table {self.name!r} has no version {version}.") from None
+        return [msgspec.json.decode(line, type=dict[str, Any]) for line in lines]
 
     def _newest(self) -> DeltaTable | None:
         if self._opened is None:
@@ -237,6 +241,11 @@ def _bits(column: pl.Series) -> pl.Series:
     return pl.select(pl.when(there).then(pl.Series(bits))).to_series().alias(column.name)
 
 
+def _entry(version: int) -> Path:
+    """The log entry of a commit, under the table's folder."""
+    return Path("_delta_log") / f"{version:020d}.json"
+
+
 def _position(opened: DeltaTable | None, writer: str) -> int:
     found = None if opened is None else opened.transaction_version(writer)
     return -1 if found is None else found
@@ -279,16 +288,10 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _flush(folder: Path, files: Mapping[str, Any]) -> None:
+def _flush(folder: Path, files: Iterable[str]) -> None:
     """On disk, names included, before the ledger vouches for the files."""
-    for path in [*(folder / name for name in files), folder, folder / "_delta_log"]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _digest_of_file(path: Path) -> Digest:
-    with path.open("rb") as file:
-        return Digest(hashlib.file_digest(file, "sha256").hexdigest())
+    for name in files:
+        with (folder / name).open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(folder)
+    sync_folder(folder / "_delta_log")
