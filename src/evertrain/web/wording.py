@@ -2,7 +2,16 @@
 
 from evertrain.core.time import DAY, HOUR, MINUTE, SECOND, to_datetime
 
-__all__ = ["say_count", "say_date", "say_figure", "say_lasting", "say_moment", "say_number", "say_percent"]
+__all__ = [
+    "say_count",
+    "say_date",
+    "say_figure",
+    "say_lasting",
+    "say_moment",
+    "say_number",
+    "say_percent",
+    "say_sentence",
+]
 
 _MINUS = "\u2212"
 _NONE = "\u2013"
@@ -76,6 +85,18 @@ def say_figure(value: float | None, unit: str) -> str:
     if unit == "e":
         return say_number(value, 0 if abs(value) >= 100 else 2)
     return say_number(value)
+
+
+def say_sentence(words: str) -> str:
+    """Words as a sentence: a capital at the start, a full stop at the end.
+
+    >>> say_sentence("the bound is 1.31 %"), say_sentence("“Why?”"), say_sentence("")
+    ('The bound is 1.31 %.', '“Why?”', '')
+    """
+    words = words.strip()
+    if not words:
+        return ""
+    return words[0].upper() + words[1:] + ("" if words[-1] in ".!?”" else ".")
 
 
 def say_lasting(span: int | None) -> str:
