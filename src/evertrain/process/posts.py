@@ -37,9 +37,17 @@ def controller_post(state: State, environment: dict[str, str]) -> Post:
 
 
 def data_post(state: State, settings: Settings, environment: dict[str, str]) -> Post:
-    """Ingestion, online states, log segments into tables."""
+    """Ingestion, online states, log segments into tables.
+
+    One thread for libraries: files are small, and handing them to a pool of threads costs more than it saves.
+    """
     words = ["--commit-every", say_span(settings.commit_every), "--scan-s", str(settings.scan_s)]
-    return Post(name="data", role="data", command=_module(state, "data", *words), environment=environment)
+    return Post(
+        name="data",
+        role="data",
+        command=_module(state, "data", *words),
+        environment=environment | thread_environment(1),
+    )
 
 
 def trial_post(state: State, trial: Trial, environment: dict[str, str]) -> Post:
