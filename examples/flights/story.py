@@ -135,16 +135,16 @@ def _accidents(first: Instant, last: Instant, folder: Path) -> Sequence[Accident
     planted = [
         Accident(
             name="inverted",
-            at=Instant(midnight + 8 * DAY),
-            mended=Instant(midnight + 9 * DAY),
+            at=Instant(midnight + 36 * DAY),
+            mended=Instant(midnight + 37 * DAY),
             declaration=folder / "inverted" / "service.py",
             expect="refused",
             reason="A commit that trains on inverted labels was merged.",
         ),
         Accident(
             name="faulty",
-            at=Instant(midnight + 14 * DAY),
-            mended=Instant(midnight + 15 * DAY),
+            at=Instant(midnight + 42 * DAY),
+            mended=Instant(midnight + 43 * DAY),
             declaration=folder / "faulty" / "service.py",
             expect="rolled_back",
             reason="A commit whose feature code raises for some flights was merged.",

@@ -9,8 +9,8 @@ from sound_request import plane_age
 
 __all__ = ["calendar", "plane_age"]
 
-MERGED = 1_361_404_800_000_000
-"""21 February 2013, 00:00 UTC."""
+MERGED = 1_363_824_000_000_000
+"""21 March 2013, 00:00 UTC."""
 
 GATED = MERGED + 8 * 3_600_000_000
 """When its gate is over: what it was judged on lies before."""
