@@ -174,7 +174,7 @@ class World:
         controller.loop.refresh()
         controller.planes.watch.follow(Instant(START + at))
         controller.observer.show(Instant(START + at))
-        return controller.board.overview(SHOP)
+        return controller.observer.board.overview(SHOP)
 
     def close(self) -> None:
         self.log.close()
@@ -382,7 +382,7 @@ def test_counters_processes_and_a_story_are_shown(world: World) -> None:
     world.record(facts.StoryMarked(mark="begun", figures={"ends": float(START + 10 * DAY)}), at=0)
     with world.controller() as controller:
         shown = world.look(controller, 5 * DAY)
-        assert "evertrain_responses_total" in controller.board.metrics()
+        assert "evertrain_responses_total" in controller.observer.board.metrics()
     assert (shown.requests.answered, shown.requests.failed) == (1, 1)
     assert [(one.version, one.arm, one.requests) for one in shown.latency] == [(1, "champion", 1)]
     assert {(one.name, one.state, one.tone) for one in shown.processes} == {
@@ -393,13 +393,22 @@ def test_counters_processes_and_a_story_are_shown(world: World) -> None:
     assert shown.story.done == 0.5
 
 
+def test_the_ledger_is_said_to_hold_together_when_it_was_read_whole(world: World) -> None:
+    world.declare()
+    with world.controller() as controller:
+        controller.observer.verification.check()
+        shown = world.look(controller, HOUR).ledger
+    assert shown is not None
+    assert (shown.verified, shown.checked) == (True, START)
+
+
 def test_a_card_is_found_by_ordinal_and_by_the_beginning_of_its_id(world: World) -> None:
     world.declare()
     world.build(FIRST, 1)
     with world.controller() as controller:
-        assert controller.board.card(SHOP, "1") == controller.board.card(SHOP, FIRST[:12])
+        assert controller.observer.board.card(SHOP, "1") == controller.observer.board.card(SHOP, FIRST[:12])
         with pytest.raises(NotFoundError, match="There are versions 1"):
-            controller.board.card(SHOP, "7")
+            controller.observer.board.card(SHOP, "7")
 
 
 def test_an_order_of_the_page_is_on_record_with_its_words(world: World) -> None:
@@ -409,7 +418,7 @@ def test_an_order_of_the_page_is_on_record_with_its_words(world: World) -> None:
     world.build(SECOND, 2)
     with world.controller() as controller:
         world.look(controller, DAY)
-        actions = OrderedActions(world.state, world.ledger, controller.board)
+        actions = OrderedActions(world.state, world.ledger, controller.observer.board)
         accepted = actions.promote(SHOP, "2", "The buyers asked for it.")
         order = world.ledger.read(after=accepted.sequence - 1)[0].fact
         assert isinstance(order, facts.OrderGiven)
@@ -417,8 +426,8 @@ def test_an_order_of_the_page_is_on_record_with_its_words(world: World) -> None:
         assert actions.retrain(SHOP, "", "New season.").sequence == accepted.sequence + 1
         shown = world.look(controller, DAY)
         assert [(one.title, one.reason) for one in shown.decisions[:2]] == [
-            ("retrain ordered", "“New season.”"),
-            ("promote of version 2 ordered", "“The buyers asked for it.”"),
+            ("retraining ordered", "“New season.”"),
+            ("promotion of version 2 ordered", "“The buyers asked for it.”"),
         ]
         assert accepted.sequence in controller.loop.registry.service(SHOP).orders
         with pytest.raises(UserError, match="Version 1 of shop serves already"):
@@ -445,9 +454,9 @@ def test_the_control_door_answers_beside_a_running_controller(world: World) -> N
     world.declare()
     with world.controller() as controller:
         world.look(controller, 0)
-        actions = OrderedActions(world.state, world.ledger, controller.board)
+        actions = OrderedActions(world.state, world.ledger, controller.observer.board)
         bearer = {"authorization": f"Bearer {token('control', world.state.keys)}"}
-        with Doorway("127.0.0.1", 0, controller.board, actions, token("control", world.state.keys)) as door:
+        with Doorway("127.0.0.1", 0, controller.observer.board, actions, token("control", world.state.keys)) as door:
             until(lambda: door.address is not None)
             assert door.address is not None
             with httpx.Client(base_url=door.address, headers=bearer) as client:
@@ -467,7 +476,7 @@ def test_a_busy_control_port_is_named_and_tried_again(world: World, caplog: pyte
         with pytest.raises(OccupiedError, match=f"The control port {port} on 127.0.0.1 is in use by process"):
             listen("127.0.0.1", port)
         with world.controller() as controller:
-            actions = OrderedActions(world.state, world.ledger, controller.board)
-            with Doorway("127.0.0.1", port, controller.board, actions, "t" * 40):
+            actions = OrderedActions(world.state, world.ledger, controller.observer.board)
+            with Doorway("127.0.0.1", port, controller.observer.board, actions, "t" * 40):
                 until(lambda: f"control port {port}" in caplog.text)
                 controller.observer.show(START)

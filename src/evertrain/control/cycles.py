@@ -200,18 +200,18 @@ class CycleDesk:
 
     def _evaluated_now(self, cycle: Cycle, result: bytes) -> Step:
         evaluated = msgspec.json.decode(result, type=Evaluated)
-        return self._finish(cycle, "evaluate", result, "evaluate", " ".join(evaluated.reasons))
+        return self._finish(cycle, "evaluate", result, "evaluate", "; ".join(evaluated.reasons))
 
     def _evaluated(self, cycle: Cycle) -> Step:
         evaluated = self._result(cycle, "evaluate", Evaluated)
         judged = facts.VersionJudged(
             service=self._record.service, version=evaluated.version, verdict=evaluated.verdict, card=evaluated.card
         )
-        return self._move(cycle, "judge", " ".join(evaluated.reasons), judged)
+        return self._move(cycle, "judge", "; ".join(evaluated.reasons), judged)
 
     def _judged(self, cycle: Cycle) -> Step:
         evaluated = self._result(cycle, "evaluate", Evaluated)
-        why = " ".join(evaluated.reasons)
+        why = "; ".join(evaluated.reasons)
         match evaluated.verdict:
             case "pass" | "health only" | "override":
                 self._planes.attest_judged(evaluated.version, self._record.service, self._now, evaluated.verdict, why)

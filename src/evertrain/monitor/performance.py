@@ -123,23 +123,23 @@ class Performance:
         chosen = self._between(start, end)
         if version is not None:
             chosen = np.array([one for one in chosen if self._versions[one] == version], dtype=np.int64)
-        label = np.array(self._label, dtype=np.float64)[chosen]
+        label = _numbers(self._label)[chosen]
         known = ~np.isnan(label)
         rows = chosen[known]
         return Cohort(
             start=start,
             end=end,
             label=label[known],
-            score=np.array(self._score, dtype=np.float64)[rows],
-            reference=np.array(self._reference, dtype=np.float64)[rows],
-            at=np.array(self._at, dtype=np.int64)[rows],
+            score=_numbers(self._score)[rows],
+            reference=_numbers(self._reference)[rows],
+            at=_times(self._at)[rows],
             missing=int(np.count_nonzero(~known)),
         )
 
     def mature_rows(self, start: Instant, end: Instant) -> int:
         """How many labelled predictions matured in [start, end)."""
         chosen = self._between(start, end)
-        return int(np.count_nonzero(~np.isnan(np.array(self._label, dtype=np.float64)[chosen]))) if len(chosen) else 0
+        return int(np.count_nonzero(~np.isnan(_numbers(self._label)[chosen]))) if len(chosen) else 0
 
     def unscored(self) -> tuple[list[int], list[tuple[Value, ...]]]:
         """Positions and input vectors of predictions that the reference version has not scored yet."""
@@ -154,7 +154,7 @@ class Performance:
 
     def _between(self, start: Instant, end: Instant) -> NDArray[np.int64]:
         """Positions that matured in [start, end), in order of arrival."""
-        mature = np.array(self._mature, dtype=np.int64)
+        mature = _times(self._mature)
         return np.flatnonzero((mature >= start) & (mature < end))
 
     def snapshot(self) -> Snapshot:
@@ -188,3 +188,13 @@ class Performance:
             monitor._index[key or id_] = position
             monitor._index[id_] = position
         return monitor
+
+
+def _times(column: "array[int]") -> NDArray[np.int64]:
+    """A view of a column, without a copy. It must be gone before the column grows."""
+    return np.frombuffer(column, dtype=np.int64) if column else np.empty(0, dtype=np.int64)
+
+
+def _numbers(column: "array[float]") -> NDArray[np.float64]:
+    """The same of floats."""
+    return np.frombuffer(column, dtype=np.float64) if column else np.empty(0, dtype=np.float64)

@@ -29,6 +29,15 @@ _CYCLE_ENDS: dict[str, _Told] = {
 }
 """Ends and rests of a cycle that no event of a version or a rollout tells."""
 
+_ORDERED: dict[str, str] = {
+    "retrain": "retraining",
+    "promote": "promotion",
+    "rollback": "rollback",
+    "import": "import",
+}
+
+_BEGUN: dict[str, str] = {"first": "the first training", "order": "the training that was ordered"}
+
 _DECIDED: dict[str, str] = {"merge": "joined a cycle", "defer": "put off", "skip": "skipped"}
 
 
@@ -129,7 +138,7 @@ class Chronicle:
                 told = f"{self._name(fact.before)} taken back, {back}", "bad"
             case facts.OrderGiven() as fact:
                 about = f" of {self._name(fact.version)}" if fact.version else ""
-                told = f"{fact.verb}{about} ordered", "watch"
+                told = f"{_ORDERED[fact.verb]}{about} ordered", "watch"
             case facts.OrderAnswered(accepted=False):
                 told = "order declined", "watch"
             case _:
@@ -138,8 +147,9 @@ class Chronicle:
 
     def _trigger(self, fact: facts.TriggerDecided) -> _Told:
         if fact.decision == "run":
-            came = "import checked" if fact.cycle_kind == "external" else "retraining begins"
-            return f"{came}: trigger {fact.trigger}", "plain"
+            if fact.cycle_kind == "external":
+                return "an imported version is checked", "plain"
+            return f"{_BEGUN.get(fact.trigger, f'retraining by trigger {fact.trigger}')} begins", "plain"
         return f"trigger {fact.trigger} {_DECIDED[fact.decision]}", "plain"
 
     def _cycle(self, event: Event, fact: facts.CycleMoved) -> _Told | None:

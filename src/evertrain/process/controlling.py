@@ -28,7 +28,7 @@ from evertrain.process.action import OrderedActions
 from evertrain.process.doorway import Doorway
 from evertrain.process.entry import log_to_stderr
 from evertrain.process.planes import InstalledPlanes
-from evertrain.process.reading import Board, Observer
+from evertrain.process.reading import Observer
 from evertrain.process.reference import score_with_reference
 from evertrain.store.access import create_token
 from evertrain.store.clock import BusinessClock, StoryClock, business_clock
@@ -59,8 +59,7 @@ class Controller:
         registry = Registry(ledger.read())
         self.planes = InstalledPlanes(state, clock, registry)
         self.loop = Loop(ledger, self.planes, registry)
-        self.board = Board(state, ledger)
-        self.observer = Observer(state, ledger, self.loop, self.planes, self.board)
+        self.observer = Observer(state, ledger, self.loop, self.planes, clock.now)
         self._beat = heartbeat_of("controller", "controller")
         self._beat_at = 0.0
         self._kept_at = 0.0
@@ -151,9 +150,13 @@ def main(arguments: Sequence[str]) -> int:
             controller = Controller(state, clock, ledger)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: controller.stopping.set())
-            actions = OrderedActions(state, ledger, controller.board)
+            board = controller.observer.board
+            actions = OrderedActions(state, ledger, board)
             token = create_token("control", state.keys, state.trusted)
-            with Doorway(settings.control_host, settings.control_port, controller.board, actions, token):
+            with (
+                controller.observer.verification,
+                Doorway(settings.control_host, settings.control_port, board, actions, token),
+            ):
                 controller.run()
     except EvertrainError as error:
         sys.stderr.write(f"{error}\n")

@@ -6,7 +6,7 @@ The loop's own records are never touched by another thread. About once a second 
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import msgspec
@@ -30,6 +30,7 @@ from evertrain.process.quality import QualityHistory, metrics_of
 from evertrain.process.standing import show_cycles, show_rollout, show_shares, show_versions
 from evertrain.process.surroundings import show_alerts, show_processes, show_sources, show_story
 from evertrain.process.traffic import Speed, TrafficHistory
+from evertrain.process.verification import Verification
 from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
@@ -92,14 +93,17 @@ class _Memory:
 class Observer:
     """Makes the snapshots, on the controller's thread alone: it reads the loop's records and the watch."""
 
-    def __init__(self, state: State, ledger: Ledger, loop: Loop, planes: InstalledPlanes, board: Board) -> None:
+    def __init__(
+        self, state: State, ledger: Ledger, loop: Loop, planes: InstalledPlanes, now: Callable[[], Instant]
+    ) -> None:
         self._state = state
         self._statistics = state.path / "serving" / "statistics"
         self._ledger = ledger
         self._loop = loop
         self._planes = planes
-        self._board = board
+        self.board = Board(state, ledger)
         self._chronicle = Chronicle(self._words)
+        self.verification = Verification(state, now)
         self._memories: dict[ServiceName, _Memory] = {}
         self._looked = float("-inf")
 
@@ -125,7 +129,7 @@ class Observer:
             if record.declaration is not None:
                 spec = self._planes.declaration(record.declaration)
                 shown[name] = self._show(record, spec, table.routes.get(name) or Route(service=name), series, around)
-        self._board.put_up(shown)
+        self.board.put_up(shown)
 
     def _words(self, digest: Digest) -> str:
         try:
@@ -135,7 +139,6 @@ class Observer:
 
     def _around(self, table: RoutingTable, now: Instant) -> Overview:
         """What all services have in common, in an overview of none of them."""
-        head = self._ledger.head()
         return Overview(
             service=ServiceName(""),
             at=now,
@@ -145,9 +148,15 @@ class Observer:
             why="",
             alerts=show_alerts(self._loop.registry.alerts),
             processes=show_processes(self._state, table.generation),
-            ledger=LedgerState(events=head.size, root=head.root),
+            ledger=self._ledger_state(),
             story=show_story(self._state, self._chronicle.story_span(), now, finished="ended" in self._chronicle.story),
         )
+
+    def _ledger_state(self) -> LedgerState:
+        head, last = self._ledger.head(), self.verification.newest
+        if last is None:
+            return LedgerState(events=head.size, root=head.root)
+        return LedgerState(events=head.size, root=head.root, verified=last.holds, checked=last.at)
 
     def _show(
         self, record: ServiceRecord, spec: ServiceSpec, route: Route, series: list[Series], around: Overview
