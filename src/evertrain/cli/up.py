@@ -5,14 +5,13 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import msgspec
 import typer
 
 from evertrain.config.settings import PREFIX, load
-from evertrain.process.entry import log_to_stderr
+from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
 from evertrain.process.startup import Startup
 from evertrain.store.access import token
 
@@ -62,11 +61,10 @@ def run_in_foreground(startup: Startup, *, as_json: bool) -> None:
     log_to_stderr("supervisor")
     stopping, hurry = threading.Event(), threading.Event()
 
-    def obey(_: int, __: FrameType | None) -> None:
+    def stop() -> None:
         (hurry if stopping.is_set() else stopping).set()
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, obey)
+    ask_to_stop_at_signals(stop, signal.SIGHUP)
     startup.run(stopping, hurry, lambda: _tell(startup, as_json))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import queue
 import signal
 import sys
 import threading
@@ -42,14 +43,26 @@ def log_to_stderr(process: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
-def ask_to_stop_at_signals(stop: Callable[[], None]) -> None:
-    """Call `stop` at SIGTERM and at SIGINT. It runs in the main thread, between two of its instructions."""
+def ask_to_stop_at_signals(stop: Callable[[], None], *more: signal.Signals) -> None:
+    """Call `stop` at each SIGTERM and SIGINT (and at `more`), in a thread of its own.
 
-    def obey(_: int, __: FrameType | None) -> None:
-        stop()
+    A handler runs in the main thread, between two of its instructions: where it sets an event that the main thread is
+    about to wait for, both would wait for the same lock for ever. So the handler only puts a word into a queue, whose
+    put is safe there.
+    """
+    asked: queue.SimpleQueue[int] = queue.SimpleQueue()
 
-    signal.signal(signal.SIGTERM, obey)
-    signal.signal(signal.SIGINT, obey)
+    def obey() -> None:
+        while True:
+            asked.get()
+            stop()
+
+    def note(number: int, _: FrameType | None) -> None:
+        asked.put(number)
+
+    threading.Thread(target=obey, name="signals", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT, *more):
+        signal.signal(number, note)
 
 
 def run(name: str, work: Callable[[threading.Event], None]) -> int:
