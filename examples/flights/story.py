@@ -102,12 +102,17 @@ class FlightStory:
 
     def history(self) -> Mapping[str, pl.DataFrame]:
         """Rows by source that are known when the clock starts."""
-        return {name: arrivals.between(0, self.begin) for name, arrivals in self._arrivals.items()}
+        known = {name: arrivals.between(0, self.begin) for name, arrivals in self._arrivals.items()}
+        known["schedule"] = self._arrivals["schedule"].between(0, self.begin - self.begin % DAY + DAY)
+        return known
 
     def hour(self, at: Instant) -> HourOfStory:
         """What comes in [at, at + 1h)."""
         end = at + HOUR
-        frames = {name: arrivals.between(at, end) for name, arrivals in self._arrivals.items()}
+        frames = {name: arrivals.between(at, end) for name, arrivals in self._arrivals.items() if name != "schedule"}
+        if at % DAY == 0:
+            # The time table is published once a day, and long before anybody asks.
+            frames["schedule"] = self._arrivals["schedule"].between(at, at + DAY)
         labels = self._labels.between(at, end).select("flight_id", "late", pl.col("certain").dt.epoch("us"))
         low, high = np.searchsorted(self._asked, [at, end])
         asked = self._rows[int(low) : int(high)].to_dicts()

@@ -124,7 +124,7 @@ class Storyteller:
     def prepare(state: State, script: Script) -> None:
         """Before the processes start: the clock, and history as files."""
         StoryClock.create(state.clock, script.begin)
-        _deliver(state.path / "story" / "data", "history", script.history())
+        _deliver(state.path / "story" / "data", "history", script.begin, script.history())
 
     async def tell(self, ledger: Ledger) -> Told:
         """The whole story, to its end and until the last label has come."""
@@ -149,7 +149,7 @@ class Storyteller:
 
     async def _hour(self, front: Front, now: Instant) -> None:
         hour = self._script.hour(now)
-        _deliver(self._folder, str(now), hour.frames)
+        _deliver(self._folder, str(now), now, hour.frames)
         await self._post_labels(front, hour.labels)
         if now > self._script.begin:
             self._clock.advance(now)
@@ -261,12 +261,12 @@ class Storyteller:
         self.told.count([batch], len(rows))
 
 
-def _deliver(folder: Path, name: str, frames: Mapping[str, pl.DataFrame]) -> None:
-    """New files, each of them whole from the moment that it can be seen."""
+def _deliver(folder: Path, name: str, at: Instant, frames: Mapping[str, pl.DataFrame]) -> None:
+    """New files, in a folder for each month, each of them whole from the moment that it can be seen."""
     for source, frame in frames.items():
         if frame.height == 0:
             continue
-        target = folder / source / f"{name}.parquet"
+        target = folder / source / say_instant(at)[:7] / f"{name}.parquet"
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.writing")
         frame.write_parquet(beside, compression="uncompressed", statistics=False)
