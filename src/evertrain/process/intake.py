@@ -6,6 +6,7 @@ only when every table holds what was read. Whatever is killed in between is done
 """
 
 import logging
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -38,6 +39,7 @@ __all__ = ["Intake"]
 
 _log = logging.getLogger("data")
 _READ = 50_000
+_LISTEN_S = 0.25
 
 
 class _Service:
@@ -70,6 +72,8 @@ class Intake:
         self._reader = LogReader(state.log)
         self._positions = _read_cursor(self._cursor)
         self._heard = -1
+        self._stamp: tuple[int, ...] | None = None
+        self._listened = float("-inf")
         self._sealed = {
             (event.fact.writer, event.fact.sequence)
             for event in ledger.read(kinds={"segment.sealed"})
@@ -82,6 +86,10 @@ class Intake:
 
     def hear(self, now: Instant) -> None:
         """Take up declarations that are new in the ledger; the newest of a service counts."""
+        stamp, tick = self._ledger.stamp(), time.monotonic()
+        if stamp == self._stamp and tick - self._listened < _LISTEN_S:
+            return
+        self._stamp, self._listened = stamp, tick
         newest: dict[ServiceName, ServiceDeclared] = {}
         for event in self._ledger.read(after=self._heard, kinds={"service.declared"}):
             self._heard = event.sequence
