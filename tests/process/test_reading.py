@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from evertrain.config.declaration import FunctionRef, LabelSpec, ServiceSpec, TrainingSpec
+from evertrain.config.declaration import FunctionRef, LabelSpec, ServiceSpec, SourceSpec, TrainingSpec
 from evertrain.core import event as facts
 from evertrain.core.card import Card
 from evertrain.core.event import Draft, Fact
@@ -37,9 +37,13 @@ from evertrain.web.overview import Overview
 
 START = Instant(BEGIN - BEGIN % DAY)
 TRAIN = FunctionRef(module="service", name="train")
+ORDERS = SourceSpec(
+    name=SourceName("orders"), files="orders/*.csv", key=("n",), event_time="at", known_at=Moment(column="at")
+)
 SPEC = ServiceSpec(
     name=SHOP,
     inputs=SHOP_SCHEMA,
+    sources=(ORDERS,),
     label=LabelSpec(
         source=SourceName("orders"),
         value="late",
@@ -391,6 +395,23 @@ def test_counters_processes_and_a_story_are_shown(world: World) -> None:
     }
     assert shown.story is not None
     assert shown.story.done == 0.5
+
+
+def test_a_source_is_late_by_what_its_report_knows(world: World) -> None:
+    world.declare()
+    told = {"newest": START, "arrived": START, "rows": 10, "quarantined": 2, "files_quarantined": 0, "pending": 3}
+    report = [{"source": "orders", **told, "fresh_within": HOUR, "owner": "sales"}]
+    (world.state.reports / "sources.json").write_bytes(msgspec.json.encode(report))
+    refused = facts.FileQuarantined(source=SourceName("orders"), file="a.csv", digest=digest_of("a"), because="no key")
+    world.record(refused, subject="source/orders")
+    with world.controller() as controller:
+        beat(world.state, msgspec.structs.replace(heartbeat_of("data", "data"), settled=Instant(START + HOUR)))
+        [source] = world.look(controller, 3 * HOUR).sources
+        assert (source.rows, source.quarantined, source.tone) == (13, 2, "good")
+        assert source.reason == "a.csv was set aside: no key"
+        beat(world.state, msgspec.structs.replace(heartbeat_of("data", "data"), settled=Instant(START + 3 * HOUR)))
+        [source] = world.look(controller, 3 * HOUR).sources
+    assert (source.tone, source.owner) == ("watch", "sales")
 
 
 def test_the_ledger_is_said_to_hold_together_when_it_was_read_whole(world: World) -> None:

@@ -258,6 +258,7 @@ class Ingest:
         self._pending, self._posted = [], []
         self._recorded = committed.version
         self._rows += committed.rows
+        self._note_newest(note.newest)
         return self._facts(committed)
 
     def _facts(self, committed: Committed) -> list[Draft]:

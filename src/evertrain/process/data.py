@@ -75,7 +75,6 @@ class DataProcess:
             self._scanned = tick
             self._intake.hear(now)
             self._intake.look(now, tick)
-            self._intake.report()
         self._intake.follow(now)
         self._keep_up(now)
         self._settled = now
@@ -118,6 +117,7 @@ class DataProcess:
         if time.monotonic() - self._beaten < _BEAT_S:
             return
         self._beaten = time.monotonic()
+        self._intake.report()
         self._beat = msgspec.structs.replace(self._beat, settled=self._settled, note=self._intake.note())
         beat(self._state, self._beat)
 

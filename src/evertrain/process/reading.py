@@ -28,14 +28,14 @@ from evertrain.process.ordering import find_service, find_version
 from evertrain.process.planes import InstalledPlanes
 from evertrain.process.quality import QualityHistory, metrics_of
 from evertrain.process.standing import show_cycles, show_rollout, show_shares, show_versions
-from evertrain.process.surroundings import show_alerts, show_processes, show_sources, show_story
+from evertrain.process.surroundings import show_alerts, show_processes, show_sources, show_story, taken_in
 from evertrain.process.traffic import Speed, TrafficHistory
 from evertrain.process.verification import Verification
 from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 from evertrain.store.statistics import Series, read_statistics
-from evertrain.web.overview import LedgerState, Overview, Rollout
+from evertrain.web.overview import LedgerState, Overview, Rollout, SourceState
 
 __all__ = ["Board", "Observer"]
 
@@ -188,11 +188,14 @@ class Observer:
             cycles=show_cycles(record),
             decisions=self._chronicle.decisions(record.service),
             versions=show_versions(record, self._chronicle.crowning),
-            sources=show_sources(
-                self._state.reports, [source.name for source in spec.sources], self._chronicle.set_aside, around.at
-            ),
+            sources=self._sources(spec, around.at),
             recipes=tuple(sorted(spec.recipes, key=lambda name: (name != "default", name))),
         )
+
+    def _sources(self, spec: ServiceSpec, now: Instant) -> tuple[SourceState, ...]:
+        names = [source.name for source in spec.sources]
+        as_of = taken_in(self._state) if self._planes.paced() else now
+        return show_sources(self._state.reports, names, self._chronicle.set_aside, as_of)
 
     def _why(self, record: ServiceRecord) -> str:
         """Why the champion serves; without one, what is being done about it."""

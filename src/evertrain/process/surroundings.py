@@ -13,7 +13,7 @@ from evertrain.store.process import Heartbeat, alive, heartbeats
 from evertrain.store.state import State
 from evertrain.web.overview import Alert, Process, SourceState, Story
 
-__all__ = ["show_alerts", "show_processes", "show_sources", "show_story"]
+__all__ = ["show_alerts", "show_processes", "show_sources", "show_story", "taken_in"]
 
 
 class _Reported(msgspec.Struct, frozen=True):
@@ -47,20 +47,28 @@ def _show_process(beat: Heartbeat, generation: int, *, alive: bool) -> Process:
     return shown
 
 
+def taken_in(state: State) -> Instant:
+    """Up to when the data process has taken in everything that was known. A story runs on while it reports."""
+    return max((one.settled for one in heartbeats(state) if one.role == "data"), default=Instant(0))
+
+
 def show_sources(
-    reports: Path, names: Iterable[SourceName], set_aside: Mapping[SourceName, str], now: Instant
+    reports: Path, names: Iterable[SourceName], set_aside: Mapping[SourceName, str], as_of: Instant
 ) -> tuple[SourceState, ...]:
-    """The named sources, as the data process last reported them. set_aside: why a file of one was refused last."""
+    """The named sources, as the data process last reported them.
+
+    set_aside: why a file of one was refused last. as_of: the business time up to which the report knows everything.
+    """
     try:
         reported = {one.source: one for one in _decoder.decode((reports / "sources.json").read_bytes())}
     except (FileNotFoundError, msgspec.DecodeError):
         # Written anew with the next commit.
         reported = {}
-    return tuple(_show_source(reported[name], set_aside.get(name, ""), now) for name in names if name in reported)
+    return tuple(_show_source(reported[name], set_aside.get(name, ""), as_of) for name in names if name in reported)
 
 
-def _show_source(one: _Reported, set_aside: str, now: Instant) -> SourceState:
-    is_late = one.fresh_within is not None and one.newest is not None and now - one.newest > one.fresh_within
+def _show_source(one: _Reported, set_aside: str, as_of: Instant) -> SourceState:
+    is_late = one.fresh_within is not None and one.newest is not None and as_of - one.newest > one.fresh_within
     return SourceState(
         name=one.source,
         rows=one.rows + one.pending,
