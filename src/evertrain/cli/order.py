@@ -86,26 +86,38 @@ def push(
     """Bring a model file in as the next version: through check server and canary, never straight into service."""
     with opened(folder) as found:
         record = find_service(found.registry, service)
-        version = import_file(found.state, model, ServiceName(record.service), None, reason)
-        told = {"service": record.service, "version": version, "new": version not in record.versions}
+        version, order = import_file(found.state, model, ServiceName(record.service), None, reason)
+        answer = None if order is None else await_answer(found.ledger, order, _PATIENCE_S)
+    told = {"service": record.service, "version": version, "new": order is not None and _accepted(answer) is not False}
+    if answer is not None:
+        told["says"] = answer.reason
     if as_json:
         typer.echo(msgspec.json.encode(told).decode())
+    elif order is None:
+        typer.echo(f"This file is version {record.versions[version].ordinal} of {record.service} already.")
     elif told["new"]:
         typer.echo(f"Version {short(version)} of {record.service} goes through check server and canary.")
         typer.echo("`evertrain status` and `evertrain decisions` tell how it fares.")
-    else:
-        typer.echo(f"This file is version {record.versions[version].ordinal} of {record.service} already.")
+    elif answer is not None:
+        typer.echo(answer.reason)
+    if _accepted(answer) is False:
+        raise typer.Exit(1)
 
 
 def _tell(ledger: Ledger, order: Event, as_json: bool) -> None:
     """Print the loop's answer; exit code 1 when it declined."""
     answer = await_answer(ledger, order, _PATIENCE_S)
-    accepted = answer is not None and isinstance(answer.fact, OrderAnswered) and answer.fact.accepted
+    accepted = _accepted(answer)
     says = answer.reason if answer is not None else "The order is on record; no controller has taken it up yet."
     if as_json:
-        told = {"order": order.sequence, "answered": answer is not None, "accepted": accepted, "says": says}
+        told = {"order": order.sequence, "answered": answer is not None, "accepted": accepted is True, "says": says}
         typer.echo(msgspec.json.encode(told).decode())
     else:
         typer.echo(says)
-    if answer is not None and not accepted:
+    if accepted is False:
         raise typer.Exit(1)
+
+
+def _accepted(answer: Event | None) -> bool | None:
+    """Whether the loop took the order up; None when it has not said yet."""
+    return answer.fact.accepted if answer is not None and isinstance(answer.fact, OrderAnswered) else None

@@ -9,11 +9,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from evertrain.config.declaration import ServiceSpec
-from evertrain.core.event import Draft, OrderGiven, ServiceDeclared
+from evertrain.core.event import Draft, Event, OrderGiven, ServiceDeclared
 from evertrain.core.identity import ServiceName, VersionId, canonical, short
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.schema import Schema
@@ -25,11 +26,20 @@ from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 
-__all__ = ["import_file", "main"]
+__all__ = ["Imported", "import_file", "main"]
 
 
-def import_file(state: State, model: Path, service: ServiceName, schema: Path | None, words: str) -> VersionId:
+class Imported(NamedTuple):
+    """A file as a version. order: on record about it; None when it is a version in good standing already."""
+
+    version: VersionId
+    order: Event | None
+
+
+def import_file(state: State, model: Path, service: ServiceName, schema: Path | None, words: str) -> Imported:
     """Keep the file as a version of the service and order its rollout. The same file again orders nothing.
+
+    A file that was refused is ordered again, so that the attempt and the loop's answer to it are on record.
 
     schema: JSON of the columns of a request; needed when the service is new.
     """
@@ -43,12 +53,12 @@ def import_file(state: State, model: Path, service: ServiceName, schema: Path | 
         version = artifacts.put_manifest(manifest)
         if record.declaration is None:
             _declare(state, ledger, spec)
-        if version not in record.versions:
-            order = OrderGiven(
-                service=service, verb="import", role="operator", words=ledger.keep_words(words), version=version
-            )
-            give_order(state, ledger, order)
-    return version
+        if version in record.versions and not record.versions[version].refused:
+            return Imported(version, None)
+        order = OrderGiven(
+            service=service, verb="import", role="operator", words=ledger.keep_words(words), version=version
+        )
+        return Imported(version, give_order(state, ledger, order))
 
 
 def _declared(artifacts: Artifacts, record: ServiceRecord, service: ServiceName, schema: Path | None) -> ServiceSpec:
@@ -97,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         state = State.open(given.dir)
-        version = import_file(state, given.model, ServiceName(given.service), given.schema, given.words)
+        version, _ = import_file(state, given.model, ServiceName(given.service), given.schema, given.words)
     except EvertrainError as error:
         sys.stderr.write(f"{error}\n")
         return 1
