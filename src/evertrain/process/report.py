@@ -1,6 +1,7 @@
 """What a story came to, as figures, and which of its promises were kept."""
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from evertrain.config.declaration import ServiceSpec
@@ -49,6 +50,7 @@ class StoryReport(msgspec.Struct, frozen=True, kw_only=True):
     static_auc: float
     champion_log_loss: float
     static_log_loss: float
+    rows_compared: int
     rows_ingested: int
     rows_quarantined: int
     predictions_logged: int
@@ -81,6 +83,8 @@ def report_story(
     watch.follow(script.drained)
     performance = watch.service(script.service).performance
     cohort = performance.cohort(Instant(0), Instant(script.drained + DAY))
+    both = ~np.isnan(cohort.reference)
+    label, score, reference = cohort.label[both], cohort.score[both], cohort.reference[both]
     ingested = [event.fact for event in events if isinstance(event.fact, facts.BatchIngested)]
     return StoryReport(
         days=(script.last - script.first) / DAY,
@@ -94,10 +98,11 @@ def report_story(
         refusals=sum(cycle.state == "refused" for cycle in record.cycles.values()),
         decisions=len(record.decisions),
         retrains=sum(cycle.kind == "full" for cycle in record.cycles.values()),
-        champion_auc=metric("auc", cohort.label, cohort.score),
-        static_auc=metric("auc", cohort.label, cohort.reference),
-        champion_log_loss=metric("log_loss", cohort.label, cohort.score),
-        static_log_loss=metric("log_loss", cohort.label, cohort.reference),
+        champion_auc=metric("auc", label, score),
+        static_auc=metric("auc", label, reference),
+        champion_log_loss=metric("log_loss", label, score),
+        static_log_loss=metric("log_loss", label, reference),
+        rows_compared=len(label),
         rows_ingested=sum(fact.rows for fact in ingested),
         rows_quarantined=sum(fact.quarantined for fact in ingested),
         predictions_logged=_logged(state, script),
@@ -124,6 +129,11 @@ def judge_story(report: StoryReport, script: Script, ledger: Ledger) -> tuple[Pr
             says="every answered prediction is in the log, once",
             kept=report.predictions_logged == report.predictions_answered,
             figure=f"{report.predictions_logged:,} of {report.predictions_answered:,}",
+        ),
+        Promise(
+            says="every labelled answer is compared with the never-retrained model's",
+            kept=report.rows_compared == report.labels_joined,
+            figure=f"{report.rows_compared:,} of {report.labels_joined:,}",
         ),
         Promise(says="the ledger and all that it names verify", kept=report.ledger_verified, figure=""),
         Promise(

@@ -71,6 +71,7 @@ class _ServiceMemory(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Memory(msgspec.Struct, frozen=True, kw_only=True):
     positions: dict[str, Position]
+    held: list[Record]
     services: dict[ServiceName, _ServiceMemory]
 
 
@@ -114,8 +115,6 @@ class Watch:
 
     def remember(self) -> None:
         """Write down everything up to the positions that were read, so that a restart reads little."""
-        if self._held:
-            return
         services = {
             name: _ServiceMemory(
                 performance=watch.performance.snapshot(),
@@ -125,7 +124,7 @@ class Watch:
             )
             for name, watch in self.services.items()
         }
-        memory = _Memory(positions=self._positions, services=services)
+        memory = _Memory(positions=self._positions, held=self._held, services=services)
         write_atomically(self._file, msgspec.msgpack.encode(memory), durable=False)
 
     def _remember(self) -> None:
@@ -133,7 +132,7 @@ class Watch:
             memory = msgspec.msgpack.decode(self._file.read_bytes(), type=_Memory)
         except (FileNotFoundError, msgspec.DecodeError):
             return
-        self._positions = memory.positions
+        self._positions, self._held = memory.positions, memory.held
         for name, kept in memory.services.items():
             performance = Performance.restore(kept.performance, self._matures(name))
             watch = ServiceWatch(performance, labelled=self._labelled(name), trial=Trial.restore(kept.trial))
