@@ -93,6 +93,10 @@ def test_lookups_go_on_from_one_another() -> None:
          "named 'orders_vip_rate_1d'", "otherwise"),
         (lambda: service(examples=et.Examples(orders(zone="Mars/Base"), key="id", at="t", request=["t"])),
          "Mars/Base", "IANA"),
+        (lambda: service(triggers=[et.cron("0 0 30 2 *")]), "'0 0 30 2 *' never comes", "five fields"),
+        (lambda: service(triggers=[et.cron("0 6 * * *", "Mars/Base")]), "Mars/Base", "IANA"),
+        (lambda: service(triggers=[et.every("0s")]), "never rests", 'et.every("7d")'),
+        (lambda: service(gate=et.Gate(holdout="7d", block="1d")), "holds 7 blocks of 1d", "Declare a holdout of 20d"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_with_a_remedy(wrong: Callable[[], object], what: str, remedy: str) -> None:

@@ -41,7 +41,7 @@ def Gate(  # noqa: N802 - reads as the thing that it makes
     margin: float = 0.01,
     anchor_margin: float = 0.02,
     holdout: str = "7d",
-    block: str = "1d",
+    block: str = "6h",
     alpha: float = 0.05,
     protect: Names = (),
     segment_margin: float = 0.05,

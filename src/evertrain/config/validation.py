@@ -14,7 +14,9 @@ from evertrain.config.declaration import (
     outputs_of,
 )
 from evertrain.config.wording import suggestion
+from evertrain.core import trigger as triggers
 from evertrain.core.policy import PerformanceTrigger, RowsTrigger, ScheduleTrigger
+from evertrain.core.power import unpassable
 from evertrain.errors import DeclarationError
 
 __all__ = ["validate"]
@@ -38,6 +40,7 @@ def validate(spec: ServiceSpec) -> None:
         _known(name, spec.vector, f"Category {name!r} of service {spec.name!r} is none of the model's inputs.")
     for trigger in spec.triggers:
         _trigger(spec, trigger)
+    _gate(spec)
     if not spec.recipes:
         raise DeclarationError(f"Service {spec.name!r} has no recipe.", "Give it train=FUNCTION.")
 
@@ -184,6 +187,20 @@ def _trigger(spec: ServiceSpec, trigger: object) -> None:
         raise DeclarationError(
             f"Service {spec.name!r} has the unknown trigger {trigger!r}.",
             "Known are et.every(...), et.cron(...), et.rows(...) and et.performance(...).",
+        )
+    try:
+        triggers.check(trigger)
+    except DeclarationError as error:
+        raise DeclarationError(f"A trigger of service {spec.name!r}: {error.what}", error.remedy) from error
+
+
+def _gate(spec: ServiceSpec) -> None:
+    """A gate that nothing could pass would keep the first model for ever."""
+    obstacle = unpassable(spec.gate)
+    if obstacle is not None:
+        what, _, remedy = obstacle.partition(": ")
+        raise DeclarationError(
+            f"Nothing could pass the gate of service {spec.name!r}: {what}.", remedy[:1].upper() + remedy[1:] + "."
         )
 
 
