@@ -78,7 +78,11 @@ class Child:
 
     def vanished(self) -> bool:
         """Whether an adopted process has ended. The end of one of our own is told by the kernel, when it is reaped."""
-        return self._adopted and self.pid is not None and not runs(self.pid, self._started)
+        return self._adopted and self.is_over()
+
+    def is_over(self) -> bool:
+        """Whether the process has ended, no matter who reaped it, or whether anybody has."""
+        return self.pid is not None and not runs(self.pid, self._started)
 
     def ended(self) -> float:
         """The process is over; returns the pause before the next start, in seconds."""

@@ -222,8 +222,8 @@ class Supervisor:
             child.signal(signal.SIGTERM)
         waiting = [child for child in children if child.running]
         while waiting:
-            codes = _ended_children()
-            waiting = [child for child in waiting if child.pid not in codes and not child.vanished()]
+            _ended_children()  # nobody waits for their codes any more, but what is not reaped stays as a zombie
+            waiting = [child for child in waiting if not child.is_over()]
             if time.monotonic() > until or self._hurry.is_set():
                 for child in waiting:
                     _log.warning("%s did not stop in time and is killed", child.post.name)
