@@ -17,7 +17,7 @@ from evertrain.store.state import State
 __all__ = ["Verification", "Verified"]
 
 _FIRST_S = 15.0
-_EVERY_S = 600.0
+_EVERY_S = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verification:
-    """Checks the ledger a while after the start and every ten minutes; `newest` is what was found last.
+    """Checks the ledger a while after the start and every minute; `newest` is what was found last.
 
     It is the ledger alone: `evertrain ledger verify` also reads every file that the ledger names.
     """
