@@ -300,6 +300,7 @@ def test_a_rollout_under_way_shows_its_evidence_and_what_it_waits_for(world: Wor
     evidence = {one.name: one for one in first.evidence}
     assert evidence["failed on trial"].now == 1.0
     assert evidence["bound on more errors"].tone == "waiting"
+    assert evidence["harm by latency, e-value"].limit is None, "latency decides nothing on a story's clock"
     assert [one.state for one in shown.versions] == ["on trial", "champion"]
 
 

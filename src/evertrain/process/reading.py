@@ -16,7 +16,7 @@ from evertrain.control.loop import Loop
 from evertrain.core.canary import Assessment, assess
 from evertrain.core.card import Card
 from evertrain.core.event import Event
-from evertrain.core.identity import Digest, ServiceName
+from evertrain.core.identity import Digest, ServiceName, VersionId
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.rollout import RolloutState
 from evertrain.core.routing import Route, RoutingTable
@@ -181,7 +181,7 @@ class Observer:
             shares=show_shares(record, route),
             requests=memory.speed.requests(series),
             traffic=memory.traffic.show(watch, ordinals, around.at),
-            latency=memory.speed.latency(series, ordinals),
+            latency=memory.speed.latency(series, _answering(record)),
             latency_over_time=memory.speed.over_time,
             quality=memory.quality.show(watch.performance, first, around.at) if first is not None else (),
             rollouts=rollouts,
@@ -212,7 +212,8 @@ class Observer:
         if under_way is not None:
             newest = [under_way, *(one for one in newest if one is not under_way)]
         look = self._assess(record, spec, now)
-        return tuple(show_rollout(record, one, look if one is under_way else None) for one in newest)
+        timed = not self._planes.paced()
+        return tuple(show_rollout(record, one, look if one is under_way else None, timed=timed) for one in newest)
 
     def _assess(self, record: ServiceRecord, spec: ServiceSpec, now: Instant) -> Assessment | None:
         """The open rollout's evidence as the loop last folded it; nothing is folded here."""
@@ -225,3 +226,10 @@ class Observer:
             return None
         paced = self._planes.paced()
         return assess(rollout.step, spec.rollout, tally, trial.requests_24h(now), now, latency_decides=not paced)
+
+
+def _answering(record: ServiceRecord) -> dict[VersionId, int]:
+    """The ordinals of the versions that may answer now: the champion, the one before it, and the one on trial."""
+    trial = record.open_rollout
+    names = (record.champion, record.previous, trial.version if trial is not None else None)
+    return {name: record.versions[name].ordinal for name in names if name is not None}

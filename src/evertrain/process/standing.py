@@ -19,6 +19,7 @@ from evertrain.web.wording import say_count
 __all__ = ["show_cycles", "show_evidence", "show_rollout", "show_shares", "show_versions"]
 
 _MOST = 40
+_NOTHING = 1e-9
 
 _State = Literal["champion", "standby", "on trial", "reference", "retired", "refused", "rolled back", "built"]
 
@@ -47,7 +48,8 @@ def show_shares(record: ServiceRecord, route: Route) -> tuple[shown.Share, ...]:
     if route.canary is not None and route.canary.share > 0:
         trial = record.versions[route.canary.version].ordinal
         arms.append(shown.Share(version=trial, share=route.canary.share, arm="canary"))
-    return (shown.Share(version=champion, share=1.0 - sum(arm.share for arm in arms)), *arms)
+    rest = shown.Share(version=champion, share=1.0 - sum(arm.share for arm in arms))
+    return (*([rest] if rest.share > _NOTHING else []), *arms)
 
 
 # Versions -------------------------------------------------------------------------------------------------------------
@@ -115,8 +117,10 @@ def _show_cycle(record: ServiceRecord, cycle: Cycle) -> shown.Cycle:
 # Rollouts -------------------------------------------------------------------------------------------------------------
 
 
-def show_rollout(record: ServiceRecord, rollout: Rollout, look: Assessment | None = None) -> shown.Rollout:
-    """One attempt. look: what the newest look at it found, for the one that is under way."""
+def show_rollout(
+    record: ServiceRecord, rollout: Rollout, look: Assessment | None = None, *, timed: bool = True
+) -> shown.Rollout:
+    """One attempt. look: what the newest look at it found, for the one under way. timed: whether latency decides."""
     figures = look.figures if look is not None else rollout.evidence
     against = record.versions[rollout.champion].ordinal if rollout.champion in record.versions else None
     waits = look is not None and look.action == "wait"
@@ -128,7 +132,7 @@ def show_rollout(record: ServiceRecord, rollout: Rollout, look: Assessment | Non
         began=rollout.began,
         ended=None if rollout.open else rollout.since,
         steps=_show_steps(rollout, figures),
-        evidence=show_evidence(figures),
+        evidence=show_evidence(figures, timed=timed),
         requests=int(figures.get("canary", 0)),
         failures=int(figures.get("canary_errors", 0)),
         waiting=_sentence("; ".join(look.reasons)) if look is not None and waits else "",
@@ -157,8 +161,11 @@ def _show_step(rollout: Rollout, place: int, share: float, figures: dict[str, fl
     return shown.Step(share=share, state="current", note=rollout.state.value)
 
 
-def show_evidence(figures: dict[str, float]) -> tuple[shown.Evidence, ...]:
-    """The figures of `core.canary.assess`, each with what it would end or admit. () without figures."""
+def show_evidence(figures: dict[str, float], *, timed: bool) -> tuple[shown.Evidence, ...]:
+    """The figures of `core.canary.assess`, each with what it would end or admit. () without figures.
+
+    timed: whether latency decides; on a story's clock it does not.
+    """
     if "e_limit" not in figures:
         return ()
     limit = figures["e_limit"]
@@ -179,7 +186,7 @@ def show_evidence(figures: dict[str, float]) -> tuple[shown.Evidence, ...]:
             note=f"{say_count(figures['rest_errors'])} of {say_count(figures['rest'])}",
         ),
         _e_value("harm by errors, e-value", figures["e_errors"], limit),
-        _e_value("harm by latency, e-value", figures["e_latency"], limit),
+        _e_value("harm by latency, e-value", figures["e_latency"], limit if timed else None),
         _bound(figures["bound"], figures.get("bound_limit")),
     )
 
@@ -188,8 +195,10 @@ def _rate(errors: float, requests: float) -> float | None:
     return errors / requests if requests else None
 
 
-def _e_value(name: str, value: float, limit: float) -> shown.Evidence:
+def _e_value(name: str, value: float, limit: float | None) -> shown.Evidence:
     """An e-value that reaches the limit ends the rollout; one above a tenth of it deserves a look."""
+    if limit is None:
+        return shown.Evidence(name=name, now=value, limit=None, unit="e", note="decides nothing in a story")
     if value >= limit:
         return shown.Evidence(name=name, now=value, limit=limit, unit="e", tone="bad", note="harm")
     if value >= limit / 10:
