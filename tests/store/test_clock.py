@@ -37,9 +37,19 @@ def test_a_story_is_seen_by_everybody_who_mapped_it(tmp_path: Path) -> None:
     assert story.control_due == START + 3 * HOUR
 
 
-def test_a_new_story_is_settled_at_its_start(tmp_path: Path) -> None:
+def test_a_new_story_waits_for_its_history(tmp_path: Path) -> None:
     story = StoryClock.create(tmp_path / "clock", START)
-    assert story.data_settled == story.control_settled == story.control_due == START
+    assert story.control_settled == story.control_due == story.delivered == START
+    assert story.data_settled < START
+
+
+def test_an_hour_may_be_delivered_before_it_is_shown(tmp_path: Path) -> None:
+    story = StoryClock.create(tmp_path / "clock", START)
+    story.delivered = Instant(START + HOUR)
+    story.advance(Instant(START + 1))
+    assert story.delivered == START + HOUR
+    story.advance(Instant(START + 2 * HOUR))
+    assert story.delivered == START + 2 * HOUR
 
 
 def test_a_story_never_goes_back(tmp_path: Path) -> None:

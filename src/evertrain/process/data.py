@@ -81,20 +81,19 @@ class DataProcess:
         return _LOOK_S
 
     def _story_look(self, clock: StoryClock) -> float:
-        now, tick = clock.now(), time.monotonic()
-        if now > self._settled:
+        now, tick, delivered = clock.now(), time.monotonic(), clock.delivered
+        if delivered > self._settled:
             self._intake.hear(now)
             self._intake.look(now, tick)
             self._intake.follow(now)
-            self._keep_up(now)
-            self._settled = now
-            clock.data_settled = now
+            self._settled = delivered
+            clock.data_settled = delivered
         elif tick - self._scanned >= _LOOK_S:
-            # Between two advances the log grows, and the controller may ask for a commit.
+            # Between two deliveries the log grows, and the controller may ask for a commit.
             self._scanned = tick
             self._intake.hear(now)
             self._intake.follow(now)
-        self._answer(now)
+        self._keep_up(now)
         return _STORY_LOOK_S
 
     def _keep_up(self, now: Instant) -> None:

@@ -1,8 +1,9 @@
 """A story: history replayed through the live system, faster than life, through its real doors.
 
-The story owns the clock. Before it shows an hour it delivers the rows and labels that become known in that hour; then
-it waits until they are visible online and, where the controller has something to do, until that is done; then it asks
-for the hour's predictions, each in a request of its own. Nothing depends on how fast the machine is: two tellings with
+The story owns the clock. What becomes known in an hour is delivered while the hour before it is told; a row counts from
+its own known-at on, so being early changes nothing. When the clock shows the hour, the story waits until its rows are
+visible online and, where the controller has something to do, until that is done; then it asks for the hour's
+predictions, each in a request of its own. Nothing depends on how fast the machine is: two tellings with
 one script give the same training sets, models, verdicts and rollouts at the same hours, and the same scores.
 """
 
@@ -115,6 +116,7 @@ class Storyteller:
         self._folder = state.path / "story" / "data"
         self._began = time.monotonic()
         self._recent: list[Asked] = []
+        self._next: HourOfStory | None = None
         self._routing = RoutingFile(state.routing)
         self._champion: VersionId | None = None
         self.told = Told()
@@ -130,14 +132,15 @@ class Storyteller:
         """The whole story, to its end and until the last label has come."""
         script = self._script
         self._mark(ledger, "begun", script.begin)
-        async with Front("127.0.0.1", self._port, _CONNECTIONS) as front:
+        async with Front("127.0.0.1", self._port, _CONNECTIONS) as front, Front("127.0.0.1", self._port, 1) as door:
             await self._settle(script.begin)
+            await self._deliver_hour(door, script.begin)
             load = asyncio.create_task(self._steady_load())
             now = script.begin
             try:
                 while now < script.drained:
                     await self._stage_accidents(ledger, now)
-                    await self._hour(front, now)
+                    await self._hour(front, door, now)
                     now = Instant(now + HOUR)
                     self._progress(now, self.told)
             finally:
@@ -147,15 +150,23 @@ class Storyteller:
         self._mark(ledger, "ended", script.drained)
         return self.told
 
-    async def _hour(self, front: Front, now: Instant) -> None:
-        hour = self._script.hour(now)
-        _deliver(self._folder, str(now), now, hour.frames)
-        await self._post_labels(front, hour.labels)
+    async def _hour(self, front: Front, door: Front, now: Instant) -> None:
         if now > self._script.begin:
             self._clock.advance(now)
         await self._settle(now)
         self._look_for_promotion()
-        await self._ask(front, hour)
+        hour, self._next = self._next, None
+        await self._deliver_hour(door, Instant(now + HOUR))
+        if hour is not None:
+            await self._ask(front, hour)
+
+    async def _deliver_hour(self, door: Front, at: Instant) -> None:
+        """What becomes known in the hour that begins at `at`; its requests are kept until the clock shows it."""
+        hour = self._script.hour(at)
+        _deliver(self._folder, str(at), at, hour.frames)
+        await self._post_labels(door, hour.labels)
+        self._clock.delivered = at
+        self._next = hour
 
     async def _ask(self, front: Front, hour: HourOfStory) -> None:
         if not hour.requests:

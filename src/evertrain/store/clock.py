@@ -31,15 +31,16 @@ class SystemClock:
 
 
 _MAGIC = int.from_bytes(b"evclock1", "big")
-_MAGIC_AT, _NOW, _GENERATION, _DATA_SETTLED, _CONTROL_SETTLED, _CONTROL_DUE = range(6)
+_MAGIC_AT, _NOW, _GENERATION, _DELIVERED, _DATA_SETTLED, _CONTROL_SETTLED, _CONTROL_DUE = range(7)
 _SIZE = 4096
 
 
 class StoryClock:
     """A business clock that stands still until the story advances it. One writer a field; any number of readers.
 
-    now: the story's time; generation: how often it was advanced (both written by the story).
-    data_settled: everything that was known by then is ingested and visible online (written by the data process).
+    now: the story's time; generation: how often it was advanced; delivered: the rows and labels of this hour, and of
+    those before it, have arrived (all written by the story, which may be an hour ahead with what it delivers).
+    data_settled: all that was delivered for the hours up to this one is visible online (written by the data process).
     control_settled: every action that was due by then is done (written by the controller).
     control_due: when the controller has the next action to do, however far off (written by the controller).
 
@@ -57,13 +58,15 @@ class StoryClock:
 
     @classmethod
     def create(cls, path: Path, at: Instant) -> "StoryClock":
-        """A clock that shows `at`, settled up to then. It appears whole, and replaces one that stands.
+        """A clock that shows `at`, with what is known by then delivered but not taken in yet. It appears whole, and
+        replaces one that stands.
 
         A process that mapped the old one keeps the old one: create the clock before the processes start.
         """
         words = memoryview(bytearray(_SIZE)).cast("q")
         words[_MAGIC_AT], words[_NOW] = _MAGIC, at
-        words[_DATA_SETTLED] = words[_CONTROL_SETTLED] = words[_CONTROL_DUE] = at
+        words[_CONTROL_SETTLED] = words[_CONTROL_DUE] = words[_DELIVERED] = at
+        words[_DATA_SETTLED] = at - 1
         write_atomically(path, words.tobytes())
         return cls(path)
 
@@ -71,15 +74,24 @@ class StoryClock:
         return Instant(self._words[_NOW])
 
     def advance(self, at: Instant) -> None:
-        """Show `at`. Business time of a story never goes back."""
+        """Show `at`: what belongs to that hour has been delivered. Business time of a story never goes back."""
         if at < self._words[_NOW]:
             raise ValueError(f"A story at {say_instant(self._words[_NOW])} cannot go back to {say_instant(at)}")
         self._words[_NOW] = at
+        self._words[_DELIVERED] = max(at, self._words[_DELIVERED])
         self._words[_GENERATION] += 1
 
     @property
     def generation(self) -> int:
         return self._words[_GENERATION]
+
+    @property
+    def delivered(self) -> Instant:
+        return Instant(self._words[_DELIVERED])
+
+    @delivered.setter
+    def delivered(self, at: Instant) -> None:
+        self._words[_DELIVERED] = at
 
     @property
     def data_settled(self) -> Instant:
