@@ -18,6 +18,7 @@ __all__ = ["COMMANDS", "command_line", "main"]
 COMMANDS = {
     "demo": "demo",
     "up": "up",
+    "plan": "plan",
     "serve": "serve",
     "push": "order",
     "status": "status",

@@ -18,7 +18,7 @@ from evertrain.store.lease import Lease
 from evertrain.store.process import alive, heartbeats
 from evertrain.store.state import State
 
-__all__ = ["Startup"]
+__all__ = ["Startup", "run_module"]
 
 LEASE = "supervisor.lease"
 
@@ -79,7 +79,7 @@ class Startup:
     def declare(self, file: Path, data: Path | None = None) -> list[str]:
         """Put the services of a declaration on record, in a process of its own; returns their names."""
         words = ["--dir", str(self.state.path), *([] if data is None else ["--data", str(data)]), str(file)]
-        return _run_module("declaring", words, environment=self._environment).splitlines()
+        return run_module("declaring", words, environment=self._environment).splitlines()
 
     def run(
         self, stopping: threading.Event, hurry: threading.Event | None = None, ready: Callable[[], None] = lambda: None
@@ -91,7 +91,7 @@ class Startup:
     def take_in(self, model: Path, schema: Path, service: str) -> str:
         """Import a model file as a version of a service without sources, by an order to the loop; returns its id."""
         words = ["--dir", str(self.state.path), "--schema", str(schema), "--service", service, str(model)]
-        return _run_module("importing", words).strip()
+        return run_module("importing", words).strip()
 
     def __enter__(self) -> Self:
         return self
@@ -109,10 +109,10 @@ def _own_processes(folder: Path) -> set[int]:
 
 def _install(folder: Path) -> None:
     State.create(folder)  # refuses a folder of somebody else's in this process, with its own error
-    _run_module("installing", ["--dir", str(folder)])
+    run_module("installing", ["--dir", str(folder)])
 
 
-def _run_module(name: str, words: Sequence[str], environment: dict[str, str] | None = None) -> str:
+def run_module(name: str, words: Sequence[str], environment: dict[str, str] | None = None) -> str:
     """What a module of this package prints; its last line on stderr becomes the error."""
     command = [sys.executable, "-P", "-m", f"evertrain.process.{name}", *words]
     done = subprocess.run(command, env=os.environ | (environment or {}), capture_output=True, text=True, check=False)

@@ -1,0 +1,132 @@
+"""`evertrain plan`: what a declaration will do, before it does it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from evertrain.cli.up import Dir, Json
+from evertrain.config.settings import load
+from evertrain.core.time import DAY, HOUR, MINUTE, say_instant, say_span
+from evertrain.process.plan import GatePlan, HistoryPlan, Plan, ServicePlan, SourcePlan, StepPlan, TriggerPlan
+from evertrain.process.startup import run_module
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command("plan")
+def plan(
+    declaration: Annotated[Path | None, typer.Argument(help="A file that declares services.")] = None,
+    *,
+    folder: Dir = None,
+    data: Annotated[Path | None, typer.Option(help="Where the sources' files are; default: beside the file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a declaration will do before it does it. Without a file: what the services on record will do next."""
+    state = Path(load({"dir": None if folder is None else str(folder)}, environment=os.environ).settings.dir)
+    words = [] if declaration is None else [str(declaration)]
+    if declaration is None or folder is not None or (state / "state.json").exists():
+        words += ["--dir", str(state)]
+    if data is not None:
+        words += ["--data", str(data)]
+    said = run_module("planning", words)
+    if as_json:
+        typer.echo(said.strip())
+        return
+    made = msgspec.json.decode(said, type=Plan)
+    typer.echo("\n\n".join("\n".join(_lines(service)) for service in made.services) or "No service is on record.")
+
+
+def _lines(service: ServicePlan) -> Iterator[str]:
+    yield f"{service.service}: {_said_changes(service.changes)}"
+    yield from _part("Sources", [line for source in service.sources for line in _source(source)])
+    if service.history is not None:
+        yield from _part("Examples", _history(service.history))
+    elif service.sources:
+        yield from _part("Examples", ["none yet: a source that they or their labels come from has no rows"])
+    if service.recipes:
+        yield from _part("Recipes", [f"{', '.join(service.recipes)}; the model takes {service.inputs} inputs"])
+    yield from _part("Triggers", [_trigger(trigger) for trigger in service.triggers])
+    if service.gate is not None:
+        yield from _part("Gate", _gate(service.gate))
+    yield from _part("Canary", [*map(_step, service.canary), "then it answers everything"])
+
+
+def _said_changes(changes: tuple[str, ...] | None) -> str:
+    if changes is None:
+        return "new; nothing is on record"
+    return f"would change {', '.join(changes)}" if changes else "as it is on record"
+
+
+def _part(title: str, lines: list[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        yield f"  {'' if number else title:<10}{line}"
+
+
+def _source(source: SourcePlan) -> Iterator[str]:
+    newest = "" if source.newest is None else f", newest of {say_instant(source.newest)}"
+    aside = f", {source.aside:,} set aside" if source.aside else ""
+    types = "; types are inferred once" if source.inferred else ""
+    yield f"{source.name}: {source.files:,} files of {source.pattern}, {source.rows:,} rows{aside}{newest}{types}"
+    for fault in source.faults:
+        yield f"  set aside: {fault}"
+
+
+def _history(history: HistoryPlan) -> list[str]:
+    if history.first is None or history.last is None:
+        return ["none yet"]
+    share = history.labelled / history.mature if history.mature else 0.0
+    lines = [
+        (
+            f"{history.examples:,} from {say_instant(history.first)} to {say_instant(history.last)}, "
+            f"{history.per_day:,.0f} a day"
+        ),
+        f"{history.mature:,} are mature, {share:.1%} of those have a label",
+        f"{history.training:,} to train on now, {history.holdout:,} in the holdout",
+    ]
+    if not history.enough:
+        lines.append(f"at least {history.fewest} of each are needed: a training waits for labels")
+    return lines
+
+
+def _trigger(trigger: TriggerPlan) -> str:
+    at = "" if trigger.at is None or say_instant(trigger.at) in trigger.says else f" ({say_instant(trigger.at)[:16]}Z)"
+    return f"{trigger.name}: {trigger.says}{at}"
+
+
+def _gate(gate: GatePlan) -> list[str]:
+    needed = f", {gate.blocks_needed} are needed" if gate.blocks_needed else ""
+    lines = [
+        (
+            f"{gate.primary} not worse than the champion's by {gate.margin:g}, on the newest {say_span(gate.holdout)} "
+            f"({gate.blocks} blocks{needed})"
+        )
+    ]
+    if gate.obstacle:
+        lines.append(f"nothing can pass it: {gate.obstacle}")
+    if gate.noise is None:
+        lines.append("how many labels a verdict needs shows when the first challenger was held against a champion")
+    elif gate.labels is not None and gate.span is not None and gate.chance is not None:
+        lines.append(
+            f"with the measured noise of {gate.noise:.4f} an equal challenger passes with chance {gate.chance:.0%}; "
+            f"80% take {gate.labels:,} labels, {say_span(gate.span)}"
+        )
+    return lines
+
+
+def _step(step: StepPlan) -> str:
+    lasts = "" if step.days is None else f", {_lasting(step.days)}"
+    return (
+        f"{step.share:.0%} of the requests, as many to the champion in a twin process: "
+        f"{step.requests:,} without an error{lasts}"
+    )
+
+
+def _lasting(days: float) -> str:
+    unit = MINUTE if days < 1 else HOUR
+    return f"about {say_span(max(1, round(days * DAY / unit)) * unit)}"
