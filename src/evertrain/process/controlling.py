@@ -9,7 +9,6 @@ that it asked for, and the story waits there until everything due is done: the s
 import argparse
 import contextlib
 import os
-import signal
 import sys
 import threading
 import time
@@ -26,12 +25,13 @@ from evertrain.core.time import DAY, Instant
 from evertrain.errors import EvertrainError
 from evertrain.process.action import OrderedActions
 from evertrain.process.doorway import Doorway
-from evertrain.process.entry import log_to_stderr
+from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
 from evertrain.process.planes import InstalledPlanes
 from evertrain.process.reading import Observer
 from evertrain.process.reference import score_with_reference
 from evertrain.store.access import create_token
 from evertrain.store.clock import BusinessClock, StoryClock, business_clock
+from evertrain.store.exit import exit_notes, forget_exit_note
 from evertrain.store.lease import Lease
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import beat, heartbeat_of
@@ -75,7 +75,8 @@ class Controller:
                 pause = self._look(self._clock.now())
             self._tell()
             self.observer.look(self._clock.now())
-            self.stopping.wait(pause)
+            time.sleep(pause)
+        self._ledger.sign_head(self._signer, self._clock.now())
 
     def _look(self, now: Instant) -> float:
         self._tick(now)
@@ -125,10 +126,17 @@ class Controller:
         if scores is not None:
             performance.scored(positions, scores)
 
+    def _take_exit_notes(self) -> None:
+        """What the supervisor wrote down about processes that ended goes on record."""
+        for note in exit_notes(self._state):
+            self._ledger.append(note)
+            forget_exit_note(self._state, note)
+
     def _tell(self) -> None:
         if time.monotonic() - self._beat_at < _BEAT_S:
             return
         self._beat_at = time.monotonic()
+        self._take_exit_notes()
         self._beat = msgspec.structs.replace(self._beat, settled=self._clock.now())
         beat(self._state, self._beat)
 
@@ -148,8 +156,7 @@ def main(arguments: Sequence[str]) -> int:
             Ledger.open(state.ledger) as ledger,
         ):
             controller = Controller(state, clock, ledger)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: controller.stopping.set())
+            ask_to_stop_at_signals(controller.stopping.set)
             board = controller.observer.board
             actions = OrderedActions(state, ledger, board)
             token = create_token("control", state.keys, state.trusted)

@@ -314,6 +314,6 @@ class Intake:
 def _read_cursor(path: Path) -> dict[str, Position]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Position])
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         # Without it the log is read from its beginning; the tables know what they hold.
         return {}

@@ -11,11 +11,11 @@ from evertrain.store.state import State
 
 __all__ = ["TreeMemory"]
 
-_INTERVAL_S = 0.5
+_INTERVAL_S = 1.0
 
 
 class TreeMemory:
-    """Looks at an installation's processes and their children twice a second, on a thread of its own.
+    """Looks at an installation's processes and their children once a second, on a thread of its own.
 
     A process's own peak is VmHWM where the kernel tells it (it starts anew at exec, unlike ru_maxrss), else its
     resident memory at the time.
@@ -41,11 +41,14 @@ class TreeMemory:
 
     def _look(self) -> float:
         """Megabytes (10^6 bytes) now."""
-        pids = {beat.pid for beat in heartbeats(self._state) if alive(beat)}
-        for pid in list(pids):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                pids.update(child.pid for child in psutil.Process(pid).children(recursive=True))
-        return sum(_peak_bytes(pid) for pid in pids) / 1e6
+        tree = {beat.pid for beat in heartbeats(self._state) if alive(beat)}
+        parents = {process.pid: process.info["ppid"] for process in psutil.process_iter(["ppid"])}
+        grown = True
+        while grown:
+            children = {pid for pid, parent in parents.items() if parent in tree} - tree
+            tree |= children
+            grown = bool(children)
+        return sum(_peak_bytes(pid) for pid in tree) / 1e6
 
 
 def _peak_bytes(pid: int) -> int:

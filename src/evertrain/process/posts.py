@@ -78,5 +78,5 @@ def _memory_of(state: State, version: VersionId) -> int:
         if declaration is None:
             return _MEMORY_MB
         return msgspec.json.decode(artifacts.blobs.get(declaration), type=ServiceSpec).gate.max_memory_mb
-    except (EvertrainError, msgspec.DecodeError):
+    except (EvertrainError, msgspec.DecodeError, UnicodeDecodeError):
         return _MEMORY_MB

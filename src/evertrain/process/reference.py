@@ -23,7 +23,7 @@ def score_with_reference(
     """Scores of logged input vectors by the reference process; None when it does not answer now."""
     path = state.socket(f"reference-{version[:10]}-0")
     scores: list[float] = []
-    with contextlib.suppress(OSError, msgspec.DecodeError), socket.socket(socket.AF_UNIX) as connection:
+    with contextlib.suppress(*_UNANSWERED), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_DEADLINE_S)
         connection.connect(str(path))
         for start in range(0, len(vectors), _BATCH):

@@ -30,7 +30,7 @@ from evertrain.store.state import State
 __all__ = ["Storyteller", "Told"]
 
 _CONNECTIONS = 8
-_LOOK_S = 0.0005
+_LOOK_S, _LOOKS, _LATER_LOOK_S = 0.0005, 40, 0.005
 _STUCK_S = 300.0
 _LABELS_AT_ONCE = 5_000
 _LOAD_PAUSE_S = 0.05
@@ -206,7 +206,7 @@ class Storyteller:
     async def _settle(self, now: Instant) -> None:
         """Wait until all that was delivered is visible, and all that was due is done."""
         end = time.monotonic() + _STUCK_S
-        clock = self._clock
+        clock, looks = self._clock, 0
         while clock.data_settled < now or (clock.control_due <= now and clock.control_settled < now):
             if time.monotonic() > end:
                 late = "data process" if clock.data_settled < now else "controller"
@@ -214,7 +214,8 @@ class Storyteller:
                     f"The {late} did not reach {say_instant(now)} within {_STUCK_S:g} s.",
                     "`evertrain status` says what it waits for.",
                 )
-            await asyncio.sleep(_LOOK_S)
+            looks += 1
+            await asyncio.sleep(_LOOK_S if looks < _LOOKS else _LATER_LOOK_S)
 
     # Accidents --------------------------------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ def show_sources(
     """
     try:
         reported = {one.source: one for one in _decoder.decode((reports / "sources.json").read_bytes())}
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         # Written anew with the next commit.
         reported = {}
     return tuple(_show_source(reported[name], set_aside.get(name, ""), as_of) for name in names if name in reported)

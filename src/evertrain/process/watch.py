@@ -130,7 +130,7 @@ class Watch:
     def _remember(self) -> None:
         try:
             memory = msgspec.msgpack.decode(self._file.read_bytes(), type=_Memory)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return
         self._positions, self._held = memory.positions, memory.held
         for name, kept in memory.services.items():
