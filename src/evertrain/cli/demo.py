@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import evertrain
-from evertrain.core.time import HOUR, Instant, say_instant
+from evertrain.core.time import DAY, HOUR, Instant, say_instant
 from evertrain.errors import OccupiedError, UserError
 from evertrain.process.demo import Demo, Ending, free_port, load_script
 from evertrain.process.script import Script
@@ -28,6 +28,7 @@ __all__ = ["app"]
 app = typer.Typer()
 
 _PORT, _CONTROL_PORT = 8080, 8081
+_WEEK = 7 * DAY
 
 
 @app.command("demo")
@@ -101,6 +102,8 @@ def _teller(bars: Progress, script: Script) -> Callable[[Instant, Told], None]:
     def tell(now: Instant, told: Told) -> None:
         says = f"{say_instant(now)[:10]}  {told.requests:,} flights asked, {told.failed} failed, {told.labels:,} labels"
         bars.update(task, completed=(now - script.begin) // HOUR, says=says)
+        if bars.disable and (now - script.begin) % _WEEK == 0:
+            bars.console.print(says)
 
     return tell
 
