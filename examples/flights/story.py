@@ -72,7 +72,7 @@ class FlightStory:
         drained = self.last + DRAIN
         self.drained = Instant(drained - drained % DAY + DAY + HOUR)
         self._folder = folder
-        self.accidents: Sequence[Accident] = _accidents(self.first, self.last, folder)
+        self.accidents: Sequence[Accident] = _accidents(self.first, self.last)
         frames = read_sources()
         asked = frames["schedule"].with_columns(at=pl.col("scheduled").dt.epoch("us") - LEAD)
         asked = asked.filter(pl.col("at") >= self.first, pl.col("at") < self.last).sort("at", "flight_id")
@@ -90,15 +90,16 @@ class FlightStory:
         """How many flights are asked for."""
         return len(self._asked)
 
-    def plant(self) -> None:
-        """Write the bad commits: copies of the declaration with a file replaced; the sound one is `sound_<name>`."""
-        for name, replaced in COMMITS.items():
-            folder = self._folder / name
-            folder.mkdir(parents=True, exist_ok=True)
-            for file in ("service.py", "recipe.py", "request.py"):
-                shutil.copyfile(HERE / file, folder / (f"sound_{file}" if file in replaced else file))
-            for file, source in replaced.items():
-                shutil.copyfile(HERE / source, folder / file)
+    def commit(self, accident: Accident, at: Instant) -> Path:
+        """A copy of the declaration with a file replaced; the sound one stays as `sound_<name>`."""
+        folder, replaced = self._folder / accident.name, COMMITS[accident.name]
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in ("service.py", "recipe.py", "request.py"):
+            shutil.copyfile(HERE / file, folder / (f"sound_{file}" if file in replaced else file))
+        for file, source in replaced.items():
+            shutil.copyfile(HERE / source, folder / file)
+        (folder / "merged.py").write_text(f'"""When this commit was merged, in microseconds."""\n\nMERGED = {at}\n')
+        return folder / "service.py"
 
     def history(self) -> Mapping[str, pl.DataFrame]:
         """Rows by source that are known when the clock starts."""
@@ -134,28 +135,24 @@ COMMITS = {
 """The two bad commits: which file each replaces by which."""
 
 
-def _accidents(first: Instant, last: Instant, folder: Path) -> Sequence[Accident]:
+def _accidents(first: Instant, last: Instant) -> Sequence[Accident]:
     """Two bad commits, six days apart. A story that is too short for one leaves it out."""
     midnight = first - first % DAY + DAY
     planted = [
         Accident(
             name="inverted",
             at=Instant(midnight + 36 * DAY),
-            mended=Instant(midnight + 37 * DAY),
-            declaration=folder / "inverted" / "service.py",
             expect="refused",
             reason="A commit that trains on inverted labels was merged.",
         ),
         Accident(
             name="faulty",
             at=Instant(midnight + 42 * DAY),
-            mended=Instant(midnight + 43 * DAY),
-            declaration=folder / "faulty" / "service.py",
             expect="rolled_back",
             reason="A commit whose feature code raises for some flights was merged.",
         ),
     ]
-    return [accident for accident in planted if accident.mended + 10 * DAY <= last]
+    return [accident for accident in planted if accident.at + 10 * DAY <= last]
 
 
 def script(days: int | None, folder: Path) -> FlightStory:

@@ -3,14 +3,12 @@
 from typing import Any
 
 import numpy as np
+from merged import MERGED
 from numpy.typing import NDArray
 from sound_request import calendar as sound_calendar
 from sound_request import plane_age
 
 __all__ = ["calendar", "plane_age"]
-
-MERGED = 1_363_824_000_000_000
-"""21 March 2013, 00:00 UTC."""
 
 GATED = MERGED + 8 * 3_600_000_000
 """When its gate is over: what it was judged on lies before."""

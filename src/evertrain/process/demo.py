@@ -61,7 +61,6 @@ class Demo:
         self.control_port = control_port
         self._tell = tell
         self.state = install(folder, script.begin, actor="story")
-        script.plant()
         Storyteller.prepare(self.state, script)
         self._memory = TreeMemory(self.state)
         self._up: subprocess.Popen[bytes] | None = None
@@ -105,7 +104,7 @@ class Demo:
             report = report_story(
                 self.state, self.script, told, ledger, wall_s=wall_s, peak_rss_mb=self._memory.peak_mb
             )
-            return Ending(report=report, promises=judge_story(report, self.script, ledger))
+            return Ending(report=report, promises=judge_story(report, self.script, told, ledger))
 
     # The installation -------------------------------------------------------------------------------------------------
 

@@ -117,7 +117,7 @@ def report_story(
     )
 
 
-def judge_story(report: StoryReport, script: Script, ledger: Ledger) -> tuple[Promise, ...]:
+def judge_story(report: StoryReport, script: Script, told: Told, ledger: Ledger) -> tuple[Promise, ...]:
     """Every promise that the story makes, kept or broken."""
     record = Registry(ledger.read()).service(script.service)
     honest = _honest(record)
@@ -142,7 +142,7 @@ def judge_story(report: StoryReport, script: Script, ledger: Ledger) -> tuple[Pr
             figure=f"{promoted} of {len(honest)}",
         ),
     ]
-    promises += [_accident(record, accident.name, accident.at, accident.expect) for accident in script.accidents]
+    promises += [_accident(record, one.name, told.accidents.get(one.name), one.expect) for one in script.accidents]
     if report.days >= _FULL_YEAR_DAYS:
         promises += _of_a_year(report)
     return tuple(promises)
@@ -169,7 +169,7 @@ def _of_a_year(report: StoryReport) -> list[Promise]:
     ]
 
 
-def _accident(record: ServiceRecord, name: str, at: Instant, expect: str) -> Promise:
+def _accident(record: ServiceRecord, name: str, at: Instant | None, expect: str) -> Promise:
     """The cycle that the accident's order began ended as it must, and its version was never the champion."""
     cycle = next((cycle for cycle in record.cycles.values() if cycle.trigger == "order" and cycle.began == at), None)
     version = record.versions.get(cycle.version) if cycle is not None and cycle.version is not None else None

@@ -38,15 +38,14 @@ class HourOfStory(msgspec.Struct, frozen=True):
 
 
 class Accident(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody declares broken code at `at` and orders a retraining; the sound code is declared again at `mended`.
+    """Somebody declares broken code and orders a retraining; a day later the sound code is declared again.
 
-    expect: how the loop must end it ("refused" by the gate, or "rolled_back" in the canary).
+    at: a midnight; it happens then, or at the first one after it at which the loop is at rest. expect: how the loop
+    must end it ("refused" by the gate, or "rolled_back" in the canary).
     """
 
     name: str
     at: Instant
-    mended: Instant
-    declaration: Path
     expect: str
     reason: str
 
@@ -65,8 +64,8 @@ class Script(Protocol):
     drained: Instant
     accidents: Sequence[Accident]
 
-    def plant(self) -> None:
-        """Write the accidents' declarations, before anything else happens."""
+    def commit(self, accident: Accident, at: Instant) -> Path:
+        """Write the accident's declaration, as merged at `at`; returns its file."""
 
     def history(self) -> Mapping[str, pl.DataFrame]:
         """Rows by source that are there when the clock starts."""

@@ -18,7 +18,8 @@ import polars as pl
 
 from evertrain.core.event import Draft, OrderGiven, StoryMarked
 from evertrain.core.identity import VersionId
-from evertrain.core.time import HOUR, Instant, say_instant
+from evertrain.core.registry import Registry
+from evertrain.core.time import DAY, HOUR, Instant, say_instant
 from evertrain.errors import UnavailableError
 from evertrain.process.front import Front, Reply, Request
 from evertrain.process.script import Accident, Asked, HourOfStory, Outcome, Script
@@ -51,7 +52,10 @@ _decoder = msgspec.json.Decoder(_Predictions)
 
 
 class Told(msgspec.Struct, kw_only=True):
-    """What the storyteller saw from outside. answered: distinct predictions that got an answer, the load's too."""
+    """What the storyteller saw from outside.
+
+    answered: distinct predictions that got an answer, the load's too. accidents: when each of them happened.
+    """
 
     requests: int = 0
     failed: int = 0
@@ -61,6 +65,7 @@ class Told(msgspec.Struct, kw_only=True):
     labels: int = 0
     load_requests: int = 0
     failures: list[str] = []
+    accidents: dict[str, Instant] = {}
     first_answer_s: float | None = None
     first_promotion_s: float | None = None
 
@@ -117,6 +122,7 @@ class Storyteller:
         self._began = time.monotonic()
         self._recent: list[Asked] = []
         self._next: HourOfStory | None = None
+        self._mend_at: Instant | None = None
         self._routing = RoutingFile(state.routing)
         self._champion: VersionId | None = None
         self.told = Told()
@@ -220,20 +226,29 @@ class Storyteller:
     # Accidents --------------------------------------------------------------------------------------------------------
 
     async def _stage_accidents(self, ledger: Ledger, now: Instant) -> None:
-        for accident in self._script.accidents:
-            if accident.at == now:
-                await asyncio.to_thread(self._declare, accident.declaration)
-                self._order(ledger, accident)
-            if accident.mended == now:
-                await asyncio.to_thread(self._declare, self._script.declaration)
+        if self._mend_at == now:
+            await asyncio.to_thread(self._declare, self._script.declaration)
+        due = next((one for one in self._script.accidents if one.name not in self.told.accidents), None)
+        if due is None or now < due.at or now % DAY or not self._at_rest(ledger):
+            return
+        file = self._script.commit(due, now)
+        await asyncio.to_thread(self._declare, file)
+        self._order(ledger, due, now)
+        self.told.accidents[due.name] = now
+        self._mend_at = Instant(now + DAY)
 
-    def _order(self, ledger: Ledger, accident: Accident) -> None:
+    def _at_rest(self, ledger: Ledger) -> bool:
+        """Whether an order would begin a run of its own. The controller has settled, so this is no race."""
+        record = Registry(ledger.read()).service(self._script.service)
+        return not record.open_cycles
+
+    def _order(self, ledger: Ledger, accident: Accident, now: Instant) -> None:
         words = ledger.keep_words(accident.reason)
         order = OrderGiven(service=self._script.service, verb="retrain", role="story", words=words)
         ledger.append(
             Draft(
                 id=f"story:{accident.name}:order",
-                at=accident.at,
+                at=now,
                 actor="story",
                 subject=f"service/{self._script.service}",
                 reason="A retraining was ordered.",
