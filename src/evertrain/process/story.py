@@ -123,6 +123,7 @@ class Storyteller:
         self._recent: list[Asked] = []
         self._next: HourOfStory | None = None
         self._mend_at: Instant | None = None
+        self._telling = True
         self._routing = RoutingFile(state.routing)
         self._champion: VersionId | None = None
         self.told = Told()
@@ -150,9 +151,9 @@ class Storyteller:
                     now = Instant(now + HOUR)
                     self._progress(now, self.told)
             finally:
-                load.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await load
+                # It ends by itself, so that no answer is on its way to nobody.
+                self._telling = False
+                await load
         self._mark(ledger, "ended", script.drained)
         return self.told
 
@@ -271,9 +272,9 @@ class Storyteller:
     # Steady load ------------------------------------------------------------------------------------------------------
 
     async def _steady_load(self) -> None:
-        """Requests without an end, tagged: singles and small batches, so that whatever happens, happens under load."""
+        """Requests as long as the story is told, tagged: singles and small batches, so that whatever happens, happens under load."""
         async with Front("127.0.0.1", self._port, 1) as front:
-            while True:
+            while self._telling:
                 if self._recent:
                     await self._one_load(front)
                 await asyncio.sleep(_LOAD_PAUSE_S)
