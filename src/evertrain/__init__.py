@@ -3,22 +3,29 @@
 A service is declared in a Python file:
 
     import evertrain as et
+
+The names are loaded when they are first asked for: the processes of evertrain import this package too, and most of
+them declare nothing.
 """
 
-from evertrain.config.authoring import (
-    Examples,
-    Label,
-    Service,
-    Source,
-    between,
-    files,
-    not_null,
-    one_of,
-    unique,
-)
-from evertrain.config.policy import Canary, Gate, Recipe, cron, every, performance, rows
-from evertrain.config.training import Run, TrainingSet
-from evertrain.config.vocabulary import column, latest, open_count, request_features, windows
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evertrain.config.authoring import (
+        Examples,
+        Label,
+        Service,
+        Source,
+        between,
+        files,
+        not_null,
+        one_of,
+        unique,
+    )
+    from evertrain.config.policy import Canary, Gate, Recipe, cron, every, performance, rows
+    from evertrain.config.training import Run, TrainingSet
+    from evertrain.config.vocabulary import column, latest, open_count, request_features, windows
 
 __all__ = [
     "Canary",
@@ -45,3 +52,25 @@ __all__ = [
     "unique",
     "windows",
 ]
+
+_HOMES = (
+    "evertrain.config.authoring",
+    "evertrain.config.policy",
+    "evertrain.config.training",
+    "evertrain.config.vocabulary",
+)
+"""The modules that the names come from."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for home in _HOMES:
+            module = import_module(home)
+            if name in module.__all__:
+                found = globals()[name] = getattr(module, name)
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
