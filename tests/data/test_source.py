@@ -145,6 +145,12 @@ def test_rows_that_cannot_be_read_are_set_aside_and_the_others_stand() -> None:
     ]
 
 
+def test_a_json_line_that_is_not_utf8_spoils_no_other() -> None:
+    batch = read("f.jsonl", b'{"id": "a", "t": "2024-01-01T12:00:00Z"}\n{"id": "\xff", "t": "2024-01-01T12:00:00Z"}\n')
+    assert batch.rows["id"].to_list() == ["a"]
+    assert [(broken.row, broken.reason) for broken in batch.aside] == [(2, "not UTF-8")]
+
+
 def test_json_lines_are_rows_of_the_same_values() -> None:
     content = b"""
         {"id": "1", "t": "2024-01-01T00:00:00Z", "n": 9007199254740993, "x": 1.5, "b": true}

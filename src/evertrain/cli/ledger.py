@@ -114,7 +114,7 @@ def _anchor(path: Path) -> SignedHead:
     """The signed head on the last line of a file."""
     try:
         return msgspec.json.decode(path.read_bytes().splitlines()[-1], type=SignedHead)
-    except (OSError, IndexError, msgspec.DecodeError) as error:
+    except (OSError, IndexError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} holds no signed head.", "Name a file that `evertrain ledger export` wrote.") from error
 
 

@@ -94,7 +94,7 @@ def decode_ask(payload: bytes) -> Ask:
     """Read a request; raises RequestError when it is none."""
     try:
         return _asks.decode(payload)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(f"A frame that is no request: {error}.", "Speak core.trial's protocol.") from error
 
 

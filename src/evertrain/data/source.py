@@ -178,6 +178,9 @@ def _read_lines(content: bytes) -> Cells:
             continue
         try:
             row = decoder.decode(text)
+        except UnicodeDecodeError:
+            broken.append(Broken(line, text.decode(errors="backslashreplace"), "not UTF-8"))
+            continue
         except (msgspec.DecodeError, RecursionError) as error:
             broken.append(Broken(line, text.decode(errors="backslashreplace"), f"no JSON object: {_line(error)}"))
             continue

@@ -50,7 +50,7 @@ class Trials:
             raise ScoreError("deadline", f"no answer within {arm.deadline_s:g} s") from error
         except (OSError, EOFError) as error:
             raise ScoreError("crash", f"its process does not answer: {str(error) or type(error).__name__}") from error
-        except (msgspec.DecodeError, RequestError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RequestError) as error:
             raise ScoreError("protocol", f"its process answers nonsense: {error}") from error
         for answer in answers:
             if not answer.ok:

@@ -142,7 +142,7 @@ class CheckServer:
             return msgspec.msgpack.decode(self._receive(length, end), type=reply)
         except (OSError, EOFError):
             raise self._fault(self._obituary(wait_s=2.0)) from None
-        except (msgspec.DecodeError, RequestError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RequestError) as error:
             raise self._fault(f"broke the protocol: {error}") from error
 
     def _send(self, content: bytes, end: float) -> None:

@@ -92,7 +92,7 @@ def _pandas_categories(lines: list[str]) -> list[tuple[str, ...]]:
     stated = next((line.partition(":")[2] for line in reversed(lines) if line.startswith("pandas_categorical:")), "")
     try:
         found = msgspec.json.decode(stated or b"null", type=list[tuple[str, ...]] | None)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(
             f"The model's categories cannot be used: {error}.", "Train with categories that are text."
         ) from error

@@ -15,6 +15,7 @@ __all__ = ["score_with_reference"]
 
 _BATCH = 5_000
 _DEADLINE_S = 30.0
+_UNANSWERED = (OSError, msgspec.DecodeError, UnicodeDecodeError)
 
 
 def score_with_reference(

@@ -30,7 +30,7 @@ def exit_notes(state: State) -> list[Draft]:
     for path in sorted(_folder(state).glob("*.json")):
         try:
             found.append(_decoder.decode(path.read_bytes()))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             path.unlink()  # cut by a power failure, together with the process that it is about
     return sorted(found, key=lambda draft: (draft.at, draft.id))
 

@@ -62,7 +62,7 @@ class Lease:
 
 def _say_occupied(path: Path, what: str) -> str:
     holder = None
-    with contextlib.suppress(OSError, msgspec.DecodeError):
+    with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
         holder = msgspec.json.decode(path.read_bytes(), type=Holder)
     who = "another process" if holder is None else f"process {holder.pid} ({holder.what})"
     return f"{what}: {path.parent} already belongs to {who}."

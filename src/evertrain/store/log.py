@@ -335,7 +335,7 @@ class LogReader:
     def _decode(self, payload: bytes, place: Position) -> Record:
         try:
             return self._decoder.decode(payload)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise IntegrityError(
                 f"Log {place.writer}/{place.sequence} holds a record before byte {place.offset} that cannot be read: "
                 f"{error}.",

@@ -107,7 +107,7 @@ def heartbeats(state: State) -> list[Heartbeat]:
             found.append(_decoder.decode(path.read_bytes()))
         except FileNotFoundError:
             continue
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             # Cut by a power failure: whoever wrote it is gone.
             continue
     return found

@@ -37,7 +37,7 @@ class RoutingFile:
             return RoutingTable(generation=0, routes={})
         try:
             table = _decoder.decode(self._path.read_bytes())
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise IntegrityError(
                 f"{self._path} is not a routing table: {error}.",
                 "Start the controller: it publishes the table again from the ledger.",
