@@ -23,7 +23,7 @@ INFER = f"/v2/models/{SHOP}/infer"
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
-    installation = Installation(tmp_path_factory.mktemp("bad requests") / "Grüße ☃ 100%25 #1")
+    installation = Installation(tmp_path_factory.mktemp("bad requests") / "Grüße ☃ 100% #1")
     version = installation.add(MODEL)
     installation.route(Route(service=SHOP, champion=version))
     running = RunningWorker(installation)

@@ -22,7 +22,7 @@ from evertrain.core.identity import SourceName
 from evertrain.errors import OccupiedError, UserError
 from evertrain.store.file import write_atomically
 
-__all__ = ["SCHEMA", "State"]
+__all__ = ["SCHEMA", "State", "refuse_folder"]
 
 SCHEMA: Final = 1
 
@@ -43,6 +43,7 @@ _FOLDERS = (
     "cache/datasets",
 )
 _SOCKET = re.compile(r"[A-Za-z0-9._-]{1,48}")
+_UNSPEAKABLE = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]^|\\\x00-\x1f\x7f]")
 
 
 class _Stamp(msgspec.Struct, frozen=True):
@@ -61,6 +62,7 @@ class State:
     def create(cls, path: Path) -> "State":
         """Make the directory, or open the one that is there. A folder that holds anything else is refused."""
         path = path.absolute()
+        refuse_folder(path)
         _make(path)
         if not (path / _FILE).exists():
             strangers = [child.name for child in path.iterdir() if not child.name.startswith(f".{_FILE}.")]
@@ -168,6 +170,20 @@ class State:
             (self.path / name).mkdir(exist_ok=True)
 
 
+def refuse_folder(path: Path) -> None:
+    """Raise a UserError for a folder that the library of the tables cannot open, or would take for another one.
+
+    It decodes "my%20projects" into "my projects", and gives up at brackets, carets, bars, backslashes and control
+    characters. Spaces, umlauts, "#", "?" and a plain "%" are fine.
+    """
+    found = _UNSPEAKABLE.search(str(path.resolve()))
+    if found is not None:
+        raise UserError(
+            f"The path {str(path)!r} holds {found[0]!r}, which the library that keeps the tables cannot open.",
+            "Choose a folder without it.",
+        )
+
+
 def _make(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -186,7 +202,7 @@ def _check(path: Path) -> None:
         ) from error
     except PermissionError as error:
         raise UserError(f"{path} cannot be read: permission denied.", "Run as the user who owns it.") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path / _FILE} is damaged.", f'Put back its content, {{"schema":{SCHEMA}}}, if the folder is yours.'
         ) from error

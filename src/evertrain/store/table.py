@@ -9,7 +9,6 @@ position that is not newer than the standing one; therefore it is compared here,
 import fcntl
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +19,12 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction, write_deltalake
 
 from evertrain.core.identity import Digest
-from evertrain.errors import IntegrityError, NotFoundError, SourceError, UserError
+from evertrain.errors import IntegrityError, NotFoundError, SourceError
 from evertrain.store.crash import crash_point
 from evertrain.store.file import digest_of_file, sync_folder
+from evertrain.store.state import refuse_folder
 
-__all__ = ["TIME", "Committed", "Table", "digest", "refuse_folder"]
+__all__ = ["TIME", "Committed", "Table", "digest"]
 
 TIME = pl.Datetime("us", "UTC")
 """The one type of a stored instant."""
@@ -37,7 +37,6 @@ _STORED: dict[str, pl.DataType] = {
     "timestamp": TIME,
 }
 _QUIET = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
-_UNSPEAKABLE = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]^|\\\x00-\x1f\x7f]")
 _NOTE = "evertrain"
 
 
@@ -53,20 +52,6 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     files: dict[str, Digest]
     note: str = ""
-
-
-def refuse_folder(path: Path) -> None:
-    """Raise a UserError for a folder that the table library cannot open, or would take for another one.
-
-    It decodes "my%20projects" into "my projects", and gives up at brackets, carets, bars, backslashes and control
-    characters. Spaces, umlauts, "#", "?" and a plain "%" are fine.
-    """
-    found = _UNSPEAKABLE.search(str(path.resolve()))
-    if found is not None:
-        raise UserError(
-            f"The path {str(path)!r} holds {found[0]!r}, which the library that keeps the tables cannot open.",
-            "Choose a folder without it.",
-        )
 
 
 class Table:
