@@ -77,7 +77,7 @@ def test_lookups_go_on_from_one_another() -> None:
         (lambda: service(features=[et.windows(orders(), "count 4h", entity="shp")]), "'shp'", '"shop"?'),
         (lambda: service(features=[et.windows(orders(), "count 4h", entity={"t": "shop"})]), "'t'", "same type"),
         (lambda: service(features=[et.column("shop"), et.column("tt")]), "'tt'", "mean"),
-        (lambda: et.Label(source=OUTCOMES, of=ASKED, value="bad").spec, "no clocks", "horizon="),
+        (lambda: et.Label(source=OUTCOMES, of=ASKED, value="bad").spec, "has no clock", "horizon="),
         (lambda: service(label=et.Label(source=OUTCOMES, of=ASKED, value="bda", horizon="1d")), "'bda'", '"bad"?'),
         (lambda: service(segments="regoin"), "'regoin'", "Known are"),
         (lambda: service(ownr="me"), "ownr", '"owner"?'),
@@ -128,6 +128,14 @@ def test_a_file_that_fails_is_named(tmp_path: Path) -> None:
     path = tmp_path / "broken_service.py"
     path.write_text("import evertrain as et\net.windows(None, 'often')\n")
     with pytest.raises(DeclarationError, match=r"broken_service\.py"):
+        load(path)
+    path.write_text("import evertrain as et\n\nwhen = et.evry('7d')\n")
+    with pytest.raises(
+        DeclarationError, match=r'broken_service\.py, line 3: There is no et\.evry\. Did you mean "every"'
+    ):
+        load(path)
+    path.write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(DeclarationError, match=r"broken_service\.py, line 2: .*SystemExit"):
         load(path)
     path.write_text("1 / 0\n")
     with pytest.raises(DeclarationError, match="ZeroDivisionError"):

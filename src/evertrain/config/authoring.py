@@ -11,8 +11,10 @@ Everything is checked when it is written; what is wrong is refused with the name
 
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -182,8 +184,8 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
     def spec(self) -> LabelSpec:
         if (self.mature_at is None) == (self.horizon is None):
             raise DeclarationError(
-                f"Label {self.value!r} of source {self.source.name!r} has {'no' if self.horizon is None else 'two'} "
-                f"clocks.",
+                f"Label {self.value!r} of source {self.source.name!r} has "
+                f"{'no clock' if self.horizon is None else 'two clocks'}.",
                 'Declare horizon="30d" after the prediction, or mature_at="column + 15m" of the request.',
             )
         return LabelSpec(
@@ -239,6 +241,26 @@ def Service(  # noqa: N802 - reads as the thing that it makes
     return spec
 
 
+def _refused(error: BaseException, path: Path) -> DeclarationError:
+    """What went wrong while a declaration was imported, by file and line."""
+    where = f"{path}, line {line}" if (line := _line_in(error, path)) else str(path)
+    if isinstance(error, DeclarationError):
+        return DeclarationError(f"{where}: {error.what}", error.remedy)
+    asked = error.obj if isinstance(error, AttributeError) else None
+    if isinstance(error, AttributeError) and isinstance(asked, ModuleType) and asked.__name__ == "evertrain":
+        return DeclarationError(f"{where}: There is no et.{error.name}.", suggestion(str(error.name), asked.__all__))
+    said = f"{type(error).__name__}: {error}".removesuffix(".")
+    return DeclarationError(f"{where}: The file cannot be imported: {said}.", "Run it with Python to see more.")
+
+
+def _line_in(error: BaseException, path: Path) -> int | None:
+    """The line of the file where it happened: the innermost one."""
+    if isinstance(error, SyntaxError):
+        return error.lineno if error.filename == str(path) else None
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return lines[-1] if lines else None
+
+
 def load(path: Path) -> tuple[ServiceSpec, ...]:
     """Import a declaration file and return its services, in the order of their names in it.
 
@@ -254,12 +276,8 @@ def load(path: Path) -> tuple[ServiceSpec, ...]:
     sys.modules[path.stem] = module
     try:
         specification.loader.exec_module(module)
-    except DeclarationError as error:
-        raise DeclarationError(f"{path}: {error.what}", error.remedy) from error
-    except Exception as error:
-        raise DeclarationError(
-            f"{path} cannot be imported: {type(error).__name__}: {error}.", "Run it with Python to see where it stops."
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise _refused(error, path) from error
     services = tuple(value for value in vars(module).values() if isinstance(value, ServiceSpec))
     if not services:
         raise DeclarationError(f"{path} declares no service.", 'Assign one: service = et.Service("name", ...).')

@@ -49,4 +49,6 @@ def read_spec(described: Mapping[str, Any], kind: type[R], where: str) -> R:
     try:
         return msgspec.convert({"type": tag, **described} if tag else described, kind)
     except msgspec.ValidationError as error:
-        raise DeclarationError(f"{where}: {error}.", "Mend the value that is named.") from error
+        reason, _, path = str(error).partition(" - at `$")
+        name = path.rstrip("`").removeprefix(".")
+        raise DeclarationError(f"{where}{f'({name}=...)' if name else ''}: {reason}.", "Mend its value.") from error
