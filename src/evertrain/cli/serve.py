@@ -28,6 +28,7 @@ def serve(
 ) -> None:
     """Serve a model file: checked in a process of its own first, with a prediction log, canaries and instant revert."""
     state = folder or model.absolute().parent / ".evertrain"
-    with begin(settings, dir=state, host=host, port=port, control_port=control_port, workers=workers) as startup:
+    given = {"dir": state, "host": host, "port": port, "control_port": control_port, "workers": workers}
+    with begin(settings, given) as startup:
         startup.take_in(model, schema, service or model.stem)
         run_in_foreground(startup, as_json=as_json)

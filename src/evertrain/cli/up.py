@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import typer
 
 from evertrain.config.settings import PREFIX, load
 from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
-from evertrain.process.startup import Startup
+from evertrain.process.startup import Startup, look_at_declaration
 from evertrain.store.access import token
 
 __all__ = ["app", "run_in_foreground"]
@@ -42,18 +43,25 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start the services and keep them running until Ctrl-C. Without a file: those that are on record."""
-    with begin(settings, dir=folder, host=host, port=port, control_port=control_port, workers=workers) as startup:
-        for file in declarations or []:
+    files = declarations or []
+
+    def look_first() -> None:
+        for file in files:
+            look_at_declaration(file, data)
+
+    given = {"dir": folder, "host": host, "port": port, "control_port": control_port, "workers": workers}
+    with begin(settings, given, look_first) as startup:
+        for file in files:
             startup.declare(file, data)
         run_in_foreground(startup, as_json=as_json)
 
 
-def begin(file: Path | None, **flags: object) -> Startup:
+def begin(file: Path | None, flags: Mapping[str, object], look_first: Callable[[], None] = lambda: None) -> Startup:
     """Settings from flags, environment and file; then the installation and its ports, or a refusal."""
     given = {name: str(flag) for name, flag in flags.items() if flag is not None}
     settings = load(given, environment=os.environ, file=file).settings
     environment = {f"{PREFIX}{name.upper()}": value for name, value in given.items() if name != "dir"}
-    return Startup.begin(settings, environment)
+    return Startup.begin(settings, environment, look_first)
 
 
 def run_in_foreground(startup: Startup, *, as_json: bool) -> None:

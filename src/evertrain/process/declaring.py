@@ -1,11 +1,13 @@
 """Take in a declaration: import the user's file, freeze its code, put both on record.
 
-    python -m evertrain.process.declaring --dir DIR FILE [--data FOLDER]
+    python -m evertrain.process.declaring [--dir DIR] FILE [--data FOLDER]
 
-It is a process of its own because it runs the user's code; the supervisor and the controller never do.
+Without a state directory the declaration is only looked at. It is a process of its own because it runs the user's code;
+the supervisor and the controller never do.
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +18,51 @@ from evertrain.config.declaration import ServiceSpec
 from evertrain.core.event import BundleFrozen, Draft, ServiceDeclared
 from evertrain.core.identity import canonical, short
 from evertrain.core.time import Instant
-from evertrain.errors import EvertrainError
+from evertrain.errors import DeclarationError, EvertrainError
+from evertrain.process.entry import tell_fault
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 
-__all__ = ["declare", "main"]
+__all__ = ["check", "declare", "main"]
+
+_WILD = frozenset("*?[")
+
+
+def check(file: Path, data: Path | None = None) -> tuple[ServiceSpec, ...]:
+    """The services of `file`, or a refusal; a source's folder must be there, its files may come later.
+
+    data: where the sources' files are looked for; None means beside `file`.
+    """
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for what this process answers
+        services = load(file)
+    for spec in services:
+        for source in spec.sources:
+            folder = _folder_of(_place(file, data) / source.files)
+            if not folder.is_dir():
+                raise DeclarationError(
+                    f"{file}: Source {source.name!r} of service {spec.name!r} reads {source.files!r}, and there is no "
+                    f"folder {folder}.",
+                    "Make the folder, or say with --data where the sources' folders are.",
+                )
+    return services
+
+
+def _place(file: Path, data: Path | None) -> Path:
+    return (data or file.resolve().parent).absolute()
+
+
+def _folder_of(pattern: Path) -> Path:
+    """The part of a glob that names a folder.
+
+    >>> str(_folder_of(Path("/data/landings/2013-*/*.parquet")))
+    '/data/landings'
+    """
+    folder = pattern.parent
+    while _WILD & set(str(folder)):
+        folder = folder.parent
+    return folder
 
 
 def declare(state: State, file: Path, data: Path | None = None) -> tuple[ServiceSpec, ...]:
@@ -30,11 +70,11 @@ def declare(state: State, file: Path, data: Path | None = None) -> tuple[Service
 
     data: where the sources' files are looked for; None means beside `file`.
     """
-    services = load(file)
+    services = check(file, data)
     bundle = freeze(file.resolve().parent, file.stem)
     artifacts = Artifacts.at(state.artifacts)
     artifacts.blobs.put(bundle.content)
-    folder = str((data or file.resolve().parent).absolute())
+    folder = str(_place(file, data))
     now = business_clock(state.clock).now()
     with Ledger.open(state.ledger) as ledger:
         for spec in services:
@@ -71,15 +111,17 @@ def _record(ledger: Ledger, spec: ServiceSpec, bundle: Bundle, fact: ServiceDecl
 def main(arguments: Sequence[str]) -> int:
     """The command line; prints the names of the services, one a line."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--dir", type=Path, default=None)
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("file", type=Path)
     given = parser.parse_args(arguments)
     try:
-        services = declare(State.open(given.dir), given.file, given.data)
+        if given.dir is None:
+            services = check(given.file, given.data)
+        else:
+            services = declare(State.open(given.dir), given.file, given.data)
     except EvertrainError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        return tell_fault(error)
     sys.stdout.write("\n".join(spec.name for spec in services) + "\n")
     return 0
 

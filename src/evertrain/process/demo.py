@@ -22,6 +22,7 @@ from evertrain.errors import UnavailableError, UserError
 from evertrain.process.memory import TreeMemory
 from evertrain.process.report import Promise, StoryReport, judge_story, report_story
 from evertrain.process.script import Script
+from evertrain.process.startup import run_module
 from evertrain.process.story import Storyteller, Told
 from evertrain.store.access import token
 from evertrain.store.installation import install
@@ -133,12 +134,8 @@ class Demo:
         raise UnavailableError(f"`evertrain up` is not ready after {_UP_S:g} s.", "Look into story/up.log.")
 
     def _declare(self, file: Path) -> None:
-        command = [sys.executable, "-m", "evertrain.process.declaring", "--dir", str(self.state.path)]
-        done = subprocess.run(
-            [*command, "--data", str(self.state.path / "story"), str(file)], capture_output=True, check=False
-        )
-        if done.returncode:
-            raise UserError(done.stderr.decode(errors="replace").strip())
+        words = ["--dir", str(self.state.path), "--data", str(self.state.path / "story"), str(file)]
+        run_module("declaring", words)
 
     def _commit(self) -> None:
         """Have the data process put everything that was logged into its tables."""

@@ -10,12 +10,27 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+import msgspec
+
 from evertrain.errors import EvertrainError
 
-__all__ = ["ask_to_stop_at_signals", "log_to_stderr", "run"]
+__all__ = ["Fault", "ask_to_stop_at_signals", "log_to_stderr", "run", "tell_fault"]
 
 EXIT_FAULT = 1
 """Exit code of a process that gave up for a reason that it named."""
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line on stderr of a process that another one waits for: what was wrong, and what to do about it."""
+
+    what: str
+    remedy: str
+
+
+def tell_fault(error: EvertrainError) -> int:
+    """Leave a fault to the process that waits for this one; returns the exit code."""
+    sys.stderr.write(msgspec.json.encode(Fault(what=error.what, remedy=error.remedy)).decode() + "\n")
+    return EXIT_FAULT
 
 
 class _Line(logging.Formatter):

@@ -20,6 +20,7 @@ from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.schema import Schema
 from evertrain.errors import EvertrainError, UserError
 from evertrain.model.importing import import_model
+from evertrain.process.entry import tell_fault
 from evertrain.process.order import give_order
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
@@ -109,8 +110,7 @@ def main(arguments: Sequence[str]) -> int:
         state = State.open(given.dir)
         version, _ = import_file(state, given.model, ServiceName(given.service), given.schema, given.words)
     except EvertrainError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        return tell_fault(error)
     sys.stdout.write(f"{version}\n")
     return 0
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evertrain.errors import EvertrainError
+from evertrain.process.entry import tell_fault
 from evertrain.store.clock import business_clock
 from evertrain.store.installation import install
 
@@ -23,8 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         install(given.dir, business_clock(given.dir / "serving" / "clock").now())
     except EvertrainError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        return tell_fault(error)
     return 0
 
 

@@ -39,6 +39,7 @@ from evertrain.data.source import read_cells
 from evertrain.errors import EvertrainError, SourceError, UserError
 from evertrain.model.assemble import split
 from evertrain.process.assembly import resolver
+from evertrain.process.entry import tell_fault
 from evertrain.process.plan import (
     HistoryPlan,
     Plan,
@@ -319,8 +320,7 @@ def main(arguments: Sequence[str]) -> int:
         else:
             raise UserError("There is nothing to plan.", "Name a declaration, or a state directory with --dir.")
     except EvertrainError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        return tell_fault(error)
     sys.stdout.write(msgspec.json.encode(plan).decode() + "\n")
     return 0
 

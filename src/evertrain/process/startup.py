@@ -10,15 +10,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from evertrain.config.settings import Settings
+import msgspec
+
+from evertrain.config.settings import PREFIX, Settings
 from evertrain.errors import EvertrainError, UserError
+from evertrain.process.entry import Fault
 from evertrain.process.port import claim, require_free
 from evertrain.process.supervisor import Supervisor
 from evertrain.store.lease import Lease
 from evertrain.store.process import alive, heartbeats
-from evertrain.store.state import State
+from evertrain.store.state import State, refuse_folder
 
-__all__ = ["Startup", "run_module"]
+__all__ = ["Startup", "look_at_declaration", "run_module"]
 
 LEASE = "supervisor.lease"
 
@@ -48,13 +51,17 @@ class Startup:
         self._environment = environment
 
     @classmethod
-    def begin(cls, settings: Settings, environment: dict[str, str]) -> Self:
+    def begin(
+        cls, settings: Settings, environment: dict[str, str], look_first: Callable[[], None] = lambda: None
+    ) -> Self:
         """Take the installation and its ports, and make what is missing of the state directory.
 
-        OccupiedError when another supervisor runs it, or another process has a port; UserError for a folder that is
-        not ours. Processes that a dead supervisor left here may hold the ports.
+        look_first: is called before a new state directory is made, and may refuse. OccupiedError when another
+        supervisor runs it, or another process has a port; UserError for a folder that is not ours. Processes that a
+        dead supervisor left here may hold the ports.
         """
         folder = Path(settings.dir).absolute()
+        settings, environment = _with_control_port(settings, environment)
         with contextlib.ExitStack() as undo:
             lease = None
             is_new = not (folder / "state.json").exists()
@@ -64,6 +71,9 @@ class Startup:
             own = _own_processes(folder)
             require_free(settings.control_host, settings.control_port, what="The control port", own=own)
             listener = undo.enter_context(claim(settings.host, settings.port, own=own))
+            if is_new:
+                refuse_folder(folder)
+                look_first()
             _install(folder)
             if lease is None:
                 lease = undo.enter_context(Lease.take(folder / LEASE, "evertrain up"))
@@ -78,7 +88,7 @@ class Startup:
 
     def declare(self, file: Path, data: Path | None = None) -> list[str]:
         """Put the services of a declaration on record, in a process of its own; returns their names."""
-        words = ["--dir", str(self.state.path), *([] if data is None else ["--data", str(data)]), str(file)]
+        words = ["--dir", str(self.state.path), *_declared(file, data)]
         return run_module("declaring", words, environment=self._environment).splitlines()
 
     def run(
@@ -101,6 +111,27 @@ class Startup:
         self._lease.release()
 
 
+def look_at_declaration(file: Path, data: Path | None = None) -> None:
+    """Refuse a declaration that does not hold; nothing is written."""
+    run_module("declaring", _declared(file, data))
+
+
+def _declared(file: Path, data: Path | None) -> list[str]:
+    return [*([] if data is None else ["--data", str(data)]), str(file)]
+
+
+def _with_control_port(settings: Settings, environment: dict[str, str]) -> tuple[Settings, dict[str, str]]:
+    """Port 0 of the control door becomes a free one here: the controller keeps it when it starts anew."""
+    if settings.control_port:
+        return settings, environment
+    with socket.create_server((settings.control_host, 0)) as probe:
+        port = probe.getsockname()[1]
+    return (
+        msgspec.structs.replace(settings, control_port=port),
+        environment | {f"{PREFIX}CONTROL_PORT": str(port)},
+    )
+
+
 def _own_processes(folder: Path) -> set[int]:
     if not (folder / "state.json").exists():
         return set()
@@ -113,12 +144,14 @@ def _install(folder: Path) -> None:
 
 
 def run_module(name: str, words: Sequence[str], environment: dict[str, str] | None = None) -> str:
-    """What a module of this package prints; its last line on stderr becomes the error."""
+    """What a module of this package prints; a fault that it tells is raised here."""
     command = [sys.executable, "-P", "-m", f"evertrain.process.{name}", *words]
     done = subprocess.run(command, env=os.environ | (environment or {}), capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return done.stdout
     said = done.stderr.strip()
-    if done.returncode == 1 and "Traceback" not in said:
-        raise UserError(said)
-    raise EvertrainError(f"{name} failed with code {done.returncode}:\n{said}")
+    try:
+        fault = msgspec.json.decode(said.rpartition("\n")[2], type=Fault)
+    except msgspec.DecodeError:
+        raise EvertrainError(f"{name} failed with code {done.returncode}:\n{said}") from None
+    raise UserError(fault.what, fault.remedy)
