@@ -272,7 +272,7 @@ class Storyteller:
     # Steady load ------------------------------------------------------------------------------------------------------
 
     async def _steady_load(self) -> None:
-        """Tagged requests as long as the story is told, single ones and small batches: whatever happens, happens under load."""
+        """Tagged requests, single ones and small batches, so that whatever happens, happens under load."""
         async with Front("127.0.0.1", self._port, 1) as front:
             while self._telling:
                 if self._recent:
