@@ -1,0 +1,138 @@
+"""What a person orders through commands, and the answer of a real controller (there are no workers to obey it)."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from evertrain.core.event import OrderGiven
+from evertrain.store.ledger import Ledger
+from evertrain.store.process import alive, heartbeats
+from evertrain.testing.record import ShopRecord
+from evertrain.testing.tree import free_port, wait_until
+
+THIRD = "def predict(rows):\n    return [0.75 for _ in rows]\n"
+
+
+def evertrain(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "evertrain", *words], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopRecord]:
+    """One state for all tests, in the order in which they stand, with its controller."""
+    folder = tmp_path_factory.mktemp("order")
+    made = ShopRecord.with_two_versions(folder / "state")
+    with (folder / "controller.log").open("w") as log:
+        controller = subprocess.Popen(
+            [sys.executable, "-m", "evertrain.process.controlling", "--dir", str(made.state.path)],
+            env=os.environ | {"EVERTRAIN_CONTROL_PORT": str(free_port())},
+            stderr=log,
+        )
+    try:
+        wait_until(lambda: any(one.role == "controller" and alive(one) for one in heartbeats(made.state)), "it")
+        yield made
+    finally:
+        controller.send_signal(signal.SIGTERM)
+        controller.wait(60)
+
+
+def ordered(record: ShopRecord, *words: str) -> subprocess.CompletedProcess[str]:
+    return evertrain(*words, "--dir", str(record.state.path))
+
+
+def test_a_retraining_of_what_has_no_recipe_is_declined(record: ShopRecord) -> None:
+    done = ordered(record, "retrain", "--reason", "new data")
+    assert done.returncode == 1
+    assert done.stdout == "Recipe 'default' is not declared (declared: none).\n"
+
+
+def test_a_rollback_goes_back_with_the_words_kept_beside_the_ledger(record: ShopRecord) -> None:
+    first, second = record.versions
+    done = ordered(record, "rollback", "--reason", "complaints of Ms Müller")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"A person (operator) took back {second[:10]}; version 1 answers again.\n"
+    after = record.stands
+    assert after.champion == first
+    assert after.versions[second].refused
+    with Ledger.open(record.state.ledger) as ledger:
+        order = [event.fact for event in ledger.read() if isinstance(event.fact, OrderGiven)][-1]
+        assert ledger.words(order.words) == "complaints of Ms Müller"
+    assert "Müller" not in ordered(record, "ledger", "list", "--limit", "1000", "--json").stdout
+
+
+def test_there_is_nothing_behind_the_first_version(record: ShopRecord) -> None:
+    done = ordered(record, "rollback", "--reason", "again", "--json")
+    assert done.returncode == 1
+    told = msgspec.json.decode(done.stdout)
+    assert (told["answered"], told["accepted"]) == (True, False)
+    assert "no earlier version" in told["says"]
+
+
+def test_a_push_is_taken_in_once(record: ShopRecord, tmp_path: Path) -> None:
+    (tmp_path / "third.py").write_text(THIRD)
+    done = ordered(record, "push", str(tmp_path / "third.py"))
+    assert done.returncode == 0, done.stderr
+    assert "goes through check server and canary" in done.stdout
+    again = ordered(record, "push", str(tmp_path / "third.py"))
+    assert again.returncode == 0
+    assert again.stdout == "This file is version 3 of shop already.\n"
+
+
+def test_what_was_refused_cannot_be_pushed_again(record: ShopRecord, tmp_path: Path) -> None:
+    record.refuse(list(record.stands.versions)[2], "canary errors 3 of 16")
+    (tmp_path / "another_name.py").write_text(THIRD)
+    done = ordered(record, "push", str(tmp_path / "another_name.py"))
+    assert done.returncode == 1
+    assert "The same artifact was refused" in done.stdout
+    assert "canary errors 3 of 16" in done.stdout
+    again = ordered(record, "push", str(tmp_path / "another_name.py"), "--json")
+    assert again.returncode == 1
+    assert msgspec.json.decode(again.stdout)["new"] is False
+    attempts = [decision for decision in record.stands.decisions if decision.outcome == "declined"]
+    assert [decision.reason for decision in attempts[-2:]] == [done.stdout.strip()] * 2
+
+
+def test_an_override_puts_it_into_service_on_record(record: ShopRecord) -> None:
+    second = record.versions[1]
+    done = ordered(record, "promote", second[:8], "--reason", "I know better")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "A person (operator) puts version 2 into service.\n"
+    after = record.stands
+    assert after.open_rollout is not None
+    assert after.open_rollout.version == second
+    assert not after.versions[second].refused
+
+
+def test_a_version_that_does_not_exist_is_named_with_those_that_do(record: ShopRecord) -> None:
+    done = ordered(record, "promote", "9", "--reason", "why not")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "evertrain: shop has no version '9'."
+    assert "There are versions 1, 2, 3." in done.stderr
+
+
+def test_what_is_no_model_is_refused_before_anything_is_ordered(record: ShopRecord, tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").write_bytes(b"\x80\x04N.")
+    before = record.stands
+    done = ordered(record, "push", str(tmp_path / "model.pkl"))
+    assert done.returncode == 1
+    assert "is a pickle" in done.stderr
+    assert list(record.stands.versions) == list(before.versions)
+
+
+def test_an_order_needs_a_reason(record: ShopRecord) -> None:
+    for words in (["rollback"], ["promote", "1"], ["retrain"]):
+        assert ordered(record, *words).returncode == 2
+
+
+def test_without_a_controller_the_order_stands(tmp_path: Path) -> None:
+    made = ShopRecord.with_two_versions(tmp_path / "state")
+    done = ordered(made, "rollback", "--reason", "the night shift is asleep")
+    assert done.returncode == 0
+    assert done.stdout == "The order is on record; no controller has taken it up yet.\n"
+    assert len(made.stands.orders) == 1
