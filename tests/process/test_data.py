@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from evertrain.core.prediction import Failed
 from evertrain.core.time import DAY, HOUR, Instant
 from evertrain.store.process import heartbeats
 from evertrain.testing.intake import DEADLINE_S, SERVICE, START, IntakeHouse, labelled, predicted
+from evertrain.testing.tree import wait_until
 
 
 @pytest.fixture
@@ -114,7 +116,7 @@ def test_a_new_day_commits_without_being_asked(house: IntakeHouse) -> None:
     house.advance(2)
     assert house.table("source.orders").height == 1
     house.advance(DAY // HOUR)
-    assert house.table("source.orders").height == 2
+    wait_until(lambda: house.table("source.orders").height == 2, "the commit of the day")
     assert house.stop() == 0
 
 
@@ -146,3 +148,18 @@ def test_online_states_that_were_lost_are_filled_from_the_tables(house: IntakeHo
     house.advance(3)
     assert house.outcomes_online(START + 3 * HOUR) == 2
     assert house.stop() == 0
+
+
+def test_a_label_is_never_looked_at_before_its_prediction(house: IntakeHouse) -> None:
+    """One worker logs the prediction, another one its label right after: both are read in one pass over the writers."""
+    house.give("outcomes/1.csv")
+    house.start()
+    house.advance(1)
+    with closing(house.log("w0")) as predictions, closing(house.log("w1")) as labels:
+        for number in range(4_000):
+            predictions.append(predicted(number))
+            labels.append(labelled(number, 1.0))
+    house.commit()
+    assert house.stop() == 0
+    assert house.table("source.outcomes").height == 4_000
+    assert [fact.quarantined for fact in house.facts(BatchIngested) if fact.source == "outcomes"] == [0, 0]

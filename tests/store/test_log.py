@@ -250,6 +250,18 @@ def test_a_full_disk_is_an_error_before_it_is_a_signal_and_writing_resumes(small
     assert _numbers(_all(small_disk)) == list(range(written + 1))
 
 
+def test_a_writer_that_comes_in_the_same_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
+    with LogReader(tmp_path) as reader:
+        first = LogWriter(tmp_path, "w0", segment_bytes=4096)
+        assert reader.writers() == ("w0",)
+        stamp = tmp_path.stat().st_mtime_ns
+        second = LogWriter(tmp_path, "w1", segment_bytes=4096)
+        os.utime(tmp_path, ns=(stamp, stamp))
+        assert reader.writers() == ("w0", "w1")
+    first.close()
+    second.close()
+
+
 FULL = """
 import resource, sys
 from pathlib import Path

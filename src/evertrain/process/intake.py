@@ -200,7 +200,20 @@ class Intake:
         crash_point("data.after_online")
 
     def follow(self, now: Instant) -> int:
-        """Read on in the log; returns how many records that were. Posted labels become visible online."""
+        """Read on in the log; returns how many records that were. Posted labels become visible online.
+
+        Writers are read one after the other, so a label may be read before the prediction that it is about, which
+        another writer logged earlier. Therefore everything is read once more before the labels are looked at.
+        """
+        read = self._read_on(now)
+        new = {name: len(service.posted) for name, service in self._services.items() if service.posted}
+        if new:
+            read += self._read_on(now)
+        for name, count in new.items():
+            self._post(self._services[name], count)
+        return read
+
+    def _read_on(self, now: Instant) -> int:
         read, more = 0, True
         while more:
             found = self._reader.tail(self._positions, limit=_READ)
@@ -213,8 +226,6 @@ class Intake:
             self._unread += len(found)
             if self._unread >= _READ:
                 self._commit_records(now)
-        for service in self._services.values():
-            self._post(service)
         return read
 
     def _take(self, position: Position, record: Record) -> None:
@@ -229,16 +240,19 @@ class Intake:
         elif isinstance(record, Labelled):
             service.posted.append((position, record))
 
-    def _post(self, service: _Service) -> None:
-        """Posted labels become rows of the label's source. Until its types are known they wait, and the cursor too."""
-        if not service.posted or service.spec is None or service.spec.label is None or service.labels is None:
+    def _post(self, service: _Service, count: int) -> None:
+        """The first `count` posted labels become rows of the label's source.
+
+        Until its types are known they wait, and the cursor too.
+        """
+        if service.spec is None or service.spec.label is None or service.labels is None:
             return
         source = service.spec.label.source
         ingest = self._sources[source]
         if not ingest.columns:
             return
-        new = [(place, label) for place, label in service.posted if place_of(place) > ingest.reached(place.writer)]
-        service.posted = []
+        posted, service.posted = service.posted[:count], service.posted[count:]
+        new = [(place, label) for place, label in posted if place_of(place) > ingest.reached(place.writer)]
         if new:
             rows = ingest.post(service.labels.rows(new, ingest.columns))
             self._show(source, rows)

@@ -10,6 +10,7 @@ answered. A power cut loses at most the sync interval, since syncing is done on 
 
 import contextlib
 import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -24,6 +25,8 @@ from evertrain.store.segment import HEADER, Sealed, Segment, frame_size, read_fr
 __all__ = ["LogReader", "LogWriter", "Position", "claim_writer"]
 
 _MEGABYTE = 1 << 20
+_TICK_NS = 1_000_000_000
+"""More than the clock of any file system is coarse."""
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -262,7 +265,8 @@ class LogReader:
             return ()
         if stamp != self._stamp:
             self._writers = tuple(sorted(entry.name for entry in self._folder.iterdir() if entry.is_dir()))
-            self._stamp = stamp
+            # A writer that comes within the same tick of the file system's clock leaves the stamp as it is.
+            self._stamp = stamp if time.time_ns() - stamp > _TICK_NS else -1
         return self._writers
 
     def tail(self, positions: Mapping[str, Position], limit: int = 100_000) -> list[tuple[Position, Record]]:
