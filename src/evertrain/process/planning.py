@@ -18,7 +18,6 @@ from typing import NamedTuple
 import msgspec
 import polars as pl
 
-from evertrain.config.authoring import load
 from evertrain.config.bundle import freeze, unpack
 from evertrain.config.declaration import ServiceSpec, SourceSpec
 from evertrain.control.cycles import FEWEST_ROWS
@@ -39,6 +38,7 @@ from evertrain.data.source import read_cells
 from evertrain.errors import EvertrainError, SourceError, UserError
 from evertrain.model.assemble import split
 from evertrain.process.assembly import resolver
+from evertrain.process.declaring import check
 from evertrain.process.entry import tell_fault
 from evertrain.process.plan import (
     HistoryPlan,
@@ -76,13 +76,13 @@ def plan_file(file: Path, data: Path | None = None, state: State | None = None) 
 
     state: an installation to compare with.
     """
-    with contextlib.redirect_stdout(sys.stderr):  # stdout carries the plan, whatever the user's code prints
-        services = load(file)
+    services = check(file, data)
     bundle = freeze(file.resolve().parent, file.stem)
     now = SystemClock().now() if state is None else business_clock(state.clock).now()
     registry = Registry(()) if state is None else Registry(_events(state))
     folder = (data or file.resolve().parent).absolute()
     planned = []
+    # stdout carries the plan, whatever the user's code prints.
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(sys.stderr):
         find = resolver(unpack(bundle.content, bundle.digest, Path(scratch)), bundle.digest)
         for spec in services:
