@@ -20,6 +20,7 @@ from evertrain.process.demo import Demo, Ending, free_port, load_script
 from evertrain.process.script import Script
 from evertrain.process.story import Told
 from evertrain.store.access import token
+from evertrain.store.ledger import Ledger
 from evertrain.store.process import alive, heartbeats
 from evertrain.store.state import State
 
@@ -73,10 +74,15 @@ def demo(
 
 
 def _make_room(folder: Path) -> None:
-    """Remove an earlier demonstration, made by this very command and ended."""
-    if not (folder / "story").is_dir() or not (folder / "state.json").is_file():
+    """Remove an earlier demonstration, made by this very command and ended; refuse any other installation."""
+    if not (folder / "state.json").is_file():
         return
-    if any(alive(found) for found in heartbeats(State.open(folder))):
+    state = State.open(folder)
+    with Ledger.open(state.ledger) as ledger:
+        demonstration = all(event.actor == "story" for event in ledger.read(limit=1))
+    if not demonstration:
+        raise OccupiedError(f"{folder} is an installation of yours, no demonstration.", "Name another --dir.")
+    if any(alive(found) for found in heartbeats(state)):
         raise OccupiedError(f"A demonstration runs in {folder}.", "End it with Ctrl-C, or name another --dir.")
     shutil.rmtree(folder)
 

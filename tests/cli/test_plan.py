@@ -1,0 +1,92 @@
+"""`evertrain plan` as a person types it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from evertrain.core.time import DAY, HOUR, parse_instant
+from evertrain.process.declaring import declare
+from evertrain.store.installation import install
+from evertrain.testing.record import ShopRecord
+from evertrain.testing.shop import DECLARATION
+
+
+def evertrain(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "evertrain", *words], capture_output=True, text=True, check=False, cwd=folder
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A declaration with two orders, one of them delivered."""
+    folder = tmp_path / "my project"
+    for name in ("orders", "deliveries"):
+        (folder / name).mkdir(parents=True)
+    (folder / "service.py").write_text(DECLARATION)
+    (folder / "orders" / "a.csv").write_text(
+        "order,shop,placed,amount\no1,east,2024-05-01T10:00:00Z,12.5\no2,west,2024-05-02T10:00:00Z,7\no3,west,never,7\n"
+    )
+    (folder / "deliveries" / "a.csv").write_text("order,delivered,late\no1,2024-05-01T12:00:00Z,true\n")
+    return folder
+
+
+def test_a_plan_says_what_will_happen(project: Path) -> None:
+    done = evertrain("plan", "service.py", folder=project)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout
+    assert told.startswith("late-orders: new; nothing is on record\n")
+    assert f"1 files of {project}/orders/*.csv, 2 rows, 1 set aside, newest of 2024-05-02T10:00:00Z" in told
+    assert "2 from 2024-05-01T10:00:00Z to 2024-05-02T10:00:00Z" in told
+    assert "2 are mature, 50.0% of those have a label" in told
+    assert "at least 50 of each are needed: a training waits for labels" in told
+    assert "first: there is no version yet: a first training begins at once" in told
+    assert "log_loss not worse than the champion's by 0.02, on the newest 10d (40 blocks, 20 are needed)" in told
+    assert "1% of the requests, as many to the champion in a twin process" in told
+    assert "then it answers everything" in told
+    assert not (project / ".evertrain").exists()
+
+
+def test_a_plan_as_json(project: Path) -> None:
+    done = evertrain("plan", "service.py", "--json", folder=project)
+    [service] = msgspec.json.decode(done.stdout)["services"]
+    assert service["history"]["last"] - service["history"]["first"] == DAY
+    assert service["history"]["first"] == parse_instant("2024-05-01T00:00:00Z") + 10 * HOUR
+
+
+def test_a_plan_is_compared_with_the_state_directory_that_is_there(project: Path) -> None:
+    state = install(project / ".evertrain", parse_instant("2024-05-03T00:00:00Z"))
+    declare(state, project / "service.py")
+    assert evertrain("plan", "service.py", folder=project).stdout.startswith("late-orders: as it is on record\n")
+    (project / "service.py").write_text(DECLARATION.replace("margin=0.02", "margin=0.03"))
+    told = evertrain("plan", "service.py", folder=project).stdout
+    assert told.startswith("late-orders: would change gate, the code (")
+    recorded = evertrain("plan", folder=project).stdout
+    assert "by 0.02" in recorded
+    assert "none yet: a source that they or their labels come from has no rows" in recorded
+
+
+def test_a_served_file_has_a_canary_and_nothing_to_train(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path / "state")
+    done = evertrain("plan", "--dir", str(record.state.path), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[:2]] == ["shop:", "Canary"]
+    assert "Gate" not in done.stdout
+
+
+def test_what_cannot_be_planned_says_what_to_do(project: Path) -> None:
+    done = evertrain("plan", "no_service.py", folder=project)
+    assert done.returncode == 1
+    assert "Name the file that declares the service." in done.stderr
+    done = evertrain("plan", folder=project)
+    assert done.returncode == 1
+    assert "is no state directory" in done.stderr
+    (project / "service.py").write_text(DECLARATION.replace('block="6h"', 'block="2d"'))
+    done = evertrain("plan", "service.py", "--json", folder=project)
+    assert done.returncode == 1
+    fault = msgspec.json.decode(done.stderr)
+    assert "Nothing could pass the gate" in fault["what"]
+    assert "Declare a holdout of 40d" in fault["remedy"]
