@@ -38,6 +38,11 @@ def wait():
         time.sleep(0.005)
     end("waited")
 
+def wait_with_a_child():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (folder / "child").write_text(str(child.pid))
+    wait()
+
 def fail():
     raise ValueError("no rows before 2013-02-06")
 
@@ -294,11 +299,55 @@ def test_a_hang_is_ended_by_the_next_controller(state: State) -> None:
     assert LocalExecutor(state).poll("late-flights/c1/train") == outcome
 
 
-def test_a_crash_that_nobody_saw_says_so(state: State) -> None:
+def test_a_crash_that_nobody_saw_is_seen_the_next_time(state: State) -> None:
     submit_elsewhere_and_kill(state, "segfault")
     outcome = outcome_of(LocalExecutor(state))
     assert isinstance(outcome, Crashed)
-    assert outcome.cause.startswith("It ended without a result while nobody watched it")
+    assert outcome.cause == "It was killed by SIGSEGV."
+
+
+def pid_of(state: State) -> int:
+    """The process of the task, once it runs the work."""
+    wait_until((folder_of(state) / "started").exists)
+    (folder_of(state) / "started").unlink()
+    return int(json.loads((folder_of(state) / "lease").read_text())["pid"])
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_task_that_somebody_kills_is_started_again(state: State, watched: bool) -> None:
+    executor = LocalExecutor(state)
+    executor.submit(task("wait"))
+    killed = pid_of(state)
+    os.kill(killed, signal.SIGKILL)
+    if not watched:
+        os.waitpid(killed, 0)
+        executor = LocalExecutor(state)
+    wait_until(lambda: isinstance(executor.poll("late-flights/c1/train"), Running) and bool(running_children()))
+    (folder_of(state) / "go").touch()
+    assert outcome_of(executor) == Done(b'"waited"')
+
+
+def test_what_a_killed_task_left_running_is_ended_before_it_is_started_again(state: State) -> None:
+    executor = LocalExecutor(state)
+    executor.submit(task("wait_with_a_child"))
+    killed = pid_of(state)
+    child = psutil.Process(int((folder_of(state) / "child").read_text()))
+    os.kill(killed, signal.SIGKILL)
+    os.waitpid(killed, 0)
+    (folder_of(state) / "go").touch()
+    assert outcome_of(LocalExecutor(state)) == Done(b'"waited"')
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_task_that_is_killed_again_and_again_is_given_up(state: State) -> None:
+    executor = LocalExecutor(state)
+    executor.submit(task("wait"))
+    for _ in range(3):
+        os.kill(pid_of(state), signal.SIGKILL)
+        wait_until(lambda: not running_children())
+        outcome = executor.poll("late-flights/c1/train")
+    assert isinstance(outcome, Crashed)
+    assert outcome.cause.startswith("It was killed by SIGKILL")
 
 
 def test_a_process_of_another_that_got_the_number_is_left_alone(state: State) -> None:
@@ -310,6 +359,7 @@ def test_a_process_of_another_that_got_the_number_is_left_alone(state: State) ->
     (folder_of(state) / "crash.json").unlink()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as other:
         (folder_of(state) / "lease").write_text(f'{{"pid": {other.pid}, "begun": 0.0}}')
-        assert isinstance(LocalExecutor(state).poll("late-flights/c1/train"), Crashed)
+        (folder_of(state) / "go").touch()
+        assert outcome_of(LocalExecutor(state)) == Done(b'"waited"')
         assert os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         other.communicate(b"\n")

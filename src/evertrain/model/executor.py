@@ -8,9 +8,11 @@ Everything about a task lies in its folder, control/tasks/<id>/, and nothing in 
     stderr.log      what it printed, bounded
     result.json     its result, written by the process in one step
     crash.json      why there will be none
+    restarts        how often it was started again
 
 so an executor that is made anew after SIGKILL finds what the last one left: running work goes on and is watched
-again, finished work is there. At most one process works on a task, by the kernel's lock.
+again, finished work is there. At most one process works on a task, by the kernel's lock. A process that somebody else
+killed, or that ended while nobody watched, says nothing about the work: it is started again, a few times.
 """
 
 import contextlib
@@ -37,6 +39,7 @@ __all__ = ["Crashed", "Done", "LocalExecutor", "Outcome", "Running", "Task"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _LOG_BYTES = 4 << 20
+_MOST_RESTARTS = 2
 _LOOK_S = 0.2
 _MIB = 1 << 20
 
@@ -123,6 +126,8 @@ class LocalExecutor:
         if _grip(folder) is None and task_id not in self._exits:
             self._start(task)  # the executor that accepted it died before the process took its lease
             return Running()
+        if self._exits.get(task_id) in (None, -signal.SIGKILL) and self._start_again(task):
+            return Running()
         return self._end(task_id, say_exit(self._exits.get(task_id), _tail(folder), task.memory_mb))
 
     def kill(self, task_id: str, cause: str = "It was stopped.") -> None:
@@ -150,6 +155,26 @@ class LocalExecutor:
             setsigmask=(),
             setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT),
         )
+
+    def _start_again(self, task: Task) -> bool:
+        """Start a task anew whose process was interrupted; False when that was done often enough."""
+        folder = self._folder(task.id)
+        restarts = int(_read(folder / "restarts") or 0)
+        if restarts >= _MOST_RESTARTS:
+            return False
+        grip = _grip(folder)
+        if grip is not None and not psutil.pid_exists(grip.pid):
+            # While a group has members, its number belongs to nobody else: what is in it was left by the process.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(grip.pid, signal.SIGKILL)
+        if _is_locked(folder / "lease"):
+            return grip is None or time.monotonic() - grip.begun <= task.timeout_s
+        write_atomically(folder / "restarts", str(restarts + 1).encode())
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(folder / "lease", 0)
+        self._exits.pop(task.id, None)
+        self._start(task)
+        return True
 
     def _alive(self, task_id: str) -> bool:
         for child_id, child in list(self._children.items()):

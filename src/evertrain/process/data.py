@@ -75,6 +75,7 @@ class DataProcess:
             self._scanned = tick
             self._intake.hear(now)
             self._intake.look(now, tick)
+            self._intake.watch(now)
         self._intake.follow(now)
         self._keep_up(now)
         self._settled = now
@@ -86,6 +87,7 @@ class DataProcess:
             self._intake.hear(now)
             self._intake.look(now, tick)
             self._intake.follow(now)
+            self._intake.watch(delivered)
             self._settled = delivered
             clock.data_settled = delivered
         elif tick - self._scanned >= _LOOK_S:
@@ -101,11 +103,12 @@ class DataProcess:
         if now // self._commit_every > self._committed:
             self._committed = now // self._commit_every
             self._intake.commit(now)
-        self._answer(now)
+        self._answer()
 
-    def _answer(self, now: Instant) -> None:
+    def _answer(self) -> None:
         pending = self._requests.pending()
         if pending:
+            now = self._clock.now()  # whoever asks may know of a later instant than this look began with
             self._intake.look(now, time.monotonic())
             self._intake.follow(now)
             self._intake.commit(now)

@@ -272,7 +272,10 @@ class Storyteller:
     # Steady load ------------------------------------------------------------------------------------------------------
 
     async def _steady_load(self) -> None:
-        """Tagged requests, single ones and small batches, so that whatever happens, happens under load."""
+        """Tagged requests, single ones and small batches, so that whatever happens, happens under load.
+
+        Each has an id, so that one that is sent again after its worker died is still one request.
+        """
         async with Front("127.0.0.1", self._port, 1) as front:
             while self._telling:
                 if self._recent:
@@ -281,9 +284,11 @@ class Storyteller:
 
     async def _one_load(self, front: Front) -> None:
         path = f"/predict/{self._script.service}"
-        single = await front.send(Request(path=path, body=self._recent[0].body, load=True))
+        name = f"load-{self.told.load_requests}"
+        single = await front.send(Request(path=path, body=self._recent[0].body, id=name, load=True))
         rows = [msgspec.Raw(asked.body) for asked in self._recent[:_LOAD_BATCH]]
-        batch = await front.send(Request(path=path, body=msgspec.json.encode({"rows": rows}), load=True))
+        body = msgspec.json.encode({"rows": rows})
+        batch = await front.send(Request(path=path, body=body, id=f"{name}-batch", load=True))
         self.told.load_requests += 2
         self.told.count([single], 1)
         self.told.count([batch], len(rows))
@@ -294,8 +299,8 @@ def _deliver(folder: Path, name: str, at: Instant, frames: Mapping[str, pl.DataF
     for source, frame in frames.items():
         if frame.height == 0:
             continue
-        target = folder / source / say_instant(at)[:7] / f"{name}.parquet"
+        target = folder / source / say_instant(at)[:7] / f"{name}.arrows"
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.writing")
-        frame.write_parquet(beside, compression="uncompressed", statistics=False)
+        frame.write_ipc_stream(beside)
         beside.replace(target)

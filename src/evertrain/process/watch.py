@@ -5,13 +5,14 @@ records are folded in the order (prediction time, key), and on a story's clock o
 of one story then fold the same records in the same order.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.identity import ServiceName, VersionId
-from evertrain.core.prediction import Failed, Labelled, Predicted, Record
+from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted, Record
 from evertrain.core.schema import Value
 from evertrain.core.time import HOUR, Instant
 from evertrain.monitor.performance import Performance
@@ -24,12 +25,15 @@ from evertrain.store.state import State
 __all__ = ["ServiceWatch", "Watch"]
 
 _FILE = "watch.msgpack"
+_REMEMBERED = 20_000
+"""Records that are known again when they come a second time: a client sends again within seconds."""
 
 
 class ServiceWatch:
     """One service's traffic as the controller knows it.
 
     performance: stays empty where no label will ever come. answered, failed: by the hour in which a request came.
+    A request that was sent again because its worker died counts once, though two workers logged it.
     """
 
     def __init__(self, performance: Performance, *, labelled: bool, trial: Trial | None = None) -> None:
@@ -38,9 +42,11 @@ class ServiceWatch:
         self.trial = trial or Trial()
         self.answered: dict[Instant, dict[VersionId, int]] = {}
         self.failed: dict[Instant, dict[VersionId, int]] = {}
+        self._recent: OrderedDict[tuple[str, ArmName | None], None] = OrderedDict()
 
     def fold(self, records: Sequence[Record]) -> None:
         """Take in records that are in the order in which they count."""
+        records = [record for record in records if isinstance(record, Labelled) or self._is_first(record)]
         served = [record for record in records if not isinstance(record, Labelled)]
         self.trial.see(served)
         for record in records:
@@ -53,6 +59,16 @@ class ServiceWatch:
                     _count(self.failed, record)
                 case Labelled() if self._labelled:
                     self.performance.labelled(record)
+
+    def _is_first(self, record: Predicted | Failed) -> bool:
+        """Whether this is no second record of one prediction. An answer and the failure before it are two."""
+        name = record.id, None if isinstance(record, Predicted) else record.arm
+        if name in self._recent:
+            return False
+        self._recent[name] = None
+        if len(self._recent) > _REMEMBERED:
+            self._recent.popitem(last=False)
+        return True
 
 
 def _count(hours: dict[Instant, dict[VersionId, int]], record: Predicted | Failed) -> None:
