@@ -23,7 +23,7 @@ def without_impossible_wind(weather: pl.LazyFrame) -> pl.LazyFrame:
 
 schedule = et.Source(
     "schedule",
-    et.files("data/schedule/*/*.parquet"),
+    et.files("data/schedule/*/*.arrows"),
     key="flight_id",
     event_time="scheduled",
     known_at="scheduled - 30d",
@@ -41,7 +41,7 @@ schedule = et.Source(
 
 departures = et.Source(
     "departures",
-    et.files("data/departures/*/*.parquet"),
+    et.files("data/departures/*/*.arrows"),
     key="flight_id",
     event_time="departed",
     columns=FLIGHT | {"tailnum": "string?", "scheduled": "timestamp", "departed": "timestamp", "dep_delay": "int64"},
@@ -52,7 +52,7 @@ departures = et.Source(
 
 landings = et.Source(
     "landings",
-    et.files("data/landings/*/*.parquet"),
+    et.files("data/landings/*/*.arrows"),
     key="flight_id",
     event_time="landed",
     columns=FLIGHT | {"landed": "timestamp", "arr_delay": "int64"},
@@ -63,7 +63,7 @@ landings = et.Source(
 
 outcomes = et.Source(
     "outcomes",
-    et.files("data/outcomes/*/*.parquet"),
+    et.files("data/outcomes/*/*.arrows"),
     key="flight_id",
     event_time="certain",
     columns=FLIGHT | {"dest": "string", "late": "bool", "certain": "timestamp"},
@@ -72,7 +72,7 @@ outcomes = et.Source(
 
 weather = et.Source(
     "weather",
-    et.files("data/weather/*/*.parquet"),
+    et.files("data/weather/*/*.arrows"),
     key=["origin", "hour"],
     event_time="hour",
     known_after="90m",
@@ -99,7 +99,7 @@ weather = et.Source(
 
 planes = et.Source(
     "planes",
-    et.files("data/planes/*/*.parquet"),
+    et.files("data/planes/*/*.arrows"),
     key="tailnum",
     event_time="since",
     columns={"tailnum": "string", "since": "timestamp", "year": "int64?", "seats": "int64?"},

@@ -15,7 +15,7 @@ from evertrain.core.schema import Column, Kind
 from evertrain.core.time import Instant, Moment
 from evertrain.data.batch import Batch, Taken, check_file
 from evertrain.data.column import fix_columns
-from evertrain.data.source import read_cells
+from evertrain.data.source import ROW, looks_whole, read_cells
 from evertrain.errors import NotFoundError, SourceError
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -220,3 +220,16 @@ def test_every_row_is_kept_or_set_aside(cells: list[str]) -> None:
     lines = ["id,t,x", *(f"{row},2024-01-01T00:00:00Z,{cell}" for row, cell in enumerate(cells))]
     batch = read("a.csv", ("\n".join(lines) + "\n").encode(errors="surrogateescape"), x="int64")
     assert batch.rows.height + len(batch.aside) == len(cells)
+
+
+def test_an_arrow_stream_is_read_whole_or_not_at_all() -> None:
+    frame = pl.DataFrame({"id": ["a", "b"], "n": [1, 2]})
+    stream = io.BytesIO()
+    frame.write_ipc_stream(stream)
+    content = stream.getvalue()
+    assert looks_whole("a.arrows", content[:64], content[-64:])
+    assert read_cells("a.arrows", content).frame.drop(ROW).equals(frame)
+    cut = content[: len(content) // 2]
+    assert not looks_whole("a.arrows", cut[:64], cut[-64:])
+    with pytest.raises(SourceError, match="cut off"):
+        read_cells("a.arrows", cut)

@@ -56,6 +56,14 @@ class Quarantine:
             found += [msgspec.json.decode(line, type=SetAside) for line in path.read_bytes().splitlines()]
         return sorted(found, key=lambda aside: (aside.file, aside.row))
 
+    def newest(self) -> SetAside | None:
+        """What was set aside last: a whole file, or the first row of a file's that were."""
+        papers = [*self.folder.glob("*.json"), *self.folder.glob("*.rows.jsonl")]
+        if not papers:
+            return None
+        paper = max(papers, key=lambda path: path.stat().st_mtime_ns)
+        return msgspec.json.decode(paper.read_bytes().partition(b"\n")[0], type=SetAside)
+
     def _write(self, name: str, content: bytes) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / name, content)
