@@ -20,6 +20,7 @@ from evertrain.core.prediction import Labelled, Predicted, Record
 from evertrain.core.time import Instant
 from evertrain.data.arrival import Patience
 from evertrain.data.commit import ACTOR, predictions_table
+from evertrain.data.freshness import ALERTS, FreshnessAlerts
 from evertrain.data.ingest import KINDS, Ingest
 from evertrain.data.label import PostedLabels
 from evertrain.data.online import OnlineWriter
@@ -80,6 +81,7 @@ class Intake:
             if isinstance(event.fact, SegmentSealed)
         }
         self._unread = 0
+        self._alerts = FreshnessAlerts(ledger.read(kinds=ALERTS))
         self.hear(now)
 
     # Declarations -----------------------------------------------------------------------------------------------------
@@ -312,6 +314,14 @@ class Intake:
         """How fresh each source is, for the page and `evertrain status`."""
         told = [ingest.freshness() for ingest in self._sources.values()]
         write_atomically(self._state.reports / "sources.json", msgspec.json.encode(told), durable=False)
+
+    def watch(self, now: Instant) -> None:
+        """Tell owners of sources that have become stale, or fresh again: by all that is known by `now`.
+
+        After a start nothing is said of a source until the files that waited for it are read.
+        """
+        read = [ingest.freshness() for ingest in self._sources.values() if ingest.history_taken]
+        self._record(self._alerts.judge(read, now))
 
     def note(self) -> str:
         """One line for people."""

@@ -24,6 +24,7 @@ from evertrain.core.time import Instant
 from evertrain.errors import NotFoundError
 from evertrain.monitor.health import expose
 from evertrain.process.chronicle import Chronicle
+from evertrain.process.looks import leave_looks
 from evertrain.process.ordering import find_service, find_version
 from evertrain.process.planes import InstalledPlanes
 from evertrain.process.quality import QualityHistory, metrics_of
@@ -106,6 +107,7 @@ class Observer:
         self.verification = Verification(state, now)
         self._memories: dict[ServiceName, _Memory] = {}
         self._looked = float("-inf")
+        self._waits: dict[ServiceName, str] | None = None
 
     def look(self, now: Instant) -> None:
         """Put up new snapshots, if the last ones are a second old. Nothing that goes wrong here stops the loop."""
@@ -130,6 +132,10 @@ class Observer:
                 spec = self._planes.declaration(record.declaration)
                 shown[name] = self._show(record, spec, table.routes.get(name) or Route(service=name), series, around)
         self.board.put_up(shown)
+        waits = {name: one.rollouts[0].waiting for name, one in shown.items() if one.trial and one.rollouts}
+        if waits != self._waits:
+            self._waits = waits
+            leave_looks(self._state.reports, waits)
 
     def _words(self, digest: Digest) -> str:
         try:
