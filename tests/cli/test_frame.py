@@ -6,9 +6,7 @@ import msgspec
 import pytest
 
 from evertrain.cli import COMMANDS
-from evertrain.core.routing import Arm, Refusal, Route
-from evertrain.store.process import beat, heartbeat_of
-from evertrain.testing.installation import SHOP, Installation
+from evertrain.testing.installation import Installation
 from evertrain.testing.tree import free_port
 
 GOOD = "def predict(rows):\n    return [0.5 for _ in rows]\n"
@@ -90,31 +88,3 @@ def test_a_declaration_that_is_refused_is_told_in_its_own_words(tmp_path: Path) 
     )
     assert told.returncode == 1
     assert "no_such_thing" in told.stderr
-
-
-def test_status_tells_who_runs_and_who_answers(tmp_path: Path) -> None:
-    installation = Installation(tmp_path / "state")
-    champion, challenger = installation.add(GOOD), installation.add(GOOD + "\n")
-    fingerprint = installation.artifacts.manifest(challenger).fingerprint
-    installation.route(
-        Route(
-            service=SHOP,
-            champion=champion,
-            canary=Arm(version=challenger, share=0.05, deadline_s=1.0),
-            refused=(Refusal(version=challenger, fingerprint=fingerprint, reason="it was inverted"),),
-        )
-    )
-    words = ["status", "--dir", str(installation.state.path)]
-    told = evertrain(*words)
-    assert told.returncode == 1  # nobody answers
-    assert f"shop: version {champion[:10]} answers" in told.stdout
-    assert f"version {challenger[:10]} is on trial, 5% of the requests" in told.stdout
-    assert "it was inverted" in told.stdout
-    assert "No process runs." in told.stdout
-
-    beat(installation.state, heartbeat_of("w0", "worker"))
-    told = evertrain(*words, "--json")
-    assert told.returncode == 0
-    status = msgspec.json.decode(told.stdout)
-    assert [(one["name"], one["alive"]) for one in status["processes"]] == [("w0", True)]
-    assert status["routing"]["routes"]["shop"]["champion"] == champion

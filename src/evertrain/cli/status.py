@@ -1,6 +1,8 @@
-"""`evertrain status`: what runs, and what answers."""
+"""`evertrain status`: one screen for whoever is on call."""
 
 import os
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -9,51 +11,146 @@ import typer
 from evertrain.cli.up import Dir, Json
 from evertrain.config.settings import load
 from evertrain.core.identity import short
-from evertrain.core.routing import Route, RoutingTable
-from evertrain.store.process import Heartbeat, alive, heartbeats
-from evertrain.store.routing import RoutingFile
+from evertrain.core.time import say_span
+from evertrain.process.situation import (
+    Refusing,
+    Running,
+    ServiceSituation,
+    Situation,
+    SourceSituation,
+    Trial,
+    Waiting,
+    look_at,
+)
 from evertrain.store.state import State
+from evertrain.web.overview import Alert, Decision
+from evertrain.web.wording import say_count, say_moment, say_percent, say_sentence
 
 __all__ = ["app"]
 
 app = typer.Typer()
 
+_REASON = 220
+_REFUSED = 3
+
 
 @app.command("status")
 def status(*, folder: Dir = None, as_json: Json = False) -> None:
-    """Show which processes run, and which version answers for each service. Exits with 1 when nobody answers."""
+    """Show what answers and why, what is on trial, what waits, and what is wrong. Exits with 1 when nobody answers."""
     stated = load({"dir": None if folder is None else str(folder)}, environment=os.environ)
-    state = State.open(Path(stated.settings.dir))
-    table, found = RoutingFile(state.routing).read(), heartbeats(state)
-    answering = any(one.role == "worker" and alive(one) for one in found)
-    typer.echo(_encoded(table, found) if as_json else "\n".join(_lines(table, found)))
-    if not answering:
+    found = look_at(State.open(Path(stated.settings.dir)))
+    if as_json:
+        typer.echo(msgspec.json.encode({**msgspec.structs.asdict(found), "answers": found.answers}).decode())
+    else:
+        typer.echo("\n".join(_screen(found)))
+    if not found.answers:
         raise typer.Exit(1)
 
 
-def _encoded(table: RoutingTable, found: list[Heartbeat]) -> str:
-    processes = [{**msgspec.to_builtins(one), "alive": alive(one)} for one in found]
-    return msgspec.json.encode({"routing": table, "processes": processes}).decode()
+def _screen(found: Situation) -> Iterator[str]:
+    yield f"{found.dir}, {say_moment(found.at)} UTC, {say_count(found.events)} events on record"
+    yield from (f"NOT READABLE: {why}" for why in found.lacking)
+    if not found.answers:
+        yield "NOBODY ANSWERS: no worker runs. Start with `evertrain up`."
+    for service in found.services:
+        yield ""
+        yield from _service(service, "answers" if found.answers else "is to answer")
+    if not found.services:
+        yield from ("", "No service is declared yet.")
+    yield from _part("Alerts", (line for alert in found.alerts for line in _alert(alert)))
+    yield from _part("Sources", (line for source in found.sources for line in _source(source)))
+    yield from _part("Processes", map(_process, found.processes))
 
 
-def _lines(table: RoutingTable, found: list[Heartbeat]) -> list[str]:
-    services = [line for _, route in sorted(table.routes.items()) for line in _service_lines(route)]
-    processes = [_process_line(one) for one in found]
-    return [*(services or ["No service has a route yet."]), "", *(processes or ["No process runs."])]
+def _part(title: str, lines: Iterator[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        if not number:
+            yield from ("", title)
+        yield f"  {line}"
 
 
-def _service_lines(route: Route) -> list[str]:
-    champion = "nobody answers" if route.champion is None else f"version {short(route.champion)} answers"
-    lines = [f"{route.service}: {champion if route.enabled else f'turned off: {route.notice}'}"]
-    if route.canary is not None:
-        lines.append(f"  version {short(route.canary.version)} is on trial, {route.canary.share:.0%} of the requests")
-    lines += [f"  version {short(refusal.version)} is refused: {refusal.reason}" for refusal in route.refused]
-    return lines
+def _reason(words: str) -> str:
+    """A reason as a sentence that fits."""
+    return textwrap.shorten(say_sentence(words), _REASON, placeholder=" ...")
 
 
-def _process_line(one: Heartbeat) -> str:
-    if not alive(one):
-        return f"{one.name:<24} has ended"
-    failed = "".join(f"; cannot load {short(version)}: {why}" for version, why in one.failed.items())
-    note = f"; {one.note}" if one.note else ""
-    return f"{one.name:<24} process {one.pid}{note}{failed}"
+# Services -------------------------------------------------------------------------------------------------------------
+
+
+def _service(one: ServiceSituation, answers: str) -> Iterator[str]:
+    yield _head(one, answers)
+    if one.why:
+        yield f"  because    {_reason(one.why)}"
+    standby = "" if one.standby is None else f"; version {one.standby} stands by"
+    counts = one.requests
+    yield (
+        f"  requests   {say_count(counts.answered)} answered, {say_count(counts.failed)} failed, "
+        f"{say_count(counts.invalid)} invalid{standby}"
+    )
+    yield from (f"  WANTED     {_refusing(each)}" for each in one.refusing)
+    if one.trial is not None:
+        yield from _trial(one.trial)
+    yield from (f"  cycle      {_cycle(each)}" for each in one.cycles)
+    for version, reason in list(one.refused.items())[-_REFUSED:]:
+        yield f"  refused    version {short(version)}: {_reason(reason)}"
+    for number, decision in enumerate(one.decisions):
+        yield f"  {'' if number else 'decisions':<11}{_decision(decision)}"
+
+
+def _head(one: ServiceSituation, answers: str) -> str:
+    if not one.enabled:
+        return f"{one.service}: TURNED OFF: {one.notice}"
+    if one.champion is None:
+        return f"{one.service}: no version answers yet"
+    number = "" if one.ordinal is None else f"{one.ordinal} ("
+    name = f"{number}{short(one.champion)}{')' if number else ''}"
+    return f"{one.service}: version {name} {answers}{'' if one.since is None else f' since {say_moment(one.since)}'}"
+
+
+def _refusing(each: Refusing) -> str:
+    instead = "nothing of this service" if each.instead is None else f"version {each.instead}"
+    name = short(each.version) if each.ordinal is None else str(each.ordinal)
+    return f"version {name} is wanted of {each.process}, which holds {instead}: {_reason(each.reason)}"
+
+
+def _trial(trial: Trial) -> Iterator[str]:
+    name = f"version {trial.ordinal} ({short(trial.version)})"
+    share = f"{say_percent(trial.share)} of the requests since {say_moment(trial.since)}"
+    yield f"  on trial   {name} gets {share}, step {trial.step} of {trial.steps}"
+    yield f"             {_reason(trial.waits or trial.why)}"
+
+
+def _cycle(each: Waiting) -> str:
+    version = "" if each.ordinal is None else f", version {each.ordinal}"
+    until = "" if each.until is None else f", held until {say_moment(each.until)}"
+    name = each.cycle.rpartition("/")[2]
+    return f"{name} is {each.state} since {say_moment(each.since)}{version}{until}: {_reason(each.why)}"
+
+
+def _decision(one: Decision) -> str:
+    return f"{say_moment(one.at)}  {one.title}: {_reason(one.reason)}"
+
+
+# Around them ----------------------------------------------------------------------------------------------------------
+
+
+def _alert(alert: Alert) -> Iterator[str]:
+    told = f", {alert.owner} is told" if alert.owner else ""
+    yield f"{alert.severity} {alert.name} since {say_moment(alert.since)}{told}: {_reason(alert.reason)}"
+
+
+def _source(one: SourceSituation) -> Iterator[str]:
+    within = "" if one.fresh_within is None else f", to be fresh within {say_span(one.fresh_within)}"
+    stale = ", STALE" if one.stale else ""
+    yield f"{one.source:<12} {say_count(one.rows)} rows, newest {say_moment(one.newest)}{within}{stale}"
+    if one.rows_aside or one.files_aside:
+        yield f"{'':<12} set aside: {say_count(one.rows_aside)} rows, {say_count(one.files_aside)} files"
+    if one.set_aside is not None:
+        where = f"row {one.set_aside.row} of {one.set_aside.file}" if one.set_aside.row else one.set_aside.file
+        yield f"{'':<12} the last:  {where}: {_reason(one.set_aside.reason)}"
+
+
+def _process(one: Running) -> str:
+    if not one.alive:
+        return f"{one.name:<22} has ended"
+    return f"{one.name:<22} {one.role}, process {one.pid}{f'; {one.note}' if one.note else ''}"
