@@ -71,7 +71,12 @@ def _part(title: str, lines: Iterator[str]) -> Iterator[str]:
 
 def _reason(words: str) -> str:
     """A reason as a sentence that fits."""
-    return textwrap.shorten(say_sentence(words), _REASON, placeholder=" ...")
+    return _cut(say_sentence(words))
+
+
+def _cut(words: str) -> str:
+    """What fits of words that begin with a name."""
+    return textwrap.shorten(words, _REASON, placeholder=" ...")
 
 
 # Services -------------------------------------------------------------------------------------------------------------
@@ -110,7 +115,7 @@ def _head(one: ServiceSituation, answers: str) -> str:
 def _refusing(each: Refusing) -> str:
     instead = "nothing of this service" if each.instead is None else f"version {each.instead}"
     name = short(each.version) if each.ordinal is None else str(each.ordinal)
-    return f"version {name} is wanted of {each.process}, which holds {instead}: {_reason(each.reason)}"
+    return f"version {name} is wanted of {each.process}, which holds {instead}: {_cut(each.reason)}"
 
 
 def _trial(trial: Trial) -> Iterator[str]:
@@ -147,7 +152,7 @@ def _source(one: SourceSituation) -> Iterator[str]:
         yield f"{'':<12} set aside: {say_count(one.rows_aside)} rows, {say_count(one.files_aside)} files"
     if one.set_aside is not None:
         where = f"row {one.set_aside.row} of {one.set_aside.file}" if one.set_aside.row else one.set_aside.file
-        yield f"{'':<12} the last:  {where}: {_reason(one.set_aside.reason)}"
+        yield f"{'':<12} the last:  {where}: {_cut(one.set_aside.reason)}"
 
 
 def _process(one: Running) -> str:

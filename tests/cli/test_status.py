@@ -1,0 +1,160 @@
+"""What `evertrain status` tells whoever is on call, from a record made by hand."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evertrain.core import event as facts
+from evertrain.core.identity import RolloutId, SourceName, digest_of
+from evertrain.core.routing import Arm, Refusal, Route
+from evertrain.core.time import HOUR, Instant
+from evertrain.data.ingest import Freshness
+from evertrain.data.quarantine import Quarantine
+from evertrain.data.source import Broken
+from evertrain.process.looks import leave_looks
+from evertrain.store.file import write_atomically
+from evertrain.store.process import beat, heartbeat_of
+from evertrain.store.state import State
+from evertrain.testing.installation import SHOP
+from evertrain.testing.record import ShopRecord
+
+
+def status(state: State, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "evertrain", "status", "--dir", str(state.path), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def told(state: State) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.json.decode(status(state, "--json").stdout)
+    return found
+
+
+def in_trouble(folder: Path) -> ShopRecord:
+    """The champion is refused by a worker, a third version is on trial, a source is late and has rows set aside."""
+    record = ShopRecord.with_two_versions(folder)
+    state, (first, second) = record.state, record.versions
+    third = record.build("def predict(rows):\n    return [0.75 for _ in rows]\n")
+    fingerprint = record.installation.artifacts.manifest(first).fingerprint
+    record.installation.route(
+        Route(
+            service=SHOP,
+            champion=second,
+            previous=first,
+            canary=Arm(version=third, share=0.05, deadline_s=1.0),
+            refused=(Refusal(version=first, fingerprint=fingerprint, reason="it was inverted"),),
+        )
+    )
+    rollout = RolloutId(f"{SHOP}/r3")
+    begun = facts.RolloutBegun(
+        service=SHOP, rollout=rollout, version=third, champion=second, steps=(0.05, 0.5), cycle=None
+    )
+    moves = [
+        facts.RolloutMoved(
+            service=SHOP, rollout=rollout, version=third, move=move, before=before, after=after, step=step, share=share
+        )
+        for move, before, after, step, share in (
+            ("prepare", "pending", "preparing", -1, 0.0),
+            ("start", "preparing", "stepping", 0, 0.05),
+        )
+    ]
+    record.tell("It gets a first share.", begun, *moves)
+    leave_looks(state.reports, {SHOP: "Waiting: about 300 more canary requests."})
+    worker = msgspec.structs.replace(
+        heartbeat_of("w0", "worker"), ready=(first,), failed={second: "model.txt is cut in half"}
+    )
+    beat(state, worker)
+    record.tell(
+        "Weather is late.", facts.AlertRaised(alert="source/weather/freshness", owner="desk", severity="warning")
+    )
+    weather = Freshness(
+        source=SourceName("weather"),
+        newest=Instant(0),
+        arrived=None,
+        rows=12,
+        quarantined=2,
+        files_quarantined=1,
+        pending=0,
+        fresh_within=6 * HOUR,
+        owner="desk",
+    )
+    write_atomically(state.reports / "sources.json", msgspec.json.encode([weather]))
+    quarantine = Quarantine(state.quarantine(weather.source))
+    quarantine.file("day2.parquet", digest_of("2"), b"PAR1", "no readable Parquet file")
+    quarantine.rows("day3.csv", digest_of("3"), [Broken(7, ["x"], "amount: 'x' is no float64")])
+    return record
+
+
+def test_one_screen_says_what_serves_what_waits_and_what_is_wrong(tmp_path: Path) -> None:
+    record = in_trouble(tmp_path / "state")
+    done = status(record.state)
+    assert done.returncode == 0, done.stderr
+    screen = done.stdout
+    for words in (
+        f"shop: version 2 ({record.versions[1][:10]}) answers since 14 Nov 2023, 22:13",
+        "because    Every worker holds it; it answers everything.",
+        "version 2 is wanted of w0, which holds version 1: model.txt is cut in half",
+        f"version 3 ({record.versions[2][:10]}) gets 5 % of the requests",
+        "step 1 of 2",
+        "Waiting: about 300 more canary requests.",
+        f"version {record.versions[0][:10]}: It was inverted.",
+        "version 3 begins with 5 % of the traffic: It gets a first share.",
+        "warning source/weather/freshness since 14 Nov 2023, 22:13, desk is told: Weather is late.",
+        "12 rows, newest 1 Jan 1970, 00:00, to be fresh within 6h, STALE",
+        "set aside: 2 rows, 1 files",
+        "row 7 of day3.csv: amount: 'x' is no float64",
+        f"worker, process {heartbeat_of('w0', 'worker').pid}",
+    ):
+        assert words in screen, screen
+    assert max(map(len, screen.splitlines())) < 320
+
+
+def test_json_says_the_same(tmp_path: Path) -> None:
+    record = in_trouble(tmp_path / "state")
+    found = told(record.state)
+    [shop] = found["services"]
+    assert (shop["ordinal"], shop["standby"], shop["champion"]) == (2, 1, record.versions[1])
+    assert shop["trial"]["waits"] == "Waiting: about 300 more canary requests."
+    assert [(one["process"], one["ordinal"], one["instead"]) for one in shop["refusing"]] == [("w0", 2, 1)]
+    assert found["sources"][0]["set_aside"]["reason"] == "amount: 'x' is no float64"
+    assert found["sources"][0]["stale"]
+    assert [alert["owner"] for alert in found["alerts"]] == ["desk"]
+    assert [(one["name"], one["alive"]) for one in found["processes"]] == [("w0", True)]
+    assert found["routing"]["routes"][SHOP]["champion"] == record.versions[1]
+    assert found["answers"]
+    assert found["lacking"] == []
+
+
+def test_when_nobody_answers_it_says_so_and_exits_with_1(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path / "state")
+    record.installation.route(Route(service=SHOP, champion=record.versions[1]))
+    done = status(record.state)
+    assert done.returncode == 1
+    assert "NOBODY ANSWERS" in done.stdout
+    assert "version 2" in done.stdout
+    assert "is to answer" in done.stdout
+
+
+def test_without_a_ledger_processes_and_routing_are_still_told(tmp_path: Path) -> None:
+    record = in_trouble(tmp_path / "state")
+    for damage, said in ((b"not a database at all" * 1000, "is damaged"), (None, "There is no ledger")):
+        for beside in record.state.ledger.parent.glob("ledger.db*"):
+            beside.unlink()
+        if damage is not None:
+            record.state.ledger.write_bytes(damage)
+        done = status(record.state)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
+        assert f"shop: version {record.versions[1][:10]} answers" in done.stdout
+        assert "worker, process" in done.stdout
+    assert not record.state.ledger.exists()
+
+
+def test_a_routing_table_that_is_damaged_is_named(tmp_path: Path) -> None:
+    record = in_trouble(tmp_path / "state")
+    record.state.routing.write_bytes(b'{"generation": "\xff"}')
+    found = told(record.state)
+    assert "is not a routing table" in found["lacking"][0]
+    assert [one["name"] for one in found["processes"]] == ["w0"]
