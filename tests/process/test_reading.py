@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from evertrain.config.declaration import FunctionRef, LabelSpec, ServiceSpec, SourceSpec, TrainingSpec
+from evertrain.config.settings import Settings
 from evertrain.core import event as facts
 from evertrain.core.card import Card
 from evertrain.core.event import Draft, Fact
@@ -167,7 +168,7 @@ class World:
 
     @contextlib.contextmanager
     def controller(self) -> Iterator[Controller]:
-        controller = Controller(self.state, business_clock(self.state.clock), self.ledger)
+        controller = Controller(self.state, business_clock(self.state.clock), self.ledger, Settings())
         controller.loop.refresh()
         with contextlib.closing(controller.planes.watch):
             yield controller

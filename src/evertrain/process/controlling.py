@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from evertrain.config.settings import load
+from evertrain.config.settings import Settings, load
 from evertrain.control.loop import Loop, Pulse
 from evertrain.core.identity import ServiceName
 from evertrain.core.registry import Registry
@@ -50,14 +50,14 @@ _HOUSEKEEPING_S = 30.0
 class Controller:
     """One installation's loop, run until it is told to stop."""
 
-    def __init__(self, state: State, clock: BusinessClock, ledger: Ledger) -> None:
+    def __init__(self, state: State, clock: BusinessClock, ledger: Ledger, settings: Settings) -> None:
         self._state = state
         self._clock = clock
         self._ledger = ledger
         self._signer = Signer.load(state.keys)
         self.stopping = threading.Event()
         registry = Registry(ledger.read())
-        self.planes = InstalledPlanes(state, clock, registry)
+        self.planes = InstalledPlanes(state, clock, registry, settings)
         self.loop = Loop(ledger, self.planes, registry)
         self.observer = Observer(state, ledger, self.loop, self.planes, clock.now)
         self._beat = heartbeat_of("controller", "controller")
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
             Lease.take(state.path / "control" / "controller.lease", "the controller"),
             Ledger.open(state.ledger) as ledger,
         ):
-            controller = Controller(state, clock, ledger)
+            controller = Controller(state, clock, ledger, settings)
             ask_to_stop_at_signals(controller.stopping.set)
             board = controller.observer.board
             actions = OrderedActions(state, ledger, board)

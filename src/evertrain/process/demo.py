@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib
+import os
 import signal
 import socket
 import subprocess
@@ -113,7 +114,7 @@ class Demo:
         command = [sys.executable, "-P", "-m", "evertrain", "up", "--dir", str(self.state.path)]
         command += ["--port", str(self.port), "--control-port", str(self.control_port)]
         with (self.state.path / "story" / "up.log").open("ab") as log:
-            self._up = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._up = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment())
 
     def _keep_up(self) -> None:
         """Whoever kills the supervisor sees it come again: a person would type `evertrain up` again."""
@@ -146,6 +147,11 @@ class Demo:
             if time.monotonic() > end:
                 raise UnavailableError("The data process did not commit the end of the story.")
             time.sleep(_LOOK_S)
+
+
+def _environment() -> dict[str, str]:
+    """A story waits for its trainings, so they may have two cores where there are two."""
+    return {"EVERTRAIN_TRAINER_THREADS": str(min(2, os.cpu_count() or 1)), **os.environ}
 
 
 def load_script(folder: Path, days: int | None, into: Path) -> Script:

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.config.settings import Settings
 from evertrain.control.planes import Crashed, Done, Evidence, Readiness, Running, Work
 from evertrain.core.card import Card
 from evertrain.core.identity import Digest, ServiceName, VersionId
@@ -15,7 +16,7 @@ from evertrain.core.model import Manifest, Verdict
 from evertrain.core.policy import PerformanceTrigger
 from evertrain.core.registry import Registry, Rollout
 from evertrain.core.routing import Arm, RoutingTable
-from evertrain.core.stage import Check, Evaluate, StageTask
+from evertrain.core.stage import Check, Evaluate, StageTask, Train
 from evertrain.core.time import Instant
 from evertrain.core.trigger import Observed, Reading
 from evertrain.model.executor import Crashed as TaskCrashed
@@ -39,10 +40,11 @@ _EVALUATION = "evertrain.process.evaluation"
 class InstalledPlanes:
     """The planes of one installation, for the loop of its controller."""
 
-    def __init__(self, state: State, clock: BusinessClock, registry: Registry) -> None:
+    def __init__(self, state: State, clock: BusinessClock, registry: Registry, settings: Settings) -> None:
         self._state = state
         self._paced = isinstance(clock, StoryClock)
         self._registry = registry
+        self._settings = settings
         self._artifacts = Artifacts.at(state.artifacts)
         self._signer = Signer.load(state.keys)
         self._executor = LocalExecutor(state)
@@ -69,6 +71,8 @@ class InstalledPlanes:
 
     def submit(self, task: str, work: StageTask, *, memory_mb: int, timeout_s: int) -> None:
         module = _EVALUATION if isinstance(work, Evaluate | Check) else _TRAINING
+        if isinstance(work, Train):
+            work = msgspec.structs.replace(work, threads=self._settings.trainer_threads)
         self._executor.submit(
             Task(
                 id=task,
@@ -76,6 +80,8 @@ class InstalledPlanes:
                 arguments=msgspec.to_builtins(work),
                 memory_mb=memory_mb,
                 timeout_s=float(timeout_s),
+                threads=self._settings.trainer_threads,
+                nice=self._settings.trainer_nice,
             )
         )
 
