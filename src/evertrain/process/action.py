@@ -4,7 +4,7 @@ from evertrain.core.event import OrderGiven
 from evertrain.core.identity import ServiceName
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.errors import UserError
-from evertrain.process.ordering import find_service, find_version, give_order
+from evertrain.process.order import find_service, find_version, give_order
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 from evertrain.web.reading import Accepted, Readings
