@@ -25,7 +25,7 @@ from evertrain.errors import NotFoundError
 from evertrain.monitor.health import expose
 from evertrain.process.chronicle import Chronicle
 from evertrain.process.looks import leave_looks
-from evertrain.process.ordering import find_service, find_version
+from evertrain.process.order import find_service, find_version
 from evertrain.process.planes import InstalledPlanes
 from evertrain.process.quality import QualityHistory, metrics_of
 from evertrain.process.standing import show_cycles, show_rollout, show_shares, show_versions
