@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightgbm
 import msgspec
@@ -24,12 +24,12 @@ import psutil
 import pytest
 
 from evertrain.core.identity import ServiceName, VersionId
-from evertrain.core.prediction import Failed
+from evertrain.core.prediction import Failed, Predicted
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.process.front import Front, Reply, Request
 from evertrain.process.roster import serves
 from evertrain.store.ledger import Ledger
-from evertrain.store.log import LogReader
+from evertrain.store.log import LogReader, Position
 from evertrain.store.process import alive, heartbeats
 from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 SHOP = ServiceName("shop")
 NAMES = ("a", "b", "c")
 SCHEMA = {"columns": [{"name": name, "type": "float64", "low": -5, "high": 5} for name in NAMES]}
+Kind = TypeVar("Kind", Failed, Predicted)
 LANES, PACE_S = 24, 0.01
 
 FAULTY = """
@@ -135,7 +136,8 @@ class Served:
         self.port, self.control_port = free_port(), free_port()
         self.log = folder / "serve.log"
         self.supervisor: subprocess.Popen[str] | None = None
-        for number, rounds in enumerate((20, 40), start=1):
+        self.answered = 0
+        for number, rounds in enumerate((20, 21), start=1):  # as fast as one another: latency is evidence too
             train(rounds, folder / f"model{number}.txt")
         (folder / "schema.json").write_bytes(msgspec.json.encode(SCHEMA))
 
@@ -209,10 +211,18 @@ class Served:
 
     def failures(self, version: VersionId) -> set[str]:
         """The causes for which a version could not answer, as the prediction log has them."""
+        return {record.cause for record in self.logged(Failed) if record.version == version}
+
+    def logged(self, kind: type[Kind]) -> list[Kind]:
+        """All records of a kind in the prediction log."""
         reader = LogReader(self.state.log)
-        found = [record for _, record in reader.tail({}) if isinstance(record, Failed)]
+        positions: dict[str, Position] = {}
+        found: list[Kind] = []
+        while read := reader.tail(positions):
+            positions |= {position.writer: position for position, _ in read}
+            found += [record for _, record in read if isinstance(record, kind)]
         reader.close()
-        return {record.cause for record in found if record.version == version}
+        return found
 
     def end(self) -> None:
         """End every process of the folder."""
@@ -250,6 +260,7 @@ def customers(served: Served) -> Iterator[Customers]:
     """Customers who ask during the whole test; not one of them may get a bad answer."""
     with Customers(served.port) as asking:
         yield asking
+    served.answered += asking.total
     assert asking.bad == []
     assert asking.total > 0
 
@@ -343,6 +354,7 @@ def test_a_restart_goes_on_where_the_killed_one_was(served: Served) -> None:
         wait_until(lambda: not any(alive(one) for one in workers), "the end of the old workers")
         seen = customers.total
         wait_until(lambda: customers.total > seen + 200, "answers of the new workers")
+    served.answered += customers.total
     assert customers.bad == []
     assert list(customers.answered) == [before.champion]
     after = served.record()
@@ -356,3 +368,10 @@ def test_ctrl_c_ends_everything(served: Served) -> None:
     os.kill(served.supervisor.pid, signal.SIGINT)
     assert served.supervisor.wait(60) == 0
     assert [one.name for one in heartbeats(served.state) if alive(one)] == []
+
+
+def test_every_answer_is_on_record_and_the_record_is_sound(served: Served) -> None:
+    assert len(served.logged(Predicted)) == served.answered
+    proven = served.run("ledger", "verify")
+    assert proven.returncode == 0, proven.stdout
+    assert "Everything is as it was recorded." in proven.stdout
