@@ -106,7 +106,7 @@ class DataProcess:
         self._answer()
 
     def _answer(self) -> None:
-        pending = self._requests.pending()
+        pending = [one for one in self._requests.pending() if self._intake.has_begun(one.service)]
         if pending:
             now = self._clock.now()  # whoever asks may know of a later instant than this look began with
             self._intake.look(now, time.monotonic())

@@ -41,6 +41,7 @@ __all__ = ["Intake"]
 _log = logging.getLogger("data")
 _READ = 50_000
 _LISTEN_S = 0.25
+_FIRST_READ_S = 120.0
 
 
 class _Service:
@@ -70,6 +71,8 @@ class Intake:
         self._specs: dict[Digest, ServiceSpec] = {}
         self._online: OnlineWriter | None = None
         self._lacking: set[SourceName] = set()
+        self._begun: set[SourceName] = set()
+        self._patient_until: dict[ServiceName, float] = {}
         self._reader = LogReader(state.log)
         self._positions = _read_cursor(self._cursor)
         self._heard = -1
@@ -148,7 +151,9 @@ class Intake:
             if source.name in self._sources:
                 self._sources[source.name].close()
             self._sources[source.name] = ingest
+            self._begun.discard(source.name)
         self._services[name] = self._serve(name, spec)
+        self._patient_until[name] = time.monotonic() + _FIRST_READ_S
         _log.info("service %s is declared, with %d sources", name, len(spec.sources))
 
     def _refuse_conflict(self, name: ServiceName, source: SourceSpec) -> None:
@@ -187,6 +192,7 @@ class Intake:
 
     def _begin(self, source: SourceName, ingest: Ingest, now: Instant) -> None:
         """A source's history has been read: its table is made, its states are declared complete."""
+        self._begun.add(source)
         if not ingest.made:
             self._record(ingest.commit(now))
         if source in self._lacking and self._online is not None:
@@ -300,6 +306,17 @@ class Intake:
                 ]
             )
             self._sealed.add((writer, sequence))
+
+    def has_begun(self, name: ServiceName) -> bool:
+        """Whether the files that a service found when it was declared are read, or were waited for long enough.
+
+        Before that, its tables would tell a training that there is nothing to learn from.
+        """
+        service = self._services.get(name)
+        if service is None or service.spec is None:
+            return False
+        late = time.monotonic() > self._patient_until[name]
+        return late or all(source.name in self._begun for source in service.spec.sources)
 
     def versions(self, name: ServiceName) -> dict[str, int]:
         """The newest version of each table of a service: of its sources, and of its records."""
