@@ -132,8 +132,31 @@ def test_files_of_a_killed_writer_are_swept(tmp_path: Path) -> None:
     table = Table(tmp_path, "t")
     table.append(rows(1), writer="w", sequence=0)
     (table.path / "part-left-behind.parquet").write_bytes(b"PAR1")
-    assert table.sweep() == ["part-left-behind.parquet"]
+    (table.path / "_delta_log" / "_commit_0b0f.json.tmp").write_bytes(b"{")
+    assert table.sweep() == ["_delta_log/_commit_0b0f.json.tmp", "part-left-behind.parquet"]
+    assert table.sweep() == []
     assert table.read().height == 1
+
+
+def test_what_a_writer_left_that_was_killed_in_its_first_commit_is_swept(tmp_path: Path) -> None:
+    table = Table(tmp_path, "t")
+    assert table.sweep() == []
+    (table.path / "_delta_log").mkdir(parents=True)
+    (table.path / "part-left-behind.parquet").write_bytes(b"PAR1")
+    (table.path / "_delta_log" / "_commit_0b0f.json.tmp").write_bytes(b"{")
+    assert table.sweep() == ["_delta_log/_commit_0b0f.json.tmp", "part-left-behind.parquet"]
+    table.append(rows(1), writer="w", sequence=0)
+    assert table.read().height == 1
+
+
+def test_a_sweep_leaves_altered_files_for_the_audit(tmp_path: Path) -> None:
+    table = Table(tmp_path, "t")
+    committed = table.append(rows(1), writer="w", sequence=0)
+    assert committed is not None
+    part = next(name for name in committed.files if name.endswith(".parquet"))
+    (table.path / part).write_bytes(b"PAR1 altered PAR1")
+    assert table.sweep() == []
+    assert (table.path / part).exists()
 
 
 def test_an_empty_commit_makes_an_empty_table(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ _STORED: dict[str, pl.DataType] = {
 }
 _QUIET = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _NOTE = "evertrain"
+_ENTRY = re.compile(r"\d{20}\.json")
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,16 +150,22 @@ class Table:
         return rows.select(list(schema) if columns is None else columns).collect()
 
     def sweep(self) -> list[str]:
-        """Remove data files that no commit names, left by a writer that was killed before its commit."""
-        if self.version() < 0:
+        """Remove files that no commit names, left by a writer that was killed before its commit, or in the middle of it.
+
+        What a commit names is never touched, not even when its bytes were altered: that is for the audit to say.
+        """
+        if not self.path.is_dir():
             return []
         with _locked(self.path):
-            actions = (action for version in range(self.version() + 1) for action in self._actions(version))
-            named = {action["add"]["path"] for action in actions if "add" in action}
-            orphans = [path for path in self.path.iterdir() if path.is_file() and path.name not in named]
-            for path in orphans:
-                path.unlink()
-            return sorted(path.name for path in orphans)
+            entries = [path for path in (self.path / "_delta_log").glob("*.json") if _ENTRY.fullmatch(path.name)]
+            named = {str(path.relative_to(self.path)) for path in entries}
+            for version in range(self.version() + 1):
+                named |= {action["add"]["path"] for action in self._actions(version) if "add" in action}
+            found = {str(path.relative_to(self.path)): path for path in self.path.rglob("*") if path.is_file()}
+            orphans = sorted(found.keys() - named)
+            for name in orphans:
+                found[name].unlink()
+            return orphans
 
     def _actions(self, version: int) -> list[dict[str, Any]]:
         try:
