@@ -9,6 +9,7 @@ position that is not newer than the standing one; therefore it is compared here,
 import fcntl
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,7 +151,7 @@ class Table:
         return rows.select(list(schema) if columns is None else columns).collect()
 
     def sweep(self) -> list[str]:
-        """Remove files that no commit names, left by a writer that was killed before its commit, or in the middle of it.
+        """Remove files that no commit names, left by a writer that was killed before or in its commit.
 
         What a commit names is never touched, not even when its bytes were altered: that is for the audit to say.
         """
