@@ -1,4 +1,4 @@
-"""An owner is told once that a source is stale, and once that it is fresh again, whatever is started anew in between."""
+"""An owner is told once that a source is stale, and once that it is fresh again, whatever is started anew between."""
 
 from evertrain.core.event import AlertCleared, AlertRaised, Draft, Event
 from evertrain.core.identity import SourceName
