@@ -42,7 +42,7 @@ __all__ = ["Controller", "main"]
 
 _LOOK_S = 0.05
 _STORY_LOOK_S = 0.001
-_AWAIT_S = 0.003
+_AWAIT_S, _LONG_AWAIT_S, _SHORT_AWAITS = 0.003, 0.03, 20
 _BEAT_S = 0.5
 _HOUSEKEEPING_S = 30.0
 
@@ -64,6 +64,7 @@ class Controller:
         self._beat_at = 0.0
         self._kept_at = 0.0
         self._kept_day = -1
+        self._awaits = 0
 
     def run(self) -> None:
         """Look and act until `stopping` is set."""
@@ -90,7 +91,10 @@ class Controller:
             return _STORY_LOOK_S
         pulse = self._tick(now)
         if pulse.awaiting:
-            return _AWAIT_S
+            # What is done soon is seen at once; a training does not need to be asked a hundred times a second.
+            self._awaits += 1
+            return _AWAIT_S if self._awaits < _SHORT_AWAITS else _LONG_AWAIT_S
+        self._awaits = 0
         day = now // DAY
         if day != self._kept_day:
             self._kept_day = day

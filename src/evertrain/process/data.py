@@ -31,7 +31,8 @@ from evertrain.store.state import State
 __all__ = ["DataProcess", "main"]
 
 _LOOK_S = 0.05
-_STORY_LOOK_S = 0.0005
+_STORY_LOOK_S, _QUICK_LOOKS, _IDLE_LOOK_S = 0.0005, 80, 0.003
+_LOOKS_AN_ANSWER = 8
 _BEAT_S = 0.5
 
 
@@ -51,6 +52,7 @@ class DataProcess:
         self._requests = CommitRequests(state)
         self._committed = now // commit_every
         self._settled = Instant(0)
+        self._idle = 0
         self._scanned = self._beaten = float("-inf")
         self._beat = heartbeat_of("data", "data")
 
@@ -90,13 +92,16 @@ class DataProcess:
             self._intake.watch(delivered)
             self._settled = delivered
             clock.data_settled = delivered
+            self._idle = 0
         elif tick - self._scanned >= _LOOK_S:
-            # Between two deliveries the log grows, and the controller may ask for a commit.
+            # Between two deliveries the log grows.
             self._scanned = tick
             self._intake.hear(now)
             self._intake.follow(now)
-        self._keep_up(now)
-        return _STORY_LOOK_S
+        self._idle += 1
+        if self._idle == 1 or self._idle % _LOOKS_AN_ANSWER == 0:
+            self._keep_up(now)
+        return _STORY_LOOK_S if self._idle < _QUICK_LOOKS else _IDLE_LOOK_S
 
     def _keep_up(self, now: Instant) -> None:
         """Commit when a new stretch of business time has begun, or somebody asks."""
