@@ -40,7 +40,7 @@ from evertrain.store.state import State
 
 __all__ = ["Controller", "main"]
 
-_LOOK_S = 0.05
+_LOOK_S, _BUSY_S = 0.05, 0.1
 _STORY_LOOK_S = 0.001
 _AWAIT_S, _LONG_AWAIT_S, _SHORT_AWAITS = 0.003, 0.03, 20
 _BEAT_S = 0.5
@@ -65,6 +65,10 @@ class Controller:
         self._kept_at = 0.0
         self._kept_day = -1
         self._awaits = 0
+        self._settings = settings
+        self._stamp: tuple[int, ...] | None = None
+        self._ticked = float("-inf")
+        self._busy = False
 
     def run(self) -> None:
         """Look and act until `stopping` is set."""
@@ -80,7 +84,15 @@ class Controller:
         self._ledger.sign_head(self._signer, self._clock.now())
 
     def _look(self, now: Instant) -> float:
-        self._tick(now)
+        """On the system's clock: at once when anything went on record, often while something is under way."""
+        tick, stamp = time.monotonic(), self._ledger.stamp()
+        pause = _BUSY_S if self._busy else self._settings.tick_s
+        if stamp == self._stamp and tick - self._ticked < pause:
+            return _LOOK_S
+        self._ticked = tick
+        pulse = self._tick(now)
+        self._stamp = self._ledger.stamp() if not pulse.moves else None
+        self._busy = bool(pulse.awaiting) or any(one.open_rollout for one in self.loop.registry.services.values())
         if time.monotonic() - self._kept_at > _HOUSEKEEPING_S:
             self._keep_house(now)
         return _LOOK_S

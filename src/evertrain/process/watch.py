@@ -101,6 +101,7 @@ class Watch:
         self._reader = LogReader(state.log)
         self._positions: dict[str, Position] = {}
         self._held: list[Record] = []
+        self._followed = Instant(-1)
         self.services: dict[ServiceName, ServiceWatch] = {}
         self._remember()
 
@@ -114,10 +115,15 @@ class Watch:
 
     def follow(self, now: Instant) -> int:
         """Fold what the log holds by now; returns how many records that were."""
+        held = len(self._held)
         while found := self._reader.tail(self._positions):
             for position, record in found:
                 self._positions[position.writer] = position
-                self._held.append(record)
+                if isinstance(record, Labelled) or not record.load:
+                    self._held.append(record)
+        if len(self._held) == held and now == self._followed:
+            return 0
+        self._followed = now
         ready = [record for record in self._held if not self._paced or record.received < now]
         self._held = [record for record in self._held if self._paced and record.received >= now]
         for name, records in _by_service(ready).items():
