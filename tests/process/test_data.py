@@ -66,6 +66,18 @@ def test_files_and_records_become_tables_and_facts(house: IntakeHouse) -> None:
     ]
 
 
+def test_a_training_that_asks_at_once_waits_for_the_files_that_are_there(house: IntakeHouse) -> None:
+    house.state.clock.unlink()  # on the system's clock a file has to stand still for a while
+    house.give("orders/history.csv", "o0,2024-01-01T03:00:00Z,s0")
+    house.give("outcomes/history.csv", "o0,2024-01-01T03:00:00Z,s0,1,2024-01-01T04:00:00Z")
+    house.start()
+    answer = house.commit()
+    assert min(answer.values()) >= 0
+    assert house.table("source.orders")["id"].to_list() == ["o0"]
+    assert house.table("source.outcomes")["late"].to_list() == [1]
+    assert house.stop() == 0
+
+
 def test_a_posted_label_becomes_a_row_of_its_source(house: IntakeHouse) -> None:
     house.start()
     house.advance(1)

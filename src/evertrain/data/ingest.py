@@ -294,6 +294,11 @@ class Ingest:
         """Whether everything that was there at the first look has been read: from then on rows are live."""
         return self._arrivals.looked and not self._arrivals.first & self._arrivals.waiting
 
+    @property
+    def expects_files(self) -> bool:
+        """Whether files were seen that are not taken yet: they have to stand still first."""
+        return bool(self._arrivals.waiting)
+
     def close(self) -> None:
         """Give the journal back; what waits is read again by whoever comes next."""
         self._journal.close()

@@ -31,6 +31,8 @@ from evertrain.store.state import State
 __all__ = ["DataProcess", "main"]
 
 _LOOK_S = 0.05
+_SOON_S = 1.0
+"""A file that was seen is looked at again so soon: it may be whole by then."""
 _STORY_LOOK_S, _QUICK_LOOKS, _IDLE_LOOK_S = 0.0005, 80, 0.003
 _LOOKS_AN_ANSWER = 8
 _BEAT_S = 0.5
@@ -73,7 +75,8 @@ class DataProcess:
 
     def _look(self) -> float:
         now, tick = self._clock.now(), time.monotonic()
-        if tick - self._scanned >= self._scan_s:
+        rest = min(self._scan_s, _SOON_S) if self._intake.expects_files else self._scan_s
+        if tick - self._scanned >= rest:
             self._scanned = tick
             self._intake.hear(now)
             self._intake.look(now, tick)

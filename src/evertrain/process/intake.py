@@ -332,6 +332,11 @@ class Intake:
         told = [ingest.freshness() for ingest in self._sources.values()]
         write_atomically(self._state.reports / "sources.json", msgspec.json.encode(told), durable=False)
 
+    @property
+    def expects_files(self) -> bool:
+        """Whether files were seen that are not taken yet."""
+        return any(ingest.expects_files for ingest in self._sources.values())
+
     def watch(self, now: Instant) -> None:
         """Tell owners of sources that have become stale, or fresh again: by all that is known by `now`.
 
