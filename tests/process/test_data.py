@@ -78,6 +78,25 @@ def test_a_training_that_asks_at_once_waits_for_the_files_that_are_there(house: 
     assert house.stop() == 0
 
 
+def test_a_source_that_the_newest_declaration_does_without_stops_nothing(house: IntakeHouse) -> None:
+    renamed = msgspec.structs.replace(
+        house.spec,
+        sources=tuple(
+            msgspec.structs.replace(source, name=SourceName(f"{source.name}2")) for source in house.spec.sources
+        ),
+        examples=None,
+        label=None,
+        features=(),
+    )
+    house.declare(renamed)
+    house.give("orders/1.csv", "o0,2024-01-01T03:00:00Z,s0")
+    house.start()
+    house.advance(1)
+    house.commit()
+    assert house.table("source.orders2")["id"].to_list() == ["o0"]
+    assert house.stop() == 0
+
+
 def test_a_posted_label_becomes_a_row_of_its_source(house: IntakeHouse) -> None:
     house.start()
     house.advance(1)

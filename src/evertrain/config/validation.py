@@ -19,7 +19,7 @@ from evertrain.core.policy import PerformanceTrigger, RowsTrigger, ScheduleTrigg
 from evertrain.core.power import unpassable
 from evertrain.errors import DeclarationError
 
-__all__ = ["validate"]
+__all__ = ["agree", "validate"]
 
 _NUMBERS = ("int64", "float64", "bool")
 
@@ -43,6 +43,17 @@ def validate(spec: ServiceSpec) -> None:
     _gate(spec)
     if not spec.recipes:
         raise DeclarationError(f"Service {spec.name!r} has no recipe.", "Give it train=FUNCTION.")
+
+
+def agree(one: ServiceSpec, other: ServiceSpec) -> None:
+    """Refuse two services of one installation that declare a source of one name differently: it has one table."""
+    for source in one.sources:
+        twin = next((each for each in other.sources if each.name == source.name), source)
+        if twin != source:
+            raise DeclarationError(
+                f"Services {one.name!r} and {other.name!r} declare the source {source.name!r} differently.",
+                "Give one of them another name, or declare it once and import it.",
+            )
 
 
 def _source(source: SourceSpec) -> None:

@@ -12,11 +12,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from evertrain.config.authoring import load
 from evertrain.config.bundle import Bundle, freeze
 from evertrain.config.declaration import ServiceSpec
+from evertrain.config.validation import agree
 from evertrain.core.event import BundleFrozen, Draft, ServiceDeclared
 from evertrain.core.identity import canonical, short
+from evertrain.core.registry import Registry
 from evertrain.core.time import Instant
 from evertrain.errors import DeclarationError, EvertrainError
 from evertrain.process.entry import tell_fault
@@ -77,6 +81,7 @@ def declare(state: State, file: Path, data: Path | None = None) -> tuple[Service
     folder = str(_place(file, data))
     now = business_clock(state.clock).now()
     with Ledger.open(state.ledger) as ledger:
+        _refuse_conflicts(services, Registry(ledger.read()), artifacts)
         for spec in services:
             artifacts.blobs.put(canonical(spec))
             last = ledger.last(kinds=["service.declared"], subject=f"service/{spec.name}")
@@ -84,6 +89,19 @@ def declare(state: State, file: Path, data: Path | None = None) -> tuple[Service
             if not last or last[0].fact != fact:
                 _record(ledger, spec, bundle, fact, now)
     return services
+
+
+def _refuse_conflicts(services: Sequence[ServiceSpec], registry: Registry, artifacts: Artifacts) -> None:
+    """The services of a file must agree with each other, and with those on record that it does not declare anew."""
+    names = {spec.name for spec in services}
+    others = [
+        msgspec.json.decode(artifacts.blobs.get(record.declaration), type=ServiceSpec)
+        for name, record in registry.services.items()
+        if name not in names and record.declaration is not None
+    ]
+    for place, spec in enumerate(services):
+        for other in (*services[:place], *others):
+            agree(spec, other)
 
 
 def _record(ledger: Ledger, spec: ServiceSpec, bundle: Bundle, fact: ServiceDeclared, now: Instant) -> None:

@@ -25,7 +25,6 @@ from evertrain.data.ingest import KINDS, Ingest
 from evertrain.data.label import PostedLabels
 from evertrain.data.online import OnlineWriter
 from evertrain.data.prediction import ServiceTables, place_of
-from evertrain.errors import DeclarationError
 from evertrain.process.assembly import bundle_folder, resolver
 from evertrain.store.artifact import Artifacts
 from evertrain.store.crash import crash_point
@@ -128,6 +127,8 @@ class Intake:
 
     def _is_current(self, source: SourceSpec) -> bool:
         """Whether rows of the source as it is now are rows of the source as it was declared then."""
+        if source.name not in self._sources:  # the newest declaration does without it
+            return False
         now = self._sources[source.name].spec
         return (source.columns, source.key, source.event_time) == (now.columns, now.key, now.event_time)
 
@@ -136,7 +137,6 @@ class Intake:
         folder = bundle_folder(self._state, self._artifacts.blobs, declared.bundle)
         functions = resolver(folder, declared.bundle)
         for source in spec.sources:
-            self._refuse_conflict(name, source)
             ingest = Ingest(
                 source,
                 Path(declared.folder) / source.files,
@@ -155,17 +155,6 @@ class Intake:
         self._services[name] = self._serve(name, spec)
         self._patient_until[name] = time.monotonic() + _FIRST_READ_S
         _log.info("service %s is declared, with %d sources", name, len(spec.sources))
-
-    def _refuse_conflict(self, name: ServiceName, source: SourceSpec) -> None:
-        for other, service in self._services.items():
-            declared = service.spec
-            if other == name or declared is None or not service.reads(source.name):
-                continue
-            if declared.source(source.name) != source:
-                raise DeclarationError(
-                    f"Services {other!r} and {name!r} declare the source {source.name!r} differently.",
-                    "Give one of them another name, or declare it once and import it.",
-                )
 
     def _serve(self, name: ServiceName, spec: ServiceSpec | None) -> _Service:
         service = _Service(self._state, name, spec)

@@ -93,12 +93,17 @@ class IntakeHouse:
             (self.data / name).mkdir(parents=True)
         self.state: State = install(folder / "state", Instant(START))
         self.clock = StoryClock.create(self.state.clock, Instant(START))
-        artifacts = Artifacts.at(self.state.artifacts)
-        declaration = artifacts.blobs.put(canonical(_SPEC))
+        self.spec = _SPEC
+        self.declare(_SPEC)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def declare(self, spec: ServiceSpec) -> None:
+        """Put a declaration of the service on record."""
+        declaration = Artifacts.at(self.state.artifacts).blobs.put(canonical(spec))
         with Ledger.open(self.state.ledger) as ledger:
             ledger.append(
                 Draft(
-                    id="declared",
+                    id=f"declared:{declaration}",
                     at=Instant(START),
                     actor="test",
                     subject=f"service/{SERVICE}",
@@ -106,7 +111,6 @@ class IntakeHouse:
                     fact=ServiceDeclared(service=SERVICE, declaration=declaration, bundle=None, folder=str(self.data)),
                 )
             )
-        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, **environment: str) -> "subprocess.Popen[bytes]":
         self.process = subprocess.Popen(

@@ -1,0 +1,63 @@
+"""Declarations are looked at before they are put on record; what does not hold together is refused."""
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from evertrain.core.time import Instant
+from evertrain.errors import DeclarationError
+from evertrain.process.declaring import check, declare
+from evertrain.store.installation import install
+from evertrain.store.ledger import Ledger
+
+SERVICE = dedent("""
+    import evertrain as et
+
+
+    def train(data, run):
+        return None
+
+
+    def declared(name, amount):
+        columns = {"id": "string", "t": "timestamp", "amount": amount, "bad": "bool"}
+        orders = et.Source("orders", et.files("orders/*.csv"), key="id", event_time="t", columns=columns)
+        asked = et.Examples(orders, key="id", at="t", request=["t"])
+        label = et.Label(source=orders, of=asked, value="bad", horizon="1d")
+        return et.Service(name, examples=asked, label=label, train=train)
+""")
+
+
+def write(folder: Path, name: str, *services: str) -> Path:
+    (folder / "orders").mkdir(exist_ok=True)
+    file = folder / f"{name}.py"
+    file.write_text(SERVICE + "".join(f"\nservice{number} = {one}\n" for number, one in enumerate(services)))
+    return file
+
+
+def test_services_that_share_a_source_must_mean_the_same_one(tmp_path: Path) -> None:
+    state = install(tmp_path / "state", Instant(1))
+    apart = write(tmp_path, "apart", "declared('a', 'int64')", "declared('b', 'float64')")
+    with pytest.raises(DeclarationError, match="'b' and 'a' declare the source 'orders' differently"):
+        declare(state, apart)
+    declare(state, write(tmp_path, "first", "declared('a', 'int64')"))
+    with pytest.raises(DeclarationError, match="'b' and 'a' declare the source 'orders' differently"):
+        declare(state, write(tmp_path, "second", "declared('b', 'float64')"))
+    declare(state, write(tmp_path, "both", "declared('a', 'float64')", "declared('b', 'float64')"))
+    with Ledger.open(state.ledger) as ledger:
+        declared = ledger.read(kinds={"service.declared"})
+    assert [event.subject for event in declared] == ["service/a", "service/a", "service/b"]
+
+
+def test_what_a_declaration_prints_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, "talking", "declared('a', 'int64')", "print('loading')")
+    assert [spec.name for spec in check(file)] == ["a"]
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "loading\n")
+
+
+def test_the_folder_of_a_source_must_be_there_and_its_files_may_come_later(tmp_path: Path) -> None:
+    file = write(tmp_path, "early", "declared('a', 'int64')")
+    check(file)
+    with pytest.raises(DeclarationError, match=r"early\.py: Source 'orders' of service 'a' .* there is no folder"):
+        check(file, tmp_path / "elsewhere")
