@@ -1,6 +1,7 @@
 """A model version in this process: admitted, loaded, proved on its golden requests, ready to answer rows."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -15,7 +16,7 @@ from evertrain.core.schema import Value
 from evertrain.core.time import Instant
 from evertrain.core.trial import Cause, fault_of
 from evertrain.deploy.column import Columns
-from evertrain.errors import ModelError, UnavailableError
+from evertrain.errors import EvertrainError, ModelError, UnavailableError
 from evertrain.store.artifact import Artifacts
 from evertrain.store.signature import Verifier, admit
 
@@ -131,7 +132,16 @@ class Loader:
     def load(self, version: VersionId, refused: Iterable[Refusal], recent: Sequence[Recent]) -> Loaded:
         """TrustError or ModelError says why it must not or cannot be loaded."""
         manifest = admit(self._artifacts, self._verifier, version, need="judged", refused=refused)
-        model = runtime.load(manifest, self._artifacts.blobs.path(manifest.model), None)
+        path = self._artifacts.blobs.path(manifest.model)
+        try:
+            return self._load(manifest, path, recent)
+        except EvertrainError:
+            raise
+        except Exception as error:  # models and features are user code: whatever they raise is said, not thrown
+            raise ModelError(f"Version {short(version)}: {path} cannot be loaded: {_say(error)}.") from error
+
+    def _load(self, manifest: Manifest, path: Path, recent: Sequence[Recent]) -> Loaded:
+        model = runtime.load(manifest, path, None)
         loaded = Loaded(manifest, self._spec(manifest), model, self._features(manifest))
         if manifest.golden is not None:
             loaded.prove(msgspec.json.decode(self._artifacts.blobs.get(manifest.golden), type=Golden))

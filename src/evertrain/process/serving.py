@@ -38,6 +38,7 @@ from evertrain.deploy.version import Loader
 from evertrain.errors import EvertrainError, UserError
 from evertrain.process.entry import log_to_stderr
 from evertrain.process.features import declaration_of, feature_function
+from evertrain.process.port import claim
 from evertrain.store.access import credential
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import StoryClock, business_clock
@@ -228,11 +229,12 @@ async def _serve(state: State, name: str, settings: Settings, listener: socket.s
     await worker.run(listener)
 
 
-def _listener(handle: int | None, settings: Settings) -> socket.socket:
-    """The inherited socket; a worker that is started alone opens its own."""
+def _listener(state: State, handle: int | None, settings: Settings) -> socket.socket:
+    """The inherited socket; a worker that is started by hand claims the port beside, or from, its own kind."""
     if handle is not None:
         return socket.socket(fileno=handle)
-    return socket.create_server((settings.host, settings.port), reuse_port=hasattr(socket, "SO_REUSEPORT"))
+    own = {found.pid for found in heartbeats(state) if alive(found)}
+    return claim(settings.host, settings.port, own=own)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -247,7 +249,7 @@ def main(arguments: Sequence[str]) -> int:
         settings = load({}, environment=os.environ).settings
         state = State.open(given.dir)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(state, given.name, settings, _listener(given.fd, settings)))
+            runner.run(_serve(state, given.name, settings, _listener(state, given.fd, settings)))
     except EvertrainError as error:
         _log.error("%s", error)
         return 1
