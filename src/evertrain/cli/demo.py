@@ -59,6 +59,7 @@ def demo(
         with Demo(folder, script, port=ports[0], control_port=ports[1], tell=tell) as running:
             page = f"http://127.0.0.1:{ports[1]}/?token={token('control', running.state.keys)}"
             console.print(f"Watch it live: {page}", soft_wrap=True)
+            console.file.flush()
             ending = running.run()
             bars.stop()
             _print(console, ending, time.monotonic() - began)
@@ -110,6 +111,7 @@ def _teller(bars: Progress, script: Script) -> Callable[[Instant, Told], None]:
         bars.update(task, completed=(now - script.begin) // HOUR, says=says)
         if bars.disable and (now - script.begin) % _WEEK == 0:
             bars.console.print(says)
+            bars.console.file.flush()
 
     return tell
 
