@@ -114,10 +114,14 @@ class DataProcess:
         self._answer()
 
     def _answer(self) -> None:
-        pending = [one for one in self._requests.pending() if self._intake.has_begun(one.service)]
+        pending = self._requests.pending()
+        if not pending:
+            return
+        now = self._clock.now()  # whoever asks may know of a later instant than this look began with
+        # A story may deliver nothing more before it has its answer: whether everything is read is seen here.
+        self._intake.look(now, time.monotonic())
+        pending = [one for one in pending if self._intake.has_begun(one.service)]
         if pending:
-            now = self._clock.now()  # whoever asks may know of a later instant than this look began with
-            self._intake.look(now, time.monotonic())
             self._intake.follow(now)
             self._intake.commit(now)
             for request in pending:
