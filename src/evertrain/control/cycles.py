@@ -97,7 +97,9 @@ class CycleDesk:
                 f"{assembled.training_rows} training and {assembled.holdout_rows} holdout rows are mature; "
                 f"at least {FEWEST_ROWS} of each are needed."
             )
-            return self._hold(cycle, "wait", reason, Instant(self._now + DAY))
+            # While nothing answers, an hour more is long enough.
+            patience = DAY if self._record.champion else HOUR
+            return self._hold(cycle, "wait", reason, Instant(self._now + patience))
         snapshotted = facts.DatasetSnapshotted(
             service=self._record.service, cycle=cycle.cycle, dataset=assembled.dataset
         )
