@@ -1,6 +1,7 @@
 """`evertrain demo`: the whole loop on real flights, with a page to look at."""
 
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -54,6 +55,8 @@ def demo(
     began = time.monotonic()
     script = load_script(_flights(), days, folder.absolute() / "story")
     ports = free_port([port]), free_port([control_port])
+    # The tree is ended by this process, so whoever ends this one must let it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _progress(console) as bars:
         tell = _teller(bars, script)
         with Demo(folder, script, port=ports[0], control_port=ports[1], tell=tell) as running:

@@ -27,7 +27,7 @@ from evertrain.store.state import State
 from evertrain.store.table import Table
 from evertrain.testing.tree import free_port
 
-__all__ = ["Retold", "Victims", "busy_cpu", "tell"]
+__all__ = ["Retold", "Victims", "busy_cpu", "running_in", "tell"]
 
 
 class Retold(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,109 @@
+"""`evertrain demo`, as a person runs it: short, headless, with nothing left behind however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from evertrain.store.process import heartbeats
+from evertrain.store.state import State
+from evertrain.testing.retelling import running_in
+from evertrain.testing.tree import free_port, wait_until
+
+KEYS = [
+    "days",
+    "requests",
+    "failed",
+    "mixed_versions",
+    "swaps",
+    "rollbacks",
+    "refusals",
+    "decisions",
+    "retrains",
+    "champion_auc",
+    "static_auc",
+    "champion_log_loss",
+    "static_log_loss",
+    "rows_ingested",
+    "rows_quarantined",
+    "predictions_logged",
+    "predictions_answered",
+    "labels_joined",
+    "ledger_events",
+    "ledger_verified",
+    "wall_s",
+    "peak_rss_mb",
+]
+
+
+class Telling:
+    """One run of the command."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "my demo"
+        self.report = folder / "report.json"
+        self.log = folder / "demo.log"
+        ports = ["--port", str(free_port()), "--control-port", str(free_port())]
+        words = ["demo", "--headless", "--days", "1", "--dir", str(self.folder), "--report", str(self.report), *ports]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "evertrain", *words], stdout=log, stderr=log)
+
+    def pid_of(self, name: str) -> int:
+        """The process of that name, once it is there."""
+        wait_until(lambda: name in self._names(), f"{name}: {self.log.read_text()[-2000:]}", 120)
+        return self._names()[name]
+
+    def expect_nothing_left(self) -> None:
+        wait_until(lambda: not running_in(self.folder), "the end of every process", 60)
+
+    def _names(self) -> dict[str, int]:
+        if not (self.folder / "serving" / "processes").is_dir():
+            return {}
+        return {found.name: found.pid for found in heartbeats(State.open(self.folder))}
+
+
+@pytest.fixture
+def telling(tmp_path: Path) -> Iterator[Telling]:
+    made = Telling(tmp_path)
+    yield made
+    made.process.kill()
+    made.process.wait()
+    for process in running_in(made.folder):
+        process.kill()
+
+
+@pytest.mark.timeout(600)
+def test_a_short_story_is_told_by_one_command(telling: Telling) -> None:
+    assert telling.process.wait(500) == 0, telling.log.read_text()
+    report = msgspec.json.decode(telling.report.read_bytes())
+    assert set(KEYS) <= report.keys()
+    assert report["requests"] > 500
+    assert report["failed"] == report["mixed_versions"] == 0
+    assert report["predictions_logged"] == report["predictions_answered"]
+    assert report["ledger_verified"] is True
+    telling.expect_nothing_left()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_story_that_is_ended_early_leaves_nothing_running(telling: Telling, number: signal.Signals) -> None:
+    telling.pid_of("data")
+    telling.process.send_signal(number)
+    assert telling.process.wait(120) != 0
+    telling.expect_nothing_left()
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_supervisor_comes_back(telling: Telling) -> None:
+    killed = telling.pid_of("supervisor")
+    telling.pid_of("data")
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: telling.pid_of("supervisor") != killed, "another supervisor", 120)
+    telling.process.send_signal(signal.SIGINT)
+    telling.process.wait(120)
+    telling.expect_nothing_left()
