@@ -1,5 +1,7 @@
 """What a story came to, as figures, and which of its promises were kept."""
 
+from contextlib import closing
+
 import msgspec
 import numpy as np
 import polars as pl
@@ -79,9 +81,9 @@ def report_story(
     events = ledger.read()
     registry = Registry(events)
     record = registry.service(script.service)
-    watch = Watch(state, lambda _: _spec(state, record), paced=False)
-    watch.follow(script.drained)
-    performance = watch.service(script.service).performance
+    with closing(Watch(state, lambda _: _spec(state, record), paced=False)) as watch:
+        watch.follow(script.drained)
+        performance = watch.service(script.service).performance
     cohort = performance.cohort(Instant(0), Instant(script.drained + DAY))
     both = ~np.isnan(cohort.reference)
     label, score, reference = cohort.label[both], cohort.score[both], cohort.reference[both]

@@ -107,7 +107,9 @@ def running_in(folder: Path) -> list[psutil.Process]:
 
 
 class Victims:
-    """Whom to kill after which hour of the story (counted from its beginning). killed: by name, as it happened."""
+    """Whom to kill after which hour of the story (counted from its beginning): the name of a process, "worker" for
+    one of them, "trainer" for all. killed: in the order in which it happened.
+    """
 
     def __init__(self, script: Script, plan: Mapping[int, Sequence[str]]) -> None:
         self._script, self._plan = script, plan
@@ -122,7 +124,10 @@ class Victims:
 
 
 def _processes(state: State, name: str) -> list[int]:
-    return [found.pid for found in heartbeats(state) if found.name == name and alive(found)]
+    living = [found for found in heartbeats(state) if alive(found)]
+    if name == "worker":
+        return [found.pid for found in living if found.role == "worker"][:1]
+    return [found.pid for found in living if found.name == name]
 
 
 def _trainers(state: State) -> list[int]:
