@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_whoever_is_killed_while_the_machine_is_busy_the_story_is_the_same(
     told: tuple[Ending, Retold], tmp_path: Path, plan: dict[int, Sequence[str]]
 ) -> None:
     tale = ShopTale(tmp_path / "code")
-    victims = Victims(tale, plan)
+    victims = Victims(tale, plan, delay=partial(random.Random(1).uniform, 0.0, 0.05))  # in the middle of requests
     with busy_cpu(1):
         ending, retold = tell(tmp_path / "state", tale, each_hour=victims)
     assert broken(ending) == []
@@ -107,7 +108,8 @@ def test_kills_at_random_hours_change_nothing(told: tuple[Ending, Retold], tmp_p
     names = ("supervisor", "controller", "data", "trainer", "worker")
     plan = {hour: [chance.choice(names)] for hour in chance.sample(range(1, 96), 30)}
     tale = ShopTale(tmp_path / "code")
-    ending, retold = tell(tmp_path / "state", tale, each_hour=Victims(tale, plan))
+    victims = Victims(tale, plan, delay=partial(chance.uniform, 0.0, 1.0))
+    ending, retold = tell(tmp_path / "state", tale, each_hour=victims)
     assert broken(ending) == []
     expect_same(retold, told[1])
 

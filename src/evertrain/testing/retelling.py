@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Timer
 
 import msgspec
 import polars as pl
@@ -108,15 +109,24 @@ def running_in(folder: Path) -> list[psutil.Process]:
 
 class Victims:
     """Whom to kill after which hour of the story (counted from its beginning): the name of a process, "worker" for
-    one of them, "trainer" for all. killed: in the order in which it happened.
+    one of them, "trainer" for all. delay: seconds from the end of that hour. killed: in the order in which it happened.
     """
 
-    def __init__(self, script: Script, plan: Mapping[int, Sequence[str]]) -> None:
-        self._script, self._plan = script, plan
+    def __init__(
+        self, script: Script, plan: Mapping[int, Sequence[str]], delay: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        self._script, self._plan, self._delay = script, plan, delay
         self.killed: list[str] = []
 
     def __call__(self, state: State, now: Instant) -> None:
-        for name in self._plan.get((now - self._script.begin) // HOUR, ()):
+        names = self._plan.get((now - self._script.begin) // HOUR, ())
+        if names:
+            timer = Timer(self._delay(), self._kill, (state, names))
+            timer.daemon = True
+            timer.start()
+
+    def _kill(self, state: State, names: Sequence[str]) -> None:
+        for name in names:
             for pid in _trainers(state) if name == "trainer" else _processes(state, name):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
