@@ -36,6 +36,7 @@ __all__ = ["Demo", "Ending", "free_port", "load_script"]
 _UP_S = 120.0
 _COMMIT_S = 120.0
 _LOOK_S = 0.1
+_DRAIN_S = 15.0
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +86,7 @@ class Demo:
         if self._up is not None and self._up.poll() is None:
             self._up.send_signal(signal.SIGTERM)
             self._up.wait()
+        self._end_orphans()
 
     def run(self) -> Ending:
         """Tell the story, commit what is left, and judge it."""
@@ -121,6 +123,16 @@ class Demo:
         while not self._stopping.wait(_LOOK_S):
             if self._up is not None and self._up.poll() is not None and self._up.returncode < 0:
                 self._start()
+
+    def _end_orphans(self) -> None:
+        """A supervisor that was killed at the very end left its processes to a next one, which does not come."""
+        number, end = signal.SIGTERM, time.monotonic() + _DRAIN_S
+        while left := [found for found in heartbeats(self.state) if alive(found)]:
+            for found in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(found.pid, number)
+            time.sleep(_LOOK_S)
+            number = signal.SIGTERM if time.monotonic() < end else signal.SIGKILL
 
     def _await_up(self) -> None:
         end = time.monotonic() + _UP_S

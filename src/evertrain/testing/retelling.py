@@ -61,11 +61,11 @@ def tell(
         with demo:
             ending = demo.run()
     finally:
-        left = running_in(folder)
-        for process in left:
+        left = [(process, process.cmdline()) for process in running_in(folder)]
+        for process, _ in left:
             process.kill()
     if left:
-        raise AssertionError(f"The story left {[process.cmdline() for process in left]} running")
+        raise AssertionError(f"The story left {[command for _, command in left]} running")
     findings = verify(demo.state).findings
     if findings:
         raise AssertionError(f"The audit found {findings[:10]}")
