@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from evertrain.core.time import HOUR, Instant
-from evertrain.process.demo import Ending
 from evertrain.store.state import State
+from evertrain.story.demo import Ending
 from evertrain.testing.retelling import Retold, Victims, busy_cpu, tell
 from evertrain.testing.tale import ShopTale
 

@@ -17,13 +17,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 import evertrain
 from evertrain.core.time import DAY, HOUR, Instant, say_instant
 from evertrain.errors import OccupiedError, UserError
-from evertrain.process.demo import Demo, Ending, free_port, load_script
-from evertrain.process.script import Script
-from evertrain.process.story import Told
 from evertrain.store.access import token
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import alive, heartbeats
 from evertrain.store.state import State
+from evertrain.story.demo import Demo, Ending, free_port, load_script
+from evertrain.story.script import Script
+from evertrain.story.teller import Told
 
 __all__ = ["app"]
 

@@ -18,14 +18,14 @@ from evertrain.core.registry import Registry
 from evertrain.core.time import HOUR, Instant
 from evertrain.data.commit import predictions_table
 from evertrain.govern.selfaudit import verify
-from evertrain.process.demo import Demo, Ending
-from evertrain.process.script import Script
-from evertrain.process.story import Told
 from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import alive, heartbeats
 from evertrain.store.state import State
 from evertrain.store.table import Table
+from evertrain.story.demo import Demo, Ending
+from evertrain.story.script import Script
+from evertrain.story.teller import Told
 from evertrain.testing.tree import free_port
 
 __all__ = ["Retold", "Victims", "busy_cpu", "running_in", "tell"]

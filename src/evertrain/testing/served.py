@@ -17,13 +17,13 @@ import psutil
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import Failed, Predicted
 from evertrain.core.registry import Registry, ServiceRecord
-from evertrain.process.front import Front, Reply, Request
 from evertrain.process.roster import serves
 from evertrain.store.ledger import Ledger
 from evertrain.store.log import LogReader, Position
 from evertrain.store.process import alive, heartbeats
 from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State
+from evertrain.story.front import Front, Reply, Request
 from evertrain.testing.tree import free_port, wait_until
 
 __all__ = ["SHOP", "Customers", "Served", "train"]

@@ -14,8 +14,8 @@ import polars as pl
 
 from evertrain.core.identity import ServiceName
 from evertrain.core.time import DAY, HOUR, Instant
-from evertrain.process.script import Accident, Asked, HourOfStory, Outcome
 from evertrain.store.table import TIME
+from evertrain.story.script import Accident, Asked, HourOfStory, Outcome
 
 __all__ = ["ShopTale"]
 

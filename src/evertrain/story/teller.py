@@ -21,12 +21,12 @@ from evertrain.core.identity import VersionId
 from evertrain.core.registry import Registry
 from evertrain.core.time import DAY, HOUR, Instant, say_instant
 from evertrain.errors import UnavailableError
-from evertrain.process.front import Front, Reply, Request
-from evertrain.process.script import Accident, Asked, HourOfStory, Outcome, Script
 from evertrain.store.clock import StoryClock
 from evertrain.store.ledger import Ledger
 from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State
+from evertrain.story.front import Front, Reply, Request
+from evertrain.story.script import Accident, Asked, HourOfStory, Outcome, Script
 
 __all__ = ["Storyteller", "Told"]
 

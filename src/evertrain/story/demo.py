@@ -20,16 +20,16 @@ import uvloop
 
 from evertrain.core.time import Instant
 from evertrain.errors import UnavailableError, UserError
-from evertrain.process.memory import TreeMemory
-from evertrain.process.report import Promise, StoryReport, judge_story, report_story
-from evertrain.process.script import Script
 from evertrain.process.startup import run_module
-from evertrain.process.story import Storyteller, Told
 from evertrain.store.access import token
 from evertrain.store.installation import install
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import alive, heartbeats
 from evertrain.store.request import CommitRequest, CommitRequests
+from evertrain.story.memory import TreeMemory
+from evertrain.story.report import Promise, StoryReport, judge_story, report_story
+from evertrain.story.script import Script
+from evertrain.story.teller import Storyteller, Told
 
 __all__ = ["Demo", "Ending", "free_port", "load_script"]
 

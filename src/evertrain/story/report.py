@@ -14,13 +14,13 @@ from evertrain.core.registry import Cycle, Registry, ServiceRecord
 from evertrain.core.time import DAY, Instant
 from evertrain.data.commit import predictions_table
 from evertrain.govern.selfaudit import verify
-from evertrain.process.script import Script
-from evertrain.process.story import Told
 from evertrain.process.watch import Watch
 from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 from evertrain.store.table import Table
+from evertrain.story.script import Script
+from evertrain.story.teller import Told
 
 __all__ = ["Promise", "StoryReport", "judge_story", "report_story"]
 

@@ -1,0 +1,1 @@
+"""Stories: history replayed through the live system, from outside, through its real doors."""
