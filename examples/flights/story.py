@@ -18,7 +18,7 @@ from prepare import ORIGIN_ZONE, read_sources
 
 from evertrain.core.identity import ServiceName
 from evertrain.core.time import DAY, HOUR, MINUTE, Instant, from_datetime
-from evertrain.process.script import Accident, Asked, HourOfStory, Outcome
+from evertrain.story.script import Accident, Asked, HourOfStory, Outcome
 
 __all__ = ["FlightStory", "script"]
 

@@ -146,6 +146,8 @@ class Front:
     async def _connection(self, place: int) -> _Connection:
         connection = self._connections[place]
         if connection is None or not connection.usable:
+            if connection is not None:
+                connection.close()
             _, connection = await self._loop.create_connection(lambda: _Connection(self._loop), self._host, self._port)
             self._connections[place] = connection
         return connection
