@@ -55,6 +55,20 @@ def test_features_equal_a_brute_force(shop: Any, drawn: st.DataObject) -> None:
         writer.close()
 
 
+def test_events_of_one_key_that_become_known_together_are_all_kept(shop: Any) -> None:
+    visit = {"id": 2, "shop": "a", "_known_at": 1, "n": None, "vip": None}
+    rows = [visit | {"t": 2, "x": 1e16}, visit | {"t": 1, "x": None}]
+    history = {source.name: rows if source.name == "visits" else [] for source in shop.service.sources}
+    with tempfile.TemporaryDirectory() as folder:
+        writer, function = begin(shop.service, Path(folder))
+        for source in shop.service.sources:
+            writer.write(source.name, shop.frame(source, history[source.name]))
+        truth = features(shop.service, history, {"shop": "a"}, 1)
+        assert truth["smallest"] == 1e16
+        values = function({"id": 0, "shop": "a"}, Instant(1))
+        assert list(map(typed, values)) == list(map(typed, truth.values()))
+
+
 def row(at: int, shop: str = "a", key: int = 1, *, known: int | None = None, n: int | None = None) -> dict[str, Value]:
     return {
         "id": key,

@@ -157,7 +157,9 @@ class Tally:
             placed = lists.axis.place(row)
             if placed is None:
                 continue
-            key = lists.prefix + placed[0] + descending(placed[1]) + key_bytes(row[0]) + descending(row[2])
+            # On the axis of known-at two events of one key may share everything but their event time.
+            key = lists.prefix + placed[0] + descending(placed[1]) + key_bytes(row[0])
+            key += descending(row[2]) + descending(row[1])
             if sign > 0:
                 kept = [row[4][number] for number in lists.columns]
                 self._transaction.put(key, SPAN.pack(row[1], row[2], row[3]) + _pack(kept))
