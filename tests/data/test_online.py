@@ -19,7 +19,7 @@ from evertrain.core.time import Instant
 from evertrain.data.online import OnlineFeatures, OnlineWriter, online_features
 from evertrain.errors import UnavailableError
 from evertrain.store.state import State
-from evertrain.testing.oracle import features
+from evertrain.testing.oracle import Row, features
 
 
 def typed(value: Value) -> tuple[type, str]:
@@ -56,8 +56,8 @@ def test_features_equal_a_brute_force(shop: Any, drawn: st.DataObject) -> None:
 
 
 def test_events_of_one_key_that_become_known_together_are_all_kept(shop: Any) -> None:
-    visit = {"id": 2, "shop": "a", "_known_at": 1, "n": None, "vip": None}
-    rows = [visit | {"t": 2, "x": 1e16}, visit | {"t": 1, "x": None}]
+    visit: Row = {"id": 2, "shop": "a", "_known_at": 1, "n": None, "vip": None}
+    rows: list[Row] = [{**visit, "t": 2, "x": 1e16}, {**visit, "t": 1, "x": None}]
     history = {source.name: rows if source.name == "visits" else [] for source in shop.service.sources}
     with tempfile.TemporaryDirectory() as folder:
         writer, function = begin(shop.service, Path(folder))
