@@ -162,8 +162,9 @@ class Demo:
 
 
 def _environment() -> dict[str, str]:
-    """A story waits for its trainings, so they may have two cores where there are two."""
-    return {"EVERTRAIN_TRAINER_THREADS": str(min(2, os.cpu_count() or 1)), **os.environ}
+    """Settings that suit a year in minutes: a story waits for its trainings, and a day of it is a second."""
+    threads = str(min(2, os.cpu_count() or 1))
+    return {"EVERTRAIN_TRAINER_THREADS": threads, "EVERTRAIN_COMMIT_EVERY": "4d", **os.environ}
 
 
 def load_script(folder: Path, days: int | None, into: Path) -> Script:
