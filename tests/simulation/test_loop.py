@@ -100,3 +100,23 @@ def test_a_failing_challenger_is_rolled_back_and_never_returns() -> None:
             if isinstance(event.fact, RoutingChanged) and event.at > rollout.since
         ]
         assert rollout.version not in after
+
+
+def test_a_held_challenger_is_judged_anew_on_labels_that_came_since() -> None:
+    world = World(seed=7, faults=Faults(inconclusive=1.0))
+    world.run(days=2)
+    [first] = record_of(world).cycles.values()
+    assert first.state == "inconclusive"
+    world.planes.faults = Faults()
+    world.run(days=10)
+    assert record_of(world).cycles[first.cycle].state == "promoted"
+
+
+def test_a_held_challenger_gives_way_to_a_fresher_one() -> None:
+    world = World(seed=7)
+    world.run(days=6)
+    world.planes.faults = Faults(inconclusive=1.0)
+    world.run(days=20)
+    states = [cycle.state.value for cycle in record_of(world).cycles.values()]
+    assert "superseded" in states
+    assert states[0] == "promoted"

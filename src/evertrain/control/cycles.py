@@ -322,7 +322,7 @@ class CycleDesk:
         return Step(
             drafts=tuple(
                 Draft(
-                    id=f"{stem}:{facts.kind_of(fact)}:{place}",
+                    id=f"{stem}:{_name_of(fact)}:{place}",
                     at=self._now,
                     actor="controller",
                     subject=f"cycle/{cycle.cycle}",
@@ -332,3 +332,9 @@ class CycleDesk:
                 for place, fact in enumerate(told)
             )
         )
+
+
+def _name_of(fact: Fact) -> str:
+    """What tells the events of one look at one state apart: two stages may be finished in it."""
+    kind = facts.kind_of(fact)
+    return f"{kind}:{fact.stage}" if isinstance(fact, facts.StageFinished) else kind

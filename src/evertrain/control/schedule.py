@@ -3,9 +3,10 @@
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.planes import Planes
 from evertrain.control.step import NOTHING, Step
-from evertrain.core.event import Draft, TriggerDecided
+from evertrain.core.cycle import CycleState, advance
+from evertrain.core.event import CycleMoved, Draft, TriggerDecided
 from evertrain.core.identity import CycleId
-from evertrain.core.registry import ServiceRecord
+from evertrain.core.registry import Cycle, ServiceRecord
 from evertrain.core.time import DAY, Instant
 from evertrain.core.trigger import Decided, Fired, InFlight, NotYet, Observed, arbitrate, due
 
@@ -63,14 +64,37 @@ class TriggerDesk:
         if not fired:
             return NOTHING
         last = self._record.last_run
-        busy = next((cycle for cycle in self._record.open_cycles if cycle.kind != "external"), None)
+        busy = next(
+            (cycle for cycle in self._record.open_cycles if cycle.kind != "external" and not _waits(cycle)), None
+        )
         in_flight = InFlight(cycle=busy.cycle, collecting=busy.state == "triggered") if busy else None
         decided = arbitrate(
             fired, seen, in_flight=in_flight, cooldown=self._spec.cooldown, began=last.began if last else None
         )
         newest = self._record.newest_cycle
         fresh = [one for one in decided if (one.fired.trigger, one.decision, newest) not in self._record.heard]
-        return Step(drafts=tuple(self._draft(one, newest) for one in fresh))
+        drafts = [self._draft(one, newest) for one in fresh]
+        if any(one.decision == "run" for one in fresh):
+            # Fresher data make a better challenger than one that waits for more labels.
+            drafts += [self._supersede(cycle) for cycle in self._record.open_cycles if _waits(cycle)]
+        return Step(drafts=tuple(drafts))
+
+    def _supersede(self, cycle: Cycle) -> Draft:
+        moved = CycleMoved(
+            service=self._record.service,
+            cycle=cycle.cycle,
+            move="supersede",
+            before=cycle.state,
+            after=advance(cycle.kind, cycle.state, "supersede", cycle.cycle),
+        )
+        return Draft(
+            id=f"{cycle.cycle}:{cycle.looks}:{cycle.state}:superseded",
+            at=self._now,
+            actor="controller",
+            subject=f"cycle/{cycle.cycle}",
+            reason="A newer cycle begins while it waits for more labels.",
+            fact=moved,
+        )
 
     def _draft(self, one: Decided, newest: CycleId | None) -> Draft:
         cycle = one.cycle
@@ -91,3 +115,8 @@ class TriggerDesk:
             reason=f"{one.fired.reason}" if one.decision == "run" else f"{one.fired.reason}: {one.reason}",
             fact=fact,
         )
+
+
+def _waits(cycle: Cycle) -> bool:
+    """Whether a cycle is held because the evidence does not suffice yet."""
+    return cycle.state is CycleState.INCONCLUSIVE

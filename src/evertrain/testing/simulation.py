@@ -19,7 +19,7 @@ from evertrain.core.event import Draft, Event, ServiceDeclared
 from evertrain.core.evidence import Outcome, Tally
 from evertrain.core.identity import Digest, ServiceName, SourceName, VersionId, digest_of, digest_of_bytes
 from evertrain.core.model import DatasetRef, Fingerprint, Manifest, Output, Verdict
-from evertrain.core.policy import RowsTrigger, ScheduleTrigger
+from evertrain.core.policy import GateSpec, RowsTrigger, ScheduleTrigger
 from evertrain.core.registry import Registry, Rollout
 from evertrain.core.routing import Arm, RoutingTable
 from evertrain.core.schema import Column, Schema
@@ -313,4 +313,5 @@ def simulated_service() -> ServiceSpec:
         ),
         recipes={"default": TrainingSpec(train=FunctionRef(module="recipe", name="train"))},
         triggers=(ScheduleTrigger(every=7 * DAY), RowsTrigger(rows=5_000)),
+        gate=GateSpec(hold=2 * DAY),
     )
