@@ -45,6 +45,7 @@ _STORY_LOOK_S = 0.001
 _AWAIT_S, _LONG_AWAIT_S, _SHORT_AWAITS = 0.003, 0.03, 20
 _BEAT_S = 0.5
 _HOUSEKEEPING_S = 30.0
+_QUIET_S = 1.0
 
 
 class Controller:
@@ -69,6 +70,8 @@ class Controller:
         self._stamp: tuple[int, ...] | None = None
         self._ticked = float("-inf")
         self._busy = False
+        self._remembered = float("-inf")
+        self._unremembered = False
 
     def run(self) -> None:
         """Look and act until `stopping` is set."""
@@ -95,12 +98,16 @@ class Controller:
         self._busy = bool(pulse.awaiting) or any(one.open_rollout for one in self.loop.registry.services.values())
         if time.monotonic() - self._kept_at > _HOUSEKEEPING_S:
             self._keep_house(now)
+            self._remember()
         return _LOOK_S
 
     def _story_look(self, clock: StoryClock) -> float:
         now = clock.now()
         if now < clock.control_due or now <= clock.control_settled:
+            if self._unremembered and time.monotonic() - self._ticked > _QUIET_S:
+                self._remember()
             return _STORY_LOOK_S
+        self._ticked, self._unremembered = time.monotonic(), True
         pulse = self._tick(now)
         if pulse.awaiting:
             # What is done soon is seen at once; a training does not need to be asked a hundred times a second.
@@ -111,6 +118,8 @@ class Controller:
         if day != self._kept_day:
             self._kept_day = day
             self._keep_house(now)
+            if time.monotonic() - self._remembered > _HOUSEKEEPING_S:
+                self._remember()
         tomorrow = Instant((day + 1) * DAY)
         clock.control_due = tomorrow if pulse.until is None else min(pulse.until, tomorrow)
         clock.control_settled = now
@@ -125,12 +134,16 @@ class Controller:
         return pulse
 
     def _keep_house(self, now: Instant) -> None:
-        """What may lag: reference scores, the watch's memory, a signed head of the ledger."""
+        """What may lag: reference scores, a signed head of the ledger."""
         for name in self.loop.registry.services:
             self._score_reference(name)
-        self.planes.watch.remember()
         self._ledger.sign_head(self._signer, now)
         self._kept_at = time.monotonic()
+
+    def _remember(self) -> None:
+        """Write down what the watch knows. It is all that was ever predicted, so this is not done at each look."""
+        self.planes.watch.remember()
+        self._remembered, self._unremembered = time.monotonic(), False
 
     def _score_reference(self, service: ServiceName) -> None:
         record = self.loop.registry.service(service)

@@ -7,6 +7,7 @@ of one story then fold the same records in the same order.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -22,11 +23,16 @@ from evertrain.store.file import write_atomically
 from evertrain.store.log import LogReader, Position
 from evertrain.store.state import State
 
-__all__ = ["ServiceWatch", "Watch"]
+__all__ = ["ServiceWatch", "Watch", "memory_of"]
 
 _FILE = "watch.msgpack"
 _REMEMBERED = 20_000
 """Records that are known again when they come a second time: a client sends again within seconds."""
+
+
+def memory_of(state: State) -> Path:
+    """Where the watch writes down what it knows."""
+    return state.cache / _FILE
 
 
 class ServiceWatch:
@@ -95,7 +101,7 @@ class Watch:
     """Follows the log for all services. Its memory is a cache: without it the log is read from its beginning."""
 
     def __init__(self, state: State, specs: Callable[[ServiceName], ServiceSpec | None], *, paced: bool) -> None:
-        self._file = state.cache / _FILE
+        self._file = memory_of(state)
         self._specs = specs
         self._paced = paced
         self._reader = LogReader(state.log)

@@ -21,6 +21,7 @@ import uvloop
 from evertrain.core.time import Instant
 from evertrain.errors import UnavailableError, UserError
 from evertrain.process.startup import run_module
+from evertrain.process.watch import memory_of
 from evertrain.store.access import token
 from evertrain.store.installation import install
 from evertrain.store.ledger import Ledger
@@ -104,7 +105,9 @@ class Demo:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 told = runner.run(teller.tell(ledger))
             wall_s = time.monotonic() - began
+            ended = time.time()
             self._commit()
+            _await(lambda: _written(memory_of(self.state)) > ended, "The controller did not write down its memory.")
             report = report_story(
                 self.state, self.script, told, ledger, wall_s=wall_s, peak_rss_mb=self._memory.peak_mb
             )
@@ -154,11 +157,23 @@ class Demo:
         """Have the data process put everything that was logged into its tables."""
         requests = CommitRequests(self.state)
         requests.ask(CommitRequest(id="story-end", service=self.script.service))
-        end = time.monotonic() + _COMMIT_S
-        while requests.answered("story-end") is None:
-            if time.monotonic() > end:
-                raise UnavailableError("The data process did not commit the end of the story.")
-            time.sleep(_LOOK_S)
+        _await(lambda: requests.answered("story-end") is not None, "The data process did not commit the story's end.")
+
+
+def _await(done: Callable[[], bool], complaint: str) -> None:
+    end = time.monotonic() + _COMMIT_S
+    while not done():
+        if time.monotonic() > end:
+            raise UnavailableError(complaint, "Look into story/up.log.")
+        time.sleep(_LOOK_S)
+
+
+def _written(path: Path) -> float:
+    """When a file was last written (seconds of the system's clock); 0 when there is none."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _environment() -> dict[str, str]:
