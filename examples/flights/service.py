@@ -178,7 +178,7 @@ service = et.Service(
     categories=["carrier", "origin", "dest"],
     train=et.Recipe(train, duration="6h"),
     segments=["origin", "carrier"],
-    triggers=[et.every("28d"), et.rows(25_000), et.performance("log_loss", drop=0.12, window="7d", min_labels=2_000)],
+    triggers=[et.every("35d"), et.rows(40_000), et.performance("log_loss", drop=0.15, window="7d", min_labels=2_000)],
     gate=et.Gate(
         primary="log_loss", margin=0.015, anchor_margin=0.03, holdout="7d", block="6h", protect="origin", max_p99="20ms"
     ),
