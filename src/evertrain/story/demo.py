@@ -179,7 +179,7 @@ def _written(path: Path) -> float:
 def _environment() -> dict[str, str]:
     """Settings that suit a year in minutes: a story waits for its trainings, and a day of it is a second."""
     threads = str(min(2, os.cpu_count() or 1))
-    return {"EVERTRAIN_TRAINER_THREADS": threads, "EVERTRAIN_COMMIT_EVERY": "4d", **os.environ}
+    return {"EVERTRAIN_TRAINER_THREADS": threads, "EVERTRAIN_COMMIT_EVERY": "7d", **os.environ}
 
 
 def load_script(folder: Path, days: int | None, into: Path) -> Script:
