@@ -1,7 +1,7 @@
 """`evertrain promote`, `rollback`, `retrain`, `push`: what a person asks of the loop, and its answer."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
@@ -33,12 +33,7 @@ def promote(
     as_json: Json = False,
 ) -> None:
     """Put a version into service past its verdict: an override, on record with your reason."""
-    with opened(folder) as found:
-        record = find_service(found.registry, service)
-        chosen = find_version(record, version)
-        words = found.ledger.keep_words(reason)
-        order = OrderGiven(service=record.service, verb="promote", role="operator", words=words, version=chosen)
-        _tell(found.ledger, give_order(found.state, found.ledger, order), as_json)
+    _order(folder, service, "promote", reason, version=version, as_json=as_json)
 
 
 @app.command("rollback")
@@ -50,11 +45,7 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """End the running canary, or else go back to the version before; what is taken back never returns by itself."""
-    with opened(folder) as found:
-        record = find_service(found.registry, service)
-        words = found.ledger.keep_words(reason)
-        order = OrderGiven(service=record.service, verb="rollback", role="operator", words=words)
-        _tell(found.ledger, give_order(found.state, found.ledger, order), as_json)
+    _order(folder, service, "rollback", reason, as_json=as_json)
 
 
 @app.command("retrain")
@@ -67,11 +58,7 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Begin a retraining now, or join the one that is under way."""
-    with opened(folder) as found:
-        record = find_service(found.registry, service)
-        words = found.ledger.keep_words(reason)
-        order = OrderGiven(service=record.service, verb="retrain", role="operator", words=words, recipe=recipe)
-        _tell(found.ledger, give_order(found.state, found.ledger, order), as_json)
+    _order(folder, service, "retrain", reason, recipe=recipe, as_json=as_json)
 
 
 @app.command("push")
@@ -102,6 +89,27 @@ def push(
         typer.echo(answer.reason)
     if _accepted(answer) is False:
         raise typer.Exit(1)
+
+
+def _order(
+    folder: Path | None,
+    service: str | None,
+    verb: Literal["promote", "rollback", "retrain"],
+    reason: str,
+    *,
+    as_json: bool,
+    version: str | None = None,
+    recipe: str = "default",
+) -> None:
+    """Put an order on record and print the loop's answer."""
+    with opened(folder) as found:
+        record = find_service(found.registry, service)
+        chosen = None if version is None else find_version(record, version)
+        words = found.ledger.keep_words(reason)
+        order = OrderGiven(
+            service=record.service, verb=verb, role="operator", words=words, version=chosen, recipe=recipe
+        )
+        _tell(found.ledger, give_order(found.state, found.ledger, order), as_json)
 
 
 def _tell(ledger: Ledger, order: Event, as_json: bool) -> None:
