@@ -44,11 +44,17 @@ def tree(standing: Tree, installation: Installation) -> Tree:
     installation.route(Route(service=SHOP, champion=installation.add(GOOD)))
     if standing.supervisor is None:
         standing.up()
-    standing.wait_for("controller")
-    standing.wait_for("data")
-    wait_until(lambda: len(workers_of(standing)) == 2, "two workers")
-    wait_until(lambda: len(standing.living()) == 5, "nothing else")
+    wait_until(lambda: is_whole(standing), "the whole tree")
     return standing
+
+
+def is_whole(tree: Tree) -> bool:
+    """Whether two workers, the planes and nothing else are at work."""
+    living = tree.living()
+    planes = {"supervisor", "controller", "data"} <= set(living)
+    return (
+        planes and len(living) == 5 and len(workers_of(tree)) == 2 and not any(one.starting for one in living.values())
+    )
 
 
 def workers_of(tree: Tree) -> list[str]:
@@ -136,10 +142,36 @@ def test_without_a_supervisor_everything_goes_on_and_the_next_one_takes_over(
     tree.up()
     asked_since(customers)
     wait_until(lambda: not before & {found.pid for found in tree.living().values()}, "the end of the orphans")
-    wait_until(lambda: len(tree.living()) == 5, "the whole tree")
+    wait_until(lambda: is_whole(tree), "the whole tree")
     assert len(workers_of(tree)) == 2
     asked_since(customers)
     assert failures_of(customers) == []
+
+
+@pytest.mark.parametrize("seen", [False, True], ids=["before it signs in", "while it loads"])
+def test_what_a_killed_supervisor_was_just_starting_is_not_left_behind(
+    tree: Tree, installation: Installation, seen: bool
+) -> None:
+    champion, slow = installation.add(GOOD), installation.add("import time\ntime.sleep(2)\n" + OTHER)
+    name = f"canary-{slow[:10]}-0"
+    installation.route(Route(service=SHOP, champion=champion, canary=Arm(version=slow, share=0.5, deadline_s=1.0)))
+    wait_until(lambda: bool(named(name)), "the process of the canary")
+    first = named(name)[0]
+    if seen:
+        wait_until(lambda: name in tree.living(), "its signature")
+        assert tree.living()[name].starting
+    tree.kill_supervisor()
+    tree.up()
+    standing = tree.wait_for(name)
+    assert (standing.pid == first.pid) == seen
+    assert [process.pid for process in named(name)] == [standing.pid]
+    assert tree.down() == 0
+    assert named(name) == []
+
+
+def named(name: str) -> list[psutil.Process]:
+    """The processes that were started under this name."""
+    return [found for found in processes() if name in (found.info["cmdline"] or ())]
 
 
 def test_a_dead_tree_with_numbers_in_other_hands_comes_back(tree: Tree) -> None:
@@ -303,7 +335,7 @@ def test_random_kills_never_cost_more_than_the_contract_says(tree: Tree, custome
         if name == "supervisor":
             tree.kill_supervisor()
             tree.up()
-            wait_until(lambda: len(tree.living()) == 5, "the whole tree")
+            wait_until(lambda: is_whole(tree), "the whole tree")
             continue
         if name == "worker":
             name = chance.choice(workers_of(tree))

@@ -168,7 +168,13 @@ class World:
 
     @contextlib.contextmanager
     def controller(self) -> Iterator[Controller]:
-        controller = Controller(self.state, business_clock(self.state.clock), self.ledger, Settings())
+        controller = Controller(
+            self.state,
+            business_clock(self.state.clock),
+            self.ledger,
+            Settings(),
+            heartbeat_of("controller", "controller"),
+        )
         controller.loop.refresh()
         with contextlib.closing(controller.planes.watch):
             yield controller

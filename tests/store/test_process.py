@@ -10,7 +10,19 @@ import pytest
 
 from evertrain.core.identity import VersionId
 from evertrain.core.time import Instant
-from evertrain.store.process import alive, beat, forget, heartbeat_of, heartbeats, runs, start_of
+from evertrain.store.process import (
+    PARENT,
+    alive,
+    at_work,
+    beat,
+    forget,
+    heartbeat_at,
+    heartbeat_of,
+    heartbeats,
+    runs,
+    sign_in,
+    start_of,
+)
 from evertrain.store.state import State
 
 
@@ -80,3 +92,22 @@ def test_a_heartbeat_cut_by_a_power_failure_is_passed_over(state: State) -> None
     (state.processes / "w1.json").write_bytes(b"")
     (state.processes / "w2.json").write_bytes(b'{"name": "w2"')
     assert [found.name for found in heartbeats(state)] == ["w0"]
+
+
+def test_who_signs_in_is_on_the_list_and_not_at_work_yet(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PARENT, str(os.getppid()))
+    first = sign_in(state, "w0", "worker")
+    assert first == heartbeat_of("w0", "worker")
+    listed = heartbeat_at(state, "w0")
+    assert listed is not None
+    assert listed.starting
+    assert alive(listed)
+    assert not at_work(listed)
+    beat(state, first)
+    assert [at_work(found) for found in heartbeats(state)] == [True]
+
+
+def test_who_was_started_by_nobody_living_does_not_sign_in(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PARENT, str(2**22 + 1))
+    assert sign_in(state, "w0", "worker") is None
+    assert heartbeats(state) == []

@@ -21,7 +21,7 @@ __all__ = ["FILE", "Origin", "Settings", "Stated", "load", "reference"]
 FILE: Final = "evertrain.toml"
 PREFIX: Final = "EVERTRAIN_"
 
-_RESERVED: Final = frozenset({"EVERTRAIN_CRASH_AT"})
+_RESERVED: Final = frozenset({"EVERTRAIN_CRASH_AT", "EVERTRAIN_PARENT"})
 _SPAN: Final = "duration"
 
 Origin = Literal["flag", "environment", "file", "default"]

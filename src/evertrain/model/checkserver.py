@@ -25,6 +25,7 @@ from evertrain.core.time import Instant
 from evertrain.core.trial import Answer, Ask, Ping, Pong, Predict, Score, Scores, frame, frame_length
 from evertrain.errors import ModelError, RequestError
 from evertrain.model.limits import thread_environment
+from evertrain.store.process import PARENT
 from evertrain.store.state import State
 
 __all__ = ["CheckServer"]
@@ -67,7 +68,7 @@ class CheckServer:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
-                env=os.environ | thread_environment(1),
+                env=os.environ | thread_environment(1) | {PARENT: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -31,7 +31,7 @@ from evertrain.process.entry import run
 from evertrain.process.features import feature_function
 from evertrain.process.listening import Listening
 from evertrain.store.artifact import Artifacts
-from evertrain.store.process import Heartbeat, beat, heartbeat_of
+from evertrain.store.process import Heartbeat, beat, parent_lives, sign_in
 from evertrain.store.routing import RoutingFile
 from evertrain.store.signature import Verifier, admit
 from evertrain.store.state import State
@@ -95,7 +95,9 @@ def _serve(order: Order, stopping: threading.Event) -> None:
     if order.arm == "check":
         _end_with_parent(stopping)
     state = State.open(Path(order.dir))
-    first = heartbeat_of(order.name, "candidate") if order.name else None
+    first = sign_in(state, order.name, "candidate") if order.name else None
+    if order.name and first is None:
+        return
     try:
         answering = _load(state, order)
     except EvertrainError as error:
@@ -111,10 +113,9 @@ def _serve(order: Order, stopping: threading.Event) -> None:
 
 def _end_with_parent(stopping: threading.Event) -> None:
     """A check server is of no use without whoever started it, and nobody else would ever end it."""
-    parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while parent_lives():
             if stopping.wait(_BEAT_S):
                 return
         stopping.set()

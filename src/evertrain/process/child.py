@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from evertrain.core.identity import VersionId
-from evertrain.store.process import Heartbeat, Role, runs, start_of
+from evertrain.store.process import PARENT, Heartbeat, Role, runs, start_of
 
 __all__ = ["SOCKET_HANDLE", "Child", "Post"]
 
@@ -114,7 +114,7 @@ class Child:
         return os.posix_spawn(
             post.command[0],
             post.command,
-            os.environ | post.environment,
+            os.environ | post.environment | {PARENT: str(os.getpid())},
             file_actions=actions,
             setsid=True,
             setsigmask=(),

@@ -34,7 +34,7 @@ from evertrain.store.clock import BusinessClock, StoryClock, business_clock
 from evertrain.store.exit import exit_notes, forget_exit_note
 from evertrain.store.lease import Lease
 from evertrain.store.ledger import Ledger
-from evertrain.store.process import beat, heartbeat_of
+from evertrain.store.process import Heartbeat, beat, sign_in
 from evertrain.store.signature import Signer
 from evertrain.store.state import State
 
@@ -51,7 +51,9 @@ _QUIET_S = 1.0
 class Controller:
     """One installation's loop, run until it is told to stop."""
 
-    def __init__(self, state: State, clock: BusinessClock, ledger: Ledger, settings: Settings) -> None:
+    def __init__(
+        self, state: State, clock: BusinessClock, ledger: Ledger, settings: Settings, heartbeat: Heartbeat
+    ) -> None:
         self._state = state
         self._clock = clock
         self._ledger = ledger
@@ -61,7 +63,7 @@ class Controller:
         self.planes = InstalledPlanes(state, clock, registry, settings)
         self.loop = Loop(ledger, self.planes, registry)
         self.observer = Observer(state, ledger, self.loop, self.planes, clock.now)
-        self._beat = heartbeat_of("controller", "controller")
+        self._beat = heartbeat
         self._beat_at = 0.0
         self._kept_at = 0.0
         self._kept_day = -1
@@ -178,13 +180,16 @@ def main(arguments: Sequence[str]) -> int:
     log_to_stderr("controller")
     try:
         state = State.open(given.dir)
+        heartbeat = sign_in(state, "controller", "controller")
+        if heartbeat is None:
+            return 0
         settings = load({"dir": str(given.dir)}, environment=os.environ).settings
         clock = business_clock(state.clock)
         with (
             Lease.take(state.path / "control" / "controller.lease", "the controller"),
             Ledger.open(state.ledger) as ledger,
         ):
-            controller = Controller(state, clock, ledger, settings)
+            controller = Controller(state, clock, ledger, settings, heartbeat)
             ask_to_stop_at_signals(controller.stopping.set)
             board = controller.observer.board
             actions = OrderedActions(state, ledger, board)

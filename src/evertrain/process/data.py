@@ -24,7 +24,7 @@ from evertrain.process.intake import Intake
 from evertrain.store.clock import BusinessClock, StoryClock, business_clock
 from evertrain.store.lease import Lease
 from evertrain.store.ledger import Ledger
-from evertrain.store.process import beat, heartbeat_of
+from evertrain.store.process import Heartbeat, beat, sign_in
 from evertrain.store.request import CommitRequests
 from evertrain.store.state import State
 
@@ -42,7 +42,14 @@ class DataProcess:
     """One installation's intake, run until it is told to stop."""
 
     def __init__(
-        self, state: State, clock: BusinessClock, ledger: Ledger, *, commit_every: int = DAY, scan_s: float = 1.0
+        self,
+        state: State,
+        clock: BusinessClock,
+        ledger: Ledger,
+        heartbeat: Heartbeat,
+        *,
+        commit_every: int = DAY,
+        scan_s: float = 1.0,
     ) -> None:
         self._state, self._clock = state, clock
         self._commit_every, self._scan_s = commit_every, scan_s
@@ -56,7 +63,7 @@ class DataProcess:
         self._settled = Instant(0)
         self._idle = 0
         self._scanned = self._beaten = float("-inf")
-        self._beat = heartbeat_of("data", "data")
+        self._beat = heartbeat
 
     def run(self) -> None:
         """Take in until `stop` is called; what waits then is committed."""
@@ -146,12 +153,20 @@ def main(arguments: Sequence[str]) -> int:
     log_to_stderr("data")
     try:
         state = State.open(given.dir)
+        heartbeat = sign_in(state, "data", "data")
+        if heartbeat is None:
+            return 0
         with (
             Lease.take(state.path / "control" / "data.lease", "the data process"),
             Ledger.open(state.ledger) as ledger,
         ):
             process = DataProcess(
-                state, business_clock(state.clock), ledger, commit_every=given.commit_every, scan_s=given.scan_s
+                state,
+                business_clock(state.clock),
+                ledger,
+                heartbeat,
+                commit_every=given.commit_every,
+                scan_s=given.scan_s,
             )
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, process.stop)

@@ -25,7 +25,7 @@ from evertrain.model.executor import LocalExecutor, Task
 from evertrain.process.watch import Watch
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import BusinessClock, StoryClock
-from evertrain.store.process import Heartbeat, alive, heartbeats
+from evertrain.store.process import Heartbeat, alive, at_work, heartbeats
 from evertrain.store.request import CommitRequest, CommitRequests
 from evertrain.store.routing import RoutingFile
 from evertrain.store.signature import Signer
@@ -194,4 +194,4 @@ class InstalledPlanes:
 
 
 def _living(beats: Iterable[Heartbeat], role: str) -> list[Heartbeat]:
-    return [beat for beat in beats if beat.role == role and alive(beat)]
+    return [beat for beat in beats if beat.role == role and at_work(beat)]

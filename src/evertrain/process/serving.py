@@ -43,7 +43,7 @@ from evertrain.store.access import credential
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import StoryClock, business_clock
 from evertrain.store.log import claim_writer
-from evertrain.store.process import alive, beat, forget, heartbeat_of, heartbeats
+from evertrain.store.process import Heartbeat, alive, beat, forget, heartbeats, sign_in
 from evertrain.store.routing import RoutingFile
 from evertrain.store.signature import Verifier
 from evertrain.store.state import State
@@ -62,13 +62,13 @@ _IDLE_S = 5.0
 class Worker:
     """One worker, from its first look at the routing table to the last response."""
 
-    def __init__(self, state: State, name: str, settings: Settings) -> None:
+    def __init__(self, state: State, heartbeat: Heartbeat, settings: Settings) -> None:
         self._state = state
         self._settings = settings
         self._stopping = asyncio.Event()
         self._changed = False
         self._beat_at = 0.0
-        self._heartbeat = heartbeat_of(name, "worker")
+        self._heartbeat = heartbeat
         self._routing = RoutingFile(state.routing)
         self._seen = 0
         artifacts = Artifacts.at(state.artifacts)
@@ -82,12 +82,12 @@ class Worker:
         self._trials = Trials(state.socket)
         self._records = claim_writer(
             state.log,
-            name,
+            heartbeat.name,
             segment_bytes=settings.segment_mb * _MIB,
             sync_interval_s=settings.fsync_interval_ms / 1000,
             min_free_bytes=settings.min_free_mb * _MIB,
         )
-        self._server = self._compose(name)
+        self._server = self._compose(heartbeat.name)
 
     def stop(self) -> None:
         """Finish what is in hand, and end."""
@@ -221,8 +221,8 @@ class _Http(uvicorn.Server):
         yield
 
 
-async def _serve(state: State, name: str, settings: Settings, listener: socket.socket) -> None:
-    worker = Worker(state, name, settings)
+async def _serve(state: State, heartbeat: Heartbeat, settings: Settings, listener: socket.socket) -> None:
+    worker = Worker(state, heartbeat, settings)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
@@ -248,8 +248,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         settings = load({}, environment=os.environ).settings
         state = State.open(given.dir)
+        heartbeat = sign_in(state, given.name, "worker")
+        if heartbeat is None:
+            return 0
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(state, given.name, settings, _listener(state, given.fd, settings)))
+            runner.run(_serve(state, heartbeat, settings, _listener(state, given.fd, settings)))
     except EvertrainError as error:
         _log.error("%s", error)
         return 1

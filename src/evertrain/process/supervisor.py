@@ -125,13 +125,19 @@ class Supervisor:
     def _has_orphan(self, role: Role) -> bool:
         return any(orphan.post.role == role for orphan in self._orphans)
 
+    def _is_awaited(self, child: Child) -> bool:
+        """Whether somebody has to end before this one can start: of one plane, one socket, there is one at a time."""
+        if child in self._planes:
+            return self._has_orphan(child.post.role)
+        return any(orphan.post.name == child.post.name for orphan in self._orphans)
+
     # The loop --------------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
         self._reap()
         self._follow_routing()
         for child in self._everybody():
-            if child.is_due and not (child in self._planes and self._has_orphan(child.post.role)):
+            if child.is_due and not self._is_awaited(child):
                 forget(self._state, child.post.name)  # what stands there was said by a process that is gone
                 child.start()
                 _log.info("%s is process %s", child.post.name, child.pid)
@@ -155,7 +161,9 @@ class Supervisor:
         own = [said.get(child.pid or 0) for child in self._workers]
         alone = not self._has_orphan("worker")
         return all(
-            found is not None and (serves(self._table, found.generation, found.ready) or (alone and bool(found.failed)))
+            found is not None
+            and not found.starting
+            and (serves(self._table, found.generation, found.ready) or (alone and bool(found.failed)))
             for found in own
         )
 

@@ -40,6 +40,8 @@ def _show_process(beat: Heartbeat, generation: int, *, alive: bool) -> Process:
     shown = Process(name=beat.name, role=beat.role, pid=beat.pid, state="ready")
     if not alive:
         return msgspec.structs.replace(shown, state="ended", tone="plain" if beat.role == "candidate" else "bad")
+    if beat.starting:
+        return msgspec.structs.replace(shown, state="starts", tone="waiting")
     if beat.failed:
         return msgspec.structs.replace(shown, state="cannot load a version", tone="bad")
     if beat.role == "worker" and beat.generation < generation:

@@ -9,6 +9,7 @@ import psutil
 
 from evertrain.process.child import Child
 from evertrain.process.pulse import Pulse
+from evertrain.store.process import heartbeat_at
 from evertrain.store.state import State
 
 __all__ = ["Watchdog"]
@@ -61,12 +62,12 @@ class Watchdog:
         return self._excess_of(child, pid) or self._deafness_of(child)
 
     def _silence_of(self, child: Child) -> float | None:
-        """Seconds since its heartbeat last changed hands; None before the first one of this process."""
+        """Seconds since its heartbeat last changed hands; None before this process has come up."""
         name = child.post.name
-        try:
-            stamp = (self._state.processes / f"{name}.json").stat().st_mtime_ns
-        except FileNotFoundError:
+        found = heartbeat_at(self._state, name)
+        if found is None or found.starting:
             return None
+        stamp = (self._state.processes / f"{name}.json").stat().st_mtime_ns
         now = time.monotonic()
         if self._beats.setdefault(name, (stamp, now))[0] != stamp:
             self._beats[name] = (stamp, now)

@@ -6,7 +6,7 @@ kernel gave the process, counted since boot, so that a clock that is set back ch
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 import psutil
@@ -16,7 +16,25 @@ from evertrain.core.time import Instant
 from evertrain.store.file import write_atomically
 from evertrain.store.state import State
 
-__all__ = ["Heartbeat", "Role", "alive", "beat", "forget", "heartbeat_of", "heartbeats", "runs", "start_of"]
+__all__ = [
+    "PARENT",
+    "Heartbeat",
+    "Role",
+    "alive",
+    "at_work",
+    "beat",
+    "forget",
+    "heartbeat_at",
+    "heartbeat_of",
+    "heartbeats",
+    "parent_lives",
+    "runs",
+    "sign_in",
+    "start_of",
+]
+
+PARENT: Final = "EVERTRAIN_PARENT"
+"""The variable in which a process finds the number of the one that started it: it may be gone before it can ask."""
 
 Role = Literal["worker", "controller", "data", "candidate", "supervisor", "trainer"]
 
@@ -24,15 +42,16 @@ Role = Literal["worker", "controller", "data", "candidate", "supervisor", "train
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """What a process says of itself. `name` is unique in an installation: "w0", "controller", "canary-3f2a90c1bb-0".
 
-    started: its identity's second half, from `start_of`. generation: of the routing table that it obeys. ready: the
-    versions that it can answer with; failed: those that it could not load, and why. settled: everything known by then
-    is done (business time). note: one line for people.
+    started: its identity's second half, from `start_of`. starting: it has signed in and does nothing yet. generation:
+    of the routing table that it obeys. ready: the versions that it can answer with; failed: those that it could not
+    load, and why. settled: everything known by then is done (business time). note: one line for people.
     """
 
     name: str
     role: Role
     pid: int
     started: str
+    starting: bool = False
     generation: int = 0
     ready: tuple[VersionId, ...] = ()
     failed: dict[VersionId, str] = {}
@@ -94,6 +113,33 @@ def alive(heartbeat: Heartbeat) -> bool:
     return runs(heartbeat.pid, heartbeat.started)
 
 
+def at_work(heartbeat: Heartbeat) -> bool:
+    """Whether that process runs and has come up."""
+    return not heartbeat.starting and alive(heartbeat)
+
+
+def parent_lives() -> bool:
+    """Whether the process that started this one, and said so in PARENT, still runs."""
+    parent = os.environ.get(PARENT)
+    return parent is None or int(parent) == os.getppid()
+
+
+def sign_in(state: State, name: str, role: Role) -> Heartbeat | None:
+    """Be on the list before anything else is done; None when there is nobody any more to do it for.
+
+    A supervisor that is killed knows nothing of what it was just starting. So a process that it started first says
+    that it is there, and then looks whether its supervisor still is. If it is, the next supervisor will find the
+    heartbeat; if it is not, the process ends. Returns the heartbeat to go on with.
+    """
+    heartbeat = heartbeat_of(name, role)
+    if parent_lives():
+        beat(state, msgspec.structs.replace(heartbeat, starting=True))
+        if parent_lives():
+            return heartbeat
+        forget(state, name)
+    return None
+
+
 def beat(state: State, heartbeat: Heartbeat) -> None:
     """Leave a heartbeat, in place of the last one of this name. Not fsynced: after a power cut nobody is alive."""
     write_atomically(state.processes / f"{heartbeat.name}.json", msgspec.json.encode(heartbeat), durable=False)
@@ -101,16 +147,19 @@ def beat(state: State, heartbeat: Heartbeat) -> None:
 
 def heartbeats(state: State) -> list[Heartbeat]:
     """The last heartbeat of each process, dead ones too, by name."""
-    found = []
-    for path in sorted(state.processes.glob("*.json")):
-        try:
-            found.append(_decoder.decode(path.read_bytes()))
-        except FileNotFoundError:
-            continue
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            # Cut by a power failure: whoever wrote it is gone.
-            continue
-    return found
+    found = (heartbeat_at(state, path.stem) for path in sorted(state.processes.glob("*.json")))
+    return [one for one in found if one is not None]
+
+
+def heartbeat_at(state: State, name: str) -> Heartbeat | None:
+    """The last heartbeat of this name; None where there is none to be read."""
+    try:
+        return _decoder.decode((state.processes / f"{name}.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Cut by a power failure: whoever wrote it is gone.
+        return None
 
 
 def forget(state: State, name: str) -> None:

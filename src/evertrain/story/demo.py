@@ -25,7 +25,7 @@ from evertrain.process.watch import memory_of
 from evertrain.store.access import token
 from evertrain.store.installation import install
 from evertrain.store.ledger import Ledger
-from evertrain.store.process import alive, heartbeats
+from evertrain.store.process import alive, at_work, heartbeats
 from evertrain.store.request import CommitRequest, CommitRequests
 from evertrain.story.memory import TreeMemory
 from evertrain.story.report import Promise, StoryReport, judge_story, report_story
@@ -143,7 +143,7 @@ class Demo:
             if self._up is not None and self._up.poll() is not None and self._up.returncode >= 0:
                 log = (self.state.path / "story" / "up.log").read_text(errors="replace")
                 raise UnavailableError(f"`evertrain up` ended: {log.strip()[-500:]}")
-            roles = [beat.role for beat in heartbeats(self.state) if alive(beat)]
+            roles = [beat.role for beat in heartbeats(self.state) if at_work(beat)]
             if {"worker", "controller", "data"} <= set(roles):
                 return
             time.sleep(_LOOK_S)

@@ -115,7 +115,7 @@ class Tree:
 
     def _is_there(self, name: str, other_than: Heartbeat | None) -> bool:
         found = self.living().get(name)
-        return found is not None and (other_than is None or found.pid != other_than.pid)
+        return found is not None and not found.starting and (other_than is None or found.pid != other_than.pid)
 
 
 class Customer(Thread):
