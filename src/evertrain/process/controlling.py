@@ -73,7 +73,7 @@ class Controller:
         self._ticked = float("-inf")
         self._busy = False
         self._remembered = float("-inf")
-        self._unremembered = False
+        self._unremembered = True  # what an earlier controller knew may never have been written down
 
     def run(self) -> None:
         """Look and act until `stopping` is set."""
@@ -107,6 +107,7 @@ class Controller:
         now = clock.now()
         if now < clock.control_due or now <= clock.control_settled:
             if self._unremembered and time.monotonic() - self._ticked > _QUIET_S:
+                self.planes.watch.follow(now)
                 self._remember()
             return _STORY_LOOK_S
         self._ticked, self._unremembered = time.monotonic(), True
