@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,18 @@ def test_a_reader_that_follows_sees_each_record_once_and_in_order(
     # Another reader goes on from any place.
     assert _all(folder, places) == []
     assert _numbers(_all(folder)) == seen
+
+
+def test_what_was_appended_is_read_at_once_whether_or_not_its_segment_is_full(tmp_path: Path) -> None:
+    """A full segment is sealed after a sync; what is in the next one does not wait for that."""
+    places: dict[str, Position] = {}
+    with closing(LogWriter(tmp_path, "w0", segment_bytes=1024)) as writer, LogReader(tmp_path) as reader:
+        for number in range(2_000):
+            writer.append(_label(number))
+            found = reader.tail(places)
+            places = _places(found, places)
+            assert _numbers(found) == [number]
+    assert len(list((tmp_path / "w0").glob("*.seg"))) > 50
 
 
 def test_writers_are_read_side_by_side_and_a_name_belongs_to_one_process(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def _clean(
 ) -> pl.LazyFrame:
     """The rows that fit, as the user's function leaves them, and those that do not, as they are."""
     said = f"The cleaning function {function.module}:{function.name} of source {spec.name!r}"
-    fit = typed.filter(pl.col(UNFIT).is_null())
+    all_fit = typed[UNFIT].null_count() == typed.height
+    fit = typed.clone() if all_fit else typed.filter(pl.col(UNFIT).is_null())
     fit.drop_in_place(UNFIT)
     try:
         cleaned = resolve(function)(fit.lazy())
@@ -103,7 +104,7 @@ def _clean(
     if not cleaned[ROW].equals(fit[ROW]) and not _is_part(cleaned[ROW], fit[ROW]):
         raise SourceError(f"{said} made rows that were not in the file.", "Derive rows in a feature instead.")
     kept = cleaned.lazy().select(*(column.name for column in columns), ROW, pl.lit(None, pl.String).alias(UNFIT))
-    if fit.height == typed.height:
+    if all_fit:
         return kept
     return pl.concat([kept, typed.lazy().filter(pl.col(UNFIT).is_not_null())])
 

@@ -41,7 +41,7 @@ from evertrain.store.state import State
 __all__ = ["Controller", "main"]
 
 _LOOK_S, _BUSY_S = 0.05, 0.1
-_STORY_LOOK_S = 0.001
+_STORY_LOOK_S = 0.002
 _AWAIT_S, _LONG_AWAIT_S, _SHORT_AWAITS = 0.003, 0.03, 20
 _BEAT_S = 0.5
 _HOUSEKEEPING_S = 30.0

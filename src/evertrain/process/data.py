@@ -33,7 +33,8 @@ __all__ = ["DataProcess", "main"]
 _LOOK_S = 0.05
 _SOON_S = 1.0
 """A file that was seen is looked at again so soon: it may be whole by then."""
-_STORY_LOOK_S, _QUICK_LOOKS, _IDLE_LOOK_S = 0.0005, 80, 0.003
+_STORY_LOOK_S, _IDLE_LOOK_S, _PATIENCE = 0.0005, 0.003, 1.1
+"""Seconds between two looks at a story's clock: few after it moved, and longer the longer it stands."""
 _LOOKS_AN_ANSWER = 8
 _BEAT_S = 0.5
 
@@ -111,7 +112,7 @@ class DataProcess:
         self._idle += 1
         if self._idle == 1 or self._idle % _LOOKS_AN_ANSWER == 0:
             self._keep_up(now)
-        return _STORY_LOOK_S if self._idle < _QUICK_LOOKS else _IDLE_LOOK_S
+        return min(_STORY_LOOK_S * _PATIENCE ** min(self._idle, 50), _IDLE_LOOK_S)
 
     def _keep_up(self, now: Instant) -> None:
         """Commit when a new stretch of business time has begun, or somebody asks."""

@@ -328,13 +328,20 @@ class LogReader:
         reading = self._reading(writer, position)
         while reading is not None and len(found) < limit:
             payload = reading.take()
-            if payload is not None:
-                place = Position(writer=writer, sequence=reading.header.sequence, offset=reading.offset)
-                found.append((place, self._decode(payload, place)))
-            elif reading.ended():
+            if payload is None and not reading.ended():
+                if not self._has_following(reading):
+                    return
+                # The writer has gone on; it seals this one after a sync, in its own time. That is not waited for, or
+                # records of other writers would be read before older ones of this one.
+                payload = reading.take()
+            if payload is None:
                 reading = self._following(writer, reading)
-            else:
-                return
+                continue
+            place = Position(writer=writer, sequence=reading.header.sequence, offset=reading.offset)
+            found.append((place, self._decode(payload, place)))
+
+    def _has_following(self, reading: _Reading) -> bool:
+        return _path_of(reading.path.parent, reading.header.sequence + 1).exists()
 
     def _decode(self, payload: bytes, place: Position) -> Record:
         try:

@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import polars as pl
@@ -121,7 +122,6 @@ class Storyteller:
         self._folder = state.path / "story" / "data"
         self._began = time.monotonic()
         self._recent: list[Asked] = []
-        self._next: HourOfStory | None = None
         self._mend_at: Instant | None = None
         self._telling = True
         self._routing = RoutingFile(state.routing)
@@ -133,7 +133,8 @@ class Storyteller:
     def prepare(state: State, script: Script) -> None:
         """Before the processes start: the clock, and history as files."""
         StoryClock.create(state.clock, script.begin)
-        _deliver(state.path / "story" / "data", "history", script.begin, script.history())
+        for file in _write(state.path / "story" / "data", "history", script.begin, script.history()):
+            file.show()
 
     async def tell(self, ledger: Ledger) -> Told:
         """The whole story, to its end and until the last label has come."""
@@ -141,13 +142,14 @@ class Storyteller:
         self._mark(ledger, "begun", script.begin)
         async with Front("127.0.0.1", self._port, _CONNECTIONS) as front, Front("127.0.0.1", self._port, 1) as door:
             await self._settle(script.begin)
-            await self._deliver_hour(door, script.begin)
+            hour = await self._deliver(door, self._prepare(script.begin))
+            following = self._prepare(Instant(script.begin + HOUR))
             load = asyncio.create_task(self._steady_load())
             now = script.begin
             try:
                 while now < script.drained:
                     await self._stage_accidents(ledger, now)
-                    await self._hour(front, door, now)
+                    hour, following = await self._hour(front, door, now, hour, following)
                     now = Instant(now + HOUR)
                     self._progress(now, self.told)
             finally:
@@ -157,23 +159,31 @@ class Storyteller:
         self._mark(ledger, "ended", script.drained)
         return self.told
 
-    async def _hour(self, front: Front, door: Front, now: Instant) -> None:
+    async def _hour(
+        self, front: Front, door: Front, now: Instant, hour: HourOfStory, following: "_Prepared"
+    ) -> tuple[HourOfStory, "_Prepared"]:
+        """Tell an hour that was delivered; returns the one that follows, delivered by now, and what comes after it."""
         if now > self._script.begin:
             self._clock.advance(now)
         await self._settle(now)
         self._look_for_promotion()
-        hour, self._next = self._next, None
-        await self._deliver_hour(door, Instant(now + HOUR))
-        if hour is not None:
-            await self._ask(front, hour)
+        delivered = await self._deliver(door, following)
+        prepared = self._prepare(Instant(following.at + HOUR))  # while what was delivered is taken in
+        await self._ask(front, hour)
+        return delivered, prepared
 
-    async def _deliver_hour(self, door: Front, at: Instant) -> None:
-        """What becomes known in the hour that begins at `at`; its requests are kept until the clock shows it."""
+    def _prepare(self, at: Instant) -> "_Prepared":
+        """What becomes known in the hour that begins at `at`, as files that nobody sees yet."""
         hour = self._script.hour(at)
-        _deliver(self._folder, str(at), at, hour.frames)
-        await self._post_labels(door, hour.labels)
-        self._clock.delivered = at
-        self._next = hour
+        return _Prepared(at, hour, _write(self._folder, str(at), at, hour.frames))
+
+    async def _deliver(self, door: Front, prepared: "_Prepared") -> HourOfStory:
+        """Let it become known; the hour's requests are for when the clock shows it."""
+        for file in prepared.files:
+            file.show()
+        await self._post_labels(door, prepared.hour.labels)
+        self._clock.delivered = prepared.at
+        return prepared.hour
 
     async def _ask(self, front: Front, hour: HourOfStory) -> None:
         if not hour.requests:
@@ -294,13 +304,33 @@ class Storyteller:
         self.told.count([batch], len(rows))
 
 
-def _deliver(folder: Path, name: str, at: Instant, frames: Mapping[str, pl.DataFrame]) -> None:
-    """New files, in a folder for each month, each of them whole from the moment that it can be seen."""
+class _File(NamedTuple):
+    """A file that is whole from the moment that it can be seen."""
+
+    hidden: Path
+    shown: Path
+
+    def show(self) -> None:
+        self.hidden.replace(self.shown)
+
+
+class _Prepared(NamedTuple):
+    """What becomes known in the hour that begins at `at`."""
+
+    at: Instant
+    hour: HourOfStory
+    files: list[_File]
+
+
+def _write(folder: Path, name: str, at: Instant, frames: Mapping[str, pl.DataFrame]) -> list[_File]:
+    """New files, one a source, in a folder for each month."""
+    files = []
     for source, frame in frames.items():
         if frame.height == 0:
             continue
         target = folder / source / say_instant(at)[:7] / f"{name}.arrows"
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.writing")
-        frame.write_ipc_stream(beside)
-        beside.replace(target)
+        file = _File(target.with_name(f".{target.name}.writing"), target)
+        frame.write_ipc_stream(file.hidden)
+        files.append(file)
+    return files
