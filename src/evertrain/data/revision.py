@@ -70,8 +70,10 @@ def revise(frame: pl.DataFrame, source: SourceSpec, columns: Sequence[str]) -> E
     if rows.select(pl.col("_event", "_known").null_count().sum()).row(0) != (0, 0):
         raise SourceError(f"Source {source.name!r} has a row without a time.", "Declare et.not_null for its times.")
     identity = [*key, "_event"]
-    if rows.select(identity).n_unique() == rows.height:
-        lives = rows.with_columns(pl.lit(NEVER).alias("_until")).sort("_event", *key)
+    once = rows.sort("_event", *key)
+    again = once.select(pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in identity))
+    if not again.to_series().slice(1).any():
+        lives = once.with_columns(pl.lit(NEVER).alias("_until"))
     else:
         ordered = rows.sort("_event", *key, "_known", *columns)
         single = ordered.unique([*identity, "_known"], keep="last", maintain_order=True)
