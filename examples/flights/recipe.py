@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def train(data: et.TrainingSet, run: et.Run) -> "lightgbm.Booster":
-    """200 trees of 31 leaves; every parameter can be set for a run and is recorded."""
+    """100 trees of 31 leaves; every parameter can be set for a run and is recorded."""
     import lightgbm
 
     parameters = {
         "objective": "binary",
-        "learning_rate": run.parameter("learning_rate", 0.05),
+        "learning_rate": run.parameter("learning_rate", 0.1),
         "num_leaves": run.parameter("num_leaves", 31),
         "num_threads": run.threads,
         "seed": run.seed,
@@ -28,6 +28,6 @@ def train(data: et.TrainingSet, run: et.Run) -> "lightgbm.Booster":
         weight=data.weight,
         feature_name=data.names,
         categorical_feature=list(data.categories),
-        params={"verbosity": -1},
+        params={"max_bin": run.parameter("max_bin", 63), "verbosity": -1},
     )
-    return lightgbm.train(parameters, rows, num_boost_round=run.parameter("trees", 200))
+    return lightgbm.train(parameters, rows, num_boost_round=run.parameter("trees", 100))
