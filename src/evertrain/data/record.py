@@ -69,12 +69,17 @@ class OnlineWriter:
 
         frame: the source's columns and `_known_at`; other columns are ignored, and so are sources that nobody reads.
         """
-        layouts = self._layouts.get(SourceName(source), ())
-        if not layouts or not len(frame):
+        self.write_all([(SourceName(source), frame)])
+
+    def write_all(self, batches: Iterable[tuple[SourceName, "pl.DataFrame"]]) -> None:
+        """`write` for several sources at once: requests see all of it or nothing."""
+        found = [(self._layouts.get(source, ()), frame) for source, frame in batches]
+        if not any(layouts and len(frame) for layouts, frame in found):
             return
         with self._store.write() as transaction:
-            for one in layouts:
-                Tally(one, transaction).record(_rows(one, frame))
+            for layouts, frame in found:
+                for one in layouts if len(frame) else ():
+                    Tally(one, transaction).record(_rows(one, frame))
             crash_point("online.before_commit")
         crash_point("online.after_commit")
 

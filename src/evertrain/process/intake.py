@@ -7,7 +7,7 @@ only when every table holds what was read. Whatever is killed in between is done
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -168,16 +168,16 @@ class Intake:
 
     def look(self, now: Instant, tick: float) -> int:
         """Take in what has arrived by now; returns how many rows became visible. tick: monotonic seconds."""
-        seen = 0
+        seen: list[tuple[SourceName, pl.DataFrame]] = []
         for name, ingest in self._sources.items():
             shown, drafts = ingest.take(now, tick)
             self._record(drafts)
-            for rows in shown:
-                self._show(name, rows)
-                seen += rows.height
+            seen += [(name, rows) for rows in shown]
+        self._show(seen)
+        for name, ingest in self._sources.items():
             if ingest.history_taken:
                 self._begin(name, ingest, now)
-        return seen
+        return sum(rows.height for _, rows in seen)
 
     def _begin(self, source: SourceName, ingest: Ingest, now: Instant) -> None:
         """A source's history has been read: its table is made, its states are declared complete."""
@@ -188,12 +188,12 @@ class Intake:
             self._online.complete(source)
             self._lacking.discard(source)
 
-    def _show(self, source: SourceName, rows: pl.DataFrame) -> None:
-        if rows.is_empty():
+    def _show(self, rows: Sequence[tuple[SourceName, pl.DataFrame]]) -> None:
+        if not rows:
             return
         crash_point("data.before_online")
         if self._online is not None:
-            self._online.write(source, rows)
+            self._online.write_all(rows)
         crash_point("data.after_online")
 
     def follow(self, now: Instant) -> int:
@@ -252,7 +252,7 @@ class Intake:
         new = [(place, label) for place, label in posted if place_of(place) > ingest.reached(place.writer)]
         if new:
             rows = ingest.post(service.labels.rows(new, ingest.columns))
-            self._show(source, rows)
+            self._show([(source, rows)])
 
     # Committing -------------------------------------------------------------------------------------------------------
 
