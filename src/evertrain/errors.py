@@ -1,22 +1,29 @@
-"""Every error that evertrain raises, in one tree.
+"""Every error that evertrain raises, in one tree, each with the code under which it is explained.
 
-EvertrainError
-├── UserError              the caller can mend it; `remedy` says how
-│   ├── RequestError       a request that cannot be answered (4xx at the HTTP door)
-│   │   └── TooLargeError  over a stated limit (413)
-│   ├── DeclarationError   a service declaration that is refused at start
-│   ├── SettingsError      a setting that is unknown, out of bounds or unreadable
-│   ├── SourceError        a file or row that cannot be taken in as it is
-│   └── NotFoundError      a name or id that does not exist
-├── TrustError             an artifact that is unsigned, altered, unjudged or refused
-├── IntegrityError         stored bytes differ from what the ledger says of them
-├── TransitionError        an illegal move of a state machine; nothing was changed
-├── OccupiedError          a port, lease or state directory belongs to somebody else
-├── CapacityError          a bound is reached: queue, disk, memory; retry later
-├── ModelError             user code failed: training, feature or prediction
-└── UnavailableError       another process does not answer; retry later
+EvertrainError             ET-E01
+├── UserError              ET-U01  the caller can mend it; `remedy` says how
+│   ├── UsageError         ET-U02  a command line that cannot be read
+│   ├── NotFoundError      ET-U03  a name or id that does not exist
+│   ├── StateError         ET-U04  a state directory that is none, damaged, or another version's
+│   ├── RequestError       ET-R01  a request that cannot be answered (4xx at the HTTP door)
+│   │   └── TooLargeError  ET-R02  over a stated limit (413)
+│   ├── DeclarationError   ET-D01  a service declaration that is refused at start
+│   ├── SettingsError      ET-C01  a setting that is unknown, out of bounds or unreadable
+│   └── SourceError        ET-S01  a file or row that cannot be taken in as it is
+├── TrustError             ET-T01  an artifact that is unsigned, altered, unjudged or refused
+├── IntegrityError         ET-T02  stored bytes differ from what the ledger says of them
+├── TransitionError        ET-P01  an illegal move of a state machine; nothing was changed
+├── OccupiedError          ET-P02  a port, lease or state directory belongs to somebody else
+├── CapacityError          ET-P03  a bound is reached: queue, disk, memory; retry later
+├── UnavailableError       ET-P04  another process does not answer; retry later
+└── ModelError             ET-M01  user code failed: training, feature or prediction
+
+A code names a family of faults, not a sentence. It is never given to another family, and what was once told under a
+code stays under it: scripts and run books rely on that. A class without a code of its own has that of its base.
+`evertrain explain CODE` and docs/reference/errors.md tell what stands in the docstrings below.
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 __all__ = [
@@ -30,35 +37,96 @@ __all__ = [
     "RequestError",
     "SettingsError",
     "SourceError",
+    "StateError",
     "TooLargeError",
     "TransitionError",
     "TrustError",
     "UnavailableError",
+    "UsageError",
     "UserError",
+    "codes",
+    "error_of",
 ]
 
 
 class EvertrainError(Exception):
-    """What went wrong, where, and what to do about it.
+    """A process of evertrain failed without saying more.
 
-    what: one sentence, with the id or field it is about.
-    remedy: one sentence that says what to do, or "" when there is nothing to do.
+    It is a defect of evertrain's, not a fault of what you gave it. Everything on record is as it was before: a step
+    that did not end is not on record. What the process said last stands in the message.
+
+    To do: try it again once; when it fails again, report the message with the version that `pip show evertrain` says.
     """
 
+    code: ClassVar[str] = "ET-E01"
     retry: ClassVar[bool] = False
 
     def __init__(self, what: str, remedy: str = "") -> None:
+        """Keep what went wrong and what to do about it.
+
+        what: one sentence, with the file, id or field it is about. remedy: one sentence that says what to do, or ""
+        when there is nothing to do.
+        """
         super().__init__(what if not remedy else f"{what} {remedy}")
         self.what = what
         self.remedy = remedy
 
 
 class UserError(EvertrainError):
-    """The caller can mend it."""
+    """Something that was given cannot be used: a file, a model, an order, or a value in it.
+
+    It was refused before anything was changed. The message names it and says what would be taken.
+
+    To do: what the second line of the message says.
+    """
+
+    code = "ET-U01"
+
+
+class UsageError(UserError):
+    """A command line that cannot be read: an unknown command or option, a missing or impossible value.
+
+    Nothing was run. The exit code is 2, where every other fault has 1.
+
+    To do: take the spelling that is suggested, or look at `--help` of the command.
+    """
+
+    code = "ET-U02"
+
+
+class NotFoundError(UserError):
+    """A name or id that does not exist: a service, a version, a recipe, an event, a path of the HTTP doors.
+
+    Versions can be named by number or by the beginning of their id. Over HTTP it is a 404.
+
+    To do: take one of the names that the message lists; `evertrain status` and `evertrain models` show all.
+    """
+
+    code = "ET-U03"
+
+
+class StateError(UserError):
+    """A state directory that is none, is damaged, cannot be read, or was written by another version.
+
+    Everything that evertrain knows lies in the state directory (`.evertrain` unless --dir or EVERTRAIN_DIR says
+    another), so it is never guessed, and a folder of somebody else's is never touched.
+
+    To do: name the right folder with --dir; `evertrain doctor --dir FOLDER` looks at one and says what is wrong.
+    """
+
+    code = "ET-U04"
 
 
 class RequestError(UserError):
-    """A request that cannot be answered. `field` names the offending column or header, if one does."""
+    """A request that cannot be answered: a missing or unknown column, a value of another type, a body that is cut off.
+
+    Nothing was predicted and nothing was logged. `field` names the offending column or header, if one does. A wrong
+    row refuses its whole request, so that no half of an answer is taken for a whole one. Over HTTP it is a 4xx.
+
+    To do: compare with `GET /v2/models/SERVICE`, which says the columns and types that the service takes.
+    """
+
+    code = "ET-R01"
 
     def __init__(self, what: str, remedy: str = "", *, field: str = "") -> None:
         super().__init__(what, remedy)
@@ -66,52 +134,153 @@ class RequestError(UserError):
 
 
 class TooLargeError(RequestError):
-    """Over a stated limit of size, rows or nesting."""
+    """A request over a stated limit of size, rows or nesting. Over HTTP it is a 413.
+
+    Limits keep one client from taking the memory of all.
+
+    To do: send several requests, or raise max_body_bytes, max_rows or max_nesting (`evertrain settings`).
+    """
+
+    code = "ET-R02"
 
 
 class DeclarationError(UserError):
-    """A declaration that is refused at start, with file, name and remedy."""
+    """A declaration that is refused: a name that is not declared, a value out of bounds, code that cannot be imported.
+
+    It is refused whole, at start, so that no service runs on half of a declaration. A declaration that is on record
+    already goes on as it is. The message names the file and, where one is to blame, the line.
+
+    To do: mend that line; `evertrain plan FILE` checks the file, and shows what it would do, without doing it.
+    """
+
+    code = "ET-D01"
 
 
 class SettingsError(UserError):
-    """A setting that is unknown, out of bounds or unreadable."""
+    """A setting that is unknown, out of bounds or unreadable; its value is never shown.
+
+    A key that nothing reads would look as if it were obeyed, so it is refused in every place where it can stand.
+
+    To do: `evertrain settings` lists all of them, with their values and where each comes from.
+    """
+
+    code = "ET-C01"
 
 
 class SourceError(UserError):
-    """A file or row that cannot be taken in as it is; it is quarantined, never dropped."""
+    """A file or row that cannot be taken in as it is.
 
+    It is set aside in `control/quarantine/SOURCE/` of the state directory with its reason beside it, never dropped;
+    everything else of its source is taken in.
 
-class NotFoundError(UserError):
-    """A name or id that does not exist."""
+    To do: mend the file and put it in again under a new name; `evertrain status` shows what was set aside last.
+    """
+
+    code = "ET-S01"
 
 
 class TrustError(EvertrainError):
-    """An artifact that is unsigned, altered, unjudged or refused; it is never loaded."""
+    """An artifact that is unsigned, altered, unjudged or refused. It is never loaded.
+
+    A process loads only what carries a signature of this installation and a verdict that lets it serve: whoever can
+    write files into the state directory cannot put code into service by that.
+
+    To do: let the version come through the gate again (`evertrain retrain`, `evertrain push`); ask who wrote the file.
+    """
+
+    code = "ET-T01"
 
 
 class IntegrityError(EvertrainError):
-    """Stored bytes differ from what the ledger says of them."""
+    """Stored bytes differ from what the ledger, or their own digest, says of them.
+
+    A disk lost them, or somebody altered them. What differs is not used, and what served before goes on serving.
+
+    To do: restore the file that is named from a backup; `evertrain ledger verify` looks at everything.
+    """
+
+    code = "ET-T02"
 
 
 class TransitionError(EvertrainError):
-    """An illegal move of a state machine. Nothing was changed."""
+    """An illegal move of a state machine, such as promoting a version that was taken back. Nothing was changed.
+
+    Usually two orders crossed, and the first one was obeyed.
+
+    To do: look at `evertrain status`, then give the order that fits what stands there.
+    """
+
+    code = "ET-P01"
 
 
 class OccupiedError(EvertrainError):
-    """A port, lease or state directory belongs to somebody else."""
+    """A port, lease or state directory belongs to somebody else.
+
+    Two supervisors on one state directory would undo each other's work, so the second one is refused. A lease ends
+    with the process that holds it: there is no stale lock to be removed.
+
+    To do: stop the process that is named, or choose another port or folder; `evertrain doctor` shows who has what.
+    """
+
+    code = "ET-P02"
 
 
 class CapacityError(EvertrainError):
-    """A bound is reached; the same call may succeed later."""
+    """A bound is reached: a queue, the disk, memory. The same call may succeed later; over HTTP it is a 503.
 
+    Refusing some requests at once keeps the others fast, and refusing to write keeps what is written whole.
+
+    To do: retry after a moment; when it lasts, free the disk or raise the bound (`evertrain doctor` looks for both).
+    """
+
+    code = "ET-P03"
+    retry: ClassVar[bool] = True
+
+
+class UnavailableError(EvertrainError):
+    """Another process does not answer yet, or any more. The same call may succeed later; over HTTP it is a 503.
+
+    The supervisor starts what has ended again, with a growing pause between two attempts.
+
+    To do: retry after a moment; when it lasts, `evertrain status` says which process is down and why.
+    """
+
+    code = "ET-P04"
     retry: ClassVar[bool] = True
 
 
 class ModelError(EvertrainError):
-    """User code failed: training, a feature or a prediction."""
+    """Your code failed: a training, a feature or a prediction raised, hung, or gave what is no score.
+
+    It runs in a process of its own, so nothing else fails with it: a training that fails leaves the champion in
+    service, and a canary's request is answered by the champion.
+
+    To do: the message says what was raised, at which line of your file; mend it, then `evertrain apply FILE`.
+    """
+
+    code = "ET-M01"
 
 
-class UnavailableError(EvertrainError):
-    """Another process does not answer; the same call may succeed later."""
+def codes() -> dict[str, type[EvertrainError]]:
+    """Each code with the class that it stands for, in the order of the codes.
 
-    retry: ClassVar[bool] = True
+    >>> codes()["ET-S01"].__name__
+    'SourceError'
+    """
+    own = {kind.code: kind for kind in _tree(EvertrainError) if "code" in vars(kind)}
+    return dict(sorted(own.items()))
+
+
+def _tree(kind: type[EvertrainError]) -> Iterator[type[EvertrainError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from _tree(narrower)
+
+
+def error_of(code: str, what: str, remedy: str = "") -> EvertrainError:
+    """The error that another process told by its code; a code of a newer version is taken for a UserError.
+
+    >>> error_of("ET-P02", "The port is taken.").code
+    'ET-P02'
+    """
+    return codes().get(code, UserError)(what, remedy)

@@ -31,11 +31,33 @@ def test_every_command_has_help_and_speaks_json(name: str) -> None:
     assert "--json" in told.stdout or "Commands:" in told.stdout
 
 
-def test_a_wrong_command_line_is_code_2() -> None:
-    for words in (["upp"], ["up", "--prot", "1"], ["status", "--port", "1"]):
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("upp", 'Did you mean "up"?'),
+        ("up --prot 1", 'Did you mean "--port"?'),
+        ("status --port 1", "Known are: --dir, --"),
+        ("up --port", "See `--help` of the command."),
+        ("up --port many", "See `evertrain up --help`."),
+        ("ledger verfy", "See `evertrain ledger --help`."),
+    ],
+)
+def test_a_wrong_command_line_is_code_2_and_gets_a_suggestion(line: str, remedy: str) -> None:
+    told = evertrain(*line.split())
+    assert told.returncode == 2
+    assert told.stderr.splitlines()[1].strip().startswith(remedy), told.stderr
+    assert told.stderr.splitlines()[2].strip().startswith("ET-U02")
+
+
+def test_a_wrong_command_line_is_told_to_machines_too() -> None:
+    told = evertrain("upp", "--json")
+    assert (told.returncode, msgspec.json.decode(told.stderr)["code"]) == (2, "ET-U02")
+
+
+def test_without_words_the_help_is_shown() -> None:
+    for words in ([], ["ledger"]):
         told = evertrain(*words)
-        assert told.returncode == 2
-        assert "Traceback" not in told.stderr
+        assert (told.returncode, told.stderr.startswith("Usage: evertrain")) == (2, True)
 
 
 def test_a_fault_is_told_without_a_traceback(tmp_path: Path) -> None:
@@ -45,7 +67,7 @@ def test_a_fault_is_told_without_a_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in told.stderr
     told = evertrain("status", "--dir", str(tmp_path / "nowhere"), "--json")
     error = msgspec.json.decode(told.stderr)
-    assert error["error"] == "UserError"
+    assert (error["error"], error["code"]) == ("StateError", "ET-U04")
     assert error["what"].endswith("is no state directory of evertrain.")
     assert error["remedy"]
 

@@ -57,7 +57,11 @@ def test_decisions_come_newest_first_with_their_reasons(record: ShopRecord) -> N
 def test_a_service_that_does_not_exist_is_named_with_those_that_do(record: ShopRecord) -> None:
     done = evertrain("models", "--service", "shpo", "--dir", str(record.state.path))
     assert done.returncode == 1
-    assert done.stderr.splitlines() == ["evertrain: There is no service 'shpo'.", "  There are: shop."]
+    assert done.stderr.splitlines() == [
+        "evertrain: There is no service 'shpo'.",
+        '  Did you mean "shop"?',
+        "  ET-U03: `evertrain explain ET-U03` says more.",
+    ]
 
 
 def test_two_services_have_to_be_told_apart(tmp_path: Path) -> None:

@@ -41,12 +41,12 @@ def test_without_anything_the_defaults_hold() -> None:
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"EVERTRAIN_WORKER is no setting. Did you mean 'workers'"):
+    with pytest.raises(SettingsError, match=r'EVERTRAIN_WORKER is no setting. Did you mean "workers"'):
         load({}, environment={"EVERTRAIN_WORKER": "2"})
-    with pytest.raises(SettingsError, match=r"--max-row is no setting. Did you mean 'max_rows'"):
+    with pytest.raises(SettingsError, match=r'--max-row is no setting. Did you mean "max_rows"'):
         load({"max_row": 2}, environment={})
     (tmp_path / FILE).write_text("zzz = 1\n")
-    with pytest.raises(SettingsError, match=r"evertrain.toml: zzz is no setting.*settings.md"):
+    with pytest.raises(SettingsError, match=r"evertrain.toml: zzz is no setting.*evertrain settings"):
         load({}, environment={})
 
 

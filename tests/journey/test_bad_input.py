@@ -7,6 +7,7 @@ import gzip
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -72,12 +73,14 @@ def evertrain(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def refused(folder: Path, *words: str) -> str:
-    """What a command that must be refused says: a fault on one line, its remedy on the next, and exit code 1."""
+    """What a command that must be refused says: a fault, its remedy, and its code, a line each, and exit code 1."""
     done = evertrain(folder, *words)
     assert done.returncode == 1, (done.stdout, done.stderr)
     assert done.stderr.startswith("evertrain: ")
     assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 2, done.stderr
+    told, code = done.stderr.strip().splitlines()[1:]
+    assert told.startswith("  "), done.stderr
+    assert re.fullmatch(r"  (ET-[A-Z]\d\d): `evertrain explain \1` says more\.", code), done.stderr
     return done.stderr
 
 
@@ -192,6 +195,7 @@ def test_a_bad_request_names_field_reason_and_remedy(
     assert found == status, told
     assert told["reason"]
     assert told["remedy"]
+    assert told["code"] == "ET-R01"
     assert told["field"] == (field or told["field"])
     assert said in told["reason"] + told["remedy"]
     assert server.ask(b'{"shop": "a", "amount": 3, "note": null}')[0] == 200

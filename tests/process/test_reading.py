@@ -463,7 +463,7 @@ def test_an_order_of_the_page_is_on_record_with_its_words(world: World) -> None:
             actions.promote(SHOP, "1", "again")
         with pytest.raises(NotFoundError, match="There are versions 1, 2"):
             actions.promote(SHOP, "9", "which")
-        with pytest.raises(UserError, match="There are: default, quick"):
+        with pytest.raises(UserError, match="Known are: default, quick"):
             actions.retrain(SHOP, "slow", "why not")
 
 

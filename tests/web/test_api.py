@@ -45,6 +45,7 @@ def test_an_unknown_service_is_told_which_there_are(api: httpx.Client) -> None:
     response = api.get("/api/services/nothing/overview")
     assert response.status_code == 404
     assert response.json()["error"] == {
+        "code": "ET-U03",
         "what": "There is no service 'nothing'.",
         "remedy": "There are: late-flights, churn.",
     }

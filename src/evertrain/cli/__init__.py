@@ -7,11 +7,14 @@ the caller can mend are told on one screen, without a traceback.
 import importlib
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from evertrain.cli.fault import print_fault
-from evertrain.errors import EvertrainError
+from evertrain.cli.fault import MISUSE, print_fault, usage_of
+from evertrain.config.wording import suggestion
+from evertrain.errors import EvertrainError, UsageError
 
 __all__ = ["COMMANDS", "command_line", "main"]
 
@@ -28,14 +31,25 @@ COMMANDS = {
     "promote": "order",
     "rollback": "order",
     "ledger": "ledger",
+    "explain": "explain",
 }
 """Command to the module of this folder that holds it, in the order in which help shows them."""
+
+
+class _Commands(TyperGroup):
+    """The commands by name; one that is mistyped is refused as every mistyped name is."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise UsageError(f"There is no command {args[0]!r}.", suggestion(args[0], COMMANDS))
+        return super().resolve_command(ctx, args)
 
 
 def command_line(commands: Iterable[str] = COMMANDS) -> typer.Typer:
     """The command line with these commands."""
     app = typer.Typer(
         name="evertrain",
+        cls=_Commands,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -52,10 +66,21 @@ def main() -> None:
     # Only the module of the command that was asked for: `up` lives long, and does not carry the others' libraries.
     asked = [word for word in sys.argv[1:2] if word in COMMANDS]
     try:
-        command_line(asked or COMMANDS)()
+        code = command_line(asked or COMMANDS)(prog_name="evertrain", standalone_mode=False)
     except EvertrainError as error:
-        print_fault(error, as_json="--json" in sys.argv)
-        sys.exit(1)
+        sys.exit(_tell(error))
+    except MISUSE as misuse:
+        usage = usage_of(misuse)
+        if usage is None:
+            misuse.show()  # type: ignore[attr-defined]  # the help, which a command without words prints
+            sys.exit(2)
+        sys.exit(_tell(usage))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(error: EvertrainError) -> int:
+    print_fault(error, as_json="--json" in sys.argv)
+    return 2 if isinstance(error, UsageError) else 1
 
 
 def _evertrain() -> None:

@@ -13,8 +13,10 @@ from typer.core import TyperOption
 
 import evertrain
 from evertrain.cli import command_line
+from evertrain.cli.explain import explanation
 from evertrain.config import settings
 from evertrain.core.event import Fact
+from evertrain.errors import codes
 from evertrain.web.application import routes
 from evertrain.web.session import Access, Door
 
@@ -32,7 +34,8 @@ _PREDICT = """\
 | `POST /labels/{service}` | `{"labels": [{"prediction_id" or "key", "value", "known_at"}]}`; needs the data token. |
 
 `x-request-id` makes a retry the same prediction. Each answer names the version that gave it in `x-evertrain-version`,
-and the id of each prediction in its body. An error is `{"error": {"what", "remedy", "field"}}` with a 4xx or 5xx."""
+and the id of each prediction in its body. An error has a 4xx or 5xx and a body of `error`, `code`,
+`reason`, `remedy` and, where one is to blame, `field`; the [codes](errors.md) are those of the commands."""
 
 _CONTROL = """\
 Listens on 127.0.0.1. Send the control token as `Authorization: Bearer`, or open the page with `?token=` once. A body is
@@ -189,10 +192,26 @@ def _joined(lines: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def errors_page() -> str:
+    """Every code that an error may have."""
+    parts = [
+        "# Errors",
+        _NOTE,
+        "Every fault is told in the same way: what is wrong and where, what to do about it, and a code. `--json` and",
+        "the HTTP doors give the code as `code`. It names a family of faults, and never changes its meaning.",
+        "`evertrain explain CODE` prints what stands here.",
+    ]
+    for code, kind in codes().items():
+        again = ["", "The same call may succeed later: `retry` is true."] if kind.retry else []
+        parts += ["", f"## {code}", "", f"`{kind.__name__}`. {explanation(kind)}", *again]
+    return _joined(parts)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "api.md": api_page,
     "cli.md": commands_page,
     "declarations.md": declarations_page,
+    "errors.md": errors_page,
     "events.md": events_page,
     "settings.md": settings_page,
 }

@@ -4,7 +4,6 @@ A value comes from a flag, else from `EVERTRAIN_<NAME>`, else from `evertrain.to
 them it was is kept. Unknown keys are refused. What a service *is* stands in its declaration, not here.
 """
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
+from evertrain.config.wording import suggestion
 from evertrain.core.time import DAY, SECOND, parse_span, say_span
 from evertrain.errors import DeclarationError, SettingsError
 
@@ -165,11 +165,8 @@ def _say_key(origin: Origin, prefix: str, key: str) -> str:
 def _refuse_unknown(key: str, said: str) -> None:
     if key in Settings.__struct_fields__:
         return
-    near = difflib.get_close_matches(key, Settings.__struct_fields__, n=1)
-    raise SettingsError(
-        f"{said} is no setting.",
-        f"Did you mean {near[0]!r}?" if near else "See docs/reference/settings.md for all of them.",
-    )
+    remedy = suggestion(key, Settings.__struct_fields__, otherwise="`evertrain settings` lists all of them.")
+    raise SettingsError(f"{said} is no setting.", remedy)
 
 
 def _parse(key: str, value: Any, said: str) -> Any:

@@ -19,19 +19,27 @@ _WINDOW = re.compile(
 )
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """A remedy that names the nearest known name, or all of them.
+def suggestion(name: str, known: Iterable[str], *, otherwise: str = "", limit: int = 30) -> str:
+    """A remedy that names the nearest known name; where none is near, `otherwise`, or all of them up to a limit.
+
+    Every mistyped name gets its remedy here: columns, triggers, settings, services, recipes, commands, options.
 
     >>> suggestion("orign", ["origin", "dest"])
+    'Did you mean "origin"?'
+    >>> suggestion("Origin", ["origin", "dest"])
     'Did you mean "origin"?'
     >>> suggestion("x", ["origin", "dest"])
     'Known are: dest, origin.'
     """
     names = sorted(known)
-    near = get_close_matches(name, names, n=1)
+    folded = {one.casefold(): one for one in names}
+    near = get_close_matches(name.casefold(), folded, n=1)
     if near:
-        return f'Did you mean "{near[0]}"?'
-    return f"Known are: {', '.join(names)}." if names else "None is declared."
+        return f'Did you mean "{folded[near[0]]}"?'
+    if otherwise or not names:
+        return otherwise or "None is declared."
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"Known are: {', '.join(names[:limit])}{more}."
 
 
 class Window(msgspec.Struct, frozen=True):

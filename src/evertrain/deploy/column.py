@@ -1,10 +1,10 @@
 """Values of a request, checked against the schema: what does not fit is refused by name, never cast."""
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NoReturn
 
+from evertrain.config.wording import suggestion
 from evertrain.core.schema import Column, Schema, Value
 from evertrain.core.time import parse_instant
 from evertrain.errors import RequestError
@@ -28,9 +28,7 @@ class Columns:
         """The column of this name; RequestError with the nearest one when there is none."""
         found = self._columns.get(name)
         if found is None:
-            near = difflib.get_close_matches(name, self.names, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"The columns are {', '.join(self.names)}."
-            raise RequestError(f"There is no column {_cut(name)}.", hint, field=name)
+            raise RequestError(f"There is no column {_cut(name)}.", suggestion(name, self.names), field=name)
         return found
 
     def values(self, name: str, data: Sequence[object]) -> list[Value]:

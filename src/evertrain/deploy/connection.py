@@ -9,11 +9,14 @@ from typing import Any, cast
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from evertrain.errors import RequestError
+
 __all__ = ["Connection"]
 
 _STALLED = msgspec.json.encode(
     {
         "error": "The request did not arrive in time. Send it faster.",
+        "code": RequestError.code,
         "field": "body",
         "reason": "The request did not arrive in time.",
         "remedy": "Send it faster.",

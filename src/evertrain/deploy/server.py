@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from evertrain.config.wording import suggestion
 from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Predicted
 from evertrain.deploy.answer import Answering
@@ -168,8 +169,8 @@ class Server:
 
     def _known(self, service: str) -> str:
         if self._swap.live(service) is None:
-            names = ", ".join(live.route.service for live in self._swap.services)
-            raise NotFoundError(f"There is no service {service[:80]!r}.", f"The services are: {names or 'none yet'}.")
+            names = [live.route.service for live in self._swap.services]
+            raise NotFoundError(f"There is no service {service[:80]!r}.", suggestion(service[:80], names))
         return service
 
     # Predictions -----------------------------------------------------------------------------------------------------
@@ -286,7 +287,12 @@ def _status_of(error: EvertrainError) -> int:
 def _refusal(status: int, error: EvertrainError) -> Reply:
     if status >= 500:
         _log.warning("%d: %s", status, error.what)
-    said: dict[str, str] = {"error": str(error), "reason": error.what, "remedy": error.remedy}
+    said: dict[str, str] = {
+        "error": str(error),
+        "code": error.code,
+        "reason": error.what,
+        "remedy": error.remedy,
+    }
     if isinstance(error, RequestError) and error.field:
         said["field"] = error.field
     retry: tuple[tuple[bytes, bytes], ...] = ((b"retry-after", b"1"),) if error.retry else ()

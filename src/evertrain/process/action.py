@@ -1,9 +1,10 @@
 """What a person does on the page or by the control API: each action is an order on record, and the loop takes it up."""
 
+from evertrain.config.wording import suggestion
 from evertrain.core.event import OrderGiven
 from evertrain.core.identity import ServiceName
 from evertrain.core.registry import Registry, ServiceRecord
-from evertrain.errors import UserError
+from evertrain.errors import NotFoundError, UserError
 from evertrain.process.order import find_service, find_version, give_order
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
@@ -43,7 +44,7 @@ class OrderedActions:
             raise UserError(f"{service} declares no recipe.", "It serves model files: push a new one.")
         chosen = recipe or recipes[0]
         if chosen not in recipes:
-            raise UserError(f"{service} has no recipe {recipe!r}.", f"There are: {', '.join(recipes)}.")
+            raise NotFoundError(f"{service} has no recipe {recipe!r}.", suggestion(recipe, recipes))
         words = self._ledger.keep_words(reason)
         return self._give(OrderGiven(service=service, verb="retrain", role=_ROLE, words=words, recipe=chosen))
 

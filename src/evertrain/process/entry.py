@@ -12,7 +12,7 @@ from types import FrameType
 
 import msgspec
 
-from evertrain.errors import EvertrainError
+from evertrain.errors import EvertrainError, UserError
 
 __all__ = ["Fault", "ask_to_stop_at_signals", "log_to_stderr", "run", "tell_fault"]
 
@@ -25,11 +25,13 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
     what: str
     remedy: str
+    code: str = UserError.code
 
 
 def tell_fault(error: EvertrainError) -> int:
     """Leave a fault to the process that waits for this one; returns the exit code."""
-    sys.stderr.write(msgspec.json.encode(Fault(what=error.what, remedy=error.remedy)).decode() + "\n")
+    fault = Fault(what=error.what, remedy=error.remedy, code=error.code)
+    sys.stderr.write(msgspec.json.encode(fault).decode() + "\n")
     return EXIT_FAULT
 
 

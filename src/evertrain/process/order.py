@@ -3,6 +3,7 @@
 import secrets
 import time
 
+from evertrain.config.wording import suggestion
 from evertrain.core.event import Draft, Event, OrderAnswered, OrderGiven
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.registry import Registry, ServiceRecord
@@ -52,7 +53,7 @@ def find_service(registry: Registry, name: str | None) -> ServiceRecord:
         raise UserError(f"Which service? There are: {known}.", "Name it with --service.")
     record = registry.services.get(ServiceName(name))
     if record is None:
-        raise NotFoundError(f"There is no service {name!r}.", f"There are: {known}.")
+        raise NotFoundError(f"There is no service {name!r}.", suggestion(name, registry.services))
     return record
 
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 import msgspec
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.config.wording import suggestion
 from evertrain.control.loop import Loop
 from evertrain.core.canary import Assessment, assess
 from evertrain.core.card import Card
@@ -65,7 +66,7 @@ class Board:
     def overview(self, service: ServiceName) -> Overview:
         shown = self._shown
         if service not in shown:
-            raise NotFoundError(f"There is no service {service!r}.", f"There are: {', '.join(shown) or 'none yet'}.")
+            raise NotFoundError(f"There is no service {service!r}.", suggestion(service, shown))
         return shown[service]
 
     def card(self, service: ServiceName, version: str) -> Card:

@@ -13,7 +13,7 @@ from typing import Self
 import msgspec
 
 from evertrain.config.settings import PREFIX, Settings
-from evertrain.errors import EvertrainError, UserError
+from evertrain.errors import EvertrainError, error_of
 from evertrain.process.entry import Fault
 from evertrain.process.port import claim, require_free
 from evertrain.process.supervisor import Supervisor
@@ -154,4 +154,4 @@ def run_module(name: str, words: Sequence[str], environment: dict[str, str] | No
         fault = msgspec.json.decode(said.rpartition("\n")[2], type=Fault)
     except msgspec.DecodeError:
         raise EvertrainError(f"{name} failed with code {done.returncode}:\n{said}") from None
-    raise UserError(fault.what, fault.remedy)
+    raise error_of(fault.code, fault.what, fault.remedy)

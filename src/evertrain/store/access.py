@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evertrain.core.access import Credential, Door, credential_of
 from evertrain.core.identity import Digest
-from evertrain.errors import UserError
+from evertrain.errors import StateError
 from evertrain.store.file import write_atomically
 
 __all__ = ["create_token", "credential", "token"]
@@ -27,9 +27,9 @@ def token(door: Door, keys: Path) -> str:
     try:
         text = path.read_text().strip()
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing.", "Run `evertrain up` again: it makes a new token.") from error
+        raise StateError(f"{path} is missing.", "Run `evertrain up` again: it makes a new token.") from error
     if len(text) < 20:
-        raise UserError(f"{path} holds no token.", "Remove it and run `evertrain up` again: it makes a new one.")
+        raise StateError(f"{path} holds no token.", "Remove it and run `evertrain up` again: it makes a new one.")
     return text
 
 
@@ -39,7 +39,7 @@ def credential(door: Door, trusted: Path) -> Credential:
     try:
         digest = path.read_text().strip()
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing.", "Run `evertrain up` again: it writes the file anew.") from error
+        raise StateError(f"{path} is missing.", "Run `evertrain up` again: it writes the file anew.") from error
     return Credential(door=door, digest=Digest(digest))
 
 

@@ -38,7 +38,7 @@ from evertrain.core.event import Draft, Event, Fact, kind_of
 from evertrain.core.identity import Digest, canonical, digest_of_bytes
 from evertrain.core.merkle import Frontier, SignedHead, TreeHead, consistency_proof, hash_leaf, inclusion_proof
 from evertrain.core.time import Instant
-from evertrain.errors import CapacityError, IntegrityError, NotFoundError, UserError
+from evertrain.errors import CapacityError, IntegrityError, NotFoundError, StateError
 from evertrain.store.crash import crash_point
 from evertrain.store.file import write_atomically
 from evertrain.store.migration import HEAD, revision_of, upgrade
@@ -257,12 +257,12 @@ class Ledger:
 
 
 def decode(leaf: bytes, sequence: int, kind: str) -> Event:
-    """An event from its leaf. Raises UserError for a kind of a newer version, IntegrityError for a damaged leaf."""
+    """An event from its leaf. Raises StateError for a kind of a newer version, IntegrityError for a damaged leaf."""
     try:
         return _decoder.decode(leaf)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if kind not in _kinds and f'"kind":"{kind}"'.encode("utf-8", "replace") in leaf:
-            raise UserError(
+            raise StateError(
                 f"Event {sequence} is of kind {kind!r}, which this version of evertrain does not know.",
                 "Upgrade evertrain: a newer version has written to this ledger.",
             ) from error

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, inspect, text
 
-from evertrain.errors import UserError
+from evertrain.errors import StateError
 
 __all__ = ["HEAD", "revision_of", "upgrade"]
 
@@ -39,7 +39,7 @@ def upgrade(connection: Connection, name: str) -> None:
     scripts = ScriptDirectory(str(_SCRIPTS))
     known = {script.revision for script in scripts.walk_revisions()}
     if current is not None and current not in known:
-        raise UserError(
+        raise StateError(
             f"{name} was written by a newer evertrain (revision {current}; this one knows {HEAD}).",
             "Upgrade evertrain.",
         )

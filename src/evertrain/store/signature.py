@@ -17,7 +17,7 @@ from evertrain.core.identity import ServiceName, VersionId, canonical, digest_of
 from evertrain.core.model import Attestation, Manifest, Verdict
 from evertrain.core.routing import Refusal
 from evertrain.core.time import Instant
-from evertrain.errors import TrustError, UserError
+from evertrain.errors import StateError, TrustError
 from evertrain.store.artifact import Artifacts
 from evertrain.store.file import digest_of_file, write_atomically
 
@@ -59,13 +59,13 @@ class Signer:
         try:
             private = serialization.load_pem_private_key(path.read_bytes(), password=None)
         except FileNotFoundError as error:
-            raise UserError(
+            raise StateError(
                 f"{path} is missing.", "Restore it from a backup; nothing can be signed without it."
             ) from error
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise UserError(f"{path} is no private key.", "Restore it from a backup.") from None
+            raise StateError(f"{path} is no private key.", "Restore it from a backup.") from None
         if not isinstance(private, Ed25519PrivateKey):
-            raise UserError(f"{path} is no Ed25519 key.", "Restore it from a backup.")
+            raise StateError(f"{path} is no Ed25519 key.", "Restore it from a backup.")
         return cls(private)
 
     def public_pem(self) -> bytes:

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from evertrain.core.identity import SourceName
-from evertrain.errors import OccupiedError, UserError
+from evertrain.errors import OccupiedError, StateError
 from evertrain.store.file import write_atomically
 
 __all__ = ["SCHEMA", "State", "refuse_folder"]
@@ -67,7 +67,7 @@ class State:
         if not (path / _FILE).exists():
             strangers = [child.name for child in path.iterdir() if not child.name.startswith(f".{_FILE}.")]
             if strangers and not (path / _FILE).exists():
-                raise UserError(
+                raise StateError(
                     f"{path} is not empty and is no state directory of evertrain.",
                     "Name a folder that is empty or does not exist yet.",
                 )
@@ -154,7 +154,7 @@ class State:
     def socket(self, name: str) -> Path:
         """The path of a Unix socket that belongs to this directory, in a folder that only this user can enter."""
         if _SOCKET.fullmatch(name) is None:
-            raise UserError(f"{name!r} is no name for a socket.", "Use up to 48 letters, digits, '.', '_' or '-'.")
+            raise StateError(f"{name!r} is no name for a socket.", "Use up to 48 letters, digits, '.', '_' or '-'.")
         place = os.environ.get("XDG_RUNTIME_DIR") or "/tmp"  # noqa: S108 - the folder below is checked to be ours
         mark = hashlib.sha256(os.fsencode(self.path.resolve())).hexdigest()[:12]
         folder = Path(place) / f"evertrain-{os.getuid()}-{mark}"
@@ -171,14 +171,14 @@ class State:
 
 
 def refuse_folder(path: Path) -> None:
-    """Raise a UserError for a folder that the library of the tables cannot open, or would take for another one.
+    """Raise a StateError for a folder that the library of the tables cannot open, or would take for another one.
 
     It decodes "my%20projects" into "my projects", and gives up at brackets, carets, bars, backslashes and control
     characters. Spaces, umlauts, "#", "?" and a plain "%" are fine.
     """
     found = _UNSPEAKABLE.search(str(path.resolve()))
     if found is not None:
-        raise UserError(
+        raise StateError(
             f"The path {str(path)!r} holds {found[0]!r}, which the library that keeps the tables cannot open.",
             "Choose a folder without it.",
         )
@@ -188,26 +188,26 @@ def _make(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"{path} is not a folder.", "Name a folder for the state with --dir.") from error
+        raise StateError(f"{path} is not a folder.", "Name a folder for the state with --dir.") from error
     except PermissionError as error:
-        raise UserError(f"{path} cannot be made: permission denied.", "Name a folder that you may write.") from error
+        raise StateError(f"{path} cannot be made: permission denied.", "Name a folder that you may write.") from error
 
 
 def _check(path: Path) -> None:
     try:
         stamp = msgspec.json.decode((path / _FILE).read_bytes(), type=_Stamp)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(
+        raise StateError(
             f"{path} is no state directory of evertrain.", "Start one with `evertrain up` or `evertrain serve`."
         ) from error
     except PermissionError as error:
-        raise UserError(f"{path} cannot be read: permission denied.", "Run as the user who owns it.") from error
+        raise StateError(f"{path} cannot be read: permission denied.", "Run as the user who owns it.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(
+        raise StateError(
             f"{path / _FILE} is damaged.", f'Put back its content, {{"schema":{SCHEMA}}}, if the folder is yours.'
         ) from error
     if stamp.schema > SCHEMA:
-        raise UserError(
+        raise StateError(
             f"{path} was written by a newer evertrain (schema {stamp.schema}; this one reads {SCHEMA}).",
             "Upgrade evertrain.",
         )

@@ -117,7 +117,7 @@ def answer(value: object, status: int = 200) -> Response:
 def answer_error(error: EvertrainError) -> Response:
     """An error as JSON: what went wrong, what to do, and the field if one is to blame."""
     status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
-    said = {"what": error.what, "remedy": error.remedy, "field": getattr(error, "field", "")}
+    said = {"code": error.code, "what": error.what, "remedy": error.remedy, "field": getattr(error, "field", "")}
     response = answer({"error": {name: text for name, text in said.items() if text}}, status)
     if error.retry:
         response.headers["retry-after"] = "1"

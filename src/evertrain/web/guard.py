@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from evertrain.errors import RequestError
 from evertrain.web.session import SESSION_SECONDS, Door
 
 __all__ = ["CSRF_HEADER", "Guard", "SecurityHeaders"]
@@ -109,5 +110,5 @@ def refused(headers: Headers) -> Response:
 
 
 def _said(status: int, what: str, remedy: str) -> Response:
-    content = msgspec.json.encode({"error": {"what": what, "remedy": remedy}})
+    content = msgspec.json.encode({"error": {"code": RequestError.code, "what": what, "remedy": remedy}})
     return Response(content, status_code=status, media_type="application/json")
