@@ -11,11 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from evertrain.core.event import BatchIngested, FileQuarantined, SegmentSealed, TableCommitted
+from evertrain.core.event import BatchIngested, FileQuarantined, SegmentRetired, SegmentSealed, TableCommitted
 from evertrain.core.identity import SourceName, VersionId, digest_of_bytes
 from evertrain.core.prediction import Failed
 from evertrain.core.time import DAY, HOUR, Instant
+from evertrain.govern.selfaudit import verify
 from evertrain.store.process import heartbeats
+from evertrain.store.request import CommitRequest, CommitRequests
 from evertrain.testing.intake import DEADLINE_S, SERVICE, START, IntakeHouse, labelled, predicted
 from evertrain.testing.tree import wait_until
 
@@ -194,3 +196,31 @@ def test_a_label_is_never_looked_at_before_its_prediction(house: IntakeHouse) ->
     assert house.stop() == 0
     assert house.table("source.outcomes").height == 4_000
     assert [fact.quarantined for fact in house.facts(BatchIngested) if fact.source == "outcomes"] == [0, 0]
+
+
+@pytest.mark.parametrize("crash", ["", "data.before_retirement:2"])
+def test_segments_that_are_in_the_tables_are_removed_when_they_were_kept_enough(house: IntakeHouse, crash: str) -> None:
+    house.start("--log-keep", "5h", EVERTRAIN_CRASH_AT=crash)
+    house.advance(1)
+    folder = house.state.log / "w0"
+    with closing(house.log()) as log:
+        for number in range(3_000):
+            log.append(predicted(number))
+        house.commit()
+        written = sorted(path.name for path in folder.glob("*.seg"))
+        assert len(written) > 3
+        house.clock.advance(Instant(START + 7 * HOUR))
+        if crash:
+            assert house.process is not None
+            CommitRequests(house.state).ask(CommitRequest(id="lost", service=SERVICE))
+            assert house.process.wait(DEADLINE_S) < 0
+            house.start("--log-keep", "5h")
+        house.commit("again")
+        assert sorted(path.name for path in folder.glob("*.seg")) == written[-2:]  # the newest sealed, and the open one
+    assert house.stop() == 0
+    assert len(house.facts(SegmentRetired)) == len(written) - 1  # the open one was sealed by its writer at its end
+    assert house.table("predictions.late").height == 3_000
+    assert [finding for finding in verify(house.state).findings if "segment" in finding.subject] == []
+    lost = min(folder.glob("*.seg"))
+    lost.unlink()
+    assert [finding.subject for finding in verify(house.state).findings if lost.name in finding.subject]

@@ -33,6 +33,7 @@ __all__ = [
     "RolloutBegun",
     "RolloutMoved",
     "RoutingChanged",
+    "SegmentRetired",
     "SegmentSealed",
     "ServiceDeclared",
     "SourceTypesFixed",
@@ -114,6 +115,14 @@ class SegmentSealed(_Fact, frozen=True, kw_only=True, tag="segment.sealed"):
     digest: Digest
     frames: int
     bytes: int
+
+
+class SegmentRetired(_Fact, frozen=True, kw_only=True, tag="segment.retired"):
+    """A sealed log segment that was removed: what it held is in the tables, and it was kept for as long as is set."""
+
+    writer: str
+    sequence: int
+    digest: Digest
 
 
 class TableCommitted(_Fact, frozen=True, kw_only=True, tag="table.committed"):
@@ -304,6 +313,7 @@ Fact = (
     | SourceTypesFixed
     | BatchIngested
     | FileQuarantined
+    | SegmentRetired
     | SegmentSealed
     | TableCommitted
     | DatasetSnapshotted

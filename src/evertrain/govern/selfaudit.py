@@ -9,7 +9,7 @@ import re
 import stat
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from evertrain.core.event import (
     FileQuarantined,
     InstallationCreated,
     RoutingChanged,
+    SegmentRetired,
     SegmentSealed,
     ServiceDeclared,
     StageFinished,
@@ -91,7 +92,8 @@ class _SelfAudit:
         self._checked.update({"events": len(ledger.events), "signed heads": ledger.heads})
         self._check_keys(ledger.events, verifier)
         self._check_tables(_facts(ledger.events, TableCommitted), tables)
-        self._check_segments(_facts(ledger.events, SegmentSealed), segments)
+        retired = {(fact.writer, fact.sequence) for fact in _facts(ledger.events, SegmentRetired)}
+        self._check_segments(_facts(ledger.events, SegmentSealed), segments, retired)
         self._check_quarantine(_facts(ledger.events, FileQuarantined))
         self._check_artifacts(verifier)
         self._check_named(ledger.events)
@@ -156,7 +158,9 @@ class _SelfAudit:
             if path not in recorded:
                 self._say_stranger(path)
 
-    def _check_segments(self, sealed: Iterable[SegmentSealed], present: Iterable[Path]) -> None:
+    def _check_segments(
+        self, sealed: Iterable[SegmentSealed], present: Iterable[Path], retired: Set[tuple[str, int]]
+    ) -> None:
         recorded = {(fact.writer, fact.sequence): fact for fact in sealed}
         found: set[tuple[str, int]] = set()
         for path in present:
@@ -170,7 +174,7 @@ class _SelfAudit:
                 self._compare(path, recorded[place].digest, "sealed segments", recorded[place].bytes)
             else:
                 self._checked["unsealed segments (not compared)"] += 1
-        for writer, sequence in sorted(set(recorded) - found):
+        for writer, sequence in sorted(set(recorded) - found - retired):
             self._say(self._state.log / writer / f"{sequence:012d}.seg", "it is missing")
 
     def _check_quarantine(self, facts: Iterable[FileQuarantined]) -> None:

@@ -1,6 +1,6 @@
 """The data process: files and the prediction log, into tables and online states.
 
-    python -m evertrain.process.data --dir DIR [--commit-every DURATION] [--scan-s SECONDS]
+    python -m evertrain.process.data --dir DIR [--commit-every DURATION] [--log-keep DURATION] [--scan-s S]
 
 On the system's clock it looks at the sources every so often and follows the log all the time. On a story's clock it
 works whenever the story has advanced, and says so when everything that was known by then is visible online.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from evertrain.core.time import DAY, Instant, parse_span
+from evertrain.core.time import DAY, Instant, Span, parse_span
 from evertrain.data.arrival import Patience
 from evertrain.errors import EvertrainError
 from evertrain.process.entry import log_to_stderr
@@ -36,6 +36,7 @@ _SOON_S = 1.0
 _STORY_LOOK_S, _IDLE_LOOK_S, _PATIENCE = 0.0005, 0.003, 1.1
 """Seconds between two looks at a story's clock: few after it moved, and longer the longer it stands."""
 _LOOKS_AN_ANSWER = 8
+_LOG_KEEP = Span(30 * DAY)
 _BEAT_S = 0.5
 
 
@@ -50,6 +51,7 @@ class DataProcess:
         heartbeat: Heartbeat,
         *,
         commit_every: int = DAY,
+        log_keep: Span = _LOG_KEEP,
         scan_s: float = 1.0,
     ) -> None:
         self._state, self._clock = state, clock
@@ -58,7 +60,7 @@ class DataProcess:
         self.stopping = False
         patience = None if isinstance(clock, StoryClock) else Patience()
         now = clock.now()
-        self._intake = Intake(state, ledger, patience, now)
+        self._intake = Intake(state, ledger, patience, now, log_keep=log_keep)
         self._requests = CommitRequests(state)
         self._committed = now // commit_every
         self._settled = Instant(0)
@@ -149,6 +151,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--commit-every", type=parse_span, default=DAY)
+    parser.add_argument("--log-keep", type=parse_span, default=_LOG_KEEP)
     parser.add_argument("--scan-s", type=float, default=1.0)
     given = parser.parse_args(arguments)
     log_to_stderr("data")
@@ -167,6 +170,7 @@ def main(arguments: Sequence[str]) -> int:
                 ledger,
                 heartbeat,
                 commit_every=given.commit_every,
+                log_keep=given.log_keep,
                 scan_s=given.scan_s,
             )
             for number in (signal.SIGTERM, signal.SIGINT):

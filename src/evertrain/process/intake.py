@@ -14,24 +14,25 @@ import msgspec
 import polars as pl
 
 from evertrain.config.declaration import ServiceSpec, SourceSpec
-from evertrain.core.event import Draft, SegmentSealed, ServiceDeclared
+from evertrain.core.event import Draft, ServiceDeclared
 from evertrain.core.identity import Digest, ServiceName, SourceName
 from evertrain.core.prediction import Labelled, Predicted, Record
-from evertrain.core.time import Instant
+from evertrain.core.time import Instant, Span
 from evertrain.data.arrival import Patience
-from evertrain.data.commit import ACTOR, predictions_table
+from evertrain.data.commit import predictions_table
 from evertrain.data.freshness import ALERTS, FreshnessAlerts
 from evertrain.data.ingest import KINDS, Ingest
 from evertrain.data.label import PostedLabels
 from evertrain.data.online import OnlineWriter
 from evertrain.data.prediction import ServiceTables, place_of
+from evertrain.data.sql import Feed
 from evertrain.process.assembly import bundle_folder, resolver
+from evertrain.process.segments import Segments
 from evertrain.store.artifact import Artifacts
 from evertrain.store.crash import crash_point
 from evertrain.store.file import write_atomically
 from evertrain.store.ledger import Ledger
 from evertrain.store.log import LogReader, Position
-from evertrain.store.segment import recover
 from evertrain.store.state import State
 from evertrain.store.table import Table
 
@@ -61,12 +62,15 @@ class _Service:
 class Intake:
     """Everything that flows into an installation's tables and online states."""
 
-    def __init__(self, state: State, ledger: Ledger, patience: Patience | None, now: Instant) -> None:
+    def __init__(
+        self, state: State, ledger: Ledger, patience: Patience | None, now: Instant, *, log_keep: Span
+    ) -> None:
         self._state, self._ledger, self._patience = state, ledger, patience
         self._artifacts = Artifacts.at(state.artifacts)
         self._cursor = state.path / "control" / "log.json"
         self._services: dict[ServiceName, _Service] = {}
         self._sources: dict[SourceName, Ingest] = {}
+        self._feeds: dict[SourceName, Feed] = {}
         self._specs: dict[Digest, ServiceSpec] = {}
         self._online: OnlineWriter | None = None
         self._lacking: set[SourceName] = set()
@@ -77,11 +81,7 @@ class Intake:
         self._heard = -1
         self._stamp: tuple[int, ...] | None = None
         self._listened = float("-inf")
-        self._sealed = {
-            (event.fact.writer, event.fact.sequence)
-            for event in ledger.read(kinds={"segment.sealed"})
-            if isinstance(event.fact, SegmentSealed)
-        }
+        self._segments = Segments(self._reader, ledger, log_keep)
         self._unread = 0
         self._alerts = FreshnessAlerts(ledger.read(kinds=ALERTS))
         self.hear(now)
@@ -139,12 +139,12 @@ class Intake:
         for source in spec.sources:
             ingest = Ingest(
                 source,
-                Path(declared.folder) / source.files,
+                self._feed(source, Path(declared.folder)),
                 tables=self._state.tables,
                 quarantine=self._state.quarantine(source.name),
                 journal=self._state.path / "control" / "arrivals" / f"{source.name}.jsonl",
                 resolve=functions,
-                patience=self._patience,
+                patience=None if source.sql is not None else self._patience,
                 events=self._ledger.read(kinds=KINDS, subject=f"source/{source.name}"),
             )
             self._record(ingest.recover(now))
@@ -155,6 +155,16 @@ class Intake:
         self._services[name] = self._serve(name, spec)
         self._patient_until[name] = time.monotonic() + _FIRST_READ_S
         _log.info("service %s is declared, with %d sources", name, len(spec.sources))
+
+    def _feed(self, source: SourceSpec, place: Path) -> Path:
+        """Where the files of a source are: its own, or the pages into which its query is read."""
+        if source.name in self._feeds:
+            self._feeds.pop(source.name).close()
+        if source.sql is None:
+            return place / source.files
+        pages = self._state.path / "control" / "pages" / source.name
+        self._feeds[source.name] = Feed(source.name, source.sql, place, pages, waits=self._patience is None)
+        return pages / "*.parquet"
 
     def _serve(self, name: ServiceName, spec: ServiceSpec | None) -> _Service:
         service = _Service(self._state, name, spec)
@@ -170,6 +180,8 @@ class Intake:
         """Take in what has arrived by now; returns how many rows became visible. tick: monotonic seconds."""
         seen: list[tuple[SourceName, pl.DataFrame]] = []
         for name, ingest in self._sources.items():
+            if name in self._feeds and not self._read_on_query(name, ingest, tick):
+                continue
             shown, drafts = ingest.take(now, tick)
             self._record(drafts)
             seen += [(name, rows) for rows in shown]
@@ -178,6 +190,12 @@ class Intake:
             if ingest.history_taken:
                 self._begin(name, ingest, now)
         return sum(rows.height for _, rows in seen)
+
+    def _read_on_query(self, name: SourceName, ingest: Ingest, tick: float) -> bool:
+        """Have a source's query read; False while its first reading lasts, since all of that is history."""
+        feed = self._feeds[name]
+        feed.look(tick)
+        return feed.caught_up or ingest.has_begun
 
     def _begin(self, source: SourceName, ingest: Ingest, now: Instant) -> None:
         """A source's history has been read: its table is made, its states are declared complete."""
@@ -264,7 +282,8 @@ class Intake:
         crash_point("data.before_cursor")
         if not any(service.posted for service in self._services.values()):
             write_atomically(self._cursor, msgspec.json.encode(self._positions), durable=False)
-        self._seal(now)
+            self._retire(now)
+        self._record(self._segments.seal(now))
         self.report()
 
     def _commit_records(self, now: Instant) -> None:
@@ -272,29 +291,11 @@ class Intake:
             self._record(service.tables.commit(now))
         self._unread = 0
 
-    def _seal(self, now: Instant) -> None:
-        """Put on record the segments that will not change any more; those of writers that died are sealed here."""
-        self._reader.seal_orphans()
-        for writer, sequence, path in self._reader.sealed():
-            if (writer, sequence) in self._sealed:
-                continue
-            sealed = recover(path)
-            fact = SegmentSealed(
-                writer=writer, sequence=sequence, digest=sealed.digest, frames=sealed.frames, bytes=sealed.bytes
-            )
-            self._record(
-                [
-                    Draft(
-                        id=f"segment/{writer}/{sequence}",
-                        at=now,
-                        actor=ACTOR,
-                        subject=f"log/{writer}",
-                        reason=f"Segment {sequence} holds {sealed.frames} records and will not change any more.",
-                        fact=fact,
-                    )
-                ]
-            )
-            self._sealed.add((writer, sequence))
+    def _retire(self, now: Instant) -> None:
+        for draft, path in self._segments.retire(now, self._positions):
+            self._record([draft])
+            crash_point("data.before_retirement")
+            path.unlink()
 
     def has_begun(self, name: ServiceName) -> bool:
         """Whether the files that a service found when it was declared are read, or were waited for long enough.
@@ -318,7 +319,12 @@ class Intake:
 
     def report(self) -> None:
         """How fresh each source is, for the page and `evertrain status`."""
-        told = [ingest.freshness() for ingest in self._sources.values()]
+        told = [
+            msgspec.structs.replace(
+                ingest.freshness(), trouble=self._feeds[name].trouble if name in self._feeds else ""
+            )
+            for name, ingest in self._sources.items()
+        ]
         write_atomically(self._state.reports / "sources.json", msgspec.json.encode(told), durable=False)
 
     @property

@@ -41,7 +41,8 @@ def data_post(state: State, settings: Settings, environment: dict[str, str]) -> 
 
     One thread for libraries: files are small, and handing them to a pool of threads costs more than it saves.
     """
-    words = ["--commit-every", say_span(settings.commit_every), "--scan-s", str(settings.scan_s)]
+    words = ["--commit-every", say_span(settings.commit_every), "--log-keep", say_span(settings.log_keep)]
+    words += ["--scan-s", str(settings.scan_s)]
     return Post(
         name="data",
         role="data",

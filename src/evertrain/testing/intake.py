@@ -112,9 +112,10 @@ class IntakeHouse:
                 )
             )
 
-    def start(self, **environment: str) -> "subprocess.Popen[bytes]":
+    def start(self, *words: str, **environment: str) -> "subprocess.Popen[bytes]":
+        """Start the data process. words: more of its command line."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "evertrain.process.data", "--dir", str(self.state.path)],
+            [sys.executable, "-m", "evertrain.process.data", "--dir", str(self.state.path), *words],
             env=os.environ | environment,
         )
         return self.process
