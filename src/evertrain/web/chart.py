@@ -13,11 +13,21 @@ import pygal
 from pygal.style import Style
 
 from evertrain.core.card import Bin
-from evertrain.core.time import DAY, Span
+from evertrain.core.time import DAY, Instant, Span
 from evertrain.web.overview import LatencyPoint, Metric, QualityPoint, TrafficPoint
 from evertrain.web.wording import say_count, say_date, say_moment, say_number, say_percent
 
-__all__ = ["COLOURS", "draw_calibration", "draw_latency", "draw_metric", "draw_traffic", "merge_traffic", "versions_in"]
+__all__ = [
+    "COLOURS",
+    "EstimatePoint",
+    "draw_calibration",
+    "draw_estimates",
+    "draw_latency",
+    "draw_metric",
+    "draw_traffic",
+    "merge_traffic",
+    "versions_in",
+]
 
 # pygal leaves a finder for its map plugins behind that Python 3.11 warns of at each later import. We draw no maps.
 sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
@@ -112,6 +122,43 @@ def _metric_point(at: int, value: float | None, labels: int) -> Point:
     if value is None:
         return None
     return {"value": value, "label": f"from {say_moment(at)}: {say_number(value)} on {say_count(labels)} labels"}
+
+
+class EstimatePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure of the time from `at` on, with its interval where there is one. says: what the pointer is told."""
+
+    at: Instant
+    value: float | None
+    low: float | None
+    high: float | None
+    says: str
+
+
+def draw_estimates(points: Sequence[EstimatePoint], overall: float | None, says: str) -> str:
+    """A figure over business time between the bounds of its intervals, beside the figure of all rows."""
+    labels = [say_moment(point.at) for point in points]
+    lines = (
+        ("bound", "upper bound", [point.high for point in points]),
+        ("bound", "lower bound", [point.low for point in points]),
+        ("reference", "all rows", [overall] * len(points)),
+        ("champion", "estimate", [point.value for point in points]),
+    )
+    series = [
+        _Series(look, name, [_said(value, point.says) for value, point in zip(values, points, strict=True)])
+        for look, name, values in lines
+        if any(value is not None for value in values)
+    ]
+    chart = _chart(pygal.Line, labels, lambda value: say_number(value, 3), height=200)
+    by_day = bool(points) and points[-1].at - points[0].at > 3 * DAY
+    axis = {
+        label: say_date(point.at) if by_day else label.rpartition(" ")[2]
+        for label, point in zip(labels, points, strict=True)
+    }
+    return _drawn(chart, series, says, axis)
+
+
+def _said(value: float | None, says: str) -> Point:
+    return None if value is None else {"value": value, "label": says}
 
 
 def draw_calibration(bins: Sequence[Bin]) -> str:

@@ -1,0 +1,183 @@
+"""The report of a watched table as one document: within a page that is served, or as a file that needs no network."""
+
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from evertrain.core.metric import HIGHER_IS_BETTER
+from evertrain.core.policy import MetricName
+from evertrain.errors import EvertrainError
+from evertrain.monitor.estimate import Estimate
+from evertrain.monitor.report import Inputs, Period, Report
+from evertrain.web import wording
+from evertrain.web.chart import EstimatePoint, draw_estimates
+from evertrain.web.guard import SecurityHeaders
+
+__all__ = ["NEXT_DOOR", "create_report_app", "document", "say_metric", "say_moved"]
+
+NEXT_DOOR = (
+    "Next: let evertrain answer with the model. A successor goes through a check and a canary; going back is instant:",
+    "evertrain serve MODEL",
+)
+"""What the next door would add, and its command."""
+
+_METRICS: Mapping[MetricName, str] = {
+    "auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "accuracy": "accuracy", "mae": "MAE", "rmse": "RMSE",
+}  # fmt: skip
+_HOSTS = ("127.0.0.1", "localhost")
+_NAMED = 4
+
+
+class _Plot(msgspec.Struct, frozen=True):
+    """An interval and the figure of all rows on an axis from 0 to 100."""
+
+    low: float
+    value: float
+    high: float
+    rest: float
+
+
+def say_metric(name: MetricName) -> str:
+    """A metric as people call it.
+
+    >>> say_metric("log_loss")
+    'log loss'
+    """
+    return _METRICS[name]
+
+
+def say_moved(inputs: Inputs) -> str:
+    """One sentence about the inputs."""
+    compared = sum(one.p_value is not None for one in inputs.columns)
+    moved = [one.column for one in inputs.moved]
+    if not moved:
+        return f"No input is shown to have moved against {inputs.reference} ({compared} compared)."
+    more = f" and {len(moved) - _NAMED} more" if len(moved) > _NAMED else ""
+    names = ", ".join(moved[:_NAMED]) if more or len(moved) == 1 else f"{', '.join(moved[:-1])} and {moved[-1]}"
+    verb = "has" if len(moved) == 1 else "have"
+    return f"{names}{more} {verb} moved against {inputs.reference} ({compared} inputs compared)."
+
+
+def document(report: Report, *, alone: bool) -> str:
+    """The report as HTML. alone: with its styles inside, so that the file shows without a network."""
+    lower = report.metric not in HIGHER_IS_BETTER
+    chart = draw_estimates(
+        [_point(one) for one in report.periods],
+        report.figures[report.metric].value,
+        f"{say_metric(report.metric)} over time with its interval",
+    )
+    return (
+        _environment()
+        .get_template("observed.html")
+        .render(
+            report=report,
+            chart=chart,
+            styles=_styles() if alone else None,
+            plot=_plotter(report),
+            lower_is_better=lower,
+            next_door=NEXT_DOOR,
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("evertrain.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(
+        moment=wording.say_moment, count=wording.say_count, percent=wording.say_percent, number=wording.say_number,
+        lasting=wording.say_lasting, sentence=wording.say_sentence, brief=_say_brief,
+    )  # fmt: skip
+    environment.globals.update(metric_name=say_metric, say_moved=say_moved)
+    return environment
+
+
+def _styles() -> str:
+    folder = files("evertrain.web") / "static"
+    return "\n".join((folder / name).read_text() for name in ("page.css", "observed.css"))
+
+
+def _say_brief(value: float) -> str:
+    """A median, as short as it is told apart.
+
+    >>> _say_brief(21770.4), _say_brief(0.26716), _say_brief(-3.5)
+    ('21,770', '0.2672', '−3.5')
+    """
+    said = f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.4g}"
+    return said.replace("-", "−")
+
+
+def _point(one: Period) -> EstimatePoint:
+    figure = one.figure
+    bounds = "" if figure.low is None else f" ({wording.say_number(figure.low)} to {wording.say_number(figure.high)})"
+    return EstimatePoint(
+        at=one.start,
+        value=figure.value,
+        low=figure.low,
+        high=figure.high,
+        says=(
+            f"from {wording.say_moment(one.start)}: {wording.say_number(figure.value)}{bounds} on "
+            f"{wording.say_count(figure.labels)} labels"
+        ),
+    )
+
+
+def _plotter(report: Report) -> Callable[[Estimate], _Plot | None]:
+    """Where an interval is drawn, on an axis that all segments share."""
+    rest = report.figures[report.metric].value
+    bounds = [one.figure for one in report.segments if one.figure.low is not None]
+    lows = [figure.low for figure in bounds if figure.low is not None]
+    highs = [figure.high for figure in bounds if figure.high is not None]
+    if rest is None or not lows:
+        return lambda _: None
+    start, end = min(*lows, rest), max(*highs, rest)
+    width = (end - start) or 1.0
+
+    def place(value: float) -> float:
+        return round(2 + 96 * (value - start) / width, 2)
+
+    def plot(figure: Estimate) -> _Plot | None:
+        if figure.value is None or figure.low is None or figure.high is None:
+            return None
+        return _Plot(place(figure.low), place(figure.value), place(figure.high), place(rest))
+
+    return plot
+
+
+def create_report_app(report_of: Callable[[], Report]) -> Starlette:
+    """The report on a port of its own: the page, and the same as JSON at /report.json."""
+
+    async def page(_: Request) -> Response:
+        report = await run_in_threadpool(report_of)
+        return HTMLResponse(await run_in_threadpool(lambda: document(report, alone=False)))
+
+    async def numbers(_: Request) -> Response:
+        report = await run_in_threadpool(report_of)
+        return Response(msgspec.json.encode(report), media_type="application/json")
+
+    async def say_error(_: Request, error: Exception) -> Response:
+        return Response(str(error), status_code=400, media_type="text/plain")
+
+    return Starlette(
+        routes=[
+            Route("/", page, methods=["GET"]),
+            Route("/report.json", numbers, methods=["GET"]),
+            Mount("/static", StaticFiles(packages=[("evertrain.web", "static")])),
+        ],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(_HOSTS), www_redirect=False),
+        ],
+        exception_handlers={EvertrainError: say_error},
+    )
