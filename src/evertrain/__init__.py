@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from evertrain.config.authoring import (
         Examples,
         Label,
-        Service,
         Source,
         between,
         files,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         unique,
     )
     from evertrain.config.policy import Canary, Gate, Recipe, cron, every, performance, rows
+    from evertrain.config.table import Service
     from evertrain.config.training import Run, TrainingSet
     from evertrain.config.vocabulary import column, latest, open_count, request_features, windows
 
@@ -54,6 +54,7 @@ __all__ = [
 ]
 
 _HOMES = (
+    "evertrain.config.table",
     "evertrain.config.authoring",
     "evertrain.config.policy",
     "evertrain.config.training",

@@ -6,7 +6,9 @@ with the files' digests, the interpreter and the installed packages. How it is i
 """
 
 import ast
+import importlib
 import importlib.metadata
+import inspect
 import io
 import os
 import platform
@@ -23,7 +25,18 @@ import msgspec
 from evertrain.core.identity import Digest, canonical, digest_of, digest_of_bytes
 from evertrain.errors import DeclarationError, IntegrityError
 
-__all__ = ["CONTENTS", "Bundle", "Contents", "closure", "digest_of_module", "freeze", "pack", "read_folder", "unpack"]
+__all__ = [
+    "CONTENTS",
+    "Bundle",
+    "Contents",
+    "closure",
+    "digest_of_module",
+    "freeze",
+    "is_own",
+    "pack",
+    "read_folder",
+    "unpack",
+]
 
 CONTENTS: Final = "bundle.json"
 MAX_BYTES: Final = 20 * 1024 * 1024
@@ -82,8 +95,11 @@ def freeze(folder: Path, entry: str, include: Iterable[str] = ()) -> Bundle:
 def closure(folder: Path, module: str) -> tuple[str, ...]:
     """The files of `folder` that importing `module` may read, sorted: imports are followed, also inside functions.
 
-    Names that are computed (`importlib.import_module(name)`) cannot be followed: `include` is for them.
+    Names that are computed (`importlib.import_module(name)`) cannot be followed: `include` is for them. A module of
+    evertrain's own reads none of the folder.
     """
+    if is_own(module):
+        return ()
     if _file_of(folder, module) is None:
         raise DeclarationError(f"There is no module {module!r} in {folder}.", "Name a Python file of that folder.")
     found: dict[str, None] = {}
@@ -105,6 +121,8 @@ def closure(folder: Path, module: str) -> tuple[str, ...]:
 
 def digest_of_module(folder: Path, module: str) -> Digest:
     """The digest of a module together with everything that it imports from the folder: the identity of its code."""
+    if is_own(module):
+        return digest_of_bytes(inspect.getsource(importlib.import_module(module)).encode())
     return digest_of({name: digest_of_bytes((folder / name).read_bytes()) for name in closure(folder, module)})
 
 
@@ -167,6 +185,15 @@ def read_folder(folder: Path, digest: Digest) -> dict[str, bytes]:
     if digest_of_bytes(pack({**files, CONTENTS: stated})) != digest:
         raise IntegrityError(f"The unpacked bundle {folder} was altered.", remedy)
     return files
+
+
+def is_own(module: str) -> bool:
+    """Whether a reference names a module of evertrain itself, which is installed and stands in no bundle.
+
+    >>> is_own("evertrain.model.boosting"), is_own("service")
+    (True, False)
+    """
+    return module.startswith("evertrain.")
 
 
 # Following imports ---------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from evertrain.config.bundle import read_folder
+from evertrain.config.bundle import is_own, read_folder
 from evertrain.config.declaration import FunctionRef
 from evertrain.core.identity import Digest
 from evertrain.errors import NotFoundError
@@ -65,8 +65,11 @@ def import_entry(folder: Path, digest: Digest, module: str) -> ModuleType:
 
 
 def resolve(reference: FunctionRef, folder: Path, digest: Digest) -> Callable[..., Any]:
-    """The function that a reference names in the bundle."""
-    found: Any = import_entry(folder, digest, module_of(reference.module))
+    """The function that a reference names in the bundle, or in evertrain itself."""
+    own = is_own(reference.module)
+    found: Any = (
+        importlib.import_module(reference.module) if own else import_entry(folder, digest, module_of(reference.module))
+    )
     for part in reference.name.split("."):
         found = getattr(found, part, None)
     if not callable(found):

@@ -9,7 +9,7 @@ the supervisor and the controller never do.
 import argparse
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,26 +18,31 @@ from evertrain.config.authoring import load
 from evertrain.config.bundle import Bundle, freeze
 from evertrain.config.declaration import ServiceSpec
 from evertrain.config.validation import agree
-from evertrain.core.event import BundleFrozen, Draft, ServiceDeclared
-from evertrain.core.identity import canonical, short
+from evertrain.core.event import BundleFrozen, Draft, Event, ServiceDeclared, SourceTypesFixed
+from evertrain.core.identity import SourceName, canonical, short
 from evertrain.core.registry import Registry
+from evertrain.core.schema import Column
 from evertrain.core.time import Instant
 from evertrain.errors import DeclarationError, EvertrainError
 from evertrain.process.entry import tell_fault
+from evertrain.process.inspecting import closed
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 
-__all__ = ["check", "declare", "main"]
+__all__ = ["check", "declare", "fixed_types", "main"]
 
 _WILD = frozenset("*?[")
 
 
-def check(file: Path, data: Path | None = None) -> tuple[ServiceSpec, ...]:
+def check(
+    file: Path, data: Path | None = None, fixed: Mapping[SourceName, Sequence[Column]] | None = None
+) -> tuple[ServiceSpec, ...]:
     """The services of `file`, or a refusal; a source's folder must be there, its files may come later.
 
-    data: where the sources' files are looked for; None means beside `file`.
+    data: where the sources' files are looked for; None means beside `file`. fixed: the types of sources that are on
+    record.
     """
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for what this process answers
         services = load(file)
@@ -50,7 +55,12 @@ def check(file: Path, data: Path | None = None) -> tuple[ServiceSpec, ...]:
                     f"folder {folder}.",
                     "Make the folder, or say with --data where the sources' folders are.",
                 )
-    return services
+    return closed(services, _place(file, data), fixed)
+
+
+def fixed_types(events: Iterable[Event]) -> dict[SourceName, tuple[Column, ...]]:
+    """The types of the sources that are on record, which hold from then on."""
+    return {event.fact.source: event.fact.columns for event in events if isinstance(event.fact, SourceTypesFixed)}
 
 
 def _place(file: Path, data: Path | None) -> Path:
@@ -74,7 +84,9 @@ def declare(state: State, file: Path, data: Path | None = None) -> tuple[Service
 
     data: where the sources' files are looked for; None means beside `file`.
     """
-    services = check(file, data)
+    with Ledger.open(state.ledger) as ledger:
+        fixed = fixed_types(ledger.read(kinds={"source.types_fixed"}))
+    services = check(file, data, fixed)
     bundle = freeze(file.resolve().parent, file.stem)
     artifacts = Artifacts.at(state.artifacts)
     artifacts.blobs.put(bundle.content)

@@ -38,7 +38,7 @@ from evertrain.data.source import read_cells
 from evertrain.errors import EvertrainError, SourceError, UserError
 from evertrain.model.assemble import split
 from evertrain.process.assembly import resolver
-from evertrain.process.declaring import check
+from evertrain.process.declaring import check, fixed_types
 from evertrain.process.entry import tell_fault
 from evertrain.process.plan import (
     HistoryPlan,
@@ -76,10 +76,11 @@ def plan_file(file: Path, data: Path | None = None, state: State | None = None) 
 
     state: an installation to compare with.
     """
-    services = check(file, data)
+    events = () if state is None else _events(state)
+    services = check(file, data, fixed_types(events))
     bundle = freeze(file.resolve().parent, file.stem)
     now = SystemClock().now() if state is None else business_clock(state.clock).now()
-    registry = Registry(()) if state is None else Registry(_events(state))
+    registry = Registry(events)
     folder = (data or file.resolve().parent).absolute()
     planned = []
     # stdout carries the plan, whatever the user's code prints.
