@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 lock() {
   out=$1; shift
   uv pip compile pyproject.toml "$@" --universal --python-version 3.11 --generate-hashes \
-    --no-header --no-annotate --no-emit-index-url --override requirements/overrides.txt -q -o "$out"
+    --no-header --no-annotate --no-emit-index-url -q -o "$out"
 }
 lock requirements/base.lock
-lock requirements/demo.lock --extra demo --group build
+lock requirements/demo.lock --extra demo --group build --override requirements/overrides.txt
 lock requirements/dev.lock --all-extras --group dev

@@ -10,7 +10,7 @@ import pytest
 
 import evertrain as et
 from evertrain.config.authoring import load
-from evertrain.config.declaration import LookupSpec, ServiceSpec, SourceSpec, WindowSpec
+from evertrain.config.declaration import FunctionRef, LookupSpec, ServiceSpec, SourceSpec, WindowSpec
 from evertrain.core.time import DAY, HOUR
 from evertrain.errors import DeclarationError
 
@@ -121,7 +121,7 @@ def test_a_file_is_loaded_with_references_relative_to_its_folder(tmp_path: Path)
         """)
     )
     (spec,) = load(tmp_path / "orders_service.py")
-    assert spec.recipes["default"].train.module == "learn_orders"
+    assert spec.recipes["default"].train == FunctionRef(module="learn_orders", name="train")
 
 
 def test_a_file_that_fails_is_named(tmp_path: Path) -> None:

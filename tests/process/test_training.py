@@ -76,7 +76,7 @@ def test_a_recipe_that_does_not_exist_is_named(shop: Shop) -> None:
     work = done(shop, "assemble-none", shop.assembling(), Assembled)
     outcome = run(shop, "missing", training(shop, work, "missing"))
     assert isinstance(outcome, Crashed)
-    assert "has no recipe 'missing'. It has crashing, default" in outcome.cause
+    assert "has no recipe 'missing'. Known are: crashing, default" in outcome.cause
 
 
 def test_a_source_without_rows_is_named(shop: Shop) -> None:
@@ -99,3 +99,39 @@ def test_a_changed_feature_function_changes_the_features_digest_and_a_changed_re
     assert features_digest(spec, source) == before
     (source / "service.py").write_text(DECLARATION.replace("% 24", "% 12"))
     assert features_digest(spec, source) != before
+
+
+LINEAR = """
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+numbers = make_pipeline(SimpleImputer(), StandardScaler())
+linear = make_pipeline(
+    ColumnTransformer(
+        [("text", OneHotEncoder(handle_unknown="ignore"), ["shop"]), ("numbers", numbers, ["amount", "clock"])]
+    ),
+    LogisticRegression(),
+)
+too_many = make_pipeline(ColumnTransformer([("text", OneHotEncoder(), ["shop", "colour"])]), LogisticRegression())
+
+service = et.Service("""
+
+
+def test_an_estimator_of_the_declaration_becomes_a_version_and_can_be_trained_again(tmp_path: Path) -> None:
+    text = DECLARATION.replace("\nservice = et.Service(", LINEAR)
+    text = text.replace('"default": train,', '"default": et.Recipe(linear, memory_mb=2048), "broken": too_many,')
+    shop = Shop(tmp_path, text=text)
+    assert shop.spec.recipes["default"].estimator == "sklearn.pipeline.Pipeline"
+    work = done(shop, "assemble", shop.assembling(), Assembled)
+    made = done(shop, "train", training(shop, work), Trained)
+    manifest = shop.artifacts.manifest(made.version)
+    assert (manifest.format, manifest.parameters["estimator"]) == ("sklearn", "Pipeline(LogisticRegression)")
+    again = done(shop, "again", Reproduce(service=shop.spec.name, version=made.version), Reproduced)
+    assert (again.sameness, again.causes) == ("bitwise", ())
+    outcome = run(shop, "broken", training(shop, work, "broken"))
+    assert isinstance(outcome, Crashed)
+    assert "colour" in outcome.cause
+    assert "/evertrain/" not in outcome.tail

@@ -37,6 +37,7 @@ __all__ = [
     "RequestSpec",
     "RowsTrigger",
     "ScheduleTrigger",
+    "ScriptSpec",
     "ServiceSpec",
     "SourceSpec",
     "TrainingSpec",
@@ -228,10 +229,23 @@ def reads_of(feature: FeatureSpec) -> frozenset[SourceName]:
 # Training; gate, rollout and triggers stand in core.policy -----------------------------------------------------------
 
 
-class TrainingSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A named recipe. `duration`: how long a training takes on a story's clock; real time does not use it."""
+class ScriptSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A training script of the bundle. arguments: with {rows}, {model}, {seed} and {threads} to be filled in."""
 
-    train: FunctionRef
+    path: str
+    arguments: tuple[str, ...]
+
+
+class TrainingSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named recipe: one of a function, an estimator and a script.
+
+    estimator: the class of the object that stands in the declaration; who trains imports the declaration to have it.
+    duration: how long a training takes on a story's clock; real time does not use it.
+    """
+
+    train: FunctionRef | None = None
+    estimator: str | None = None
+    script: ScriptSpec | None = None
     duration: Micros = 6 * HOUR
     memory_mb: Annotated[int, Meta(ge=64)] = 4096
     timeout_s: Annotated[int, Meta(ge=1)] = 3600

@@ -17,12 +17,14 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from evertrain.config.bundle import is_own, read_folder
+import msgspec
+
+from evertrain.config.bundle import CONTENTS, Contents, is_own, read_folder
 from evertrain.config.declaration import FunctionRef
 from evertrain.core.identity import Digest
 from evertrain.errors import NotFoundError
 
-__all__ = ["import_entry", "module_of", "name_of", "resolve"]
+__all__ = ["entry_of", "import_entry", "module_of", "name_of", "resolve"]
 
 _PREFIX = "_evertrain_bundle_"
 
@@ -62,6 +64,11 @@ def import_entry(folder: Path, digest: Digest, module: str) -> ModuleType:
             "Import it in the declaration, or name it in include=.",
         )
     return importlib.import_module(f"{root}.{module}")
+
+
+def entry_of(folder: Path) -> str:
+    """The module of an unpacked bundle that is the declaration."""
+    return msgspec.json.decode((folder / CONTENTS).read_bytes(), type=Contents).entry
 
 
 def resolve(reference: FunctionRef, folder: Path, digest: Digest) -> Callable[..., Any]:

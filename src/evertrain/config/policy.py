@@ -1,10 +1,12 @@
 """Recipes, the gate, the rollout and the triggers, as users write them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from evertrain.config.declaration import TrainingSpec
-from evertrain.config.function import refer
+import msgspec
+
+from evertrain.config.declaration import ScriptSpec, TrainingSpec
+from evertrain.config.function import EstimatorRecipe, is_estimator, refer
 from evertrain.config.option import Names, closed, read_names, read_spec
 from evertrain.core.policy import (
     CanarySpec,
@@ -15,23 +17,50 @@ from evertrain.core.policy import (
     ScheduleTrigger,
 )
 from evertrain.core.time import parse_span
+from evertrain.errors import DeclarationError
 
 __all__ = ["Canary", "Gate", "Recipe", "cron", "every", "performance", "rows"]
 
 
+class Estimator(Protocol):
+    """An estimator or Pipeline by scikit-learn's conventions; it is cloned for each training."""
+
+    def fit(self, X: Any, y: Any) -> Any: ...  # noqa: N803 - the name that everybody knows
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]: ...
+
+
 @closed
 def Recipe(  # noqa: N802 - reads as the thing that it makes
-    train: Callable[..., Any], *, duration: str = "6h", memory_mb: int = 4096, timeout: str = "1h"
+    train: Callable[..., Any] | Estimator | ScriptSpec,
+    *,
+    duration: str = "6h",
+    memory_mb: int = 4096,
+    timeout: str = "1h",
 ) -> TrainingSpec:
-    """A way to train, with its limits. duration: how long it takes on a story's clock."""
-    reference = refer(train, "recipe")
+    """A way to train, with its limits: a function `train(data, run)`, a scikit-learn estimator, or an `et.script`.
+
+    duration: how long it takes on a story's clock.
+    """
     described = {
-        "train": {"module": reference.module, "name": reference.name},
+        **_way(train),
         "duration": parse_span(duration),
         "memory_mb": memory_mb,
         "timeout_s": parse_span(timeout) // 1_000_000,
     }
-    return read_spec(described, TrainingSpec, "et.Recipe")
+    spec = read_spec(described, TrainingSpec, "et.Recipe")
+    return EstimatorRecipe.of(train, spec) if is_estimator(train) else spec
+
+
+def _way(train: object) -> dict[str, Any]:
+    """What a recipe trains by, as fields of a TrainingSpec."""
+    if isinstance(train, ScriptSpec):
+        return {"script": msgspec.to_builtins(train)}
+    if is_estimator(train):
+        return {"estimator": f"{type(train).__module__}.{type(train).__qualname__}"}
+    if isinstance(train, type) and hasattr(train, "fit"):
+        raise DeclarationError(f"train={train.__name__} is a class.", f"Make an estimator of it: {train.__name__}().")
+    return {"train": msgspec.to_builtins(refer(train, "recipe"))}  # type: ignore[arg-type] # it says what is wrong
 
 
 @closed

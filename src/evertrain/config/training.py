@@ -1,6 +1,7 @@
 """What a recipe is given: `train(data, run)` gets the training set and the run."""
 
 import importlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,16 +100,21 @@ class Run:
     def parameter(self, name: str, default: Any) -> Any:
         """The asked value of a parameter or the recipe's default, recorded either way."""
         value = self.parameters.get(name, default)
-        self.recorded[name] = value
+        self.recorded[name] = _said(value)
         return value
 
     def record(self, **values: Parameter) -> None:
-        """Record parameters or figures under their names, in the training record of the version."""
+        """Record parameters or figures under their names, in the manifest of the version; NaN as the text "nan"."""
         for name, value in values.items():
             if not isinstance(value, str | int | float | bool):
                 raise ModelError(f"{name!r} of type {type(value).__name__} cannot be recorded.", "Record plain values.")
-            self.recorded[name] = value
+            self.recorded[name] = _said(value)
 
     def path(self, name: str) -> Path:
         """A file of this run."""
         return self.folder / name
+
+
+def _said(value: Parameter) -> Parameter:
+    """JSON has no number for what is not finite."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,6 +5,7 @@ function of the task: rows in canonical order, pinned categories, recorded seed 
 """
 
 import platform
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from evertrain.model.assemble import FEATURE, read_parquet
 from evertrain.model.golden import choose_golden
 from evertrain.model.matrix import encode_frame, pin_vector, values_of
 from evertrain.model.package import environment_of, native
+from evertrain.model.recipe import Fitting
 from evertrain.store.artifact import Artifacts
 
 __all__ = ["Made", "Recipe", "check_scores", "machine", "make", "record_of", "train", "training_set"]
@@ -34,6 +36,7 @@ __all__ = ["Made", "Recipe", "check_scores", "machine", "make", "record_of", "tr
 Recipe = Callable[[TrainingSet, Run], object]
 
 _SAMPLE = 4_000
+_FOREIGN = re.compile(r"/site-packages/|/evertrain/(?!examples)|<frozen ")
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +85,8 @@ def train(
     sample = frame.gather_every(max(1, frame.height // _SAMPLE))
     scores = model.score(values_of(sample, [FEATURE + item.name for item in vector]))
     check_scores(scores, spec.output, f"Recipe {task.recipe!r} made a model that")
+    if isinstance(recipe, Fitting):
+        recipe.compare(training_set(sample, vector), scores)
     golden = choose_golden(frame, spec.inputs, vector, model.score)
     manifest = msgspec.structs.replace(draft, golden=blobs.put(canonical(golden)))
     blobs.put_file(made.path)
@@ -103,10 +108,8 @@ def make(name: str, recipe: Recipe, data: TrainingSet, run: Run) -> Made:
     except ModelError:
         raise
     except Exception as error:  # the user's code: whatever it raises is its answer
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
         raise ModelError(
-            f"Recipe {name!r} raised {type(error).__name__} at {place}: {error}", "Mend the recipe."
+            f"Recipe {name!r} raised {type(error).__name__} at {_place(error)}: {error}", "Mend the recipe."
         ) from error
     content = native(model)
     if isinstance(content, bytes):
@@ -118,6 +121,14 @@ def make(name: str, recipe: Recipe, data: TrainingSet, run: Run) -> Made:
     return Made(
         path=path, format=runtime.recognise(path), digest=digest_of_bytes(content), parameters=dict(run.recorded)
     )
+
+
+def _place(error: Exception) -> str:
+    """The innermost line of the user's that it went through; of a library's, when none of theirs was run."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [one for one in frames if not _FOREIGN.search(one.filename)]
+    last = (theirs or frames)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
 
 
 def check_scores(scores: NDArray[np.float64], output: Output, whose: str) -> None:

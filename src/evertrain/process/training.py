@@ -12,7 +12,9 @@ import msgspec
 
 from evertrain.config.bundle import closure
 from evertrain.config.declaration import ServiceSpec
-from evertrain.config.namespace import module_of
+from evertrain.config.function import declared_estimator
+from evertrain.config.namespace import entry_of, import_entry, module_of
+from evertrain.config.wording import suggestion
 from evertrain.core.identity import Digest, digest_of
 from evertrain.core.model import DatasetRef
 from evertrain.core.stage import Assemble, Assembled, Reproduce, Reproduced, StageTask, Train, Trained
@@ -20,6 +22,7 @@ from evertrain.core.time import Span
 from evertrain.errors import NotFoundError, UserError
 from evertrain.model.assemble import parquet, split
 from evertrain.model.lean import import_lightgbm_alone, uses_lightgbm_alone
+from evertrain.model.recipe import Fitting
 from evertrain.model.trainer import Recipe
 from evertrain.model.trainer import train as run_training
 from evertrain.process.assembly import bundle_folder, features_digest, mature_rows, resolver
@@ -96,14 +99,25 @@ def reproduce(task: Reproduce, state: State, folder: Path) -> Reproduced:
 def _function(spec: ServiceSpec, name: str, code: Path | None, bundle: Digest | None) -> Recipe:
     recipe = spec.recipes.get(name)
     if recipe is None:
-        raise NotFoundError(
-            f"Service {spec.name!r} has no recipe {name!r}.", f"It has {', '.join(spec.recipes) or 'none'}."
-        )
+        raise NotFoundError(f"Service {spec.name!r} has no recipe {name!r}.", suggestion(name, spec.recipes))
+    if recipe.estimator is not None:
+        return Fitting(_estimator(spec, name, code, bundle), spec.output)
+    if recipe.train is None:
+        raise NotFoundError(f"Recipe {name!r} of service {spec.name!r} names nothing to run.", "Declare it anew.")
     if code is not None:
         files = closure(code, module_of(recipe.train.module))
         if uses_lightgbm_alone((code / file).read_bytes() for file in files):
             import_lightgbm_alone()
     return resolver(code, bundle)(recipe.train)
+
+
+def _estimator(spec: ServiceSpec, name: str, code: Path | None, bundle: Digest | None) -> object:
+    """The estimator of a recipe: the declaration is imported from its bundle, and holds it."""
+    if code is None or bundle is None:
+        raise NotFoundError(f"Recipe {name!r} stands in a declaration that has no bundle.", "Declare it with its code.")
+    module = import_entry(code, bundle, entry_of(code))
+    services = [one for one in vars(module).values() if isinstance(one, ServiceSpec)]
+    return declared_estimator(services, spec.name, name)
 
 
 if __name__ == "__main__":

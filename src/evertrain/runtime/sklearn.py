@@ -11,19 +11,22 @@ from numpy.typing import NDArray
 from evertrain.core.model import Output
 from evertrain.core.schema import Input, Value
 from evertrain.errors import ModelError, TrustError
+from evertrain.runtime.estimator import Steps, address_by_place, parts_of, reads_text
 from evertrain.runtime.protocol import Codec
 
 __all__ = ["SklearnModel"]
 
-_ROWS_STAND_ALONE = ("sklearn.ensemble.", "sklearn.tree.", "sklearn.dummy.")
-"""Estimators that answer a row of a matrix exactly as they answer it alone; the others are called row by row, since a
-matrix product may round the same row differently in a batch."""
-
-_OWN = ("sklearn.", "numpy.dtype")
+_OWN = ("sklearn.", "numpy.dtype", "numpy.number")
+_CHECKING = frozenset({"functools.partial", "sklearn.utils.validation.check_array"})
+"""What a histogram ensemble that knows its categories by name holds; no other function is taken with arguments."""
 
 
 class SklearnModel:
-    """An estimator: the probability of its second class, or its value."""
+    """An estimator: the probability of its second class, or its value.
+
+    It is given numbers, categories as their places in the pinned lists; or, when it was fitted on their texts, rows of
+    objects with the texts, where what is missing and what was never seen is NaN.
+    """
 
     def __init__(self, path: Path, vector: Sequence[Input], output: Output, environment: Mapping[str, str]) -> None:
         _check_version(path, environment)
@@ -38,7 +41,8 @@ class SklearnModel:
         self._probability = output.kind == "probability"
         if self._probability and len(getattr(self._estimator, "classes_", ())) != 2:
             raise ModelError(f"{path.name} is no classifier of two classes.", 'Declare the output\'s kind as "value".')
-        self._whole = (type(self._estimator).__module__ + ".").startswith(_ROWS_STAND_ALONE)
+        self._text = reads_text(self._estimator)
+        self._steps = Steps(self._estimator)
 
     def score(self, vectors: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
         return self.predict(self._codec.rows(vectors))
@@ -48,17 +52,23 @@ class SklearnModel:
             raise ModelError(f"Rows of shape {rows.shape} came for a model of {len(self._codec.vector)} inputs.")
         if not len(rows):
             return np.empty(0, dtype=np.float64)
-        if self._whole:
-            return self._answer(rows)
-        return np.concatenate([self._answer(rows[number : number + 1]) for number in range(len(rows))])
-
-    def _answer(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         try:
-            if self._probability:
-                return np.asarray(self._estimator.predict_proba(rows)[:, 1], dtype=np.float64)
-            return np.asarray(self._estimator.predict(rows), dtype=np.float64).reshape(len(rows))
+            given = self._texts(rows) if self._text else rows
+            return self._steps.probabilities(given) if self._probability else self._steps.values(given)
         except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
             raise ModelError(f"scikit-learn: {error}.") from error
+
+    def _texts(self, rows: NDArray[np.float64]) -> NDArray[np.object_]:
+        """The rows as objects, (n, k), with the texts of categories in place of their numbers."""
+        told = rows.astype(object)
+        for place, item in enumerate(self._codec.vector):
+            if item.categories is not None:
+                numbers = rows[:, place]
+                told[:, place] = [
+                    item.categories[int(number)] if number == number else number  # noqa: PLR0124 - NaN is missing
+                    for number in numbers
+                ]
+        return told
 
 
 def _check_version(path: Path, environment: Mapping[str, str]) -> None:
@@ -78,11 +88,21 @@ def _check_version(path: Path, environment: Mapping[str, str]) -> None:
         )
 
 
+def _is_function(name: str) -> bool:
+    """Whether a dotted name is one of a function, by the custom of writing classes in capitals.
+
+    >>> _is_function("functools.partial"), _is_function("sklearn.tree._tree.Tree")
+    (True, False)
+    """
+    return name.rpartition(".")[2].islower() and not name.startswith("numpy.")
+
+
 def _read(path: Path) -> Any:
     import skops.io
 
     unknown = skops.io.get_untrusted_types(file=path)
-    strangers = [name for name in unknown if not name.startswith(_OWN)]
+    own = _CHECKING if _CHECKING.issuperset(name for name in unknown if _is_function(name)) else frozenset()
+    strangers = [name for name in unknown if not name.startswith(_OWN) and name not in own]
     if strangers:
         raise TrustError(
             f"{path.name} needs code that is not scikit-learn's: {', '.join(strangers)}.",
@@ -90,10 +110,8 @@ def _read(path: Path) -> Any:
         )
     # What is left are inner classes that skops does not list, like the trees of a histogram ensemble.
     estimator = skops.io.load(path, trusted=unknown)
-    for part in (estimator, *(step for _, step in getattr(estimator, "steps", ()))):
-        # Rows come as plain arrays: names that were remembered would only make it warn at each call.
-        if hasattr(part, "feature_names_in_") and type(part).__name__ != "ColumnTransformer":
-            del part.feature_names_in_
+    address_by_place(estimator)
+    for part in parts_of(estimator):
         if getattr(part, "n_jobs", None) is not None:
             part.n_jobs = 1
     return estimator

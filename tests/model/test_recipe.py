@@ -1,0 +1,162 @@
+"""Estimators as recipes: cloned, seeded, recorded, and in service what they were in training."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
+
+from evertrain import runtime
+from evertrain.config.training import Run, TrainingSet
+from evertrain.core.model import Manifest, Output
+from evertrain.core.schema import Input
+from evertrain.errors import ModelError
+from evertrain.model.recipe import Fitting, frame_of
+from evertrain.testing.orders import order_examples, order_service, train_orders
+
+NUMBERS = ["amount", "hour"]
+ONE_HOT = OneHotEncoder(handle_unknown="ignore")
+CODES = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+
+
+def linear() -> Any:
+    """What a tutorial has: text one-hot, numbers imputed and scaled, by name."""
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    return make_pipeline(
+        ColumnTransformer([("text", ONE_HOT, ["shop"]), ("numbers", numbers, NUMBERS)]), LogisticRegression()
+    )
+
+
+ESTIMATORS = {
+    "linear by name": linear(),
+    "trees on a passed-through rest": make_pipeline(
+        ColumnTransformer([("text", CODES, ["shop"])], remainder="passthrough"),
+        HistGradientBoostingClassifier(max_iter=10),
+    ),
+    "columns by their types": make_pipeline(
+        ColumnTransformer(
+            [
+                ("text", ONE_HOT, make_column_selector(dtype_exclude=np.number)),
+                ("numbers", "passthrough", make_column_selector(dtype_include=np.number)),
+            ]
+        ),
+        RandomForestClassifier(10),
+    ),
+    "a slice of names": make_pipeline(
+        ColumnTransformer(
+            [("text", TargetEncoder(), ["shop"]), ("numbers", StandardScaler(), slice("amount", "hour"))]
+        ),
+        LogisticRegression(),
+    ),
+    "categories of the ensemble itself": HistGradientBoostingClassifier(max_iter=10, categorical_features=["shop"]),
+    "a search": GridSearchCV(linear(), {"logisticregression__C": [0.1, 1.0]}, cv=2, n_jobs=1),
+    "a matrix": make_pipeline(SimpleImputer(), HistGradientBoostingClassifier(max_iter=10)),
+}
+
+
+def manifest_of(folder: Path, recipe: Any, **changes: Any) -> tuple[Manifest, Path]:
+    artifacts, done = train_orders(folder, recipe, **changes)
+    manifest = artifacts.manifest(done.version)
+    return manifest, artifacts.blobs.path(manifest.model)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_an_estimator_is_in_service_what_it_was_in_training(tmp_path: Path, name: str) -> None:
+    fitting = Fitting(ESTIMATORS[name], Output())
+    manifest, path = manifest_of(tmp_path, fitting)
+    assert manifest.format == "sklearn"
+    model = runtime.load(manifest, path)
+    vectors = [(shop, 10.0 + number, number % 24) for number, shop in enumerate(["east", "south", "north", "west"] * 9)]
+    together = model.score(vectors)
+    assert together.tolist() == [float(model.score([vector])[0]) for vector in vectors]
+    assert len(set(together.tolist())) > 4
+    unseen, missing = model.score([("nowhere", 20.0, 3), (None, 20.0, 3)])
+    assert unseen == missing
+
+
+@pytest.mark.parametrize("name", ["linear by name", "columns by their types"])
+def test_the_same_rows_give_the_same_version(tmp_path: Path, name: str) -> None:
+    made = [train_orders(tmp_path, Fitting(ESTIMATORS[name], Output()), shuffled=seed)[1] for seed in (None, 3)]
+    assert made[0].version == made[1].version
+
+
+def test_the_object_of_the_declaration_stays_as_it_is(tmp_path: Path) -> None:
+    estimator = linear()
+    train_orders(tmp_path, Fitting(estimator, Output()))
+    assert not hasattr(estimator[0], "transformers_")
+    assert estimator.get_params()["logisticregression__random_state"] is None
+
+
+def test_what_is_set_and_what_is_left_open_is_recorded(tmp_path: Path) -> None:
+    fitting = Fitting(make_pipeline(SimpleImputer(), RandomForestClassifier(10, n_jobs=-1)), Output())
+    manifest, _ = manifest_of(tmp_path, fitting, seed=5, parameters={"randomforestclassifier__max_depth": 3})
+    assert manifest.parameters == {
+        "estimator": "Pipeline(RandomForestClassifier)",
+        "randomforestclassifier__max_depth": 3,
+        "randomforestclassifier__n_estimators": 10,
+        "randomforestclassifier__random_state": 5,
+    }
+
+
+def test_a_parameter_that_it_does_not_have_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no parameter 'logisticregression__c'.*logisticregression__C"):
+        train_orders(tmp_path, Fitting(linear(), Output()), parameters={"logisticregression__c": 2.0})
+
+
+def test_a_regressor_is_no_classifier(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"LinearRegression gives no probabilities.*Output"):
+        train_orders(tmp_path, Fitting(LinearRegression(), Output()))
+
+
+def test_a_value_is_predicted(tmp_path: Path) -> None:
+    numbers = make_pipeline(ColumnTransformer([("text", ONE_HOT, ["shop"])], remainder="passthrough"), Ridge())
+    output = Output(kind="value", low=None, high=None)
+    manifest, path = manifest_of(tmp_path, Fitting(numbers, output), spec=order_service(output=output))
+    assert -0.5 < runtime.load(manifest, path).score([("south", 20.0, 3)])[0] < 1.5
+
+
+def test_a_copy_that_would_score_otherwise_is_no_version(tmp_path: Path) -> None:
+    fitting, data = Fitting(LogisticRegression(), Output()), numbers_of(50)
+    fitting(data, Run(folder=tmp_path))
+    with pytest.raises(ModelError, match=r"LogisticRegression scores 50 of 50 rows otherwise"):
+        fitting.compare(data, np.full(50, -1.0))
+
+
+def numbers_of(count: int) -> TrainingSet:
+    draws = np.random.default_rng(3)
+    rows = draws.normal(size=(count, 2))
+    label = (rows[:, 0] > 0).astype(float)
+    return TrainingSet(X=rows, y=label, at=np.arange(count), inputs=[Input(name="a"), Input(name="b")])
+
+
+def test_a_column_of_thousands_of_texts(tmp_path: Path) -> None:
+    frame = order_examples(4_000)
+    names = tuple(f"shop {number:04d}" for number in range(5_000))
+    data = TrainingSet(
+        X=np.column_stack([np.arange(4_000) % 5_000, frame["feature.amount"].to_numpy()]),
+        y=frame["label"].to_numpy(),
+        at=frame["at"].to_numpy(),
+        inputs=[Input(name="shop", categories=names), Input(name="amount")],
+    )
+    told = frame_of(data)
+    assert told["shop"].tolist()[:2] == ["shop 0000", "shop 0001"]
+    assert list(told.columns) == ["shop", "amount"]
+
+
+def test_missing_values_reach_the_frame_as_pandas_has_them() -> None:
+    data = TrainingSet(
+        X=np.array([[0.0, np.nan], [np.nan, 2.0]]),
+        y=np.array([0.0, 1.0]),
+        at=np.array([0, 1]),
+        inputs=[Input(name="shop", categories=("a",)), Input(name="n")],
+    )
+    told = frame_of(data)
+    assert told.isna().to_numpy().tolist() == [[False, True], [True, False]]
+    assert told["n"].dtype == np.float64
