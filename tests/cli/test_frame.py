@@ -38,7 +38,7 @@ def test_every_command_has_help_and_speaks_json(name: str) -> None:
         ("up --prot 1", 'Did you mean "--port"?'),
         ("status --port 1", "Known are: --dir, --"),
         ("up --port", "See `--help` of the command."),
-        ("up --port many", "See `evertrain up --help`."),
+        ("ledger list --limit many", "See `evertrain ledger list --help`."),
         ("ledger verfy", "See `evertrain ledger --help`."),
     ],
 )

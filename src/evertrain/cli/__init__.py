@@ -31,6 +31,7 @@ COMMANDS = {
     "promote": "order",
     "rollback": "order",
     "ledger": "ledger",
+    "settings": "settings",
     "explain": "explain",
 }
 """Command to the module of this folder that holds it, in the order in which help shows them."""

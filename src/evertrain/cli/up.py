@@ -11,7 +11,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from evertrain.config.settings import PREFIX, load
+from evertrain.cli.flags import given_flags, takes_settings
+from evertrain.config.settings import load, stated_settings
 from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
 from evertrain.process.startup import Startup, look_at_declaration
 from evertrain.store.access import token
@@ -30,17 +31,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.command("up")
+@takes_settings
 def up(
     declarations: Annotated[list[Path] | None, typer.Argument(help="Files that declare services.")] = None,
     *,
-    folder: Dir = None,
-    host: Host = None,
-    port: Port = None,
-    control_port: ControlPort = None,
-    workers: Workers = None,
     data: Annotated[Path | None, typer.Option(help="Where the sources' files are; default: beside the file.")] = None,
     settings: Toml = None,
     as_json: Json = False,
+    **flags: str | None,
 ) -> None:
     """Start the services and keep them running until Ctrl-C. Without a file: those that are on record."""
     files = declarations or []
@@ -49,8 +47,7 @@ def up(
         for file in files:
             look_at_declaration(file, data)
 
-    given = {"dir": folder, "host": host, "port": port, "control_port": control_port, "workers": workers}
-    with begin(settings, given, look_first) as startup:
+    with begin(settings, flags, look_first) as startup:
         for file in files:
             startup.declare(file, data)
         run_in_foreground(startup, as_json=as_json)
@@ -58,10 +55,10 @@ def up(
 
 def begin(file: Path | None, flags: Mapping[str, object], look_first: Callable[[], None] = lambda: None) -> Startup:
     """Settings from flags, environment and file; then the installation and its ports, or a refusal."""
-    given = {name: str(flag) for name, flag in flags.items() if flag is not None}
-    settings = load(given, environment=os.environ, file=file).settings
-    environment = {f"{PREFIX}{name.upper()}": value for name, value in given.items() if name != "dir"}
-    return Startup.begin(settings, environment, look_first)
+    stated = load(given_flags(flags), environment=os.environ, file=file)
+    # All of them: the tree's processes have the same settings as this one, whatever file was named here.
+    told = {one.environment: one.value for one in stated_settings(stated) if one.name != "dir"}
+    return Startup.begin(stated.settings, told, look_first)
 
 
 def run_in_foreground(startup: Startup, *, as_json: bool) -> None:

@@ -16,7 +16,7 @@ from evertrain.config.wording import suggestion
 from evertrain.core.time import DAY, SECOND, parse_span, say_span
 from evertrain.errors import DeclarationError, SettingsError
 
-__all__ = ["FILE", "Origin", "Settings", "Stated", "load", "reference"]
+__all__ = ["FILE", "PREFIX", "Origin", "Setting", "Settings", "Stated", "load", "reference", "stated_settings", "written"]
 
 FILE: Final = "evertrain.toml"
 PREFIX: Final = "EVERTRAIN_"
@@ -113,25 +113,55 @@ def load(flags: Mapping[str, Any], *, environment: Mapping[str, str], file: Path
     return Stated(settings=settings, origins=origins)
 
 
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting, for people: the same name in the file, in the environment and as a flag; value as one writes it."""
+
+    name: str
+    value: str
+    origin: Origin
+    environment: str
+    flag: str
+    unit: str
+    bounds: str
+    meaning: str
+
+
+def stated_settings(stated: Stated) -> tuple[Setting, ...]:
+    """Every setting with its value and where that comes from, in the order in which they are declared."""
+    return tuple(
+        Setting(
+            name=field.name,
+            value=written(field.name, getattr(stated.settings, field.name)),
+            origin=stated.origins[field.name],
+            environment=f"{PREFIX}{field.name.upper()}",
+            flag=_say_key("flag", "--", field.name),
+            unit=_unit(field.type),
+            bounds=_bounds(field.type),
+            meaning=next(meta.description for meta in _metas(field.type) if meta.description),
+        )
+        for field in msgspec.structs.fields(Settings)
+    )
+
+
+def written(name: str, value: object) -> str:
+    """A value as it is written in the file, the environment or after the flag.
+
+    >>> written("commit_every", 90 * 60_000_000), written("port", 8080)
+    ('1h 30m', '8080')
+    """
+    kind = next(field.type for field in msgspec.structs.fields(Settings) if field.name == name)
+    return say_span(int(str(value))) if _unit(kind) == _SPAN else str(value)
+
+
 def reference() -> str:
     """The reference page of all settings, as Markdown."""
     rows = [
         "| setting | environment | default | unit | bounds | meaning |",
         "|---|---|---|---|---|---|",
     ]
-    for field in msgspec.structs.fields(Settings):
-        metas = _metas(field.type)
-        unit = _unit(field.type)
-        default = say_span(field.default) if unit == _SPAN else field.default
-        meaning = next(meta.description for meta in metas if meta.description)
-        cells = (
-            f"`{field.name}`",
-            f"`{PREFIX}{field.name.upper()}`",
-            f"`{default}`",
-            unit,
-            _bounds(field.type),
-            meaning,
-        )
+    defaults = Stated(settings=Settings(), origins=dict.fromkeys(Settings.__struct_fields__, "default"))
+    for one in stated_settings(defaults):
+        cells = (f"`{one.name}`", f"`{one.environment}`", f"`{one.value}`", one.unit, one.bounds, one.meaning)
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
 
