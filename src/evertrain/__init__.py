@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         one_of,
         unique,
     )
+    from evertrain.config.origin import frame, sql
     from evertrain.config.policy import Canary, Gate, Recipe, cron, every, performance, rows
     from evertrain.config.table import Service
     from evertrain.config.training import Run, TrainingSet
@@ -42,6 +43,7 @@ __all__ = [
     "cron",
     "every",
     "files",
+    "frame",
     "latest",
     "not_null",
     "one_of",
@@ -49,11 +51,13 @@ __all__ = [
     "performance",
     "request_features",
     "rows",
+    "sql",
     "unique",
     "windows",
 ]
 
 _HOMES = (
+    "evertrain.config.origin",
     "evertrain.config.table",
     "evertrain.config.authoring",
     "evertrain.config.policy",

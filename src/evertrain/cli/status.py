@@ -148,6 +148,8 @@ def _source(one: SourceSituation) -> Iterator[str]:
     within = "" if one.fresh_within is None else f", to be fresh within {say_span(one.fresh_within)}"
     stale = ", STALE" if one.stale else ""
     yield f"{one.source:<12} {say_count(one.rows)} rows, newest {say_moment(one.newest)}{within}{stale}"
+    if one.trouble:
+        yield f"{'':<12} TROUBLE: {_cut(one.trouble)}"
     if one.rows_aside or one.files_aside:
         yield f"{'':<12} set aside: {say_count(one.rows_aside)} rows, {say_count(one.files_aside)} files"
     if one.set_aside is not None:

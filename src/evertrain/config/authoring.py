@@ -29,6 +29,7 @@ from evertrain.config.declaration import (
 )
 from evertrain.config.function import refer
 from evertrain.config.option import Names, closed, read_names
+from evertrain.config.origin import Frame, Sql
 from evertrain.config.policy import Recipe
 from evertrain.config.validation import validate
 from evertrain.config.vocabulary import Features
@@ -72,7 +73,7 @@ def files(pattern: str) -> Files:
 @closed
 def Source(  # noqa: N802 - reads as the thing that it makes
     name: str,
-    data: Files,
+    data: Files | Frame | Sql,
     *,
     event_time: str,
     key: Names = (),
@@ -93,9 +94,10 @@ def Source(  # noqa: N802 - reads as the thing that it makes
     a key, rows that are equal in every column are one row.
     """
     known = Moment.parse(known_at) if known_at else Moment(column=event_time, offset=parse_span(known_after))
+    query = msgspec.structs.replace(data.spec, cursor=data.cursor or known.column) if isinstance(data, Sql) else None
     return SourceSpec(
         name=SourceName(name),
-        files=data.pattern,
+        files=data.keep(name) if isinstance(data, Frame) else data.pattern if isinstance(data, Files) else "",
         key=read_names(key),
         event_time=event_time,
         known_at=known,
@@ -105,6 +107,7 @@ def Source(  # noqa: N802 - reads as the thing that it makes
         checks=tuple(checks),
         owner=owner,
         fresh_within=parse_span(fresh_within) if fresh_within else None,
+        sql=query,
     )
 
 

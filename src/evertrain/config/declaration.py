@@ -21,7 +21,7 @@ from evertrain.core.policy import (
     TriggerSpec,
 )
 from evertrain.core.schema import Column, Schema
-from evertrain.core.time import DAY, HOUR, Moment
+from evertrain.core.time import DAY, HOUR, MINUTE, Moment
 
 __all__ = [
     "CanarySpec",
@@ -40,6 +40,7 @@ __all__ = [
     "ScriptSpec",
     "ServiceSpec",
     "SourceSpec",
+    "SqlSpec",
     "TrainingSpec",
     "TriggerSpec",
     "WindowSpec",
@@ -74,12 +75,29 @@ class CheckSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     values: tuple[str, ...] = ()
 
 
+class SqlSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A query on a database. url: as SQLAlchemy reads it, with ${NAME} for what stands in the environment.
+
+    cursor: a column that grows with each change of a row. Each reading begins `overlap` (microseconds) below the
+    newest time that was read, or `overlap_values` below the newest integer; every `sweep` it begins anew.
+    """
+
+    url: str
+    query: Annotated[str, Meta(min_length=1)]
+    cursor: str
+    overlap: Micros = HOUR
+    overlap_values: Annotated[int, Meta(ge=0)] = 10_000
+    sweep: Annotated[int, Meta(ge=MINUTE)] = DAY
+    page_rows: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
+    timeout_s: Annotated[int, Meta(ge=1, le=3_600)] = 60
+
+
 class SourceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rows with two times. `known_at` is a column, or the event time moved by a publication lag.
 
-    files: a glob relative to the declaration's folder. columns: () means inferred once, then fixed. zone: the IANA
-    time zone of naive times in the files; None refuses them. key: columns that identify a row; a later row with the
-    same key and event time is a correction.
+    files: a glob relative to the declaration's folder; "" where `sql` is given instead. columns: () means inferred
+    once, then fixed. zone: the IANA time zone of naive times; None refuses them. key: columns that identify a row; a
+    later row with the same key and event time is a correction.
     """
 
     name: SourceName
@@ -93,6 +111,7 @@ class SourceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     checks: tuple[CheckSpec, ...] = ()
     owner: str = ""
     fresh_within: Micros | None = None
+    sql: SqlSpec | None = None
 
 
 # What one prediction is ----------------------------------------------------------------------------------------------

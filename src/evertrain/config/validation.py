@@ -73,6 +73,8 @@ def _source(source: SourceSpec) -> None:
         _column(source, name, "The key")
     _column(source, source.event_time, "The event time", ("timestamp",))
     _column(source, source.known_at.column, "The known-at time", ("timestamp",))
+    if source.sql is not None:
+        _column(source, source.sql.cursor, "The cursor", ("timestamp", "int64"))
 
 
 def _column(source: SourceSpec, name: str, reader: str, kinds: Collection[str] = ()) -> None:

@@ -49,7 +49,10 @@ class _Note(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Freshness(msgspec.Struct, frozen=True, kw_only=True):
-    """How a source stands. newest: the latest event time of a row; pending: rows that wait for the next commit."""
+    """How a source stands. newest: the latest event time of a row; pending: rows that wait for the next commit.
+
+    trouble: why it cannot be read now, or what is not read of it; "" when all is well.
+    """
 
     source: SourceName
     newest: Instant | None
@@ -60,6 +63,7 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     pending: int
     fresh_within: int | None
     owner: str
+    trouble: str = ""
 
 
 class Ingest:
@@ -293,6 +297,11 @@ class Ingest:
     def history_taken(self) -> bool:
         """Whether everything that was there at the first look has been read: from then on rows are live."""
         return self._arrivals.looked and not self._arrivals.first & self._arrivals.waiting
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the history was taken, by this process or an earlier one."""
+        return self._journal.begun
 
     @property
     def expects_files(self) -> bool:

@@ -16,24 +16,24 @@ import msgspec
 
 from evertrain.config.authoring import load
 from evertrain.config.bundle import Bundle, freeze
-from evertrain.config.declaration import ServiceSpec
+from evertrain.config.declaration import ServiceSpec, SourceSpec
+from evertrain.config.origin import waiting
 from evertrain.config.validation import agree
 from evertrain.core.event import BundleFrozen, Draft, Event, ServiceDeclared, SourceTypesFixed
-from evertrain.core.identity import SourceName, canonical, short
+from evertrain.core.identity import ServiceName, SourceName, canonical, short
 from evertrain.core.registry import Registry
 from evertrain.core.schema import Column
 from evertrain.core.time import Instant
 from evertrain.errors import DeclarationError, EvertrainError
 from evertrain.process.entry import tell_fault
 from evertrain.process.inspecting import closed
+from evertrain.process.origins import keep_tables, look_at_source
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 
 __all__ = ["check", "declare", "fixed_types", "main"]
-
-_WILD = frozenset("*?[")
 
 
 def check(
@@ -45,16 +45,13 @@ def check(
     record.
     """
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for what this process answers
+        waiting()  # what another file left
         services = load(file)
+        tables = waiting()
+    keep_tables(tables, _place(file, data))
     for spec in services:
         for source in spec.sources:
-            folder = _folder_of(_place(file, data) / source.files)
-            if not folder.is_dir():
-                raise DeclarationError(
-                    f"{file}: Source {source.name!r} of service {spec.name!r} reads {source.files!r}, and there is no "
-                    f"folder {folder}.",
-                    "Make the folder, or say with --data where the sources' folders are.",
-                )
+            _look_at(source, spec.name, file, data)
     return closed(services, _place(file, data), fixed)
 
 
@@ -67,16 +64,11 @@ def _place(file: Path, data: Path | None) -> Path:
     return (data or file.resolve().parent).absolute()
 
 
-def _folder_of(pattern: Path) -> Path:
-    """The part of a glob that names a folder.
-
-    >>> str(_folder_of(Path("/data/landings/2013-*/*.parquet")))
-    '/data/landings'
-    """
-    folder = pattern.parent
-    while _WILD & set(str(folder)):
-        folder = folder.parent
-    return folder
+def _look_at(source: SourceSpec, service: ServiceName, file: Path, data: Path | None) -> None:
+    try:
+        look_at_source(source, service, _place(file, data))
+    except DeclarationError as error:
+        raise DeclarationError(f"{file}: {error.what}", error.remedy) from error
 
 
 def declare(state: State, file: Path, data: Path | None = None) -> tuple[ServiceSpec, ...]:

@@ -10,10 +10,10 @@ from evertrain.config.declaration import ServiceSpec, SourceSpec
 from evertrain.config.table import OpenService, complete
 from evertrain.core.identity import SourceName
 from evertrain.core.schema import Column
-from evertrain.data.arrival import Arrivals
 from evertrain.data.profile import settle
 from evertrain.data.source import Cells, read_cells
-from evertrain.errors import DeclarationError, SourceError
+from evertrain.errors import DeclarationError, SourceError, UnavailableError
+from evertrain.process.origins import contents_of
 
 __all__ = ["closed", "first_cells"]
 
@@ -42,15 +42,17 @@ def _close(spec: OpenService, folder: Path, fixed: Mapping[SourceName, Sequence[
 
 def first_cells(source: SourceSpec, folder: Path) -> Cells:
     """The cells of the first file that can be read; DeclarationError when there is none."""
-    arrivals = Arrivals(folder / source.files, None)
     faults = []
-    for name in arrivals.ready(0.0):
-        try:
-            return read_cells(name, (arrivals.folder / name).read_bytes())
-        except SourceError as error:
-            faults.append(str(error))
+    try:
+        for name, content in contents_of(source, folder):
+            try:
+                return read_cells(name, content)
+            except SourceError as error:
+                faults.append(str(error))
+    except (SourceError, UnavailableError) as error:  # a database that does not answer as it should
+        faults.append(str(error))
     raise DeclarationError(
-        f"Source {source.name!r} reads {source.files!r}, and no file there shows its columns"
+        f"Source {source.name!r} reads {source.files or 'a query'!r}, and nothing there shows its columns"
         f"{': ' + faults[0] if faults else '.'}",
         "Put a first file there: the columns of a table are those that its file has.",
     )

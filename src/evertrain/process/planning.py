@@ -11,7 +11,7 @@ import argparse
 import contextlib
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,18 +28,18 @@ from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.schema import Column
 from evertrain.core.time import DAY, Instant, Span
 from evertrain.core.trigger import Observed
-from evertrain.data.arrival import Arrivals
 from evertrain.data.batch import Resolve, Taken, check_file, schema_of
 from evertrain.data.checks import refuse_columns
 from evertrain.data.column import fix_columns
 from evertrain.data.commit import source_table
 from evertrain.data.example import examples, training_rows
 from evertrain.data.source import read_cells
-from evertrain.errors import EvertrainError, SourceError, UserError
+from evertrain.errors import EvertrainError, SourceError, UnavailableError, UserError
 from evertrain.model.assemble import split
 from evertrain.process.assembly import resolver
 from evertrain.process.declaring import check, fixed_types
 from evertrain.process.entry import tell_fault
+from evertrain.process.origins import contents_of
 from evertrain.process.plan import (
     HistoryPlan,
     Plan,
@@ -142,14 +142,12 @@ def _read_source(
     source: SourceSpec, folder: Path, find: Resolve, now: Instant
 ) -> tuple[SourcePlan, pl.DataFrame | None]:
     """What ingestion would make of the files that are there; no rows where no type is known."""
-    arrivals = Arrivals(folder / source.files, None)
-    names = arrivals.ready(0.0)
     columns: tuple[Column, ...] = source.columns
     frames: list[pl.DataFrame] = []
     faults: list[str] = []
-    aside = 0
-    for name in names:
-        content = (arrivals.folder / name).read_bytes()
+    files = aside = 0
+    for name, content in _told(contents_of(source, folder), faults):
+        files += 1
         file = Taken(name=name, digest=digest_of_bytes(content), arrived=now, history=True)
         try:
             cells = read_cells(name, content)
@@ -166,8 +164,8 @@ def _read_source(
     rows = pl.concat([pl.DataFrame(schema=schema_of(columns)), *frames]) if columns else None
     plan = SourcePlan(
         name=source.name,
-        pattern=str(folder / source.files),
-        files=len(names),
+        pattern=_said_origin(source, folder),
+        files=files,
         rows=0 if rows is None else rows.height,
         aside=aside,
         newest=None if rows is None else _newest(rows[source.event_time]),
@@ -175,6 +173,18 @@ def _read_source(
         faults=tuple(faults),
     )
     return plan, rows
+
+
+def _told(contents: Iterator[tuple[str, bytes]], faults: list[str]) -> Iterator[tuple[str, bytes]]:
+    """What can be read of a source; why no more can is added to the faults."""
+    try:
+        yield from contents
+    except (SourceError, UnavailableError) as error:
+        faults.append(str(error))
+
+
+def _said_origin(source: SourceSpec, folder: Path) -> str:
+    return str(folder / source.files) if source.sql is None else f"the query on {source.sql.url}"
 
 
 def _newest(times: pl.Series) -> Instant | None:
@@ -189,7 +199,7 @@ def _recorded_source(source: SourceSpec, events: Iterable[Event]) -> SourcePlan:
     faults = [fact for fact in facts if isinstance(fact, FileQuarantined)]
     return SourcePlan(
         name=source.name,
-        pattern=source.files,
+        pattern=_said_origin(source, Path()),
         files=len({name for batch in batches for name in batch.files}) + len(faults),
         rows=sum(batch.rows for batch in batches),
         aside=sum(batch.quarantined for batch in batches),

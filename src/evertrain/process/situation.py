@@ -88,7 +88,10 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceSituation(msgspec.Struct, frozen=True, kw_only=True):
-    """One source. set_aside: what was set aside last; rows_aside and files_aside: how many wait in quarantine."""
+    """One source. set_aside: what was set aside last; rows_aside and files_aside: how many wait in quarantine.
+
+    trouble: why it cannot be read now, or what is not read of it.
+    """
 
     source: SourceName
     rows: int
@@ -99,6 +102,7 @@ class SourceSituation(msgspec.Struct, frozen=True, kw_only=True):
     rows_aside: int
     files_aside: int
     set_aside: SetAside | None = None
+    trouble: str = ""
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -281,6 +285,7 @@ def _sources(state: State, as_of: Instant) -> tuple[SourceSituation, ...]:
             rows_aside=one.quarantined,
             files_aside=one.files_quarantined,
             set_aside=Quarantine(state.quarantine(one.source)).newest(),
+            trouble=one.trouble,
         )
         for one in reported
     )
