@@ -1,5 +1,6 @@
 """What every runtime promises, checked on every runtime."""
 
+import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,62 @@ def _lightgbm(folder: Path) -> Path:
     return path
 
 
+def _xgboost(folder: Path) -> Path:
+    import xgboost
+
+    matrix, target = _training()
+    data = xgboost.DMatrix(matrix, target, feature_types=["c", "q", "int", "i"], enable_categorical=True)
+    path = folder / "model.ubj"
+    xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, num_boost_round=20).save_model(path)
+    return path
+
+
+def _onnx(folder: Path) -> Path:
+    """A logistic regression on a matrix, in which what is missing counts as 0."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.array([[0.4], [-0.02], [0.1], [0.7]], dtype=np.float32)
+    nodes = [
+        helper.make_node("IsNaN", ["rows"], ["missing"]),
+        helper.make_node("Where", ["missing", "zero", "rows"], ["filled"]),
+        helper.make_node("MatMul", ["filled", "weights"], ["sum"]),
+        helper.make_node("Sigmoid", ["sum"], ["score"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "logistic",
+        [helper.make_tensor_value_info("rows", TensorProto.FLOAT, [None, 4])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
+        [
+            numpy_helper.from_array(weights, "weights"),
+            numpy_helper.from_array(np.array(0, dtype=np.float32), "zero"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def _pickle(folder: Path) -> Path:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    matrix, target = _training()
+    path = folder / "model.pkl"
+    path.write_bytes(pickle.dumps(HistGradientBoostingClassifier(max_iter=30, random_state=0).fit(matrix, target)))
+    return path
+
+
+def _joblib(folder: Path) -> Path:
+    import joblib
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    matrix, target = _training()
+    path = folder / "model.joblib"
+    joblib.dump(HistGradientBoostingClassifier(max_iter=30, random_state=0).fit(matrix, target), path, compress=3)
+    return path
+
+
 def _sklearn(folder: Path) -> Path:
     import skops.io
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -91,6 +148,10 @@ MAKERS: dict[str, tuple[Format, Callable[[Path], Path]]] = {
     "lightgbm": ("lightgbm", _lightgbm),
     "sklearn trees": ("sklearn", _sklearn),
     "sklearn pipeline": ("sklearn", _sklearn_pipeline),
+    "xgboost": ("xgboost", _xgboost),
+    "onnx": ("onnx", _onnx),
+    "pickle": ("pickle", _pickle),
+    "joblib": ("pickle", _joblib),
     "callable": ("callable", _callable),
 }
 

@@ -10,7 +10,7 @@ from evertrain import runtime
 from evertrain.core.golden import Golden
 from evertrain.core.identity import ServiceName
 from evertrain.core.schema import Column, Schema
-from evertrain.errors import ModelError, UserError
+from evertrain.errors import ModelError
 from evertrain.model.importing import import_model
 from evertrain.store.artifact import Artifacts
 
@@ -87,11 +87,3 @@ def test_a_python_file_is_kept_and_not_run(tmp_path: Path, artifacts: Artifacts)
     manifest = import_model(artifacts, SERVICE, path, Schema((Column(name="shop", type="string"),)))
     assert manifest.format == "callable"
     assert not planted.exists()
-
-
-def test_a_pickle_is_refused(tmp_path: Path, artifacts: Artifacts) -> None:
-    path = tmp_path / "model.pkl"
-    path.write_bytes(b"\x80\x04K\x01.")
-    with pytest.raises(UserError, match="pickle"):
-        import_model(artifacts, SERVICE, path, NUMBERS)
-    assert artifacts.versions() == []

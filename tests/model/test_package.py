@@ -72,7 +72,7 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 def test_what_no_runtime_serves_is_refused_by_name() -> None:
-    with pytest.raises(ModelError, match=r"builtins\.dict, which no runtime serves.*Return a LightGBM booster"):
+    with pytest.raises(ModelError, match=r"builtins\.dict, which no runtime serves.*Return a LightGBM or XGBoost"):
         native({"weights": [1]})
 
 

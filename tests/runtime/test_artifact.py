@@ -12,7 +12,10 @@ from evertrain.core.model import Manifest, Output
 from evertrain.core.schema import Input, Schema
 from evertrain.errors import ModelError, TrustError, UserError
 from evertrain.runtime import load, recognise
+from evertrain.runtime.artifact import describe
 from evertrain.runtime.callable import CallableModel
+from evertrain.runtime.description import Description
+from evertrain.runtime.pickle_file import look_into
 from evertrain.runtime.sklearn import SklearnModel
 
 VECTOR = (Input(name="x"),)
@@ -27,19 +30,15 @@ class _Planted:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_pickle_is_refused_and_never_run(tmp_path: Path, protocol: int) -> None:
+def test_a_pickle_is_told_apart_and_never_run(tmp_path: Path, protocol: int) -> None:
     path, mark = tmp_path / "model.pkl", tmp_path / "planted"
     path.write_bytes(pickle.dumps(_Planted(mark), protocol=protocol))
-    with pytest.raises(UserError, match=r"model\.pkl"):
-        recognise(path)
+    assert recognise(path) == "pickle"
+    assert describe(path, "pickle") == Description()
+    contents = look_into(path.read_bytes())
+    assert contents.whole
+    assert [name for name in contents.dangerous if name.startswith("pathlib.")]
     assert not mark.exists()
-
-
-def test_the_message_about_a_pickle_says_what_to_save_instead(tmp_path: Path) -> None:
-    path = tmp_path / "model.pkl"
-    path.write_bytes(pickle.dumps(HistGradientBoostingClassifier()))
-    with pytest.raises(UserError, match=r"is a pickle.*skops\.io\.dump"):
-        recognise(path)
 
 
 @pytest.mark.parametrize(

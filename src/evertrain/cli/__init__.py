@@ -23,6 +23,7 @@ COMMANDS = {
     "up": "up",
     "plan": "plan",
     "serve": "serve",
+    "trust": "trust",
     "push": "order",
     "status": "status",
     "models": "record",

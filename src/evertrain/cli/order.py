@@ -10,7 +10,7 @@ from evertrain.cli.opening import Service, opened
 from evertrain.cli.up import Dir, Json
 from evertrain.core.event import Event, OrderAnswered, OrderGiven
 from evertrain.core.identity import ServiceName, short
-from evertrain.process.importing import import_file
+from evertrain.process.importing import Request, import_file
 from evertrain.process.order import await_answer, find_service, find_version, give_order
 from evertrain.store.ledger import Ledger
 
@@ -63,7 +63,7 @@ def retrain(
 
 @app.command("push")
 def push(
-    model: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The successor's model file.")],
+    model: Annotated[Path, typer.Argument(exists=True, help="The successor's model file.")],
     *,
     reason: Reason = "pushed",
     service: Service = None,
@@ -73,7 +73,7 @@ def push(
     """Bring a model file in as the next version: through check server and canary, never straight into service."""
     with opened(folder) as found:
         record = find_service(found.registry, service)
-        version, order = import_file(found.state, model, ServiceName(record.service), None, reason)
+        version, order = import_file(found.state, model, ServiceName(record.service), Request(), reason)
         answer = None if order is None else await_answer(found.ledger, order, _PATIENCE_S)
     told = {"service": record.service, "version": version, "new": order is not None and _accepted(answer) is not False}
     if answer is not None:

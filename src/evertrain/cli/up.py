@@ -61,8 +61,11 @@ def begin(file: Path | None, flags: Mapping[str, object], look_first: Callable[[
     return Startup.begin(stated.settings, told, look_first)
 
 
-def run_in_foreground(startup: Startup, *, as_json: bool) -> None:
-    """Run until SIGTERM, Ctrl-C or the end of the terminal; a second one does not wait for the drain."""
+def run_in_foreground(startup: Startup, *, as_json: bool, then: Callable[[], None] = lambda: None) -> None:
+    """Run until SIGTERM, Ctrl-C or the end of the terminal; a second one does not wait for the drain.
+
+    then: is called beside it, in a thread of its own, when the addresses are told.
+    """
     log_to_stderr("supervisor")
     stopping, hurry = threading.Event(), threading.Event()
 
@@ -70,7 +73,12 @@ def run_in_foreground(startup: Startup, *, as_json: bool) -> None:
         (hurry if stopping.is_set() else stopping).set()
 
     ask_to_stop_at_signals(stop, signal.SIGHUP)
-    startup.run(stopping, hurry, lambda: _tell(startup, as_json))
+
+    def ready() -> None:
+        _tell(startup, as_json)
+        threading.Thread(target=then, name="then", daemon=True).start()
+
+    startup.run(stopping, hurry, ready)
 
 
 def _tell(startup: Startup, as_json: bool) -> None:

@@ -8,9 +8,9 @@ from evertrain.core.identity import CycleId, Digest, ServiceName, VersionId, dig
 from evertrain.core.schema import Input, Schema
 from evertrain.core.time import Instant
 
-__all__ = ["Attestation", "DatasetRef", "Fingerprint", "Format", "Manifest", "Output", "Verdict"]
+__all__ = ["Attestation", "DatasetRef", "Fingerprint", "Format", "Manifest", "Output", "Verdict", "Vouched"]
 
-Format = Literal["lightgbm", "sklearn", "callable"]
+Format = Literal["lightgbm", "xgboost", "onnx", "sklearn", "pickle", "callable"]
 Verdict = Literal["pass", "fail", "error", "inconclusive", "health only", "override"]
 
 
@@ -92,5 +92,15 @@ class Attestation(msgspec.Struct, frozen=True, kw_only=True):
     at: Instant
     verdict: Verdict | None = None
     reason: str = ""
+    key: str = ""
+    signature: str = ""
+
+
+class Vouched(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed statement that a person trusts a file whose loading runs code: these bytes, and no others."""
+
+    model: Digest
+    at: Instant
+    role: str
     key: str = ""
     signature: str = ""

@@ -1,28 +1,92 @@
 """A model that was made elsewhere becomes a version: its file is looked at, never run, and kept as it is."""
 
-import re
+from collections.abc import Sequence
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import msgspec
 
 from evertrain.core.identity import Digest, ServiceName, canonical, digest_of
 from evertrain.core.model import Format, Manifest, Output
-from evertrain.core.schema import Input, Schema
+from evertrain.core.schema import Column, Input, Schema
 from evertrain.errors import ModelError, UserError
 from evertrain.model.golden import synthesise_golden
 from evertrain.model.package import environment_of
-from evertrain.runtime.artifact import recognise
+from evertrain.runtime.artifact import describe, recognise
+from evertrain.runtime.description import Description
+from evertrain.runtime.pickle_file import look_into
 from evertrain.store.artifact import Artifacts
 
-__all__ = ["import_model"]
+__all__ = ["Foreign", "import_model", "look_at", "schema_for", "vector_for"]
 
-_GENERIC = re.compile(r"Column_\d+")
+_TEXT_ITSELF: tuple[Format, ...] = ("callable", "onnx")
+"""Kinds that take text as it is; the others know categories by number."""
+
+
+class Foreign(msgspec.Struct, frozen=True, kw_only=True):
+    """A model file that was looked at. signature: the columns that a folder around it states, None without any."""
+
+    path: Path
+    kind: Format
+    told: Description
+    signature: Schema | None = None
+
+
+def look_at(path: Path, signature: Schema | None = None) -> Foreign:
+    """What a file is and says of itself. UserError for a file that is no model, ModelError for a damaged one."""
+    kind = recognise(path)
+    return Foreign(path=path, kind=kind, told=describe(path, kind), signature=signature)
+
+
+def schema_for(found: Foreign, sample: Sequence[Column] | None = None) -> Schema:
+    """The columns of a request: those of the model, with the types of the sample; all of the sample's without names.
+
+    sample: columns of a file of example rows, None without one; more columns than the model's do not matter.
+    """
+    stated = _stated(found)
+    if sample is None:
+        if stated is None:
+            raise UserError(
+                f"{found.path.name} does not say which columns it takes.",
+                "Name a file of example rows with --sample, or the columns with --schema.",
+            )
+        return Schema(stated)
+    if stated is None or (found.told.generic and found.signature is None and len(sample) == len(stated)):
+        return _refuse_times(Schema(tuple(sample)))
+    there = {column.name: column for column in sample}
+    missing = [column.name for column in stated if column.name not in there]
+    if missing:
+        raise UserError(
+            f"The sample lacks {', '.join(map(repr, missing[:5]))}, which {found.path.name} takes.",
+            f"It takes {', '.join(column.name for column in stated)}.",
+        )
+    return _refuse_times(Schema(tuple(_merged(column, there[column.name]) for column in stated)))
+
+
+def _stated(found: Foreign) -> tuple[Column, ...] | None:
+    return found.signature.columns if found.signature is not None else found.told.columns
+
+
+def _merged(stated: Column, seen: Column) -> Column:
+    """The sample's type, but text where the model knows the categories, and what may be missing by either."""
+    kind = "string" if stated.type == "string" else seen.type
+    return msgspec.structs.replace(seen, type=kind, nullable=stated.nullable or seen.nullable)
+
+
+def _refuse_times(schema: Schema) -> Schema:
+    times = [column.name for column in schema.columns if column.type == "timestamp"]
+    if times:
+        raise UserError(
+            f"Column {times[0]!r} of the sample is a time, and a model file takes numbers and categories.",
+            "Leave the column out of the sample.",
+        )
+    return schema
 
 
 def import_model(
     artifacts: Artifacts,
     service: ServiceName,
-    path: Path,
+    file: Path | Foreign,
     schema: Schema,
     *,
     output: Output | None = None,
@@ -31,21 +95,21 @@ def import_model(
     """Keep the file and a manifest for it; nobody has attested or judged it yet.
 
     The schema's columns are what a caller sends and, in the model's own order where its file names them, what the
-    model takes. Raises UserError for a file that is no model, ModelError when schema and file do not fit.
+    model takes. Raises ModelError when schema and file do not fit.
     """
-    kind = recognise(path)
-    vector = _lightgbm_vector(path, schema) if kind == "lightgbm" else _vector(schema, kind)
-    digest = artifacts.blobs.put_file(path)
+    found = look_at(file) if isinstance(file, Path) else file
+    vector = vector_for(found, schema)
+    digest = artifacts.blobs.put_file(found.path)
     manifest = Manifest(
         service=service,
-        format=kind,
+        format=found.kind,
         model=digest,
         bundle=None,
         features=digest_of(vector),
         inputs=schema,
         vector=vector,
         output=output or Output(),
-        environment=environment_of(kind),
+        environment=environment_of(found.kind) | _libraries(found),
         declaration=declaration,
         golden=artifacts.blobs.put(canonical(synthesise_golden(schema, vector))),
     )
@@ -53,47 +117,63 @@ def import_model(
     return manifest
 
 
-def _vector(schema: Schema, kind: Format) -> tuple[Input, ...]:
-    text = [column.name for column in schema.columns if column.type == "string"]
-    if text and kind != "callable":
-        raise ModelError(
-            f"Column {text[0]!r} is text, and a {kind} model takes numbers.",
-            "Serve a Python file with predict(rows) that turns text into numbers, or leave the column out.",
-        )
-    return tuple(Input(name=name) for name in schema.names)
+def _libraries(found: Foreign) -> dict[str, str]:
+    """The packages that a pickle imports, by version: it is bound to them."""
+    if found.kind != "pickle":
+        return {}
+    homes = packages_distributions()
+    names = (homes[name][0] for name in look_into(found.path.read_bytes()).libraries if name in homes)
+    return {name: version(name) for name in names}
 
 
-def _lightgbm_vector(path: Path, schema: Schema) -> tuple[Input, ...]:
-    """The inputs in the model's order; text columns take the categories that LightGBM keeps for pandas columns."""
-    lines = path.read_text("utf-8", "replace").splitlines()
-    names = next((line.partition("=")[2].split(" ") for line in lines if line.startswith("feature_names=")), [])
-    if names and all(_GENERIC.fullmatch(name) for name in names):
-        names = list(schema.names) if len(names) == len(schema.names) else names
-    if sorted(names) != sorted(schema.names):
-        missing = sorted(set(names) ^ set(schema.names))
-        raise ModelError(
-            f"{path.name} takes {len(names)} inputs ({', '.join(names[:5])} ...), the schema has "
-            f"{len(schema.names)} columns; they differ in {', '.join(missing[:5]) or 'number'}.",
-            "Declare exactly the columns that it was trained on.",
-        )
+def vector_for(found: Foreign, schema: Schema) -> tuple[Input, ...]:
+    """The model's inputs in its own order; text columns take the categories that its file keeps."""
+    names = _order(found, schema)
     types = {column.name: column.type for column in schema.columns}
     text = [name for name in names if types[name] == "string"]
-    pinned = _pandas_categories(lines)
+    if found.kind == "lightgbm":
+        return _by_category(found, names, text)
+    known = {item.name: item.categories for item in found.told.vector or ()}
+    unknown = [name for name in text if known.get(name) is None]
+    if unknown and found.kind not in _TEXT_ITSELF:
+        raise ModelError(
+            f"Column {unknown[0]!r} is text, and a {found.kind} model takes numbers.",
+            "Serve a Python file with predict(rows) that turns text into numbers, or leave the column out.",
+        )
+    return tuple(Input(name=name, categories=known.get(name) if name in text else None) for name in names)
+
+
+def _order(found: Foreign, schema: Schema) -> tuple[str, ...]:
+    """The names in the model's order; the schema's where the model has none, or only those that its library made."""
+    own, width = tuple(item.name for item in found.told.vector or ()), found.told.width
+    if not own or (found.told.generic and sorted(schema.names) != sorted(own)):
+        own = found.signature.names if found.signature is not None else ()
+    if not own:
+        if width is not None and width != len(schema.names):
+            raise ModelError(
+                f"{found.path.name} takes {width} inputs, the schema has {len(schema.names)} columns.",
+                "Declare exactly the columns that it was trained on, in their order.",
+            )
+        return schema.names
+    if sorted(own) != sorted(schema.names):
+        differing = sorted(set(own) ^ set(schema.names))
+        raise ModelError(
+            f"{found.path.name} takes {len(own)} inputs ({', '.join(own[:5])} ...), the schema has "
+            f"{len(schema.names)} columns; they differ in {', '.join(differing[:5]) or 'number'}.",
+            "Declare exactly the columns that it was trained on.",
+        )
+    return own
+
+
+def _by_category(found: Foreign, names: Sequence[str], text: Sequence[str]) -> tuple[Input, ...]:
+    """LightGBM keeps the texts of pandas categories in the order of the columns, without their names."""
+    from evertrain.runtime.lightgbm_file import pandas_categories
+
+    pinned = pandas_categories(found.path.read_bytes())
     if len(text) != len(pinned):
         raise ModelError(
-            f"The schema has {len(text)} text columns, {path.name} knows the categories of {len(pinned)}.",
+            f"The schema has {len(text)} text columns, {found.path.name} knows the categories of {len(pinned)}.",
             "Train with pandas category columns, or send numbers.",
         )
     categories = dict(zip(text, pinned, strict=True))
     return tuple(Input(name=name, categories=categories.get(name)) for name in names)
-
-
-def _pandas_categories(lines: list[str]) -> list[tuple[str, ...]]:
-    stated = next((line.partition(":")[2] for line in reversed(lines) if line.startswith("pandas_categorical:")), "")
-    try:
-        found = msgspec.json.decode(stated or b"null", type=list[tuple[str, ...]] | None)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"The model's categories cannot be used: {error}.", "Train with categories that are text."
-        ) from error
-    return found or []

@@ -1,7 +1,8 @@
 """What a recipe returned, as a file in a native format: the same model gives the same bytes.
 
-LightGBM writes its text, scikit-learn goes through skops (never a pickle); both are made free of memory addresses,
-random names and clock times, so that a digest says whether two trainings made the same model.
+LightGBM writes its text, XGBoost its UBJSON, ONNX its protocol buffer, scikit-learn goes through skops (never a
+pickle); all are made free of memory addresses, random names and clock times, so that a digest says whether two
+trainings made the same model.
 """
 
 import io
@@ -13,14 +14,21 @@ from typing import Any, Final
 
 from evertrain.core.model import Format
 from evertrain.errors import ModelError
+from evertrain.runtime.onnx_file import is_onnx
 
 __all__ = ["environment_of", "native", "renumbered"]
 
 _NEEDS: Final[dict[Format, tuple[str, ...]]] = {
     "lightgbm": ("lightgbm", "numpy"),
+    "xgboost": ("xgboost", "numpy"),
+    "onnx": ("onnxruntime", "numpy"),
     "sklearn": ("scikit-learn", "skops", "numpy", "scipy"),
+    "pickle": ("numpy",),
     "callable": ("numpy",),
 }
+_ALSO_AS: Final = {"xgboost": ("xgboost-cpu",), "onnxruntime": ("onnxruntime-gpu",)}
+"""Other packages that bring the same library."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -28,30 +36,45 @@ def environment_of(kind: Format) -> dict[str, str]:
     """Name to version of each package that a model of this format needs when it is loaded."""
     found = {}
     for name in _NEEDS[kind]:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError as error:
+        there = next((one for one in (name, *_ALSO_AS.get(name, ())) if _version(one) is not None), None)
+        if there is None:
             raise ModelError(
-                f"A {kind} model needs the package {name}, which is not installed.", f"Install {name}."
-            ) from error
+                f"A {kind} model needs the package {name}, which is not installed.",
+                f"Install it: pip install 'evertrain[{kind}]'.",
+            )
+        found[there] = version(there)
     return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def native(model: object) -> bytes | Path:
     """The bytes of a trained model, or the path that the recipe returned.
 
-    Takes a LightGBM booster (or its scikit-learn wrapper, whose booster is kept), a scikit-learn estimator, a path.
+    Takes a LightGBM or XGBoost booster (or its scikit-learn wrapper, whose booster is kept), a scikit-learn estimator,
+    an ONNX model or its bytes, a path.
     """
     if isinstance(model, str | Path):
         return Path(model)
+    if isinstance(model, bytes) and is_onnx(model):
+        return model
     booster = getattr(model, "booster_", model)
     if _comes_from(booster, "lightgbm", "predict"):
         return _lightgbm_text(booster)
+    if _comes_from(model, "xgboost", "predict"):
+        return _xgboost_file(model)
+    if _comes_from(model, "onnx", "SerializeToString"):
+        return _onnx_file(model)
     if _comes_from(model, "sklearn", "predict"):
         return _skops_file(model)
     raise ModelError(
         f"The recipe returned {type(model).__module__}.{type(model).__qualname__}, which no runtime serves.",
-        "Return a LightGBM booster, a scikit-learn estimator, or the path of a model file.",
+        "Return a LightGBM or XGBoost booster, a scikit-learn estimator, an ONNX model, or the path of a model file.",
     )
 
 
@@ -64,6 +87,24 @@ def _comes_from(model: object, package: str, method: str) -> bool:
 def _lightgbm_text(booster: Any) -> bytes:
     text: str = booster.model_to_string(num_iteration=booster.best_iteration)
     return text.encode()
+
+
+def _xgboost_file(model: Any) -> bytes:
+    """UBJSON, which the library writes in a fixed order; of a training that stopped early, the rounds up to the best.
+
+    The scikit-learn interface answers with the best round, and a bare booster with all of them.
+    """
+    estimator = hasattr(model, "get_booster")
+    booster = model.get_booster() if estimator else model
+    best = booster.attr("best_iteration")
+    if estimator and best is not None:
+        booster = booster[: int(best) + 1]
+    return bytes(booster.save_raw("ubj"))
+
+
+def _onnx_file(model: Any) -> bytes:
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 def _skops_file(estimator: object) -> bytes:

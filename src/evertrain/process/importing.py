@@ -1,33 +1,40 @@
 """Take in a model file as a version, by an order to the loop; it answers nobody before check server and canary.
 
-    python -m evertrain.process.importing --dir DIR --service NAME [--schema FILE] MODEL
+    python -m evertrain.process.importing [--dir DIR] --service NAME [--schema FILE | --sample FILE] MODEL
 
 A process of its own, so that neither the supervisor nor the controller parses a stranger's file. It runs none of it.
+Without --dir it only looks whether the file and its columns would be taken, and writes nothing.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from evertrain.config.declaration import ServiceSpec
+from evertrain.config.declaration import GateSpec, ServiceSpec
 from evertrain.core.event import Draft, Event, OrderGiven, ServiceDeclared
-from evertrain.core.identity import ServiceName, VersionId, canonical, short
+from evertrain.core.identity import ServiceName, VersionId, canonical, digest_of_bytes, short
+from evertrain.core.model import Output
 from evertrain.core.registry import Registry, ServiceRecord
-from evertrain.core.schema import Schema
-from evertrain.errors import EvertrainError, UserError
-from evertrain.model.importing import import_model
+from evertrain.core.schema import Column, Schema
+from evertrain.core.time import DAY
+from evertrain.data.column import fix_columns
+from evertrain.data.source import ROW, read_cells
+from evertrain.errors import EvertrainError, TrustError, UserError
+from evertrain.model.importing import Foreign, import_model, look_at, schema_for, vector_for
+from evertrain.model.mlflow import MLMODEL, unfold
 from evertrain.process.entry import tell_fault
 from evertrain.process.order import give_order
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
+from evertrain.store.signature import Verifier, check_vouched
 from evertrain.store.state import State
 
-__all__ = ["Imported", "import_file", "main"]
+__all__ = ["Imported", "Request", "import_file", "look_into_folder", "main"]
 
 
 class Imported(NamedTuple):
@@ -37,19 +44,32 @@ class Imported(NamedTuple):
     order: Event | None
 
 
-def import_file(state: State, model: Path, service: ServiceName, schema: Path | None, words: str) -> Imported:
+class Request(NamedTuple):
+    """What a person said of the columns and the output of a new service. Without any, the model file says it."""
+
+    schema: Path | None = None
+    sample: Path | None = None
+    output: Literal["probability", "value"] | None = None
+
+
+def import_file(state: State, model: Path, service: ServiceName, request: Request, words: str) -> Imported:
     """Keep the file as a version of the service and order its rollout. The same file again orders nothing.
 
     A file that was refused is ordered again, so that the attempt and the loop's answer to it are on record.
 
-    schema: JSON of the columns of a request; needed when the service is new.
+    request: used when the service is new; its successors take the columns that it has.
     """
+    found = look_into_folder(model)
     artifacts = Artifacts.at(state.artifacts)
+    if found.kind == "pickle":
+        check_vouched(
+            artifacts, Verifier.load(state.trusted), digest_of_bytes(found.path.read_bytes()), found.path.name
+        )
     with Ledger.open(state.ledger) as ledger:
         record = Registry(ledger.read()).service(service)
-        spec = _declared(artifacts, record, service, schema)
+        spec = _declared(artifacts, record) or _new_service(service, found, request)
         manifest = import_model(
-            artifacts, service, model, spec.inputs, output=spec.output, declaration=artifacts.blobs.put(canonical(spec))
+            artifacts, service, found, spec.inputs, output=spec.output, declaration=artifacts.blobs.put(canonical(spec))
         )
         version = artifacts.put_manifest(manifest)
         if record.declaration is None:
@@ -62,15 +82,34 @@ def import_file(state: State, model: Path, service: ServiceName, schema: Path | 
         return Imported(version, give_order(state, ledger, order))
 
 
-def _declared(artifacts: Artifacts, record: ServiceRecord, service: ServiceName, schema: Path | None) -> ServiceSpec:
-    """The service as it is on record; a new one takes its columns from the schema file."""
-    if record.declaration is not None:
-        return msgspec.json.decode(artifacts.blobs.get(record.declaration), type=ServiceSpec)
-    if schema is None:
-        raise UserError(
-            f"There is no service {service!r} yet.", "Start it with `evertrain serve MODEL --schema FILE` first."
-        )
-    return ServiceSpec(name=service, inputs=_read_schema(schema))
+def look_into_folder(model: Path) -> Foreign:
+    """What a model file is and says of itself; of a folder of MLflow's, the file in it and its signature."""
+    if model.is_dir() and (model / MLMODEL).exists():
+        path, signature = unfold(model)
+        inside = [one for one in path.iterdir() if one.is_file()] if path.is_dir() else [path]
+        return look_at(inside[0] if len(inside) == 1 else path, signature)
+    return look_at(model)
+
+
+def _declared(artifacts: Artifacts, record: ServiceRecord) -> ServiceSpec | None:
+    """The service as it is on record; None when it is new."""
+    if record.declaration is None:
+        return None
+    return msgspec.json.decode(artifacts.blobs.get(record.declaration), type=ServiceSpec)
+
+
+def _new_service(service: ServiceName, found: Foreign, request: Request) -> ServiceSpec:
+    """A service with no more than a schema; the gate is asked when there are labels, and again after a day."""
+    if request.schema is not None:
+        inputs = _read_schema(request.schema)
+    else:
+        inputs = schema_for(found, None if request.sample is None else _read_sample(request.sample))
+    vector_for(found, inputs)  # refuses columns that do not fit
+    output = found.told.output or Output()
+    if request.output is not None:
+        output = Output() if request.output == "probability" else Output(kind="value", low=None, high=None)
+    gate = GateSpec(primary="log_loss" if output.kind == "probability" else "rmse", hold=DAY)
+    return ServiceSpec(name=service, inputs=inputs, output=output, gate=gate)
 
 
 def _read_schema(path: Path) -> Schema:
@@ -82,6 +121,24 @@ def _read_schema(path: Path) -> Schema:
     if not found.columns or len(set(found.names)) < len(found.names):
         raise UserError(f"The schema {path} needs at least one column, and each name once.", remedy)
     return found
+
+
+def _read_sample(path: Path) -> tuple[Column, ...]:
+    """The columns of a file of example rows, typed as those of a source are; nullable where a cell is empty."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"The sample {path} cannot be read: {error.strerror}.", "Name a CSV or Parquet file."
+        ) from error
+    cells = read_cells(path.name, content)
+    if not cells.frame.height:
+        raise UserError(f"The sample {path} has no rows.", "Give it a few rows, so that types can be told.")
+    filled = {name: cells.frame[name].null_count() == 0 for name in cells.names if name != ROW}
+    return tuple(
+        msgspec.structs.replace(column, nullable=not filled[column.name])
+        for column in fix_columns(cells, (), (), "UTC")
+    )
 
 
 def _declare(state: State, ledger: Ledger, spec: ServiceSpec) -> None:
@@ -97,18 +154,36 @@ def _declare(state: State, ledger: Ledger, spec: ServiceSpec) -> None:
     )
 
 
+def _look(model: Path, service: ServiceName, request: Request) -> None:
+    """Refuse what could not be taken in; nothing is written."""
+    found = look_into_folder(model)
+    if found.kind == "pickle":
+        raise TrustError(
+            f"{found.path} is a pickle, and loading a pickle runs whatever code is in it.",
+            f"`evertrain trust {model}` says what is in it and lets exactly these bytes in. Safer: save the estimator "
+            "with skops.io.dump, or the booster with save_model.",
+        )
+    _new_service(service, found, request)
+
+
 def main(arguments: Sequence[str]) -> int:
     """The command line; prints the version's id."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--dir", type=Path, default=None)
     parser.add_argument("--service", required=True)
     parser.add_argument("--schema", type=Path, default=None)
+    parser.add_argument("--sample", type=Path, default=None)
+    parser.add_argument("--output", choices=["probability", "value"], default=None)
     parser.add_argument("--words", default="imported")
     parser.add_argument("model", type=Path)
     given = parser.parse_args(arguments)
+    request = Request(given.schema, given.sample, given.output)
+    service = ServiceName(given.service)
     try:
-        state = State.open(given.dir)
-        version, _ = import_file(state, given.model, ServiceName(given.service), given.schema, given.words)
+        if given.dir is None:
+            _look(given.model, service, request)
+            return 0
+        version, _ = import_file(State.open(given.dir), given.model, service, request, given.words)
     except EvertrainError as error:
         return tell_fault(error)
     sys.stdout.write(f"{version}\n")

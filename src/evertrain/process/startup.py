@@ -21,7 +21,7 @@ from evertrain.store.lease import Lease
 from evertrain.store.process import alive, heartbeats
 from evertrain.store.state import State, refuse_folder
 
-__all__ = ["Startup", "look_at_declaration", "run_module"]
+__all__ = ["Startup", "look_at_declaration", "look_at_file", "run_module"]
 
 LEASE = "supervisor.lease"
 
@@ -98,10 +98,12 @@ class Startup:
         supervisor = Supervisor(self.state, self.settings, self._listener, environment=self._environment, ready=ready)
         supervisor.run(stopping, hurry)
 
-    def take_in(self, model: Path, schema: Path, service: str) -> str:
-        """Import a model file as a version of a service without sources, by an order to the loop; returns its id."""
-        words = ["--dir", str(self.state.path), "--schema", str(schema), "--service", service, str(model)]
-        return run_module("importing", words).strip()
+    def take_in(self, words: Sequence[str]) -> str:
+        """Import a model file as a version of a service without sources, by an order to the loop; returns its id.
+
+        words: of `evertrain.process.importing`, without the state directory.
+        """
+        return run_module("importing", ["--dir", str(self.state.path), *words]).strip()
 
     def __enter__(self) -> Self:
         return self
@@ -114,6 +116,11 @@ class Startup:
 def look_at_declaration(file: Path, data: Path | None = None) -> None:
     """Refuse a declaration that does not hold; nothing is written."""
     run_module("declaring", _declared(file, data))
+
+
+def look_at_file(words: Sequence[str]) -> None:
+    """Refuse a model file, or columns, that could not be taken in; nothing is written. words: as for `take_in`."""
+    run_module("importing", words)
 
 
 def _declared(file: Path, data: Path | None) -> list[str]:

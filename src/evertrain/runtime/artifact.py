@@ -1,17 +1,25 @@
-"""From a model file to a model: which kind it is, and how it is loaded."""
+"""From a model file to a model: which kind it is, what it says of itself, and how it is loaded."""
 
 import ast
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from evertrain.core.model import Format, Manifest
 from evertrain.errors import UserError
+from evertrain.runtime.description import Description
+from evertrain.runtime.onnx_file import is_onnx
+from evertrain.runtime.pickle_file import is_pickle
 from evertrain.runtime.protocol import Model
+from evertrain.runtime.xgboost_file import is_xgboost
 
-__all__ = ["load", "recognise"]
+__all__ = ["describe", "load", "recognise"]
 
-_KNOWN = "Give a LightGBM text model (save_model), a skops file, or a Python file with predict(rows)."
+_KNOWN = (
+    "Give a LightGBM text model, an XGBoost model (UBJSON or JSON), an ONNX file, a skops file, an MLflow model "
+    "folder, a pickle that you trust, or a Python file with predict(rows)."
+)
 
 
 def load(manifest: Manifest, model_path: Path, bundle_folder: Path | None = None) -> Model:  # noqa: ARG001
@@ -19,21 +27,60 @@ def load(manifest: Manifest, model_path: Path, bundle_folder: Path | None = None
 
     ModelError when it cannot be loaded, with the reason.
     """
-    if manifest.format == "lightgbm":
-        from evertrain.runtime.lightgbm import LightGBMModel
+    match manifest.format:
+        case "lightgbm":
+            from evertrain.runtime.lightgbm import LightGBMModel
 
-        return LightGBMModel(model_path, manifest.vector)
-    if manifest.format == "sklearn":
-        from evertrain.runtime.sklearn import SklearnModel
+            return LightGBMModel(model_path, manifest.vector)
+        case "xgboost":
+            from evertrain.runtime.xgboost import XGBoostModel
 
-        return SklearnModel(model_path, manifest.vector, manifest.output, manifest.environment)
-    from evertrain.runtime.callable import CallableModel
+            return XGBoostModel(model_path, manifest.vector)
+        case "onnx":
+            from evertrain.runtime.onnx import OnnxModel
 
-    return CallableModel(model_path, manifest.vector)
+            return OnnxModel(model_path, manifest.vector, manifest.output)
+        case "sklearn":
+            from evertrain.runtime.sklearn import SklearnModel
+
+            return SklearnModel(model_path, manifest.vector, manifest.output, manifest.environment)
+        case "pickle":
+            from evertrain.runtime.pickled import PickledModel
+
+            return PickledModel(model_path, manifest.vector, manifest.output, manifest.environment)
+        case "callable":
+            from evertrain.runtime.callable import CallableModel
+
+            return CallableModel(model_path, manifest.vector)
+
+
+def describe(path: Path, kind: Format) -> Description:
+    """What the file says of itself; nothing in it is run. ModelError when it is damaged or has several outputs."""
+    match kind:
+        case "lightgbm":
+            from evertrain.runtime.lightgbm_file import describe_lightgbm
+
+            return describe_lightgbm(path.name, path.read_bytes())
+        case "xgboost":
+            from evertrain.runtime.xgboost_file import describe_xgboost
+
+            return describe_xgboost(path.name, path.read_bytes())
+        case "onnx":
+            from evertrain.runtime.onnx_file import describe_onnx
+
+            return describe_onnx(path.name, path.read_bytes())
+        case "sklearn":
+            from evertrain.runtime.skops_file import describe_skops
+
+            return describe_skops(path)
+        case "pickle" | "callable":
+            return Description()
 
 
 def recognise(path: Path) -> Format:
     """The kind of a model file, from its bytes; nothing in it is run. UserError when it is none that can be served."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder without a file MLmodel.", _KNOWN)
     try:
         with path.open("rb") as file:
             head = file.read(256)
@@ -41,18 +88,28 @@ def recognise(path: Path) -> Format:
         raise UserError(f"{path} cannot be read: {error.strerror}.", "Name a model file.") from error
     if not head:
         raise UserError(f"{path} is empty.", _KNOWN)
-    if head.startswith((b"tree\n", b"tree\r\n")):
-        return "lightgbm"
-    if head.startswith(b"PK\x03\x04") and _is_skops(path):
-        return "sklearn"
+    kind = _recognise_native(path, head)
+    if kind is None:
+        raise UserError(f"{path} is no model file that evertrain knows.", _KNOWN)
+    return kind
+
+
+def _recognise_native(path: Path, head: bytes) -> Format | None:
+    if head.startswith((b"binf", b"bs64")):
+        raise UserError(
+            f"{path} is an XGBoost model in the binary format of before 2020.",
+            'Load it with that XGBoost and save it with save_model("model.ubj").',
+        )
     if path.suffix == ".py":
         return _recognise_python(path)
-    if head[:1] == b"\x80" or b"joblib" in head or b"sklearn" in head:
-        raise UserError(
-            f"{path} is a pickle, and loading a pickle runs whatever code is in it.",
-            "Save the estimator with skops.io.dump, or the booster with save_model.",
-        )
-    raise UserError(f"{path} is no model file that evertrain knows.", _KNOWN)
+    looks: tuple[tuple[Format, Callable[[], bool]], ...] = (
+        ("lightgbm", lambda: head.startswith((b"tree\n", b"tree\r\n"))),
+        ("xgboost", lambda: is_xgboost(head)),
+        ("sklearn", lambda: head.startswith(b"PK\x03\x04") and _is_skops(path)),
+        ("pickle", lambda: is_pickle(head)),
+        ("onnx", lambda: head.startswith(b"\x08") and is_onnx(path.read_bytes())),
+    )
+    return next((kind for kind, looks_like in looks if looks_like()), None)
 
 
 def _is_skops(path: Path) -> bool:

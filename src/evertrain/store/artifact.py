@@ -3,6 +3,7 @@
 blobs/ab/<digest>                         model files, bundles, cards, results
 manifests/<version>.json                  canonical JSON, whose digest is the version
 attestations/<version>/<digest>.json      canonical JSON, named by its own digest
+vouched/<digest>.json                     that a person trusts the pickle of this digest
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from evertrain.core.identity import Digest, VersionId, canonical, digest_of_bytes, short
-from evertrain.core.model import Attestation, Manifest
+from evertrain.core.model import Attestation, Manifest, Vouched
 from evertrain.errors import NotFoundError, TrustError
 from evertrain.store.blob import Blobs
 from evertrain.store.file import write_atomically
@@ -85,6 +86,19 @@ class Artifacts:
     def attestation_path(self, attestation: Attestation) -> Path:
         """Where an attestation lies, or would lie."""
         return self.attestation_folder(attestation.version) / f"{digest_of_bytes(canonical(attestation))}.json"
+
+    def vouch(self, vouched: Vouched) -> None:
+        """Keep a statement about a pickle that is signed already."""
+        _write(self._vouched_path(vouched.model), canonical(vouched))
+
+    def vouched(self, model: Digest) -> Vouched | None:
+        """What was said of a pickle of this digest, unchecked; None when nobody said anything."""
+        path = self._vouched_path(model)
+        return _read(path.read_bytes(), Vouched, path) if path.exists() else None
+
+    def _vouched_path(self, model: Digest) -> Path:
+        self.blobs.path(model)  # refuses what is no digest
+        return self.folder / "vouched" / f"{model}.json"
 
     def _manifest_path(self, version: VersionId) -> Path:
         self.blobs.path(Digest(version))  # refuses what is no digest

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from evertrain.core.identity import ServiceName, VersionId, canonical, digest_of_bytes, short
+from evertrain.core.identity import Digest, ServiceName, VersionId, canonical, digest_of_bytes, short
 from evertrain.core.model import Attestation, Manifest, Verdict
 from evertrain.core.routing import Refusal
 from evertrain.core.time import Instant
@@ -21,7 +21,7 @@ from evertrain.errors import StateError, TrustError
 from evertrain.store.artifact import Artifacts
 from evertrain.store.file import digest_of_file, write_atomically
 
-__all__ = ["Signer", "Verifier", "admit"]
+__all__ = ["Signer", "Verifier", "admit", "check_vouched"]
 
 _FILE = "signing.key"
 _PEM = serialization.Encoding.PEM
@@ -155,6 +155,8 @@ def admit(
                 "A person with the right role can override that, on record.",
             )
     _check_attestations(artifacts, verifier, manifest, version, need)
+    if manifest.format == "pickle" and manifest.origin == "import":
+        check_vouched(artifacts, verifier, manifest.model, f"version {short(version)}")
     named = (
         {"model": manifest.model} if manifest.bundle is None else {"model": manifest.model, "bundle": manifest.bundle}
     )
@@ -167,6 +169,18 @@ def admit(
                 f"Version {short(version)}: its {part} {path} was altered or cut.", "Restore it from a backup."
             )
     return manifest
+
+
+def check_vouched(artifacts: Artifacts, verifier: Verifier, model: Digest, name: str) -> None:
+    """Raise TrustError unless a person has vouched for these bytes, whose loading runs code. name: of the file."""
+    vouched = artifacts.vouched(model)
+    if vouched is None or vouched.model != model:
+        raise TrustError(
+            f"{name} is a pickle, and loading a pickle runs whatever code is in it.",
+            "`evertrain trust FILE` says what is in it and lets exactly these bytes in. Safer: save the estimator with "
+            "skops.io.dump, or the booster with save_model.",
+        )
+    verifier.check(vouched)
 
 
 def _check_attestations(

@@ -1,0 +1,86 @@
+"""`evertrain trust`: what a pickle would do when it is loaded, and a person's signature under exactly these bytes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from evertrain.cli.up import Dir, Json
+from evertrain.core.identity import digest_of_bytes
+from evertrain.core.model import Vouched
+from evertrain.errors import UserError
+from evertrain.process.importing import look_into_folder
+from evertrain.runtime.pickle_file import Contents, look_into
+from evertrain.store.artifact import Artifacts
+from evertrain.store.clock import business_clock
+from evertrain.store.installation import install
+from evertrain.store.signature import Signer
+from evertrain.store.state import State
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+_SHOWN = 12
+
+
+@app.command("trust")
+def trust(
+    file: Annotated[Path, typer.Argument(exists=True, help="A pickle, a joblib file, or a folder of MLflow's.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    folder: Dir = None,
+    as_json: Json = False,
+) -> None:
+    """Let a pickle in: says what is in it and signs it, so that `serve` and `push` take exactly these bytes."""
+    found = look_into_folder(file)
+    if found.kind != "pickle":
+        raise UserError(f"{file} is a {found.kind} model, which needs no trust.", f"`evertrain serve {file}`.")
+    content = found.path.read_bytes()
+    digest = digest_of_bytes(content)
+    contents = look_into(content)
+    if not as_json:
+        for line in _told(found.path, digest, contents):
+            typer.echo(line)
+    if not yes and not typer.confirm("Do you know who made this file, and trust them and the way it came to you?"):
+        raise UserError(f"{found.path} stays untrusted.", "Save the model in a format that runs no code.")
+    path = folder or file.absolute().parent / ".evertrain"
+    _sign(path, Vouched(model=digest, at=business_clock(path / "serving" / "clock").now(), role="operator"))
+    if as_json:
+        told = {"file": str(found.path), "digest": digest, "imports": contents.names, "whole": contents.whole}
+        typer.echo(msgspec.json.encode(told).decode())
+    else:
+        typer.echo(f"Signed. `evertrain serve {file}` takes it now; a file that differs in one bit is refused.")
+
+
+def _sign(path: Path, vouched: Vouched) -> None:
+    if not (path / "state.json").exists():
+        install(path, vouched.at)
+    state = State.open(path)
+    signer = Signer.create(state.keys, state.trusted)
+    Artifacts.at(state.artifacts).vouch(signer.sign(vouched))
+
+
+def _told(path: Path, digest: str, contents: Contents) -> list[str]:
+    lines = [
+        f"{path}",
+        f"  SHA-256 {digest}",
+        "  A pickle is a program: loading it can run any command as you, read and change your files, and open",
+        "  connections. It is loaded by the check server and by every worker.",
+        f"  It imports {_list(contents.names)}.",
+    ]
+    if not contents.whole:
+        lines.append("  That is only its beginning: arrays or compression hide the rest.")
+    if contents.dangerous:
+        lines.append(f"  DANGEROUS: {_list(contents.dangerous)}. No model needs this.")
+    if contents.strange:
+        lines.append(f"  Not of a library that models are made with: {_list(contents.strange)}.")
+    return lines
+
+
+def _list(names: tuple[str, ...]) -> str:
+    if not names:
+        return "nothing that could be read"
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,79 @@
+"""What a skops file says of its estimator: names and number of columns, and whether it is a classifier.
+
+A skops file is a zip of arrays and a JSON tree of the objects. The tree is read; no object is made.
+"""
+
+import importlib
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evertrain.core.model import Output
+from evertrain.core.schema import Column, Input
+from evertrain.errors import ModelError
+from evertrain.runtime.description import Description
+
+__all__ = ["describe_skops"]
+
+
+def describe_skops(path: Path) -> Description:
+    """The columns are numbers: which of them are text, the file does not say."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            root = json.loads(archive.read("schema.json"))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ModelError(f"{path.name} is not a whole skops file: {error}.", "Save it again.") from error
+    names = next((_texts(node) for key, node in _walk(root) if key == "feature_names_in_"), None)
+    width = next((node.get("content") for key, node in _walk(root) if key == "n_features_in_"), None)
+    output = _output(root)
+    if not names:
+        return Description(width=int(width) if width and width.isdecimal() else None, output=output)
+    return Description(
+        width=len(names),
+        columns=tuple(Column(name=name, type="float64", nullable=True) for name in names),
+        vector=tuple(Input(name=name) for name in names),
+        output=output,
+    )
+
+
+def _walk(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every node with the name under which it stands, outermost first."""
+    if isinstance(node, list):
+        for one in node:
+            yield from _walk(one)
+    elif isinstance(node, dict):
+        yield key, node
+        for name, one in node.items():
+            yield from _walk(one, name)
+
+
+def _texts(node: dict[str, Any]) -> list[str] | None:
+    """The texts of an array that is kept as JSON."""
+    content = node.get("content")
+    if node.get("type") != "json" or not isinstance(content, list):
+        return None
+    try:
+        found = [json.loads(one["content"]) for one in content]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return found if all(isinstance(one, str) for one in found) else None
+
+
+def _output(root: dict[str, Any]) -> Output | None:
+    """By the class of the estimator, the last one of a pipeline; None for a class that is not scikit-learn's."""
+    last = root
+    while last.get("__class__") == "Pipeline":
+        try:
+            last = last["content"]["content"]["steps"]["content"][-1]["content"][1]
+        except (KeyError, IndexError, TypeError):
+            return None
+    module = str(last.get("__module__", ""))
+    if not module.startswith("sklearn."):
+        return None
+    try:
+        estimator = getattr(importlib.import_module(module), str(last.get("__class__")), None)
+    except ImportError:
+        return None
+    return Output() if hasattr(estimator, "predict_proba") else Output(kind="value", low=None, high=None)
