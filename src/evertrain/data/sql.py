@@ -164,11 +164,11 @@ class Feed:
         if self._waits:
             self._thread.join()
 
-    def close(self) -> None:
-        """End the reading that is under way, after its page."""
+    def close(self, patience_s: float | None = None) -> None:
+        """End the reading that is under way, after its page; wait for that, or for so long at most."""
         self._stopping = True
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(patience_s)
 
     def _pass(self, tick: float) -> None:
         try:

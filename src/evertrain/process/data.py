@@ -75,6 +75,7 @@ class DataProcess:
             pause = self._story_look(clock) if isinstance(clock, StoryClock) else self._look()
             self._tell()
             time.sleep(pause)
+        self._intake.close()
         self._intake.commit(self._clock.now())
         self._beaten = float("-inf")
         self._tell()

@@ -42,6 +42,7 @@ _log = logging.getLogger("data")
 _READ = 50_000
 _LISTEN_S = 0.25
 _FIRST_READ_S = 120.0
+_FAREWELL_S = 2.0
 
 
 class _Service:
@@ -296,6 +297,11 @@ class Intake:
             self._record([draft])
             crash_point("data.before_retirement")
             path.unlink()
+
+    def close(self) -> None:
+        """End the readings of databases; one that hangs ends with the process, and what it froze stays."""
+        for feed in self._feeds.values():
+            feed.close(_FAREWELL_S)
 
     def has_begun(self, name: ServiceName) -> bool:
         """Whether the files that a service found when it was declared are read, or were waited for long enough.

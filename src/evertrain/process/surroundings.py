@@ -26,6 +26,7 @@ class _Reported(msgspec.Struct, frozen=True):
     pending: int
     fresh_within: Span | None
     owner: str
+    trouble: str = ""
 
 
 _decoder = msgspec.json.Decoder(list[_Reported])
@@ -77,9 +78,9 @@ def _show_source(one: _Reported, set_aside: str, as_of: Instant) -> SourceState:
         quarantined=one.quarantined,
         newest=one.newest,
         fresh_within=one.fresh_within,
-        tone="watch" if is_late else "good",
+        tone="watch" if is_late or one.trouble else "good",
         owner=one.owner,
-        reason="Its newest row is older than was declared." if is_late else set_aside,
+        reason=one.trouble or ("Its newest row is older than was declared." if is_late else set_aside),
     )
 
 
