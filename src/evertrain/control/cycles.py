@@ -1,6 +1,6 @@
 """One retraining cycle, moved on as far as it can go: decide from its state, ask the planes, record the move."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -149,7 +149,26 @@ class CycleDesk:
             return self._move(cycle, "give up", "The version is the champion already.")
         if self._holdout_is_old(cycle):
             return self._renew_holdout(cycle)
+        if "assemble" not in cycle.stages:
+            return self._check_file(cycle, cycle.version)
         return self._work(cycle, "evaluate", self._evaluation(cycle, cycle.version), _EVALUATING, self._evaluated_now)
+
+    def _check_file(self, cycle: Cycle, version: VersionId) -> Step:
+        """A version that came as a file is checked, and judged on what the champion was asked and told since."""
+        tables: Mapping[str, int] | None = {}
+        if self._record.champion is not None:
+            tables = self._planes.committed(f"{cycle.cycle}-{cycle.looks}", self._record.service)
+        if tables is None:
+            return Step(awaiting=f"{cycle.cycle}: the tables are being committed")
+        check = Check(
+            service=self._record.service,
+            version=version,
+            declaration=self._planes.manifest(version).declaration or self._record.declaration or Digest(""),
+            champion=self._record.champion,
+            tables=dict(tables),
+            timed=not self._planes.paced(),
+        )
+        return self._work(cycle, "evaluate", check, _EVALUATING, self._evaluated_now)
 
     def _holdout_is_old(self, cycle: Cycle) -> bool:
         """Whether this is another look at a version, and the labels that came since are not in its holdout yet."""
@@ -181,15 +200,7 @@ class CycleDesk:
         ]
         return self._record_only(cycle, "The holdout holds the labels that came since.", *renewed)
 
-    def _evaluation(self, cycle: Cycle, version: VersionId) -> StageTask:
-        if "assemble" not in cycle.stages:
-            manifest = self._planes.manifest(version)
-            return Check(
-                service=self._record.service,
-                version=version,
-                declaration=manifest.declaration or self._record.declaration or Digest(""),
-                timed=not self._planes.paced(),
-            )
+    def _evaluation(self, cycle: Cycle, version: VersionId) -> Evaluate:
         return Evaluate(
             service=self._record.service,
             cycle=cycle.cycle,

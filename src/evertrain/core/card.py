@@ -56,7 +56,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """Why a version got its verdict.
 
-    claim: "digest" (this artifact, on rows that it never saw) or "health only" (loaded and queried, nothing else).
+    claim: "digest" (this artifact, on rows that it never saw), "traffic" (a file from elsewhere, on logged requests;
+    whether it was trained on them is not known) or "health only" (loaded and queried, nothing else).
     boundary, end: the holdout's prediction times lie in (boundary, end]. null_score, unseen_score: what the first
     golden request scores with every category missing, and with every category one that training never saw. weight:
     the column that weighs each row in all figures, None when all count alike.

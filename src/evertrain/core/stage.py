@@ -133,11 +133,17 @@ class Evaluate(_Stage, frozen=True, kw_only=True, tag="evaluate", forbid_unknown
 
 
 class Check(_Stage, frozen=True, kw_only=True, tag="check", forbid_unknown_fields=True):
-    """Load and query an imported version in a check server: every golden score exact, finite and in range."""
+    """Load and query an imported version in a check server: every golden score exact, finite and in range.
+
+    champion, tables: with a champion, the version is judged beside it too, on the logged requests that have a label
+    in these versions of the service's tables, where there are enough of them.
+    """
 
     service: ServiceName
     version: VersionId
     declaration: Digest
+    champion: VersionId | None = None
+    tables: dict[str, int] = {}
     timed: bool = True
     deadline_s: float = 30.0
 

@@ -12,15 +12,18 @@ import msgspec
 import polars as pl
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.control.cycles import FEWEST_ROWS
 from evertrain.core.card import Card
 from evertrain.core.gate import Judgement
 from evertrain.core.identity import VersionId, canonical
 from evertrain.core.model import Manifest
 from evertrain.core.stage import Assembled, Check, Evaluate, Evaluated, StageTask
+from evertrain.data.logged import labelled_requests
 from evertrain.errors import ModelError, UserError
 from evertrain.model.assemble import FEATURE, read_parquet
 from evertrain.model.evaluate import check, evaluate
 from evertrain.process.stage import run_stage
+from evertrain.process.trafficgate import judge_on_traffic
 from evertrain.store.artifact import Artifacts
 from evertrain.store.blob import Blobs
 from evertrain.store.state import State
@@ -56,10 +59,20 @@ def evaluate_challenger(task: Evaluate, state: State, folder: Path) -> Evaluated
 
 @_do.register
 def check_version(task: Check, state: State, folder: Path) -> Evaluated:
-    """Judge whether a version that came as a file loads and answers."""
+    """Judge whether a version that came as a file loads and answers, and how well where that can be told."""
     blobs = Artifacts.at(state.artifacts).blobs
     spec = msgspec.json.decode(blobs.get(task.declaration), type=ServiceSpec)
-    judgement, card = check(task, spec, state=state, folder=folder)
+    # With features of its own, a service's model takes something else than the request; its log cannot tell.
+    logged = None if spec.features else labelled_requests(state.tables, spec, task.tables)
+    if task.champion is not None and logged is not None and logged.rows.height >= FEWEST_ROWS:
+        judgement, card = judge_on_traffic(task, task.champion, spec, logged, state=state, folder=folder)
+    else:
+        judgement, card = check(task, spec, state=state, folder=folder)
+        count = 0 if logged is None else logged.rows.height
+        if judgement.verdict == "health only" and task.champion is not None:
+            words = f"{count} logged requests have a label, {FEWEST_ROWS} are needed to say more"
+            judgement = msgspec.structs.replace(judgement, reasons=(*judgement.reasons, words))
+            card = msgspec.structs.replace(card, reasons=judgement.reasons)
     return _answer(task.version, judgement, card, blobs)
 
 

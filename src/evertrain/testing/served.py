@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -90,11 +91,15 @@ def is_good(body: bytes) -> bool:
 
 
 class Served:
-    """`evertrain serve` of `model` in a folder of its own, and the other commands beside it."""
+    """`evertrain serve` of `model` in a folder of its own, and the other commands beside it.
 
-    def __init__(self, folder: Path, model: str) -> None:
+    columns: the words that say which columns there are; none where the model says it.
+    """
+
+    def __init__(self, folder: Path, model: str, columns: Sequence[str] = ("--schema", "schema.json")) -> None:
         self.folder = folder
         self.model = model
+        self.columns = tuple(columns)
         self.port, self.control_port = free_port(), free_port()
         self.log = folder / "serve.log"
         self.supervisor: subprocess.Popen[str] | None = None
@@ -107,7 +112,7 @@ class Served:
 
     def serve(self) -> None:
         """Start, and wait until predictions are answered."""
-        words = ["serve", self.model, "--schema", "schema.json", "--service", "shop", "--json"]
+        words = ["serve", self.model, *self.columns, "--service", "shop", "--json"]
         ports = ["--port", str(self.port), "--control-port", str(self.control_port)]
         with self.log.open("a") as log:
             self.supervisor = subprocess.Popen(

@@ -1,0 +1,110 @@
+"""The gate on logged requests, for a model file whose training nobody knows.
+
+The challenger and the champion score the same labelled requests, whoever answered them at the time. Two settings of the
+gate are fitted to what was logged, and the card says so: blocks are requests in a row where the traffic does not hold
+enough blocks of time, and the margin of an error in units of the label is a share of the labels' spread.
+"""
+
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from evertrain.config.declaration import GateSpec, ServiceSpec
+from evertrain.core.card import Card
+from evertrain.core.comparison import MIN_BLOCKS
+from evertrain.core.gate import Judgement
+from evertrain.core.identity import CycleId, Digest, VersionId, digest_of_bytes
+from evertrain.core.model import DatasetRef
+from evertrain.core.stage import Assembled, Check, Evaluate
+from evertrain.core.time import Instant, say_span
+from evertrain.data.logged import LabelledRequests
+from evertrain.model.assemble import parquet
+from evertrain.model.evaluate import evaluate
+from evertrain.store.artifact import Artifacts
+from evertrain.store.state import State
+
+__all__ = ["judge_on_traffic"]
+
+_BLOCKS: Final = 2 * MIN_BLOCKS
+"""Into how many blocks the requests are cut, where time does not cut them into enough."""
+
+
+def judge_on_traffic(
+    task: Check, champion: VersionId, spec: ServiceSpec, logged: LabelledRequests, *, state: State, folder: Path
+) -> tuple[Judgement, Card]:
+    """The verdict of the gate and its card, whose claim is "traffic"."""
+    artifacts = Artifacts.at(state.artifacts)
+    rows = logged.rows
+    fitted = _fitted(spec.gate, rows)
+    content = parquet(rows)
+    dataset = DatasetRef(
+        digest=digest_of_bytes(content), tables=task.tables, cut=Instant(int(rows["at"][-1])), rows=rows.height
+    )
+    manifest = artifacts.manifest(task.version)
+    evaluation = Evaluate(
+        service=task.service,
+        cycle=CycleId(""),
+        assembled=Assembled(
+            dataset=dataset,
+            declaration=task.declaration,
+            bundle=None,
+            features=manifest.features,
+            training=Digest(""),
+            holdout=artifacts.blobs.put(content),
+            training_rows=0,
+            holdout_rows=rows.height,
+            boundary=Instant(int(rows["at"][0]) - 1),
+            end=Instant(int(rows["at"][-1])),
+            missing_labels=logged.unlabelled,
+            # The best constant in hindsight: harder to beat than that of a training set, which is not known.
+            base_rate=float(np.mean(rows["label"].to_numpy())),
+        ),
+        challenger=task.version,
+        champion=champion,
+        timed=task.timed,
+        deadline_s=task.deadline_s,
+    )
+    judgement, card = evaluate(
+        evaluation,
+        msgspec.structs.replace(spec, gate=fitted.gate),
+        state=state,
+        holdout_of=lambda manifest: fitted.rows,  # noqa: ARG005 - the request is what every version takes
+        folder=folder,
+    )
+    none = f"{logged.unlabelled:.0%}"
+    said = (
+        f"judged on {rows.height} logged requests with a label ({none} of the requests since then have none)",
+        "the training rows of a file are unknown, so it may have seen these",
+        *fitted.words,
+    )
+    judgement = msgspec.structs.replace(judgement, reasons=(*judgement.reasons, *said))
+    claim = card.claim if judgement.verdict == "health only" else "traffic"
+    return judgement, msgspec.structs.replace(card, cycle=None, claim=claim, dataset=dataset, reasons=judgement.reasons)
+
+
+class _Fitted(NamedTuple):
+    """The gate for these rows, their times as the gate takes them, and what was changed, in words."""
+
+    gate: GateSpec
+    rows: pl.DataFrame
+    words: tuple[str, ...]
+
+
+def _fitted(gate: GateSpec, rows: pl.DataFrame) -> _Fitted:
+    words = []
+    if gate.primary in ("rmse", "mae"):
+        spread = float(np.std(rows["label"].to_numpy()))
+        words.append(f"the margin is {gate.margin:g} of the labels' spread, {spread:.4g}")
+        gate = msgspec.structs.replace(gate, margin=max(gate.margin * spread, np.finfo(float).tiny))
+    held = (rows["at"] // gate.block).n_unique()
+    if held < MIN_BLOCKS:
+        size = max(rows.height // _BLOCKS, 1)
+        words.append(
+            f"blocks are {size} requests in a row, since the traffic holds {held} blocks of {say_span(gate.block)}"
+        )
+        gate = msgspec.structs.replace(gate, block=size)
+        rows = rows.with_columns(at=pl.int_range(pl.len(), dtype=pl.Int64))
+    return _Fitted(gate, rows, tuple(words))
