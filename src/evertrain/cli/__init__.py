@@ -32,6 +32,7 @@ COMMANDS = {
     "promote": "order",
     "rollback": "order",
     "ledger": "ledger",
+    "doctor": "doctor",
     "settings": "settings",
     "explain": "explain",
 }

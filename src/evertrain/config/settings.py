@@ -16,7 +16,18 @@ from evertrain.config.wording import suggestion
 from evertrain.core.time import DAY, SECOND, parse_span, say_span
 from evertrain.errors import DeclarationError, SettingsError
 
-__all__ = ["FILE", "PREFIX", "Origin", "Setting", "Settings", "Stated", "load", "reference", "stated_settings", "written"]
+__all__ = [
+    "FILE",
+    "PREFIX",
+    "Origin",
+    "Setting",
+    "Settings",
+    "Stated",
+    "load",
+    "reference",
+    "stated_settings",
+    "written",
+]
 
 FILE: Final = "evertrain.toml"
 PREFIX: Final = "EVERTRAIN_"
