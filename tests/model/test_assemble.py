@@ -61,6 +61,21 @@ def test_short_history_gives_empty_sides_and_no_error() -> None:
     assert (parts.training.height, parts.holdout.height, parts.missing) == (0, 0, 0.0)
 
 
+def test_a_history_that_ended_long_ago_has_a_holdout() -> None:
+    history = hourly(24 * 20)
+    parts = split(history, cut=Instant(400 * DAY), holdout=Span(4 * DAY))
+    assert parts.holdout["at"].max() == history["at"].max()
+    assert parts.holdout.height == 24 * 7 // 2
+    assert parts.training.height > 24 * 15
+
+
+@given(st.lists(st.integers(0, 60), min_size=2, max_size=2, unique=True), st.integers(1, 30))
+def test_a_later_split_judges_on_nothing_that_an_earlier_one_trained_on(days: list[int], ended: int) -> None:
+    earlier, later = (split(hourly(24 * ended), cut=Instant(day * DAY), holdout=Span(7 * DAY)) for day in sorted(days))
+    assert later.boundary >= earlier.boundary or not earlier.training.height
+    assert not {*earlier.training["key"]} & {*later.holdout["key"]}
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_arrival_changes_no_byte(seed: int) -> None:
     frame = hourly(24 * 12)

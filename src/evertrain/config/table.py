@@ -18,12 +18,14 @@ from evertrain.config.declaration import (
     FunctionRef,
     LabelSpec,
     RequestSpec,
+    ScriptSpec,
     ServiceSpec,
     SourceSpec,
     TrainingSpec,
 )
 from evertrain.config.option import Names, closed, read_names
-from evertrain.config.policy import Recipe
+from evertrain.config.origin import Frame, Sql, frame
+from evertrain.config.policy import Estimator, Recipe
 from evertrain.config.validation import validate
 from evertrain.config.wording import read_columns, suggestion
 from evertrain.core.identity import ServiceName
@@ -36,7 +38,7 @@ from evertrain.errors import DeclarationError
 __all__ = ["DEFAULT_GATE", "OpenService", "Service", "TableSpec", "complete", "default_recipe"]
 
 P = ParamSpec("P")
-Train = Callable[..., Any] | TrainingSpec
+Train = Callable[..., Any] | Estimator | ScriptSpec | TrainingSpec
 
 DEFAULT_GATE: Final = GateSpec(holdout=28 * DAY, block=DAY)
 """For a probability: whole days are compared, since rows of one day err together."""
@@ -74,7 +76,7 @@ class OpenService(ServiceSpec, frozen=True, kw_only=True, forbid_unknown_fields=
 @closed
 def from_table(
     name: str,
-    data: str | Files,
+    data: str | Files | Frame | Sql | Any,
     *,
     key: Names,
     at: str,
@@ -94,14 +96,13 @@ def from_table(
 ) -> ServiceSpec:
     """A service from one table: a row is the entity `key` as it stood at the time `at`, with its outcome `label`.
 
-    data: a CSV or Parquet file, or a glob, beside the declaration. horizon: the label of a row is known and counts so
-    long after `at`; a row without one has none yet. Every other column that is not excluded is an input of the model:
-    numbers as they are, text as a category, a time as the days from it to `at`. columns: types that the first file
-    would not show. zone: of times without an offset. train: without it, scikit-learn's boosted trees, else LightGBM's.
+    data: a CSV or Parquet file or a glob, beside the declaration; a DataFrame; or `et.sql(...)`. horizon: the label of
+    a row is known and counts so long after `at`; a row without one has none yet. Every other column that is not
+    excluded is an input of the model: numbers as they are, text as a category, a time as the days from it to `at`.
+    columns: types that the first file would not show. zone: of times without an offset. train: a function, an
+    estimator, a script, or several by name; without it, scikit-learn's boosted trees, else LightGBM's.
     """
-    source = Source(
-        name, files(data) if isinstance(data, str) else data, key=key, event_time=at, zone=zone, owner=owner
-    )
+    source = Source(name, _origin(data), key=key, event_time=at, zone=zone, owner=owner)
     if output == "value" and gate is None:
         raise DeclarationError(
             f"Service {name!r} predicts a value and has no gate.",
@@ -128,6 +129,12 @@ def from_table(
             columns=read_columns(columns or {}),
         ),
     )
+
+
+def _origin(data: Any) -> Files | Frame | Sql:
+    if isinstance(data, str):
+        return files(data)
+    return data if isinstance(data, Files | Frame | Sql) else frame(data)
 
 
 def _recipes(train: Train | Mapping[str, Train] | None) -> dict[str, TrainingSpec]:

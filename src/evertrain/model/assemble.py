@@ -18,6 +18,9 @@ __all__ = ["FEATURE", "REQUEST", "Split", "parquet", "read_parquet", "split"]
 REQUEST: Final = "request."
 FEATURE: Final = "feature."
 
+_SLACK: Final = 8
+"""The part of a holdout that may lie after the newest label: nights and weekends without a row are no end."""
+
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):
     """Training and holdout rows, both labelled and in canonical order.
@@ -37,13 +40,17 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
 def split(examples: pl.DataFrame, *, cut: Instant, holdout: Span) -> Split:
     """Split mature examples out of time; either side may be empty while history is short.
 
-    The newest whole cohort ends at the cut less the longest time that an example took to mature.
+    The newest whole cohort ends at the cut less the longest time that an example took to mature, but not long after
+    the newest label: a history that ended a while ago has a holdout too. Neither end ever moves back while rows come,
+    so no version was trained on rows that a later one is judged on.
     """
     mature = examples.filter(pl.col("mature_at") <= cut).sort("at", "key")
     longest = int(mature.select((pl.col("mature_at") - pl.col("at")).max()).item() or 0)
-    end = Instant(cut - max(longest, 0))
-    boundary = Instant(end - holdout)
     labelled = mature.filter(pl.col("label").is_not_null())
+    end = Instant(cut - max(longest, 0))
+    if labelled.height:
+        end = Instant(min(end, int(labelled["at"][-1]) + holdout // _SLACK))
+    boundary = Instant(end - holdout)
     return Split(
         training=labelled.filter(pl.col("mature_at") <= boundary),
         holdout=labelled.filter((pl.col("at") > boundary) & (pl.col("at") <= end)),

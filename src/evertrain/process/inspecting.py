@@ -41,7 +41,7 @@ def _close(spec: OpenService, folder: Path, fixed: Mapping[SourceName, Sequence[
 
 
 def first_cells(source: SourceSpec, folder: Path) -> Cells:
-    """The cells of the first file that can be read; DeclarationError when there is none."""
+    """The cells of the first file, or page of a query, that can be read; DeclarationError when there is none."""
     faults = []
     try:
         for name, content in contents_of(source, folder):
@@ -49,10 +49,10 @@ def first_cells(source: SourceSpec, folder: Path) -> Cells:
                 return read_cells(name, content)
             except SourceError as error:
                 faults.append(str(error))
-    except (SourceError, UnavailableError) as error:  # a database that does not answer as it should
+    except (SourceError, UnavailableError) as error:
         faults.append(str(error))
     raise DeclarationError(
         f"Source {source.name!r} reads {source.files or 'a query'!r}, and nothing there shows its columns"
         f"{': ' + faults[0] if faults else '.'}",
-        "Put a first file there: the columns of a table are those that its file has.",
+        "Put a first file there: the columns of a table are those that its first file has.",
     )
