@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": "serve",
     "trust": "trust",
     "push": "order",
+    "watch": "watch",
     "status": "status",
     "models": "record",
     "decisions": "record",

@@ -1,11 +1,12 @@
 """Inputs against a reference: what a column holds now, and what it held then.
 
 The distance of two samples is the population stability index (Lewis 1994, "An Introduction to Credit Scoring"), over
-the reference's tenths or its commonest categories, with a cell of its own for missing values and one for categories
-that the reference never held. How large it is by chance depends on the size of the samples and on how days differ, so
-it is held against permutations (Fisher 1935, exact under "the days of both are alike"): whole blocks of time are dealt
-anew to reference and present, and the p-value is the share of deals with a distance as large. Holm 1979 over all
-columns: the chance that any column is called moved, when none is, is at most alpha.
+tenths or the commonest categories, with a cell of its own for missing values. How large it is by chance depends on the
+size of the samples and on how days differ, so it is held against permutations (Fisher 1935, exact under "the days of
+both are alike"): whole blocks of time are dealt anew to reference and present, and the p-value is the share of deals
+with a distance as large. The cells come from both samples together: cut by the reference alone, they would fit it
+better than any deal, and everything would seem to move. Holm 1979 over all columns: the chance that any column is
+called moved, when none is, is at most alpha.
 """
 
 import math
@@ -155,9 +156,10 @@ def _cut(then: pl.Series, now: pl.Series) -> _Cells:
 
 
 def _cut_numbers(then: pl.Series, now: pl.Series) -> _Cells:
-    """Tenths of the reference, merged where a value fills more than one; the last cell holds missing values."""
+    """Tenths of both together, merged where a value fills more than one; the last cell holds missing values."""
     sides = [values.cast(pl.Float64).fill_null(float("nan")).to_numpy() for values in (then, now)]
-    edges = np.unique(np.quantile(sides[0][~np.isnan(sides[0])], _TENTHS))
+    both = np.concatenate(sides)
+    edges = np.unique(np.quantile(both[~np.isnan(both)], _TENTHS))
     missing = len(edges) + 1
     cells = [np.where(np.isnan(side), missing, np.searchsorted(edges, side, side="right")) for side in sides]
     center = (float(np.nanmedian(sides[0])), float(np.nanmedian(sides[1])))
@@ -165,33 +167,29 @@ def _cut_numbers(then: pl.Series, now: pl.Series) -> _Cells:
 
 
 def _cut_categories(then: pl.Series, now: pl.Series) -> _Cells:
-    """The commonest categories of the reference, its other ones, new ones, missing."""
-    sides = [values.cast(pl.String) for values in (then, now)]
-    known = sides[0].drop_nulls().value_counts(sort=True)
-    names = known[known.columns[0]]
-    kept = names.head(_MOST_CATEGORIES)
-    other = len(kept)
-    place = pl.DataFrame({"name": kept, "cell": np.arange(other, dtype=np.int64)})
-    cells = []
-    for side in sides:
-        frame = pl.DataFrame({"name": side}).join(place, on="name", how="left", maintain_order="left")
-        cell = (
-            pl.when(pl.col("name").is_null())
-            .then(other + 2)
-            .when(pl.col("cell").is_not_null())
-            .then(pl.col("cell"))
-            .when(pl.col("name").is_in(names.implode()))
-            .then(other)
-            .otherwise(other + 1)
-        )
-        cells.append(frame.select(cell.cast(pl.Int64)).to_series().to_numpy())
-    new = sides[1].filter(pl.Series(cells[1] == other + 1)).value_counts(sort=True)
+    """The commonest categories of both together, all other ones, missing."""
+    sides = [values.cast(pl.String).alias("name") for values in (then, now)]
+    common = pl.concat(sides).drop_nulls().value_counts(sort=True).sort("count", "name", descending=[True, False])
+    kept = common["name"].head(_MOST_CATEGORIES)
+    places = pl.DataFrame({"name": kept, "cell": np.arange(len(kept), dtype=np.int64)})
+    missing = len(kept) + 1
+    cells = [
+        side.to_frame()
+        .join(places, on="name", how="left", maintain_order="left")
+        .select(pl.when(pl.col("name").is_null()).then(missing).otherwise(pl.col("cell").fill_null(len(kept))))
+        .to_series()
+        .cast(pl.Int64)
+        .to_numpy()
+        for side in sides
+    ]
+    fresh = sides[1].drop_nulls().filter(~sides[1].drop_nulls().is_in(sides[0].drop_nulls().unique().implode()))
+    names = fresh.value_counts(sort=True).sort("count", "name", descending=[True, False])["name"]
     return _Cells(
         reference=cells[0],
         present=cells[1],
-        count=other + 3,
-        fresh=float(np.mean(cells[1] == other + 1)),
-        fresh_names=tuple(new[new.columns[0]].head(_MOST_NEW_NAMES).to_list()),
+        count=missing + 1,
+        fresh=len(fresh) / len(now),
+        fresh_names=tuple(names.head(_MOST_NEW_NAMES).to_list()),
     )
 
 

@@ -1,0 +1,167 @@
+"""Watch only, as a person does it: the tutorial's table and its commands, the file in a browser, the page on a port."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from evertrain.monitor.report import Report
+from evertrain.testing.tree import wait_until
+
+TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial" / "watch.md"
+BLOCK = re.compile(r"```(python|sh)\n(.*?)```", re.DOTALL)
+ASKED = ["--score", "p", "--label", "churned", "--time", "at"]
+SCREENS = [
+    pytest.param(1300, 900, "light", id="desk"),
+    pytest.param(1300, 900, "dark", id="desk in the dark"),
+    pytest.param(390, 844, "light", id="phone"),
+]
+
+
+def evertrain(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "evertrain", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+class Walked(msgspec.Struct, frozen=True):
+    """The tutorial's folder, and what its commands printed, in order."""
+
+    folder: Path
+    printed: list[str]
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Walked:
+    """The tutorial, block by block, as it stands."""
+    folder = tmp_path_factory.mktemp("somebody's model")
+    printed = []
+    for language, text in BLOCK.findall(TUTORIAL.read_text()):
+        if language == "python":
+            subprocess.run([sys.executable, "-W", "error", "-c", text], cwd=folder, check=True)
+            continue
+        for line in text.strip().splitlines():
+            done = evertrain(folder, *line.removeprefix("evertrain ").split())
+            assert done.returncode == 0, done.stderr
+            assert done.stderr == ""
+            printed.append(done.stdout)
+    return Walked(folder, printed)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = shutil.which(os.environ.get("CHROMIUM", "chromium")) or shutil.which("google-chrome")
+    assert found is not None, "The browser test needs Chromium: run .ci/browser, which says how to get it."
+    arguments = ["--disable-background-networking", "--no-first-run"]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=found, args=[*arguments, "--no-sandbox"] if os.geteuid() == 0 else arguments
+        )
+        yield started
+        started.close()
+
+
+def test_the_first_look_finds_what_was_planted(walked: Walked) -> None:
+    first = walked.printed[0]
+    assert "region = west is shown to be worse than all other rows" in first
+    assert "plan = pro" in first
+    assert re.search(r"^age has moved against the first half of the table's time", first, re.MULTILINE)
+    assert "No horizon is stated" in first
+    assert first.rstrip().endswith("evertrain serve MODEL")
+
+
+def test_a_horizon_leaves_rows_out_whose_label_is_not_due(walked: Walked) -> None:
+    assert "No horizon is stated" not in walked.printed[1]
+    assert re.search(r"rows have a label, 0 are missing it, 2,\d\d\d are not due yet", walked.printed[1])
+
+
+def test_machines_get_the_same(walked: Walked) -> None:
+    report = msgspec.json.decode(walked.printed[2], type=Report)
+    assert (report.rows, report.kind, report.metric) == (20_000, "probability", "log_loss")
+    assert report.inputs is not None
+    assert report.inputs.moved == ()  # the table against itself
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), SCREENS)
+def test_the_file_shows_without_a_network(
+    walked: Walked, browser: Browser, width: int, height: int, scheme: str
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, offline=True)  # type: ignore[arg-type]
+    page = context.new_page()
+    complaints: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((walked.folder / "report.html").as_uri())
+    assert page.locator("h1").inner_text() == "predictions.csv"
+    assert page.locator(".tone.bad").first.inner_text() == "worse"
+    assert page.locator("svg.pygal-chart").count() == 1
+    assert page.locator("td.plot svg .range").count() == 6
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    colours = page.evaluate("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
+    light = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours]
+    assert (light[0] > light[1]) == (scheme == "light")
+    assert complaints == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    context.close()
+
+
+def test_the_page_is_served_and_follows_the_file(walked: Walked, tmp_path: Path) -> None:
+    table = tmp_path / "predictions.csv"
+    lines = (walked.folder / "predictions.csv").read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:2001]))
+    command = [sys.executable, "-m", "evertrain", "watch", str(table), *ASKED, "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = next(line for line in process.stdout if line.startswith("Page "))
+        address = said.split()[1]
+        assert address.startswith("http://127.0.0.1:")
+        with httpx.Client(base_url=address, trust_env=False) as client:
+            wait_until(lambda: answers(client), "the page")
+            assert "2,000 rows" in client.get("/").text
+            assert client.get("/static/observed.css").status_code == 200
+            assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+            table.write_text("".join(lines[:3001]))
+            assert client.get("/report.json").json()["rows"] == 3000
+            table.write_text("not what it was\n1\n")
+            refused = client.get("/")
+            assert refused.status_code == 400
+            assert "no column 'p'" in refused.text
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.wait(30) == 0
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("words", "says", "remedy"),
+    [
+        (["--segments", "regoin"], "predictions.csv has no column 'regoin'", 'Did you mean "region"?'),
+        (["--metric", "rmse"], "The metric 'rmse' does not fit: the score is a probability", "Known are: accuracy"),
+        (["--horizon", "soon"], "'soon' is not a duration", "1d 12h"),
+        (["--now", "2024-05-01"], "--now: '2024-05-01' has no time zone", "ISO 8601"),
+        (["--out", "nowhere/report.html"], "--out: there is no folder", "Make it"),
+    ],
+)
+def test_faults_of_the_input_are_told_with_a_remedy(walked: Walked, words: list[str], says: str, remedy: str) -> None:
+    options = dict(zip(ASKED[::2], ASKED[1::2], strict=True)) | dict([words])
+    done = evertrain(walked.folder, "watch", "predictions.csv", *[word for pair in options.items() for word in pair])
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert remedy in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) < 10
