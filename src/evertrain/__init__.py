@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from evertrain.config.origin import frame, sql
     from evertrain.config.policy import Canary, Gate, Recipe, cron, every, performance, rows
+    from evertrain.config.script import script
     from evertrain.config.table import Service
     from evertrain.config.training import Run, TrainingSet
     from evertrain.config.vocabulary import column, latest, open_count, request_features, windows
@@ -51,6 +52,7 @@ __all__ = [
     "performance",
     "request_features",
     "rows",
+    "script",
     "sql",
     "unique",
     "windows",
@@ -61,6 +63,7 @@ _HOMES = (
     "evertrain.config.table",
     "evertrain.config.authoring",
     "evertrain.config.policy",
+    "evertrain.config.script",
     "evertrain.config.training",
     "evertrain.config.vocabulary",
 )

@@ -10,9 +10,11 @@ import pytest
 
 import evertrain as et
 from evertrain.config.authoring import load
-from evertrain.config.declaration import FunctionRef, LookupSpec, ServiceSpec, SourceSpec, WindowSpec
+from evertrain.config.declaration import FunctionRef, LookupSpec, ScriptSpec, ServiceSpec, SourceSpec, WindowSpec
+from evertrain.config.function import declared_estimator
+from evertrain.core.identity import canonical
 from evertrain.core.time import DAY, HOUR
-from evertrain.errors import DeclarationError
+from evertrain.errors import DeclarationError, NotFoundError
 
 
 def train(data: et.TrainingSet, run: et.Run) -> None:
@@ -122,6 +124,59 @@ def test_a_file_is_loaded_with_references_relative_to_its_folder(tmp_path: Path)
     )
     (spec,) = load(tmp_path / "orders_service.py")
     assert spec.recipes["default"].train == FunctionRef(module="learn_orders", name="train")
+
+
+HOUSES = """
+import evertrain as et
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+sold = et.Source("sold", et.files("*.csv"), key="id", event_time="t",
+                 columns={"id": "string", "t": "timestamp", "area": "float64", "price": "float64"})
+asked = et.Examples(sold, key="id", at="t", request=["t", "area"])
+label = et.Label(source=sold, of=asked, value="price", horizon="1d")
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("train=LinearRegression()", 'gives no probabilities.*output="value"'),
+        ("train=LinearRegression", "train=LinearRegression is a class.*LinearRegression\\(\\)"),
+        ("train=3", "3 is not a function"),
+        ('train=LinearRegression(), output="valu"', 'unknown output.*Did you mean "value"'),
+        ('train=LinearRegression(), output="value"', "judged by 'log_loss'.*gate=et.Gate"),
+        ('train=et.script("learn.R")', "is no Python file"),
+    ],
+)
+def test_a_way_to_train_that_cannot_be_is_refused(tmp_path: Path, options: str, words: str) -> None:
+    (tmp_path / "houses.py").write_text(
+        HOUSES + f'service = et.Service("price", examples=asked, label=label, {options})\n'
+    )
+    with pytest.raises(DeclarationError, match=rf"(?s)houses\.py, line \d+.*{words}"):
+        load(tmp_path / "houses.py")
+
+
+def test_every_way_to_train_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "houses.py").write_text(
+        HOUSES
+        + """
+def learn(data, run): ...
+
+ways = {"function": learn, "estimator": LogisticRegression(), "script": et.script("learn.py", "--rows={csv}"),
+        "limited": et.Recipe(LogisticRegression(C=3), memory_mb=512)}
+service = et.Service("price", examples=asked, label=label, train=ways)
+"""
+    )
+    (spec,) = load(tmp_path / "houses.py")
+    recipes = spec.recipes
+    assert recipes["function"].train == FunctionRef(module="houses", name="learn")
+    assert recipes["estimator"].estimator == "sklearn.linear_model._logistic.LogisticRegression"
+    assert recipes["script"].script == ScriptSpec(path="learn.py", arguments=("--rows={csv}",))
+    assert declared_estimator([spec], "price", "limited").C == 3
+    again = msgspec.json.decode(canonical(spec), type=ServiceSpec)
+    assert again.digest == spec.digest
+    with pytest.raises(NotFoundError, match="holds no estimator as recipe 'estimator'"):
+        declared_estimator([again], "price", "estimator")
 
 
 def test_a_file_that_fails_is_named(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_a_parameter_that_it_does_not_have_is_named(tmp_path: Path) -> None:
 
 
 def test_a_regressor_is_no_classifier(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"LinearRegression gives no probabilities.*Output"):
+    with pytest.raises(ModelError, match=r"LinearRegression gives no probabilities.*output=\"value\""):
         train_orders(tmp_path, Fitting(LinearRegression(), Output()))
 
 

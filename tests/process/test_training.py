@@ -103,35 +103,89 @@ def test_a_changed_feature_function_changes_the_features_digest_and_a_changed_re
 
 LINEAR = """
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-numbers = make_pipeline(SimpleImputer(), StandardScaler())
+text = OneHotEncoder(handle_unknown="ignore")
 linear = make_pipeline(
-    ColumnTransformer(
-        [("text", OneHotEncoder(handle_unknown="ignore"), ["shop"]), ("numbers", numbers, ["amount", "clock"])]
-    ),
+    ColumnTransformer([("text", text, ["shop"]), ("numbers", StandardScaler(), ["amount", "clock"])]),
     LogisticRegression(),
 )
-too_many = make_pipeline(ColumnTransformer([("text", OneHotEncoder(), ["shop", "colour"])]), LogisticRegression())
+no_such_column = make_pipeline(ColumnTransformer([("text", text, ["colour"])]), LogisticRegression())
 
 service = et.Service("""
 
+LEARN = """
+import sys
 
-def test_an_estimator_of_the_declaration_becomes_a_version_and_can_be_trained_again(tmp_path: Path) -> None:
+import lightgbm
+import polars as pl
+
+from settings import ROUNDS
+
+rows = pl.read_parquet(sys.argv[1])
+assert rows.columns == ["shop", "amount", "clock", "recent", "late"]
+columns = ["recent", "amount"]
+data = lightgbm.Dataset(rows.select(columns).to_numpy(), rows["late"].to_numpy(), feature_name=columns)
+lightgbm.train({"objective": "binary", "num_threads": 1, "verbose": -1}, data, ROUNDS).save_model(sys.argv[2])
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Assembled]:
+    """A shop whose recipes are estimators and scripts, and its assembled rows."""
     text = DECLARATION.replace("\nservice = et.Service(", LINEAR)
-    text = text.replace('"default": train,', '"default": et.Recipe(linear, memory_mb=2048), "broken": too_many,')
-    shop = Shop(tmp_path, text=text)
+    recipes = """
+        "default": et.Recipe(linear, memory_mb=2048),
+        "mistaken": no_such_column,
+        "script": et.script("learn.py"),
+        "raising": et.script("broken.py"),
+    """
+    beside = {
+        "learn.py": LEARN,
+        "settings.py": "ROUNDS = 5",
+        "broken.py": "import sys\n\nraise KeyError(len(sys.argv))",
+    }
+    shop = Shop(tmp_path_factory.mktemp("own"), text=text.replace('"default": train,', recipes), beside=beside)
+    return shop, done(shop, "assemble", shop.assembling(), Assembled)
+
+
+def test_an_estimator_of_the_declaration_becomes_a_version_and_can_be_trained_again(
+    own: tuple[Shop, Assembled],
+) -> None:
+    shop, work = own
     assert shop.spec.recipes["default"].estimator == "sklearn.pipeline.Pipeline"
-    work = done(shop, "assemble", shop.assembling(), Assembled)
     made = done(shop, "train", training(shop, work), Trained)
     manifest = shop.artifacts.manifest(made.version)
     assert (manifest.format, manifest.parameters["estimator"]) == ("sklearn", "Pipeline(LogisticRegression)")
     again = done(shop, "again", Reproduce(service=shop.spec.name, version=made.version), Reproduced)
     assert (again.sameness, again.causes) == ("bitwise", ())
-    outcome = run(shop, "broken", training(shop, work, "broken"))
+
+
+def test_an_estimator_that_fails_shows_no_frame_of_evertrain(own: tuple[Shop, Assembled]) -> None:
+    shop, work = own
+    outcome = run(shop, "mistaken", training(shop, work, "mistaken"))
     assert isinstance(outcome, Crashed)
     assert "colour" in outcome.cause
-    assert "/evertrain/" not in outcome.tail
+    assert "Traceback" in outcome.tail
+    assert "evertrain/model" not in outcome.tail
+    assert "evertrain/process" not in outcome.tail
+
+
+def test_a_script_of_the_bundle_becomes_a_version_and_can_be_run_again(own: tuple[Shop, Assembled]) -> None:
+    shop, work = own
+    made = done(shop, "script", training(shop, work, "script"), Trained)
+    manifest = shop.artifacts.manifest(made.version)
+    assert (manifest.format, [item.name for item in manifest.vector]) == ("lightgbm", ["recent", "amount"])
+    again = done(shop, "script-again", Reproduce(service=shop.spec.name, version=made.version), Reproduced)
+    assert (again.sameness, again.causes) == ("bitwise", ())
+
+
+def test_a_script_that_raises_shows_its_own_frames_and_no_other(own: tuple[Shop, Assembled]) -> None:
+    shop, work = own
+    outcome = run(shop, "raising", training(shop, work, "raising"))
+    assert isinstance(outcome, Crashed)
+    assert "Script 'broken.py' failed. It exited with code 1: KeyError: 3" in outcome.cause
+    assert 'broken.py", line 3, in <module>' in outcome.tail
+    assert outcome.tail.count('File "') == 1

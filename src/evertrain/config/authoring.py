@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -23,6 +23,7 @@ from evertrain.config.declaration import (
     CheckSpec,
     ExamplesSpec,
     LabelSpec,
+    ScriptSpec,
     ServiceSpec,
     SourceSpec,
     TrainingSpec,
@@ -30,7 +31,7 @@ from evertrain.config.declaration import (
 from evertrain.config.function import refer
 from evertrain.config.option import Names, closed, read_names
 from evertrain.config.origin import Frame, Sql
-from evertrain.config.policy import Recipe
+from evertrain.config.policy import Estimator, Recipe
 from evertrain.config.validation import validate
 from evertrain.config.vocabulary import Features
 from evertrain.config.wording import read_columns, suggestion
@@ -54,6 +55,8 @@ __all__ = [
     "one_of",
     "unique",
 ]
+
+Train = Callable[..., Any] | Estimator | ScriptSpec | TrainingSpec
 
 
 # Sources -------------------------------------------------------------------------------------------------------------
@@ -208,25 +211,29 @@ def Service(  # noqa: N802 - reads as the thing that it makes
     *,
     examples: Examples,
     label: Label,
-    train: Callable[..., Any] | TrainingSpec | Mapping[str, Callable[..., Any] | TrainingSpec],
+    train: Train | Mapping[str, Train],
     features: Sequence[Features] = (),
     categories: Names = (),
     segments: Names = (),
     triggers: Sequence[TriggerSpec] = (),
     gate: GateSpec | None = None,
     rollout: CanarySpec | None = None,
-    output: Output | None = None,
+    output: Literal["probability", "value"] = "probability",
     owner: str = "",
     cooldown: str = "1d",
 ) -> ServiceSpec:
-    """A whole service, checked. train: a function `train(data, run)`, a recipe, or several by name."""
+    """A whole service, checked.
+
+    train: a function `train(data, run)`, a scikit-learn estimator, an `et.script`, any of these with its limits as an
+    `et.Recipe`, or several by name, of which each cycle takes the best. output: a probability in [0, 1], or any value.
+    """
     recipes = train if isinstance(train, Mapping) else {"default": train}
     used = [examples.source, label.source, *(source for feature in features for source in feature.sources)]
     asked = examples.spec
     spec = ServiceSpec(
         name=ServiceName(name),
         inputs=asked.request,
-        output=output or Output(),
+        output=_output(name, output),
         sources=tuple(dict.fromkeys(used)),
         examples=asked,
         label=label.spec,
@@ -242,6 +249,14 @@ def Service(  # noqa: N802 - reads as the thing that it makes
     )
     validate(spec)
     return spec
+
+
+def _output(service: str, kind: str) -> Output:
+    if kind not in ("probability", "value"):
+        raise DeclarationError(
+            f"Service {service!r} has the unknown output {kind!r}.", suggestion(kind, ("probability", "value"))
+        )
+    return Output() if kind == "probability" else Output(kind="value", low=None, high=None)
 
 
 def _refused(error: BaseException, path: Path) -> DeclarationError:

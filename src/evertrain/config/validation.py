@@ -10,6 +10,7 @@ from evertrain.config.declaration import (
     RequestSpec,
     ServiceSpec,
     SourceSpec,
+    TrainingSpec,
     WindowSpec,
     outputs_of,
 )
@@ -21,6 +22,7 @@ from evertrain.errors import DeclarationError
 
 __all__ = ["agree", "validate"]
 
+_OF_VALUES = ("mae", "rmse")
 _NUMBERS = ("int64", "float64", "bool")
 
 
@@ -43,6 +45,8 @@ def validate(spec: ServiceSpec) -> None:
     _gate(spec)
     if not spec.recipes:
         raise DeclarationError(f"Service {spec.name!r} has no recipe.", "Give it train=FUNCTION.")
+    for name, recipe in spec.recipes.items():
+        _recipe(spec, name, recipe)
 
 
 def agree(one: ServiceSpec, other: ServiceSpec) -> None:
@@ -208,13 +212,31 @@ def _trigger(spec: ServiceSpec, trigger: object) -> None:
 
 
 def _gate(spec: ServiceSpec) -> None:
-    """A gate that nothing could pass would keep the first model for ever."""
+    """A gate that nothing could pass would keep the first model for ever; one of classes says nothing of values."""
+    compared = [spec.gate.primary, *(one.metric for one in spec.triggers if isinstance(one, PerformanceTrigger))]
+    for metric in compared if spec.output.kind == "value" else ():
+        if metric not in _OF_VALUES:
+            raise DeclarationError(
+                f"Service {spec.name!r} predicts a value, and is judged by {metric!r}, which is for probabilities.",
+                'Say in units of the label what still counts as not worse: gate=et.Gate(primary="mae", margin=...).',
+            )
     obstacle = unpassable(spec.gate)
     if obstacle is not None:
         what, _, remedy = obstacle.partition(": ")
         raise DeclarationError(
             f"Nothing could pass the gate of service {spec.name!r}: {what}.", remedy[:1].upper() + remedy[1:] + "."
         )
+
+
+def _recipe(spec: ServiceSpec, name: str, recipe: TrainingSpec) -> None:
+    """What can be told of an estimator that stands in the declaration, before it is trained."""
+    estimator = getattr(recipe, "object", None)
+    if estimator is None or spec.output.kind != "probability" or hasattr(estimator, "predict_proba"):
+        return
+    raise DeclarationError(
+        f"Recipe {name!r} of service {spec.name!r} is a {type(estimator).__name__} that gives no probabilities.",
+        'Use a classifier with predict_proba, or declare output="value".',
+    )
 
 
 def _known(name: str, known: Collection[str], what: str) -> None:

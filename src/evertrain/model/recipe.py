@@ -40,7 +40,7 @@ class Fitting:
         if self._probability and not hasattr(fresh, "predict_proba"):
             raise ModelError(
                 f"{_name_of(fresh)} gives no probabilities.",
-                'Use a classifier that does, or declare output=et.Output(kind="value").',
+                'Use a classifier that does, or declare output="value".',
             )
         _set(fresh, run.parameters)
         _settle(fresh, run)

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evertrain import runtime
+from evertrain.config.declaration import ServiceSpec
 from evertrain.config.training import Run
 from evertrain.core.golden import Golden
 from evertrain.core.identity import Digest, VersionId, short
 from evertrain.core.stage import Reproduced, TrainingRecord
 from evertrain.errors import ModelError
 from evertrain.model.assemble import read_parquet
+from evertrain.model.matrix import pin_vector
 from evertrain.model.package import environment_of
 from evertrain.model.trainer import Recipe, machine, make, training_set
 from evertrain.store.artifact import Artifacts
@@ -44,7 +46,10 @@ def reproduce(
     recipe: the function that the record names, from the record's bundle.
     """
     manifest, record = artifacts.manifest(version), recorded(artifacts, version)
-    data = training_set(read_parquet(artifacts.blobs.get(record.training)), manifest.vector)
+    spec = msgspec.json.decode(artifacts.blobs.get(record.declaration), type=ServiceSpec)
+    frame = read_parquet(artifacts.blobs.get(record.training))
+    # What the recipe was given, of which its model may take a part only.
+    data = training_set(frame, pin_vector(frame, spec.vector, spec.categories))
     run = Run(seed=record.seed, threads=threads or record.threads, parameters=record.parameters, folder=folder)
     made = make(record.recipe, recipe, data, run)
     now = msgspec.structs.replace(

@@ -29,6 +29,7 @@ from evertrain.model.golden import choose_golden
 from evertrain.model.matrix import encode_frame, pin_vector, values_of
 from evertrain.model.package import environment_of, native
 from evertrain.model.recipe import Fitting
+from evertrain.model.script import Script
 from evertrain.store.artifact import Artifacts
 
 __all__ = ["Made", "Recipe", "check_scores", "machine", "make", "record_of", "train", "training_set"]
@@ -36,7 +37,8 @@ __all__ = ["Made", "Recipe", "check_scores", "machine", "make", "record_of", "tr
 Recipe = Callable[[TrainingSet, Run], object]
 
 _SAMPLE = 4_000
-_FOREIGN = re.compile(r"/site-packages/|/evertrain/(?!examples)|<frozen ")
+_OWN = str(Path(__file__).parents[1])
+_LIBRARY = re.compile(r"/site-packages/|/dist-packages/|/lib/python3\.\d+/|<frozen ")
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +65,8 @@ def train(
     vector = pin_vector(frame, spec.vector, spec.categories)
     run = Run(seed=task.seed, threads=task.threads, parameters=task.parameters, folder=folder)
     made = make(task.recipe, recipe, training_set(frame, vector), run)
+    if isinstance(recipe, Script):
+        vector = recipe.vector(made.path, made.format, vector)
     record = record_of(task, made.format)
     draft = Manifest(
         service=task.service,
@@ -126,7 +130,7 @@ def make(name: str, recipe: Recipe, data: TrainingSet, run: Run) -> Made:
 def _place(error: Exception) -> str:
     """The innermost line of the user's that it went through; of a library's, when none of theirs was run."""
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [one for one in frames if not _FOREIGN.search(one.filename)]
+    theirs = [one for one in frames if not one.filename.startswith(_OWN) and not _LIBRARY.search(one.filename)]
     last = (theirs or frames)[-1]
     return f"{Path(last.filename).name}:{last.lineno}"
 

@@ -18,6 +18,7 @@ from evertrain.config.authoring import load
 from evertrain.config.bundle import Bundle, freeze
 from evertrain.config.declaration import ServiceSpec, SourceSpec
 from evertrain.config.origin import waiting
+from evertrain.config.script import files_of_scripts
 from evertrain.config.validation import agree
 from evertrain.core.event import BundleFrozen, Draft, Event, ServiceDeclared, SourceTypesFixed
 from evertrain.core.identity import ServiceName, SourceName, canonical, short
@@ -79,7 +80,8 @@ def declare(state: State, file: Path, data: Path | None = None) -> tuple[Service
     with Ledger.open(state.ledger) as ledger:
         fixed = fixed_types(ledger.read(kinds={"source.types_fixed"}))
     services = check(file, data, fixed)
-    bundle = freeze(file.resolve().parent, file.stem)
+    place = file.resolve().parent
+    bundle = freeze(place, file.stem, files_of_scripts(place, services))
     artifacts = Artifacts.at(state.artifacts)
     artifacts.blobs.put(bundle.content)
     folder = str(_place(file, data))

@@ -4,7 +4,7 @@ It is composed here, from the version's own declaration and its own bundle, and 
 in a worker or in a process on trial.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -41,4 +41,17 @@ def feature_function(state: State, artifacts: Artifacts, manifest: Manifest) -> 
     if manifest.bundle is not None:
         folder = unpack(artifacts.blobs.get(manifest.bundle), manifest.bundle, state.bundles)
     function: FeatureFunction = online_features(spec, state, folder)
-    return function
+    names = tuple(item.name for item in manifest.vector)
+    if names == spec.vector or not set(names) <= set(spec.vector):
+        return function
+    return _chosen(function, [spec.vector.index(name) for name in names])
+
+
+def _chosen(function: FeatureFunction, places: Sequence[int]) -> FeatureFunction:
+    """For a model that takes some of the features, or takes them in another order."""
+
+    def choose(row: Mapping[str, Value], at: Instant) -> tuple[Value, ...]:
+        values = function(row, at)
+        return tuple(values[place] for place in places)
+
+    return choose

@@ -20,6 +20,7 @@ import polars as pl
 
 from evertrain.config.bundle import freeze, unpack
 from evertrain.config.declaration import ServiceSpec, SourceSpec
+from evertrain.config.script import files_of_scripts
 from evertrain.control.cycles import FEWEST_ROWS
 from evertrain.core.card import Card
 from evertrain.core.event import BatchIngested, Event, FileQuarantined
@@ -78,7 +79,8 @@ def plan_file(file: Path, data: Path | None = None, state: State | None = None) 
     """
     events = () if state is None else _events(state)
     services = check(file, data, fixed_types(events))
-    bundle = freeze(file.resolve().parent, file.stem)
+    place = file.resolve().parent
+    bundle = freeze(place, file.stem, files_of_scripts(place, services))
     now = SystemClock().now() if state is None else business_clock(state.clock).now()
     registry = Registry(events)
     folder = (data or file.resolve().parent).absolute()

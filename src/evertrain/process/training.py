@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from evertrain.config.bundle import closure
+from evertrain.config.bundle import closure, read_folder
 from evertrain.config.declaration import ServiceSpec
 from evertrain.config.function import declared_estimator
 from evertrain.config.namespace import entry_of, import_entry, module_of
@@ -23,6 +23,7 @@ from evertrain.errors import NotFoundError, UserError
 from evertrain.model.assemble import parquet, split
 from evertrain.model.lean import import_lightgbm_alone, uses_lightgbm_alone
 from evertrain.model.recipe import Fitting
+from evertrain.model.script import Script
 from evertrain.model.trainer import Recipe
 from evertrain.model.trainer import train as run_training
 from evertrain.process.assembly import bundle_folder, features_digest, mature_rows, resolver
@@ -100,6 +101,8 @@ def _function(spec: ServiceSpec, name: str, code: Path | None, bundle: Digest | 
     recipe = spec.recipes.get(name)
     if recipe is None:
         raise NotFoundError(f"Service {spec.name!r} has no recipe {name!r}.", suggestion(name, spec.recipes))
+    if recipe.script is not None:
+        return Script(recipe.script, folder=_checked(code, bundle), label=_label(spec), memory_mb=recipe.memory_mb)
     if recipe.estimator is not None:
         return Fitting(_estimator(spec, name, code, bundle), spec.output)
     if recipe.train is None:
@@ -109,6 +112,18 @@ def _function(spec: ServiceSpec, name: str, code: Path | None, bundle: Digest | 
         if uses_lightgbm_alone((code / file).read_bytes() for file in files):
             import_lightgbm_alone()
     return resolver(code, bundle)(recipe.train)
+
+
+def _checked(code: Path | None, bundle: Digest | None) -> Path:
+    """The folder of the unpacked bundle, with every file as it was frozen."""
+    if code is None or bundle is None:
+        raise NotFoundError("A script stands in a declaration that has no bundle.", "Declare it with its code.")
+    read_folder(code, bundle)
+    return code
+
+
+def _label(spec: ServiceSpec) -> str:
+    return "label" if spec.label is None else spec.label.value
 
 
 def _estimator(spec: ServiceSpec, name: str, code: Path | None, bundle: Digest | None) -> object:

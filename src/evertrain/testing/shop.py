@@ -1,6 +1,7 @@
 """A whole installation on disk for tests: a declared service with its bundle, tables and recipes, and no process."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ import polars as pl
 from evertrain.config.authoring import load
 from evertrain.config.bundle import freeze
 from evertrain.config.declaration import ServiceSpec
+from evertrain.config.script import files_of_scripts
 from evertrain.core.identity import CycleId, Digest, SourceName, canonical
 from evertrain.core.stage import Assemble
 from evertrain.core.time import HOUR
@@ -142,17 +144,27 @@ service = et.Service(
 class Shop:
     """An installation under `folder`, with the rows of `testing.orders` in its tables."""
 
-    def __init__(self, folder: Path, *, shuffled: int | None = None, files: int = 1, text: str = DECLARATION) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        shuffled: int | None = None,
+        files: int = 1,
+        text: str = DECLARATION,
+        beside: Mapping[str, str] | None = None,
+    ) -> None:
+        """beside: text of further files of the project, by name."""
         source = folder / "project"
         source.mkdir(parents=True)
-        (source / "service.py").write_text(text)
+        for name, content in {"service.py": text, **(beside or {})}.items():
+            (source / name).write_text(content)
         self.state = State.create(folder / "state")
         self.artifacts = Artifacts.at(self.state.artifacts)
         self.signer = Signer.create(self.state.keys, self.state.trusted)
         sys.modules.pop("service", None)
         self.spec: ServiceSpec = load(source / "service.py")[0]
 
-        frozen = freeze(source, "service")
+        frozen = freeze(source, "service", files_of_scripts(source, [self.spec]))
         self.bundle: Digest = self.artifacts.blobs.put(frozen.content)
         self.declaration: Digest = self.artifacts.blobs.put(canonical(self.spec))
         self.tables = {
