@@ -20,6 +20,7 @@ __all__ = ["COMMANDS", "command_line", "main"]
 
 COMMANDS = {
     "demo": "demo",
+    "init": "init",
     "up": "up",
     "plan": "plan",
     "serve": "serve",

@@ -73,6 +73,9 @@ def declarations_page() -> str:
     for name in evertrain.__all__:
         thing = getattr(evertrain, name)
         parts += ["", f"## `et.{name}`", "", *_signature(thing), "", inspect.getdoc(thing) or ""]
+        if name == "Service":
+            table = thing.from_table
+            parts += ["", "## `et.Service.from_table`", "", *_signature(table), "", inspect.getdoc(table) or ""]
     return _joined(parts)
 
 

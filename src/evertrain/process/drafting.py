@@ -1,0 +1,132 @@
+"""The text of a declaration that `evertrain init` writes: at most fifteen lines, and it runs."""
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from evertrain.config.table import DEFAULT_GATE, default_recipe
+from evertrain.core.policy import GateSpec
+from evertrain.core.time import say_span
+from evertrain.data.profile import Finding
+from evertrain.errors import UserError
+from evertrain.process.survey import Roles, Survey
+
+__all__ = ["Training", "draft", "read_training"]
+
+_WHY: Final = {
+    "leak": "all but gives the label away",
+    "later": "known only later",
+    "identifier": "an id, or the same in every row",
+    "constant": "an id, or the same in every row",
+}
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True):
+    """How to train, as Python: lines of imports, and the expression for `train=`; both "" for the default."""
+
+    imports: str = ""
+    expression: str = ""
+
+
+def read_training(asked: str, folder: Path) -> Training:
+    """What `--train` says: "sklearn" or "lightgbm" for boosted trees, or a Python file in the declaration's folder.
+
+    The file holds a function `train(data, run)`, or an estimator under a name of its own at the top level.
+    """
+    if asked in ("", "sklearn", "lightgbm"):
+        recipe = default_recipe()
+        wanted = {"sklearn": "histograms", "lightgbm": "trees"}.get(asked, recipe.name)
+        if recipe.name == wanted:
+            return Training()
+        return Training(imports=f"from evertrain.model.boosting import {wanted}", expression=wanted)
+    file = folder / asked
+    if file.suffix != ".py" or not file.is_file():
+        raise UserError(f"--train: there is no Python file {file}.", "Say sklearn, lightgbm, or a file like train.py.")
+    if file.parent.resolve() != folder.resolve():
+        raise UserError(f"--train: {file} is not beside the declaration.", f"Move it into {folder}.")
+    names = _names_of(file)
+    for name in ("train", "pipeline", "model", "estimator"):
+        if name in names:
+            return Training(imports=f"from {file.stem} import {name}", expression=name)
+    raise UserError(
+        f"--train: {file.name} defines neither train nor an estimator named pipeline, model or estimator.",
+        "Define train(data, run) that returns the model, or assign the estimator to one of these names.",
+    )
+
+
+def _names_of(file: Path) -> set[str]:
+    """What a file defines at its top level; it is not run."""
+    try:
+        tree = ast.parse(file.read_bytes(), filename=str(file))
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"--train: {file.name} is not Python: {error}.", "Mend the file.") from error
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assigned = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return functions | assigned
+
+
+def draft(name: str, data: str, roles: Roles, found: Survey, training: Training) -> str:
+    """The whole file."""
+    return "\n".join(_lines(name, data, roles, found, training)) + "\n"
+
+
+def _lines(name: str, data: str, roles: Roles, found: Survey, training: Training) -> Iterator[str]:
+    yield f"# {roles.label}, {say_span(roles.horizon)} after {roles.at}: written by `evertrain init`, yours to change."
+    yield "import evertrain as et"
+    if training.imports:
+        yield training.imports
+    yield ""
+    yield "service = et.Service.from_table("
+    yield f"    {_literal(name)}, {_literal(data)},"
+    key = roles.key[0] if len(roles.key) == 1 else list(roles.key)
+    yield "    " + _arguments(key=key, at=roles.at, label=roles.label, horizon=say_span(roles.horizon))
+    yield from _exclusions(roles, found.findings)
+    rest = {} if roles.zone == "UTC" else {"zone": roles.zone}
+    rest |= {} if found.labels.binary else {"output": "value"}
+    said = [f"{key}={_literal(value)}," for key, value in rest.items()]
+    said += [f"train={training.expression},"] if training.expression else []
+    if said:
+        yield "    " + " ".join(said)
+    if found.proposal.gate != DEFAULT_GATE:
+        yield f"    gate={_gate(found.proposal.gate)},"
+    yield ")"
+
+
+def _arguments(**values: object) -> str:
+    return ", ".join(f"{name}={_literal(value)}" for name, value in values.items()) + ","
+
+
+def _literal(value: object) -> str:
+    """A value as Python, in double quotes where that is possible."""
+    text = repr(value)
+    return text if '"' in text else text.replace("'", '"')
+
+
+def _exclusions(roles: Roles, findings: Sequence[Finding]) -> Iterator[str]:
+    """The excluded columns, one line for each reason, so that each says why."""
+    groups: dict[str, list[str]] = {"as you said": [*roles.exclude]}
+    for one in findings:
+        if one.kind in _WHY:
+            groups.setdefault(_WHY[one.kind], []).append(one.column)
+    stated = [(why, names) for why, names in groups.items() if names]
+    if not stated:
+        return
+    yield "    exclude=["
+    yield from (f"        {', '.join(map(_literal, names))},  # {why}" for why, names in stated)
+    yield "    ],"
+
+
+def _gate(gate: GateSpec) -> str:
+    return (
+        f'et.Gate(primary="{gate.primary}", margin={gate.margin:g}, anchor_margin={gate.anchor_margin:g}, '
+        f'holdout="{say_span(gate.holdout)}", block="{say_span(gate.block)}")'
+    )

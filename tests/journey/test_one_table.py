@@ -1,0 +1,185 @@
+"""Door one: a person has a CSV of customers, and nothing else. Real commands, real processes, real HTTP.
+
+The file is as such files are: two columns that give the label away, dates that are none, words where numbers belong,
+rows that stand twice, labels that are missing.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from evertrain.core.identity import ServiceName
+from evertrain.core.registry import Registry, ServiceRecord
+from evertrain.store.ledger import Ledger
+from evertrain.store.state import State
+from evertrain.testing.customers import customer_rows, dirty
+from evertrain.testing.tree import Tree, free_port, wait_until
+
+TODAY = datetime.fromtimestamp(time.time() // 86_400 * 86_400)  # noqa: DTZ006 - the file's times are naive
+ROLES = ("--key", "customer_id", "--at", "snapshot_day", "--label", "churned", "--horizon", "30d")
+
+
+class Churn:
+    """A folder with the customers' files, and the commands that are typed in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        (folder / "data").mkdir()
+        history = customer_rows(4_000, newest=TODAY - timedelta(days=1), days=300, seed=1)
+        dirty(history).write_csv(folder / "data" / "customers.csv")
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "evertrain", *words]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120)
+
+    @property
+    def state(self) -> State:
+        return State.open(self.folder / ".evertrain")
+
+    def record(self) -> ServiceRecord:
+        with Ledger.open(self.state.ledger) as ledger:
+            return Registry(ledger.read()).service(ServiceName("churn"))
+
+    def ask(self, connection: HTTPConnection, number: int) -> dict[str, Any]:
+        day = f"{TODAY:%Y-%m-%d}T00:00:00Z"
+        row = {
+            "customer_id": f"new{number}",
+            "snapshot_day": day,
+            "plan": "basic",
+            "calls": number % 7,
+            "charges": 40.5,
+        }
+        connection.request("POST", "/predict/churn", msgspec.json.encode(row), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        content = response.read()
+        assert response.status == 200, content
+        [answer] = msgspec.json.decode(content)["predictions"]
+        return dict(answer)
+
+
+@pytest.fixture(scope="module")
+def churn(tmp_path_factory: pytest.TempPathFactory) -> Churn:
+    return Churn(tmp_path_factory.mktemp("a folder ☃"))
+
+
+@pytest.fixture(scope="module")
+def running(churn: Churn) -> Iterator[Tree]:
+    """`evertrain up service.py`, as it is typed, on ports of its own."""
+    ports = ["--port", str(churn.port), "--control-port", str(free_port()), "--workers", "1", "--json"]
+    faster = {"EVERTRAIN_TICK_S": "0.1", "EVERTRAIN_SCAN_S": "0.3"}
+    with (churn.folder / "up.log").open("w") as log:
+        up = subprocess.Popen(
+            [sys.executable, "-m", "evertrain", "up", "service.py", *ports],
+            cwd=churn.folder,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=os.environ | faster,
+        )
+    assert up.stdout is not None
+    assert up.stdout.readline(), (churn.folder / "up.log").read_text()[-4000:]
+    with Tree(churn.state, port=churn.port) as tree:
+        tree.supervisor = up
+        yield tree
+
+
+def test_init_says_what_is_in_the_file_and_writes_what_runs(churn: Churn) -> None:
+    done = churn.run("init", "churn", "--data", "data", *ROLES)
+    assert done.returncode == 0, done.stderr
+    says = done.stdout
+    assert "set aside   2 of" in says
+    assert "charges: not a finite number" in says
+    assert "snapshot_day: not an ISO 8601 time" in says
+    assert "rows repeat one" in says
+    assert "are read in UTC" in says
+    assert "rows are older than 30d and have none" in says
+    assert "left out    refund: a leak: alone it gives churned with AUC 1.000" in says
+    assert "cancel_reason: a leak: missing in 100.0% of the rows with churned 0" in says
+    assert "closed_at: a leak:" in says
+    assert "email: an id:" in says
+    assert "country: constant" in says
+    assert "`evertrain up service.py`" in says
+    assert says.splitlines()[-1].startswith("Beyond one table")
+    text = (churn.folder / "service.py").read_text()
+    assert len(text.splitlines()) <= 15
+    again = churn.run("init", "churn", "--data", "data", *ROLES)
+    assert again.returncode == 1
+    assert "service.py exists" in again.stderr
+    assert (churn.folder / "service.py").read_text() == text
+
+
+def test_plan_says_what_it_will_do(churn: Churn) -> None:
+    done = churn.run("plan", "service.py")
+    assert done.returncode == 0, done.stderr
+    assert "churn: 1 files of" in done.stdout
+    assert "a first training begins at once" in done.stdout
+    assert "the model takes 3 inputs" not in done.stdout
+    assert not (churn.folder / ".evertrain").exists()
+
+
+def test_the_first_model_is_trained_and_answers(churn: Churn, running: Tree) -> None:
+    wait_until(lambda: churn.record().champion is not None, "a champion", 120)
+    connection = HTTPConnection("127.0.0.1", churn.port, timeout=30)
+    wait_until(lambda: answers(churn, connection), "an answer")
+    few, many = (churn.ask(connection, number)["score"] for number in (0, 6))
+    assert 0 < few < many < 1
+    record = churn.record()
+    [version] = record.versions.values()
+    assert version.verdict == "health only"
+    connection.request("POST", "/predict/churn", b'{"customer_id": "c", "plann": "basic"}')
+    refused = connection.getresponse()
+    assert refused.status == 400
+    assert b"plan" in refused.read()
+    connection.close()
+
+
+def test_new_rows_make_a_challenger_that_passes_the_gate_and_the_canary(churn: Churn, running: Tree) -> None:
+    first = churn.record().champion
+    rows = customer_rows(1_500, newest=TODAY - timedelta(days=1), days=70, seed=2)
+    rows.write_csv(churn.folder / "data" / ".next.csv")
+    (churn.folder / "data" / ".next.csv").rename(churn.folder / "data" / "customers-2.csv")
+    wait_until(lambda: waiting_rows(churn) > 1_000, "the new file's rows")
+    done = churn.run("retrain", "--reason", "new customers")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: len(churn.record().versions) == 2 and newest_verdict(churn) != "", "a verdict", 120)
+    assert newest_verdict(churn) == "pass", churn.run("decisions", "--limit", "3").stdout
+    connection = HTTPConnection("127.0.0.1", churn.port, timeout=30)
+    answered = set()
+    number = 0
+    end = time.monotonic() + 120
+    while churn.record().champion == first and time.monotonic() < end:
+        answered |= {churn.ask(connection, number + place)["version"] for place in range(100)}
+        number += 100
+    connection.close()
+    record = churn.record()
+    assert record.champion != first
+    assert record.previous == first
+    assert answered == {first, record.champion}
+
+
+def answers(churn: Churn, connection: HTTPConnection) -> bool:
+    try:
+        return bool(churn.ask(connection, 1)["id"])
+    except (AssertionError, OSError, HTTPException):
+        connection.close()
+        return False
+
+
+def waiting_rows(churn: Churn) -> int:
+    """Rows that are in and wait for the next commit, as the page shows it."""
+    [source] = msgspec.json.decode((churn.state.reports / "sources.json").read_bytes())
+    return int(source["pending"])
+
+
+def newest_verdict(churn: Churn) -> str:
+    return str([*churn.record().versions.values()][-1].verdict or "")
