@@ -5,6 +5,7 @@ import pytest
 
 from evertrain.core.schema import Column
 from evertrain.core.time import DAY, Instant
+from evertrain.data.column import parse
 from evertrain.data.profile import find, findings, hold, label_of, settle
 from evertrain.data.source import Cells, read_cells
 
@@ -41,10 +42,19 @@ def test_a_few_words_do_not_make_a_number_text_and_a_code_stays_text(values: lis
     assert found.misfits == (0 if kind == "string" else sum(value in dirt for value in values))
 
 
+def test_yes_and_no_are_a_label_and_nothing_else() -> None:
+    read = column("gone", ["Yes", "No", "No", "Yes"])
+    assert settle(read, (), ("t",), "UTC")[0].type == "string"
+    columns = settle(read, (), ("t",), "UTC", label="gone")
+    assert columns[0].type == "bool"
+    assert parse(read, columns, "UTC").collect()["gone"].to_list() == [True, False, False, True]
+    assert settle(column("country", ["NO", "NO"]), (), ("t",), "UTC")[0].type == "string"
+
+
 def test_what_is_declared_holds() -> None:
     read = column("zip", ["2139", "501"])
     zip_code = Column(name="zip", type="string", nullable=True)
-    assert settle(read, (), ("t",), "UTC", [zip_code])[0] == zip_code
+    assert settle(read, (), ("t",), "UTC", declared=[zip_code])[0] == zip_code
 
 
 def table(**columns: list[object]) -> pl.DataFrame:

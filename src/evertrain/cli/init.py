@@ -105,17 +105,14 @@ def _horizon(text: str) -> int:
 
 def _unsaid(missing: list[str], found: Mapping[str, tuple[str, ...]]) -> UserError:
     """An error that names what could be said for each option."""
-    asks = {
-        "key": "columns that name an entity",
-        "at": "columns of times",
-        "label": "columns with two values",
-        "horizon": "",
-    }
+    asks = {"key": "columns that name something", "at": "columns of times", "label": "columns with two values"}
     says = [
-        f"--{option}: {asks[option]}: {', '.join(found[option][:_SHOWN]) or 'none found'}."
+        f"--{option}: {asks[option]}: {', '.join(found[option][:_SHOWN]) or 'none'}."
         for option in missing
-        if option in found
+        if option in asks
     ]
+    if "label" in missing and found["value"]:
+        says.append(f"Or a number to predict: {', '.join(found['value'][:_SHOWN])}.")
     if "horizon" in missing:
         says.append("--horizon: how long after that time the label is certain, for example 30d.")
     return UserError(f"Not said: {', '.join(f'--{option}' for option in missing)}.", " ".join(says))

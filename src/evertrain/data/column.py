@@ -6,7 +6,7 @@ counts as fitting, by type:
     string      any text
     int64       an integer in plain digits ("02139" is a code, not a number); a float only when it is whole and exact
     float64     a finite decimal number ("007" and integers of more than 15 digits are codes)
-    bool        true, false
+    bool        true, false; where the type is declared, yes and no as well (NO is a country too, so nobody infers that)
     timestamp   ISO 8601 with an offset, or without one where the source has a zone; nothing finer than a microsecond
 """
 
@@ -20,7 +20,7 @@ from evertrain.data.source import ROW, Cells
 from evertrain.errors import SourceError
 from evertrain.store.table import TIME
 
-__all__ = ["STORED", "UNFIT", "fix_columns", "parse", "refuse_drift"]
+__all__ = ["STORED", "UNFIT", "fix_columns", "parse", "refuse_drift", "says_yes_or_no"]
 
 STORED: dict[Kind, pl.DataType] = {
     "string": pl.String(),
@@ -41,6 +41,7 @@ _TIME = (
     r"^(?<day>\d{4}-\d{2}-\d{2})(?:[T ](?<clock>\d{2}:\d{2})(?::(?<second>\d{2})(?:\.(?<fraction>\d{1,9}))?)?)?"
     r"(?<offset>Z|[+-]\d{2}:?\d{2})?$"
 )
+_TRUE, _FALSE = ("true", "yes"), ("false", "no")
 _EXACT = 2**53
 """Below it every whole float is the integer that was meant; at it, a neighbour may have been rounded."""
 
@@ -68,9 +69,17 @@ def _infer(values: pl.Series, zone: str | None, *, text: bool) -> Kind:
         return "string"
     frame = there.to_frame()
     for kind in ("int64", "float64", "bool", "timestamp"):
+        if kind == "bool" and says_yes_or_no(there):
+            continue
         if frame.select(parse_text(Column(name=values.name, type=kind), zone)[1].is_null().all()).item():
             return kind
     return "string"
+
+
+def says_yes_or_no(values: pl.Series) -> bool:
+    """Whether these words, and "yes" or "no" among them, are read where a bool is declared."""
+    low = values.str.to_lowercase()
+    return bool(low.is_in([*_TRUE, *_FALSE]).all()) and bool(low.is_in(["yes", "no"]).any())
 
 
 def _kind_of(dtype: pl.DataType, name: str) -> Kind:
@@ -142,7 +151,7 @@ def parse_text(column: Column, zone: str | None) -> tuple[pl.Expr, pl.Expr]:
         wanted = "a finite number"
     else:
         low = cell.str.to_lowercase()
-        value = pl.when(low == "true").then(True).when(low == "false").then(False)
+        value = pl.when(low.is_in(_TRUE)).then(True).when(low.is_in(_FALSE)).then(False)
         wanted = "true or false"
     return value, _unless(value.is_null() & cell.is_not_null(), f"{column.name}: not {wanted}")
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evertrain.core.leak import LEAK, MISSING, SUSPECT, Tell, bins_of, tell
 from evertrain.core.schema import Column, Kind
 from evertrain.core.time import Instant
-from evertrain.data.column import fix_columns, parse_text
+from evertrain.data.column import fix_columns, parse_text, says_yes_or_no
 from evertrain.data.source import Cells
 
 __all__ = ["Finding", "Found", "Held", "Labels", "find", "findings", "hold", "label_of", "settle"]
@@ -85,24 +85,39 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def settle(
-    cells: Cells, key: Sequence[str], times: Sequence[str], zone: str | None, declared: Sequence[Column] = ()
+    cells: Cells,
+    key: Sequence[str],
+    times: Sequence[str],
+    zone: str | None,
+    *,
+    label: str = "",
+    declared: Sequence[Column] = (),
 ) -> tuple[Column, ...]:
-    """The types of a table by one of its files; `declared` ones hold, `times` are timestamps."""
+    """The types of a table by one of its files; `declared` ones hold, `times` are timestamps.
+
+    label: a column that is true or false where it says yes or no.
+    """
     strict = fix_columns(cells, [name for name in key if name in cells.names], times, zone)
     given = {column.name: column for column in declared}
     if cells.text:
         strict = tuple(
-            msgspec.structs.replace(one, type=_tolerant(cells.frame[one.name], zone)) if one.type == "string" else one
+            msgspec.structs.replace(one, type=_tolerant(cells.frame[one.name], zone, is_label=one.name == label))
+            if one.type == "string"
+            else one
             for one in strict
         )
     return tuple(given.get(one.name, one) for one in strict)
 
 
-def _tolerant(values: pl.Series, zone: str | None) -> Kind:
+def _tolerant(values: pl.Series, zone: str | None, *, is_label: bool) -> Kind:
     """The type that all but a few values fit, when those are plainly no values of another kind."""
     there = values.drop_nulls()
+    if is_label and says_yes_or_no(there):
+        return "bool"
     for kind in _ORDER:
         unfit = _unfit(there, kind, zone)
+        if kind == "bool" and there.str.to_lowercase().is_in(["yes", "no"]).any():
+            continue
         few = 0 < unfit.len() <= _DIRT * there.len()
         if few and (kind == "timestamp" or not unfit.str.contains(r"\d").any()):
             return kind

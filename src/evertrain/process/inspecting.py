@@ -37,7 +37,9 @@ def _close(spec: OpenService, folder: Path, fixed: Mapping[SourceName, Sequence[
         if name not in cells.names:
             # The refusal names the nearest column.
             return complete(spec, [Column(name=one, type="string") for one in cells.names])
-    return complete(spec, settle(cells, spec.table.key, (spec.table.at,), source.zone, spec.table.columns))
+    table = spec.table
+    columns = settle(cells, table.key, (table.at,), source.zone, label=table.label, declared=table.columns)
+    return complete(spec, columns)
 
 
 def first_cells(source: SourceSpec, folder: Path) -> Cells:

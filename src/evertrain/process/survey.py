@@ -26,6 +26,7 @@ from evertrain.errors import SourceError, UserError
 __all__ = ["Roles", "Survey", "candidates", "open_table", "survey"]
 
 _REASONS: Final = 5
+_FEW_VALUES: Final = 20
 _OFFSET: Final = r"(Z|[+-]\d{2}:?\d{2})$"
 
 
@@ -99,7 +100,7 @@ def survey(opened: Opened, roles: Roles, now: Instant) -> Survey:
         for name in names:
             if name not in first.names:
                 raise UserError(f"{option}: there is no column {name!r}.", suggestion(name, first.names))
-    columns = settle(first, roles.key, (roles.at,), roles.zone)
+    columns = settle(first, roles.key, (roles.at,), roles.zone, label=roles.label)
     _refuse_label(first, columns, roles)
     typed = [parse(cells, columns, roles.zone).collect() for cells in opened.cells]
     whole = pl.concat(typed)
@@ -139,7 +140,7 @@ def _refuse_label(cells: Cells, columns: Sequence[Column], roles: Roles) -> None
     values = cells.frame[roles.label].drop_nulls().unique().sort().head(4).cast(pl.String).to_list()
     raise UserError(
         f"--label: column {roles.label!r} is {kind}, with values such as {', '.join(map(repr, values))}.",
-        "A label is true or false, 1 or 0, or a number; write it so, or name another column.",
+        "A label is true or false, yes or no, 1 or 0, or a number; write it so, or name another column.",
     )
 
 
@@ -176,14 +177,11 @@ def candidates(cells: Cells, zone: str) -> Mapping[str, tuple[str, ...]]:
     columns = settle(cells, (), (), zone)
     distinct = {name: cells.frame[name].drop_nulls().n_unique() for name in cells.names}
     times = [one.name for one in columns if one.type == "timestamp"]
-    labels = [one.name for one in columns if one.type in ("bool", "int64", "float64") and distinct[one.name] == 2]
-    keys = [
-        one.name
-        for one in columns
-        if one.type in ("string", "int64") and distinct[one.name] > max(1, cells.frame.height // 20)
-    ]
+    keys = [one.name for one in columns if one.type in ("string", "int64") and distinct[one.name] > _FEW_VALUES]
+    numbers = [one.name for one in columns if one.type in ("int64", "float64") and distinct[one.name] > 2]
     return {
-        "key": tuple(sorted(keys, key=lambda name: (not re.search(r"(?i)id$", name), -distinct[name]))),
+        "key": tuple(sorted(keys, key=lambda name: (not re.search(r"(?i)(^|_)id$", name), -distinct[name]))),
         "at": tuple(sorted(times, key=lambda name: cells.frame[name].null_count())),
-        "label": tuple(labels),
+        "label": tuple(name for name in cells.names if distinct[name] == 2),
+        "value": tuple(numbers),
     }
