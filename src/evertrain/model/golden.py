@@ -14,7 +14,7 @@ from evertrain.errors import ModelError
 from evertrain.model.assemble import FEATURE, REQUEST
 from evertrain.model.matrix import values_of
 
-__all__ = ["UNSEEN", "choose_golden", "synthesise_golden", "without_categories"]
+__all__ = ["UNSEEN", "choose_golden", "synthesise_golden", "take_golden", "without_categories"]
 
 UNSEEN: Final = "\x00never seen"
 """A category text that no training holds."""
@@ -43,12 +43,18 @@ def synthesise_golden(inputs: Schema, vector: Sequence[Input]) -> Golden:
     >>> [request.vector for request in made.requests][:3]
     [(1,), (2,), (3,)]
     """
-    places = [inputs.names.index(item.name) for item in vector]
     categories = {item.name: item.categories for item in vector if item.categories}
     rows = [
         tuple(_made(column, number, categories.get(column.name)) for column in inputs.columns)
         for number in range(_COUNT)
     ]
+    return take_golden(rows, inputs, vector)
+
+
+def take_golden(rows: Sequence[tuple[Value, ...]], inputs: Schema, vector: Sequence[Input]) -> Golden:
+    """Golden requests for a model that came as a file, from rows in the schema's order; evenly spaced, no scores."""
+    places = [inputs.names.index(item.name) for item in vector]
+    rows = rows[:: max(1, len(rows) // _COUNT)][:_COUNT]
     return Golden(
         requests=tuple(
             GoldenRequest(row=row, at=Instant(0), vector=tuple(row[place] for place in places)) for row in rows

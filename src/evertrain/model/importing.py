@@ -8,9 +8,9 @@ import msgspec
 
 from evertrain.core.identity import Digest, ServiceName, canonical, digest_of
 from evertrain.core.model import Format, Manifest, Output
-from evertrain.core.schema import Column, Input, Schema
+from evertrain.core.schema import Column, Input, Schema, Value
 from evertrain.errors import ModelError, UserError
-from evertrain.model.golden import synthesise_golden
+from evertrain.model.golden import synthesise_golden, take_golden
 from evertrain.model.package import environment_of
 from evertrain.runtime.artifact import describe, recognise
 from evertrain.runtime.description import Description
@@ -18,9 +18,6 @@ from evertrain.runtime.pickle_file import look_into
 from evertrain.store.artifact import Artifacts
 
 __all__ = ["Foreign", "import_model", "look_at", "schema_for", "vector_for"]
-
-_TEXT_ITSELF: tuple[Format, ...] = ("callable", "onnx")
-"""Kinds that take text as it is; the others know categories by number."""
 
 
 class Foreign(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,24 +48,28 @@ def schema_for(found: Foreign, sample: Sequence[Column] | None = None) -> Schema
                 "Name a file of example rows with --sample, or the columns with --schema.",
             )
         return Schema(stated)
-    if stated is None or (found.told.generic and found.signature is None and len(sample) == len(stated)):
+    names = [column.name for column in stated] if stated is not None else [one.name for one in found.told.vector or ()]
+    if not names or (found.told.generic and found.signature is None and len(sample) == len(names)):
         return _refuse_times(Schema(tuple(sample)))
     there = {column.name: column for column in sample}
-    missing = [column.name for column in stated if column.name not in there]
+    missing = [name for name in names if name not in there]
     if missing:
         raise UserError(
             f"The sample lacks {', '.join(map(repr, missing[:5]))}, which {found.path.name} takes.",
-            f"It takes {', '.join(column.name for column in stated)}.",
+            f"It takes {', '.join(names)}.",
         )
-    return _refuse_times(Schema(tuple(_merged(column, there[column.name]) for column in stated)))
+    told = {column.name: column for column in stated or ()}
+    return _refuse_times(Schema(tuple(_merged(told.get(name), there[name]) for name in names)))
 
 
 def _stated(found: Foreign) -> tuple[Column, ...] | None:
     return found.signature.columns if found.signature is not None else found.told.columns
 
 
-def _merged(stated: Column, seen: Column) -> Column:
+def _merged(stated: Column | None, seen: Column) -> Column:
     """The sample's type, but text where the model knows the categories, and what may be missing by either."""
+    if stated is None:
+        return seen
     kind = "string" if stated.type == "string" else seen.type
     return msgspec.structs.replace(seen, type=kind, nullable=stated.nullable or seen.nullable)
 
@@ -91,14 +92,17 @@ def import_model(
     *,
     output: Output | None = None,
     declaration: Digest | None = None,
+    rows: Sequence[tuple[Value, ...]] = (),
 ) -> Manifest:
     """Keep the file and a manifest for it; nobody has attested or judged it yet.
 
     The schema's columns are what a caller sends and, in the model's own order where its file names them, what the
-    model takes. Raises ModelError when schema and file do not fit.
+    model takes. rows: requests to try it with, in the schema's order; without any they are made from the schema. Raises
+    ModelError when schema and file do not fit.
     """
     found = look_at(file) if isinstance(file, Path) else file
     vector = vector_for(found, schema)
+    golden = take_golden(rows, schema, vector) if rows else synthesise_golden(schema, vector)
     digest = artifacts.blobs.put_file(found.path)
     manifest = Manifest(
         service=service,
@@ -111,7 +115,7 @@ def import_model(
         output=output or Output(),
         environment=environment_of(found.kind) | _libraries(found),
         declaration=declaration,
-        golden=artifacts.blobs.put(canonical(synthesise_golden(schema, vector))),
+        golden=artifacts.blobs.put(canonical(golden)),
     )
     artifacts.put_manifest(manifest)
     return manifest
@@ -135,7 +139,7 @@ def vector_for(found: Foreign, schema: Schema) -> tuple[Input, ...]:
         return _by_category(found, names, text)
     known = {item.name: item.categories for item in found.told.vector or ()}
     unknown = [name for name in text if known.get(name) is None]
-    if unknown and found.kind not in _TEXT_ITSELF:
+    if unknown and not found.told.text:
         raise ModelError(
             f"Column {unknown[0]!r} is text, and a {found.kind} model takes numbers.",
             "Serve a Python file with predict(rows) that turns text into numbers, or leave the column out.",
@@ -151,7 +155,8 @@ def _order(found: Foreign, schema: Schema) -> tuple[str, ...]:
     if not own:
         if width is not None and width != len(schema.names):
             raise ModelError(
-                f"{found.path.name} takes {width} inputs, the schema has {len(schema.names)} columns.",
+                f"{found.path.name} takes {width} inputs, and {len(schema.names)} columns were given: "
+                f"{', '.join(schema.names[:8])}.",
                 "Declare exactly the columns that it was trained on, in their order.",
             )
         return schema.names

@@ -89,7 +89,7 @@ def _signature(folder: Path, told: Mapping[str, Any]) -> Schema | None:
         columns = msgspec.json.decode(inputs, type=list[_Column])
     except msgspec.DecodeError as error:
         raise UserError(f"The signature in {folder / MLMODEL} cannot be read: {error}.", "Use --schema.") from error
-    if any(column.type == "tensor" or not column.name for column in columns):
+    if not columns or any(column.type == "tensor" or not column.name for column in columns):
         return None
     strange = [column for column in columns if column.type not in _KINDS]
     if strange:

@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import msgspec
+import polars as pl
 
 from evertrain.config.declaration import GateSpec, ServiceSpec
 from evertrain.core.event import Draft, Event, OrderGiven, ServiceDeclared
+from evertrain.core.golden import Golden
 from evertrain.core.identity import ServiceName, VersionId, canonical, digest_of_bytes, short
 from evertrain.core.model import Output
 from evertrain.core.registry import Registry, ServiceRecord
-from evertrain.core.schema import Column, Schema
+from evertrain.core.schema import Column, Schema, Value
 from evertrain.core.time import DAY
-from evertrain.data.column import fix_columns
-from evertrain.data.source import ROW, read_cells
+from evertrain.data.column import UNFIT, fix_columns, parse
+from evertrain.data.source import ROW, Cells, read_cells
 from evertrain.errors import EvertrainError, TrustError, UserError
 from evertrain.model.importing import Foreign, import_model, look_at, schema_for, vector_for
 from evertrain.model.mlflow import MLMODEL, unfold
@@ -69,7 +71,13 @@ def import_file(state: State, model: Path, service: ServiceName, request: Reques
         record = Registry(ledger.read()).service(service)
         spec = _declared(artifacts, record) or _new_service(service, found, request)
         manifest = import_model(
-            artifacts, service, found, spec.inputs, output=spec.output, declaration=artifacts.blobs.put(canonical(spec))
+            artifacts,
+            service,
+            found,
+            spec.inputs,
+            output=spec.output,
+            declaration=artifacts.blobs.put(canonical(spec)),
+            rows=_rows_of(request, spec.inputs) or _rows_before(artifacts, record, spec.inputs),
         )
         version = artifacts.put_manifest(manifest)
         if record.declaration is None:
@@ -139,6 +147,31 @@ def _read_sample(path: Path) -> tuple[Column, ...]:
         msgspec.structs.replace(column, nullable=not filled[column.name])
         for column in fix_columns(cells, (), (), "UTC")
     )
+
+
+def _rows_of(request: Request, inputs: Schema) -> list[tuple[Value, ...]]:
+    """The rows of the sample, in the schema's order; none without a sample, or where a column does not fit its type."""
+    if request.sample is None:
+        return []
+    cells = read_cells(request.sample.name, request.sample.read_bytes())
+    typed = parse(cells, _typed(cells, inputs), "UTC").filter(pl.col(UNFIT).is_null())
+    return typed.select(inputs.names).collect().rows()
+
+
+def _typed(cells: Cells, inputs: Schema) -> list[Column]:
+    """The schema's columns, and those that the file holds besides as text, since a file is parsed whole."""
+    known = {column.name: column for column in inputs.columns}
+    return [known.get(column.name, column) for column in fix_columns(cells, (), (), "UTC")]
+
+
+def _rows_before(artifacts: Artifacts, record: ServiceRecord, inputs: Schema) -> list[tuple[Value, ...]]:
+    """The requests that the newest version before was tried with, where it took the same columns."""
+    for version in reversed(record.versions):
+        manifest = artifacts.manifest(version)
+        if manifest.golden is not None and manifest.inputs == inputs:
+            golden = msgspec.json.decode(artifacts.blobs.get(manifest.golden), type=Golden)
+            return [request.row for request in golden.requests]
+    return []
 
 
 def _declare(state: State, ledger: Ledger, spec: ServiceSpec) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from evertrain.core.model import Format, Manifest
 from evertrain.errors import UserError
 from evertrain.runtime.description import Description
+from evertrain.runtime.estimator import ENCODERS
 from evertrain.runtime.onnx_file import is_onnx
-from evertrain.runtime.pickle_file import is_pickle
+from evertrain.runtime.pickle_file import is_pickle, look_into
 from evertrain.runtime.protocol import Model
 from evertrain.runtime.xgboost_file import is_xgboost
 
@@ -73,8 +74,15 @@ def describe(path: Path, kind: Format) -> Description:
             from evertrain.runtime.skops_file import describe_skops
 
             return describe_skops(path)
-        case "pickle" | "callable":
-            return Description()
+        case "pickle":
+            contents = look_into(path.read_bytes())
+            return Description(text=not contents.whole or any(_is_encoder(name) for name in contents.names))
+        case "callable":
+            return Description(text=True)
+
+
+def _is_encoder(name: str) -> bool:
+    return name.rpartition(".")[2] in ENCODERS
 
 
 def recognise(path: Path) -> Format:

@@ -13,7 +13,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
     width: how many inputs it takes. columns: what a caller sends; vector: the same in the model's order, with the
     categories that it knows; there may be a vector without columns, where types are not known. generic: the names are
-    the library's, nobody chose them. output: what a score is.
+    the library's, nobody chose them. output: what a score is. text: whether it may take texts as they are, and not as
+    numbers of categories.
     """
 
     width: int | None = None
@@ -21,3 +22,4 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     vector: tuple[Input, ...] | None = None
     generic: bool = False
     output: Output | None = None
+    text: bool = False

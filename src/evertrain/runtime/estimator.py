@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Steps", "address_by_place", "parts_of", "reads_text", "wants_names"]
+__all__ = ["ENCODERS", "Steps", "address_by_place", "parts_of", "reads_text", "wants_names"]
 
 _TREES: Final = (
     "sklearn.tree.",
@@ -49,6 +49,12 @@ _EACH_CELL: Final = frozenset(
 )
 """Steps that treat a row the same whichever rows come with it, bit for bit: look-ups, and single correctly rounded
 operations on each cell. A matrix product is none of them: it may round a row differently in a batch."""
+
+
+ENCODERS: Final = frozenset(
+    {"CountVectorizer", "HashingVectorizer", "OneHotEncoder", "OrdinalEncoder", "TargetEncoder", "TfidfVectorizer"}
+)
+"""Steps that make numbers of texts."""
 
 
 def parts_of(estimator: object) -> list[Any]:
@@ -184,10 +190,11 @@ def _is_nothing(step: object) -> bool:
 
 
 def _stands_alone(estimator: object) -> bool:
-    return all(
+    parts = parts_of(estimator)
+    return bool(parts) and all(
         (type(part).__name__ in _EACH_CELL and not _runs_a_function(part))
         or f"{type(part).__module__}.".startswith(_TREES)
-        for part in parts_of(estimator)
+        for part in parts
     )
 
 

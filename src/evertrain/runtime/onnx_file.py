@@ -114,6 +114,7 @@ def describe_onnx(name: str, content: bytes) -> Description:
         vector=tuple(Input(name=column) for column in names),
         generic=matrix,
         output=_output(told),
+        text="string" in kinds,
     )
 
 

@@ -1,6 +1,7 @@
 """scikit-learn estimators in skops files. A pickle is never read: loading one runs whatever code is in it."""
 
 import importlib.metadata
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,49 +15,64 @@ from evertrain.errors import ModelError, TrustError
 from evertrain.runtime.estimator import Steps, address_by_place, parts_of, reads_text
 from evertrain.runtime.protocol import Codec
 
-__all__ = ["SklearnModel"]
+__all__ = ["EstimatorModel", "SklearnModel"]
 
 _OWN = ("sklearn.", "numpy.dtype", "numpy.number")
 _CHECKING = frozenset({"functools.partial", "sklearn.utils.validation.check_array"})
 """What a histogram ensemble that knows its categories by name holds; no other function is taken with arguments."""
 
 
-class SklearnModel:
+class EstimatorModel:
     """An estimator: the probability of its second class, or its value.
 
     It is given numbers, categories as their places in the pinned lists; or, when it was fitted on their texts, rows of
-    objects with the texts, where what is missing and what was never seen is NaN.
+    objects with the texts, where what is missing and what is not in a pinned list is NaN. name: of its file.
     """
 
-    def __init__(self, path: Path, vector: Sequence[Input], output: Output, environment: Mapping[str, str]) -> None:
-        _check_version(path, environment)
+    def __init__(self, name: str, estimator: Any, vector: Sequence[Input], output: Output) -> None:
         self._codec = Codec(vector)
-        self._estimator = _read(path)
-        width = getattr(self._estimator, "n_features_in_", len(vector))
+        self._known = tuple(None if item.categories is None else frozenset(item.categories) for item in vector)
+        width = getattr(estimator, "n_features_in_", len(vector))
         if width != len(vector):
             raise ModelError(
-                f"{path.name} takes {width} inputs, but its manifest names {len(vector)}.",
+                f"{name} takes {width} inputs, but its manifest names {len(vector)}.",
                 "Declare exactly the columns that it was trained on, in their order.",
             )
         self._probability = output.kind == "probability"
-        if self._probability and len(getattr(self._estimator, "classes_", ())) != 2:
-            raise ModelError(f"{path.name} is no classifier of two classes.", 'Declare the output\'s kind as "value".')
-        self._text = reads_text(self._estimator)
-        self._steps = Steps(self._estimator)
+        if self._probability and len(getattr(estimator, "classes_", ())) != 2:
+            raise ModelError(
+                f"{name} is no classifier of two classes.",
+                'Declare the output\'s kind as "value" (serve --output value), or train one for each class.',
+            )
+        address_by_place(estimator)
+        for part in parts_of(estimator):
+            if getattr(part, "n_jobs", None) is not None:
+                part.n_jobs = 1
+        self._text = reads_text(estimator)
+        self._steps = Steps(estimator)
 
     def score(self, vectors: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
-        return self.predict(self._codec.rows(vectors))
+        if not self._text:
+            return self.predict(self._codec.rows(vectors))
+        if any(len(values) != len(self._known) for values in vectors):
+            raise ModelError(f"A vector of another length came for a model of {len(self._known)} inputs.")
+        told = np.empty((len(vectors), len(self._known)), dtype=object)
+        for place, known in enumerate(self._known):
+            told[:, place] = [_cell(values[place], known) for values in vectors]
+        return self._answer(told)
 
     def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         if rows.ndim != 2 or rows.shape[1] != len(self._codec.vector):
             raise ModelError(f"Rows of shape {rows.shape} came for a model of {len(self._codec.vector)} inputs.")
+        return self._answer(self._texts(rows) if self._text else rows)
+
+    def _answer(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         if not len(rows):
             return np.empty(0, dtype=np.float64)
         try:
-            given = self._texts(rows) if self._text else rows
-            return self._steps.probabilities(given) if self._probability else self._steps.values(given)
-        except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
-            raise ModelError(f"scikit-learn: {error}.") from error
+            return self._steps.probabilities(rows) if self._probability else self._steps.values(rows)
+        except Exception as error:  # an estimator may hold anybody's code; what it raises is charged to its version
+            raise ModelError(f"scikit-learn: {type(error).__name__}: {error}.") from error
 
     def _texts(self, rows: NDArray[np.float64]) -> NDArray[np.object_]:
         """The rows as objects, (n, k), with the texts of categories in place of their numbers."""
@@ -69,6 +85,21 @@ class SklearnModel:
                     for number in numbers
                 ]
         return told
+
+
+def _cell(value: Value, known: frozenset[str] | None) -> object:
+    """A value as an estimator that reads text takes it."""
+    if value is None or (known is not None and value not in known):
+        return math.nan
+    return value if isinstance(value, str) else value + 0.0
+
+
+class SklearnModel(EstimatorModel):
+    """An estimator in a skops file, of the scikit-learn that it was trained with."""
+
+    def __init__(self, path: Path, vector: Sequence[Input], output: Output, environment: Mapping[str, str]) -> None:
+        _check_version(path, environment)
+        super().__init__(path.name, _read(path), vector, output)
 
 
 def _check_version(path: Path, environment: Mapping[str, str]) -> None:
@@ -109,9 +140,4 @@ def _read(path: Path) -> Any:
             "Use estimators of scikit-learn itself, or a predict function.",
         )
     # What is left are inner classes that skops does not list, like the trees of a histogram ensemble.
-    estimator = skops.io.load(path, trusted=unknown)
-    address_by_place(estimator)
-    for part in parts_of(estimator):
-        if getattr(part, "n_jobs", None) is not None:
-            part.n_jobs = 1
-    return estimator
+    return skops.io.load(path, trusted=unknown)

@@ -8,18 +8,30 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from evertrain.core.model import Output
 from evertrain.core.schema import Column, Input
 from evertrain.errors import ModelError
 from evertrain.runtime.description import Description
+from evertrain.runtime.estimator import ENCODERS
 
 __all__ = ["describe_skops"]
 
+_FILLS: Final = frozenset(
+    {
+        "HistGradientBoostingClassifier",
+        "HistGradientBoostingRegressor",
+        "IterativeImputer",
+        "KNNImputer",
+        "SimpleImputer",
+    }
+)
+"""Classes that know what to do with a number that is missing; all others refuse it."""
+
 
 def describe_skops(path: Path) -> Description:
-    """The columns are numbers: which of them are text, the file does not say."""
+    """Its columns are numbers, unless an encoder of texts is in it: which of them are text, the file does not say."""
     try:
         with zipfile.ZipFile(path) as archive:
             root = json.loads(archive.read("schema.json"))
@@ -28,13 +40,17 @@ def describe_skops(path: Path) -> Description:
     names = next((_texts(node) for key, node in _walk(root) if key == "feature_names_in_"), None)
     width = next((node.get("content") for key, node in _walk(root) if key == "n_features_in_"), None)
     output = _output(root)
+    classes = {str(node.get("__class__")) for _, node in _walk(root)}
+    text, fills = bool(classes & ENCODERS), bool(classes & _FILLS)
     if not names:
-        return Description(width=int(width) if width and width.isdecimal() else None, output=output)
+        return Description(width=int(width) if width and width.isdecimal() else None, output=output, text=text)
     return Description(
         width=len(names),
-        columns=tuple(Column(name=name, type="float64", nullable=True) for name in names),
+        # Which columns an encoder takes stands in the estimator, in forms of its own: a sample tells it better.
+        columns=None if text else tuple(Column(name=name, type="float64", nullable=fills) for name in names),
         vector=tuple(Input(name=name) for name in names),
         output=output,
+        text=text,
     )
 
 

@@ -1,0 +1,289 @@
+"""A model file comes in: its columns, its trust, its place in the ledger. Nothing in it is run."""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import msgspec
+import numpy as np
+import pytest
+import skops.io
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from typer.testing import CliRunner
+
+from evertrain import runtime
+from evertrain.cli import command_line
+from evertrain.config.declaration import ServiceSpec
+from evertrain.core.event import Draft, VersionBuilt
+from evertrain.core.golden import Golden
+from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.model import Manifest
+from evertrain.core.time import Instant
+from evertrain.errors import EvertrainError, ModelError, TrustError, UserError
+from evertrain.process.importing import Request, import_file, main
+from evertrain.store.artifact import Artifacts
+from evertrain.store.installation import install
+from evertrain.store.ledger import Ledger
+from evertrain.store.signature import Signer, Verifier, admit
+from evertrain.store.state import State
+
+SERVICE = ServiceName("churn")
+SAMPLE = "customer,tenure,visits,city,left\nc1,1.5,3,Ulm,1\nc2,20.25,0,Bonn,0\nc3,,7,Ulm,0\n"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return install(tmp_path / ".evertrain", Instant(0))
+
+
+def manifest_of(state: State, version: VersionId) -> Manifest:
+    return Artifacts.at(state.artifacts).manifest(version)
+
+
+def golden_of(state: State, manifest: Manifest) -> Golden:
+    assert manifest.golden is not None
+    return msgspec.json.decode(Artifacts.at(state.artifacts).blobs.get(manifest.golden), type=Golden)
+
+
+def written(path: Path, content: str) -> Path:
+    path.write_text(content)
+    return path
+
+
+def numbers(names: list[str] | None = None) -> Any:
+    """A logistic regression on two columns, which it knows by name where there are names."""
+    draws = np.random.default_rng(3).normal(size=(100, 2))
+    model = LogisticRegression().fit(draws, draws[:, 0] > 0)
+    if names:
+        model.feature_names_in_ = np.array(names, dtype=object)
+    return model
+
+
+def cities() -> Any:
+    """An encoder of text that was fitted on objects, and refuses a city that it does not know."""
+    rows = np.array([["Ulm", 1.0], ["Bonn", 2.0], ["Ulm", 3.0], ["Bonn", 9.0]], dtype=object)
+    columns = make_column_transformer((OneHotEncoder(), [0]), (StandardScaler(), [1]))
+    return make_pipeline(columns, LogisticRegression()).fit(rows, [0, 1, 0, 1])
+
+
+def built(version: VersionId, manifest: Manifest) -> Draft:
+    """What the loop puts on record when it takes a version up."""
+    fact = VersionBuilt(service=SERVICE, version=version, fingerprint=manifest.fingerprint, ordinal=1, cycle=None)
+    return Draft(id="built", at=Instant(1), actor="controller", subject="service/churn", reason="It came.", fact=fact)
+
+
+# Columns --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sample_gives_the_types_of_the_columns_that_the_model_names(state: State, tmp_path: Path) -> None:
+    path = tmp_path / "churn.skops"
+    skops.io.dump(numbers(["tenure", "visits"]), path)
+    version, order = import_file(state, path, SERVICE, Request(sample=written(tmp_path / "s.csv", SAMPLE)), "first")
+    manifest = manifest_of(state, version)
+    assert order is not None
+    assert [(one.name, one.type, one.nullable) for one in manifest.inputs.columns] == [
+        ("tenure", "float64", True),
+        ("visits", "int64", False),
+    ]
+    assert [request.row for request in golden_of(state, manifest).requests] == [(1.5, 3), (20.25, 0), (None, 7)]
+
+
+def test_without_names_the_sample_is_taken_as_it_is(state: State, tmp_path: Path) -> None:
+    path = tmp_path / "churn.skops"
+    skops.io.dump(numbers(), path)
+    sample = written(tmp_path / "s.csv", "a,b\n1,2\n")
+    version, _ = import_file(state, path, SERVICE, Request(sample=sample), "first")
+    assert manifest_of(state, version).inputs.names == ("a", "b")
+    with pytest.raises(ModelError, match=r"takes 2 inputs, and 5 columns were given: customer"):
+        import_file(state, path, ServiceName("other"), Request(sample=written(sample, SAMPLE)), "first")
+
+
+def test_a_pipeline_that_encodes_text_takes_the_text_of_the_sample(state: State, tmp_path: Path) -> None:
+    path = tmp_path / "city.skops"
+    skops.io.dump(cities(), path)
+    sample = written(tmp_path / "s.csv", "city,visits\nUlm,1.5\nBonn,2\n")
+    version, _ = import_file(state, path, SERVICE, Request(sample=sample), "first")
+    manifest = manifest_of(state, version)
+    assert [one.type for one in manifest.inputs.columns] == ["string", "float64"]
+    model = runtime.load(manifest, Artifacts.at(state.artifacts).blobs.path(manifest.model))
+    vectors = [request.vector for request in golden_of(state, manifest).requests]
+    expected = cities().predict_proba(np.array(vectors, dtype=object))[:, 1]
+    assert model.score(vectors).tolist() == expected.tolist()
+    with Ledger.open(state.ledger) as ledger:
+        ledger.append(built(version, manifest))
+    # Its successor is tried with the same rows: made ones would name cities that nobody knows.
+    skops.io.dump(cities().set_params(logisticregression__C=0.5), path)
+    again, _ = import_file(state, path, SERVICE, Request(), "second")
+    assert golden_of(state, manifest_of(state, again)).requests == golden_of(state, manifest).requests
+
+
+def booster(path: Path) -> Path:
+    draws = np.random.default_rng(1).normal(size=(200, 2))
+    data = lightgbm.Dataset(draws, draws[:, 0], feature_name=["a", "b"])
+    lightgbm.train({"objective": "regression", "verbose": -1, "num_threads": 1}, data, 3).save_model(path)
+    return path
+
+
+def test_a_booster_says_its_columns_and_what_a_score_is(state: State, tmp_path: Path) -> None:
+    version, _ = import_file(state, booster(tmp_path / "m.txt"), SERVICE, Request(), "first")
+    manifest = manifest_of(state, version)
+    assert manifest.inputs.names == ("a", "b")
+    assert (manifest.output.kind, manifest.output.high) == ("value", None)
+    assert manifest.declaration is not None
+    spec = msgspec.json.decode(Artifacts.at(state.artifacts).blobs.get(manifest.declaration), type=ServiceSpec)
+    assert spec.gate.primary == "rmse"
+
+
+def test_what_a_score_is_can_be_said(state: State, tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text("def predict(rows):\n    return [40.0 for row in rows]\n")
+    sample = written(tmp_path / "s.csv", SAMPLE)
+    version, _ = import_file(state, path, SERVICE, Request(sample=sample, output="value"), "first")
+    assert manifest_of(state, version).output.kind == "value"
+
+
+def test_a_folder_of_mlflow_is_served_by_its_native_file(state: State, tmp_path: Path) -> None:
+    folder = tmp_path / "mlflow"
+    folder.mkdir()
+    booster(folder / "model.lgb")
+    inputs = json.dumps([{"type": "double", "name": "b"}, {"type": "double", "name": "a"}])
+    (folder / "MLmodel").write_text(f"flavors:\n  lightgbm:\n    data: model.lgb\nsignature:\n  inputs: '{inputs}'\n")
+    version, _ = import_file(state, folder, SERVICE, Request(), "first")
+    manifest = manifest_of(state, version)
+    assert manifest.format == "lightgbm"
+    assert manifest.inputs.names == ("b", "a")
+    assert [item.name for item in manifest.vector] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("make", "words", "reason"),
+    [
+        (lambda path: skops.io.dump(numbers(), path), [], "does not say which columns"),
+        (lambda path: skops.io.dump(numbers(["x", "tenure"]), path), ["--sample", "s.csv"], "lacks 'x'"),
+        (lambda path: skops.io.dump(numbers(), path), ["--sample", "empty.csv"], "has no rows"),
+        (lambda path: skops.io.dump(numbers(), path), ["--sample", "gone.csv"], "cannot be read"),
+        (lambda path: skops.io.dump(numbers(), path), ["--sample", "s.xlsx"], "no known form"),
+        (lambda path: skops.io.dump(numbers(), path), ["--schema", "s.csv"], "cannot be read"),
+        (lambda path: skops.io.dump(numbers(), path), ["--sample", "times.csv"], "is a time"),
+        (lambda path: path.write_bytes(b"hello"), [], "no model file"),
+    ],
+)
+def test_what_cannot_be_taken_in_is_refused_without_a_state_directory(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    make: Callable[[Path], object],
+    words: list[str],
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "s.csv": SAMPLE,
+        "s.xlsx": "a",
+        "empty.csv": "a,b\n",
+        "times.csv": "a,b\n2024-01-01T00:00:00Z,2\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+    make(tmp_path / "model")
+    before = sorted(tmp_path.iterdir())
+    assert main(["--service", "churn", *words, "model"]) == 1
+    assert reason in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+# Trust ----------------------------------------------------------------------------------------------------------------
+
+
+class _Planted:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.mark,)
+
+
+def pickled(path: Path, model: object) -> Path:
+    path.write_bytes(pickle.dumps(model))
+    return path
+
+
+def trust(*words: str, answer: str = "") -> Any:
+    return CliRunner().invoke(command_line(["trust"]), ["trust", *words], input=answer)
+
+
+def test_an_untrusted_pickle_does_not_come_in(state: State, tmp_path: Path) -> None:
+    path, mark = tmp_path / "model.pkl", tmp_path / "planted"
+    sample = written(tmp_path / "s.csv", "a,b\n1,2\n")
+    pickled(path, _Planted(mark))
+    with pytest.raises(TrustError, match=r"runs whatever code.*evertrain trust"):
+        import_file(state, path, SERVICE, Request(sample=sample), "first")
+    assert Artifacts.at(state.artifacts).versions() == []
+    assert not mark.exists()
+
+
+def test_trust_says_what_is_in_a_pickle_and_asks(state: State, tmp_path: Path) -> None:
+    path, mark = tmp_path / "model.pkl", tmp_path / "planted"
+    pickled(path, _Planted(mark))
+    refused = trust(str(path), answer="n\n")
+    assert isinstance(refused.exception, UserError)
+    for part in ("can run any command as you", "DANGEROUS: pathlib", "SHA-256"):
+        assert part in refused.output
+    assert not (state.artifacts / "vouched").exists()
+    assert trust(str(path), answer="y\n").exit_code == 0
+    assert list((state.artifacts / "vouched").iterdir())
+    assert not mark.exists()
+
+
+def test_exactly_the_bytes_that_were_trusted_come_in(state: State, tmp_path: Path) -> None:
+    path = pickled(tmp_path / "model.pkl", numbers())
+    sample = written(tmp_path / "s.csv", "a,b\n1,2\n")
+    assert trust(str(path), "--yes").exit_code == 0
+    version, _ = import_file(state, path, SERVICE, Request(sample=sample), "first")
+    manifest = manifest_of(state, version)
+    assert manifest.format == "pickle"
+    assert {"scikit-learn", "numpy"} <= manifest.environment.keys()
+    path.write_bytes(path.read_bytes() + b".")
+    with pytest.raises(TrustError):
+        import_file(state, path, SERVICE, Request(), "second")
+
+
+def test_a_worker_admits_a_pickle_only_with_the_signature(state: State, tmp_path: Path) -> None:
+    path = pickled(tmp_path / "model.pkl", numbers())
+    assert trust(str(path), "--yes").exit_code == 0
+    sample = written(tmp_path / "s.csv", "a,b\n1,2\n")
+    version, _ = import_file(state, path, SERVICE, Request(sample=sample), "first")
+    artifacts, signer = Artifacts.at(state.artifacts), Signer.load(state.keys)
+    artifacts.attest(signer.sign_attestation("built", version, SERVICE, Instant(1)))
+    verifier = Verifier.load(state.trusted)
+    assert admit(artifacts, verifier, version, need="built").format == "pickle"
+    [vouched] = (state.artifacts / "vouched").iterdir()
+    said = json.loads(vouched.read_bytes())
+    vouched.chmod(0o600)
+    vouched.write_text(json.dumps(said | {"role": "somebody"}))
+    with pytest.raises(TrustError, match="altered"):
+        admit(artifacts, verifier, version, need="built")
+    vouched.unlink()
+    with pytest.raises(TrustError, match="is a pickle"):
+        admit(artifacts, verifier, version, need="built")
+
+
+def test_trust_makes_the_state_directory_that_serve_takes(tmp_path: Path) -> None:
+    path = pickled(tmp_path / "model.pkl", numbers())
+    assert trust(str(path), "--yes", "--json").exit_code == 0
+    sample = written(tmp_path / "s.csv", "a,b\n1,2\n")
+    import_file(State.open(tmp_path / ".evertrain"), path, SERVICE, Request(sample=sample), "first")
+
+
+def test_what_runs_no_code_needs_no_trust(tmp_path: Path) -> None:
+    path = tmp_path / "model.skops"
+    skops.io.dump(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), path)
+    refused = trust(str(path), "--yes")
+    assert isinstance(refused.exception, EvertrainError)
+    assert "needs no trust" in str(refused.exception)
+    assert not (tmp_path / ".evertrain").exists()
