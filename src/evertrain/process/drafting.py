@@ -34,7 +34,8 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 def read_training(asked: str, folder: Path) -> Training:
     """What `--train` says: "sklearn" or "lightgbm" for boosted trees, or a Python file in the declaration's folder.
 
-    The file holds a function `train(data, run)`, or an estimator under a name of its own at the top level.
+    The file is a script that reads its arguments, or holds a function `train(data, run)` or an estimator under one of
+    the usual names. It is looked at, not run.
     """
     if asked in ("", "sklearn", "lightgbm"):
         recipe = default_recipe()
@@ -47,22 +48,36 @@ def read_training(asked: str, folder: Path) -> Training:
         raise UserError(f"--train: there is no Python file {file}.", "Say sklearn, lightgbm, or a file like train.py.")
     if file.parent.resolve() != folder.resolve():
         raise UserError(f"--train: {file} is not beside the declaration.", f"Move it into {folder}.")
-    names = _names_of(file)
-    for name in ("train", "pipeline", "model", "estimator"):
+    tree = _read(file)
+    if _is_script(tree):
+        return Training(expression=f"et.script({_literal(file.name)})")
+    names = _names_of(tree)
+    for name in ("train", "pipeline", "model", "estimator", "classifier", "regressor"):
         if name in names:
             return Training(imports=f"from {file.stem} import {name}", expression=name)
     raise UserError(
-        f"--train: {file.name} defines neither train nor an estimator named pipeline, model or estimator.",
-        "Define train(data, run) that returns the model, or assign the estimator to one of these names.",
+        f"--train: {file.name} reads no arguments, and defines neither train nor an estimator named pipeline or model.",
+        "Define train(data, run) that returns the model, assign an estimator to pipeline, or make it a script.",
     )
 
 
-def _names_of(file: Path) -> set[str]:
-    """What a file defines at its top level; it is not run."""
+def _read(file: Path) -> ast.Module:
     try:
-        tree = ast.parse(file.read_bytes(), filename=str(file))
+        return ast.parse(file.read_bytes(), filename=str(file))
     except (SyntaxError, ValueError) as error:
         raise UserError(f"--train: {file.name} is not Python: {error}.", "Mend the file.") from error
+
+
+def _is_script(tree: ast.Module) -> bool:
+    """Whether it reads its arguments: by sys.argv, or by a parser."""
+    read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return bool(read & {"argv", "ArgumentParser", "parse_args"}) or any(
+        isinstance(node, ast.ImportFrom) and node.module in ("argparse", "click", "typer") for node in ast.walk(tree)
+    )
+
+
+def _names_of(tree: ast.Module) -> set[str]:
+    """What a file defines at its top level."""
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assigned = {
         target.id
