@@ -13,6 +13,7 @@ demo:           ## play a year of real flights through the whole loop; ARGS="--d
 
 test: setup     ## all tests but the long ones; ARGS="tests/core -k time" picks some
 	@.ci/browser
+	@.ci/systemd
 	$(pytest) -m "not soak" $(ARGS)
 
 check: setup    ## the whole gate: format, lint, types, imports, tests, documentation
@@ -21,6 +22,7 @@ check: setup    ## the whole gate: format, lint, types, imports, tests, document
 	$(bin)/mypy
 	$(bin)/lint-imports
 	@.ci/browser
+	@.ci/systemd
 	$(pytest) -m "not soak"
 
 soak: setup     ## the tests that take long
