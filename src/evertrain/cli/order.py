@@ -52,7 +52,9 @@ def rollback(
 def retrain(
     reason: Reason,
     *,
-    recipe: Annotated[str, typer.Option(help="A declared recipe.")] = "default",
+    recipe: Annotated[
+        str, typer.Option(help="A declared recipe, or several joined by commas, of which the best is taken.")
+    ] = "default",
     service: Service = None,
     folder: Dir = None,
     as_json: Json = False,

@@ -1,5 +1,6 @@
 """What a declaration must hold before anything starts: every name resolves, every clock is there."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,6 +24,7 @@ from evertrain.errors import DeclarationError
 __all__ = ["agree", "validate"]
 
 _OF_VALUES = ("mae", "rmse")
+_RECIPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NUMBERS = ("int64", "float64", "bool")
 
 
@@ -229,7 +231,11 @@ def _gate(spec: ServiceSpec) -> None:
 
 
 def _recipe(spec: ServiceSpec, name: str, recipe: TrainingSpec) -> None:
-    """What can be told of an estimator that stands in the declaration, before it is trained."""
+    """What can be told of a recipe before it is trained."""
+    if _RECIPE.fullmatch(name) is None:
+        raise DeclarationError(
+            f"Service {spec.name!r} has a recipe named {name!r}.", "Name it with letters, digits, '.', '_' and '-'."
+        )
     estimator = getattr(recipe, "object", None)
     if estimator is None or spec.output.kind != "probability" or hasattr(estimator, "predict_proba"):
         return

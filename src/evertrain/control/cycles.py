@@ -1,6 +1,7 @@
 """One retraining cycle, moved on as far as it can go: decide from its state, ask the planes, record the move."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -13,8 +14,9 @@ from evertrain.core.cycle import CycleMove, CycleState, advance
 from evertrain.core.event import Draft, Fact
 from evertrain.core.identity import Digest, RolloutId, VersionId, short
 from evertrain.core.registry import Cycle, ServiceRecord
+from evertrain.core.rehearsal import Choice, Rehearsed, asked_for, choose
 from evertrain.core.rollout import RolloutState
-from evertrain.core.stage import Assemble, Assembled, Check, Evaluate, Evaluated, StageTask, Train, Trained
+from evertrain.core.stage import Assemble, Assembled, Check, Evaluate, Evaluated, Rehearse, StageTask, Train, Trained
 from evertrain.core.time import DAY, HOUR, Instant, say_instant
 
 __all__ = ["FEWEST_ROWS", "CycleDesk", "SnapshotTaken"]
@@ -103,24 +105,53 @@ class CycleDesk:
         snapshotted = facts.DatasetSnapshotted(
             service=self._record.service, cycle=cycle.cycle, dataset=assembled.dataset
         )
-        return self._finish(
-            cycle,
-            "assemble",
-            result,
-            "assemble",
-            f"{assembled.training_rows} training rows and {assembled.holdout_rows} holdout rows are mature.",
-            snapshotted,
-        )
+        reason = f"{assembled.training_rows} training rows and {assembled.holdout_rows} holdout rows are mature."
+        return self._finish(cycle, "assemble", result, "assemble", reason, snapshotted)
 
     def _assembled(self, cycle: Cycle) -> Step:
-        recipe = self._recipe(cycle)
-        if recipe is None:
+        competing = self._recipes(cycle)
+        if not competing:
             return self._move(cycle, "fail", f"Recipe {cycle.recipe!r} is not declared.")
         assembled = self._result(cycle, "assemble", Assembled)
-        task = Train(service=self._record.service, cycle=cycle.cycle, assembled=assembled, recipe=cycle.recipe)
-        return self._work(cycle, "train", task, recipe.duration, self._trained_now)
+        for name in competing if len(competing) > 1 else ():
+            if f"rehearse-{name}" not in cycle.stages:
+                return self._rehearse(cycle, assembled, name)
+        rehearsed: tuple[Rehearsed, ...] = ()
+        choice = Choice(recipe=next(iter(competing)), reason="")
+        if len(competing) > 1:
+            rehearsed = tuple(self._result(cycle, f"rehearse-{name}", Rehearsed) for name in competing)
+            choice = choose(rehearsed, self._spec.gate.primary)
+        if choice.recipe is None:
+            return self._move(cycle, "fail", choice.reason)
+        task = Train(
+            service=self._record.service,
+            cycle=cycle.cycle,
+            assembled=assembled,
+            recipe=choice.recipe,
+            rehearsals=rehearsed,
+            chosen=choice.reason,
+        )
+        recipe = competing[choice.recipe]
+        takes = recipe.duration + sum(competing[one.recipe].duration for one in rehearsed)
+        return self._work(cycle, "train", task, takes, partial(self._trained_now, choice.reason), recipe=recipe)
 
-    def _trained_now(self, cycle: Cycle, result: bytes) -> Step:
+    def _rehearse(self, cycle: Cycle, assembled: Assembled, name: str) -> Step:
+        """See how one of several recipes fares; one that cannot be trained is out, the cycle goes on."""
+        stage = f"rehearse-{name}"
+        task = Rehearse(service=self._record.service, cycle=cycle.cycle, assembled=assembled, recipe=name)
+
+        def end(cycle: Cycle, result: bytes) -> Step:
+            out = msgspec.json.decode(result, type=Rehearsed).failed
+            kept = self._planes.keep(result)
+            finished = facts.StageFinished(service=self._record.service, cycle=cycle.cycle, stage=stage, result=kept)
+            return self._record_only(cycle, f"Recipe {name} is out." if out else f"{name} was rehearsed.", finished)
+
+        def crash(cycle: Cycle, cause: str) -> Step:
+            return end(cycle, msgspec.json.encode(Rehearsed(recipe=name, failed=cause.splitlines()[0][:300])))
+
+        return self._work(cycle, stage, task, 0, end, recipe=self._spec.recipes[name], crashed=crash)
+
+    def _trained_now(self, chosen: str, cycle: Cycle, result: bytes) -> Step:
         trained = msgspec.json.decode(result, type=Trained)
         built: tuple[Fact, ...] = ()
         if trained.version not in self._record.versions:
@@ -132,9 +163,11 @@ class CycleDesk:
                     fingerprint=trained.fingerprint,
                     ordinal=len(self._record.versions) + 1,
                     cycle=cycle.cycle,
+                    recipe=trained.recipe,
                 ),
             )
-        return self._finish(cycle, "train", result, "train", f"Version {short(trained.version)} was built.", *built)
+        said = f"Version {short(trained.version)} was built. {chosen}".strip()
+        return self._finish(cycle, "train", result, "train", said, *built)
 
     def _trained(self, cycle: Cycle) -> Step:
         if cycle.version is None:
@@ -280,15 +313,27 @@ class CycleDesk:
 
     # Work and records -------------------------------------------------------------------------------------------------
 
-    def _recipe(self, cycle: Cycle) -> TrainingSpec | None:
-        return self._spec.recipes.get(cycle.recipe)
+    def _recipes(self, cycle: Cycle) -> dict[str, TrainingSpec]:
+        """The recipes that compete in a cycle."""
+        return {name: self._spec.recipes[name] for name in asked_for(cycle.recipe, self._spec.recipes)}
 
     def _work(
-        self, cycle: Cycle, stage: str, task: StageTask, takes: int, finish: Callable[[Cycle, bytes], Step]
+        self,
+        cycle: Cycle,
+        stage: str,
+        task: StageTask,
+        takes: int,
+        finish: Callable[[Cycle, bytes], Step],
+        *,
+        recipe: TrainingSpec | None = None,
+        crashed: Callable[[Cycle, str], Step] | None = None,
     ) -> Step:
-        """Have a stage done. On a story's clock its result is looked at when its declared time has passed."""
+        """Have a stage done. On a story's clock its result is looked at when its declared time has passed.
+
+        recipe: whose limits hold. crashed: what a crash comes to; without it the cycle fails.
+        """
         name = f"{cycle.cycle}-{stage}-{cycle.looks}".replace("/", "-")
-        recipe = self._recipe(cycle)
+        recipe = recipe or next(iter(self._recipes(cycle).values()), None)
         self._planes.submit(
             name,
             task,
@@ -300,6 +345,8 @@ class CycleDesk:
         match self._planes.poll(name):
             case Running():
                 return Step(awaiting=f"{cycle.cycle}: {stage} is running")
+            case Crashed(cause) if crashed is not None:
+                return crashed(cycle, cause)
             case Crashed(cause):
                 return self._move(cycle, "fail", f"The stage {stage} failed: {cause}")
             case Done(result):

@@ -7,6 +7,7 @@ from evertrain.core import event as facts
 from evertrain.core.event import Draft, Event, Fact, OrderGiven
 from evertrain.core.identity import CycleId, RolloutId, VersionId, short
 from evertrain.core.registry import Rollout, ServiceRecord
+from evertrain.core.rehearsal import asked_for
 from evertrain.core.rollout import RolloutMove, RolloutState, advance
 from evertrain.core.time import Instant
 
@@ -35,7 +36,7 @@ class OrderDesk:
                 return self._import(event, order)
 
     def _retrain(self, event: Event, order: OrderGiven) -> Step:
-        if order.recipe not in self._spec.recipes:
+        if not asked_for(order.recipe, self._spec.recipes):
             known = ", ".join(sorted(self._spec.recipes)) or "none"
             return self._answer(event, f"Recipe {order.recipe!r} is not declared (declared: {known}).", accepted=False)
         busy = next((cycle for cycle in self._record.open_cycles if cycle.kind == "full"), None)
@@ -55,7 +56,8 @@ class OrderDesk:
             cycle=self._next_cycle(),
             recipe=order.recipe,
         )
-        return self._answer(event, f"A person ({order.role}) asked for a retraining by recipe {order.recipe}.", decided)
+        by = ", ".join(asked_for(order.recipe, self._spec.recipes))
+        return self._answer(event, f"A person ({order.role}) asked for a retraining by recipe {by}.", decided)
 
     def _import(self, event: Event, order: OrderGiven) -> Step:
         if order.version is None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from evertrain.core.gate import Criterion
 from evertrain.core.identity import CycleId, ServiceName, VersionId
 from evertrain.core.model import DatasetRef, Verdict
+from evertrain.core.rehearsal import Rehearsed
 from evertrain.core.time import Instant
 
 __all__ = ["Bin", "Card", "Figures", "Measured", "SegmentFigures", "calibration"]
@@ -60,7 +61,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     whether it was trained on them is not known) or "health only" (loaded and queried, nothing else).
     boundary, end: the holdout's prediction times lie in (boundary, end]. null_score, unseen_score: what the first
     golden request scores with every category missing, and with every category one that training never saw. weight:
-    the column that weighs each row in all figures, None when all count alike.
+    the column that weighs each row in all figures, None when all count alike. recipe: that made it; chosen,
+    rehearsals: why it was taken, and how each recipe that competed fared before, on training rows.
     """
 
     service: ServiceName
@@ -86,6 +88,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     null_score: float | None = None
     unseen_score: float | None = None
     measured: Measured | None = None
+    recipe: str = ""
+    chosen: str = ""
+    rehearsals: tuple[Rehearsed, ...] = ()
 
 
 def calibration(label: NDArray[np.float64], score: NDArray[np.float64], bins: int = 10) -> tuple[Bin, ...]:

@@ -175,13 +175,14 @@ class StageFinished(_Fact, frozen=True, kw_only=True, tag="stage.finished"):
 
 
 class VersionBuilt(_Fact, frozen=True, kw_only=True, tag="version.built"):
-    """ordinal: 1, 2, 3 ... in order of registration; people say "version 3"."""
+    """ordinal: 1, 2, 3 ... in order of registration; people say "version 3". recipe: that made it, "" for a file."""
 
     service: ServiceName
     version: VersionId
     fingerprint: Fingerprint
     ordinal: int
     cycle: CycleId | None
+    recipe: str = ""
 
 
 class VersionJudged(_Fact, frozen=True, kw_only=True, tag="version.judged"):

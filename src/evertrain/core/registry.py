@@ -39,6 +39,7 @@ class Version(msgspec.Struct, kw_only=True):
     refused: str = ""
     championed: Instant | None = None
     retired: Instant | None = None
+    recipe: str = ""
 
 
 class Cycle(msgspec.Struct, kw_only=True):
@@ -274,6 +275,7 @@ def _fold_version(
                 fingerprint=fact.fingerprint,
                 cycle=fact.cycle,
                 built=event.at,
+                recipe=fact.recipe,
             )
             if fact.cycle is not None:
                 record.cycles[fact.cycle].version = fact.version

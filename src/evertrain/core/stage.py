@@ -11,6 +11,7 @@ import msgspec
 
 from evertrain.core.identity import CycleId, Digest, ServiceName, VersionId
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
+from evertrain.core.rehearsal import Rehearsed
 from evertrain.core.time import Instant
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Check",
     "Evaluate",
     "Evaluated",
+    "Rehearse",
     "Reproduce",
     "Reproduced",
     "Sameness",
@@ -72,8 +74,23 @@ class Assembled(msgspec.Struct, frozen=True, kw_only=True):
     base_rate: float
 
 
+class Rehearse(_Stage, frozen=True, kw_only=True, tag="rehearse", forbid_unknown_fields=True):
+    """Run a recipe on the older part of the training rows and score the newer part; answered by a `Rehearsed`."""
+
+    service: ServiceName
+    cycle: CycleId
+    assembled: Assembled
+    recipe: str
+    seed: int = 0
+    threads: int = 1
+    parameters: dict[str, str | int | float | bool] = {}
+
+
 class Train(_Stage, frozen=True, kw_only=True, tag="train", forbid_unknown_fields=True):
-    """Run a recipe of the bundle on assembled rows and package what it returns."""
+    """Run a recipe of the bundle on assembled rows and package what it returns.
+
+    rehearsals, chosen: of all recipes that competed, and why this one was taken; empty when there was only one.
+    """
 
     service: ServiceName
     cycle: CycleId
@@ -82,6 +99,8 @@ class Train(_Stage, frozen=True, kw_only=True, tag="train", forbid_unknown_field
     seed: int = 0
     threads: int = 1
     parameters: dict[str, str | int | float | bool] = {}
+    rehearsals: tuple[Rehearsed, ...] = ()
+    chosen: str = ""
 
 
 class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +123,8 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str]
     interpreter: str
     platform: str
+    rehearsals: tuple[Rehearsed, ...] = ()
+    chosen: str = ""
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +133,7 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     version: VersionId
     fingerprint: Fingerprint
     record: Digest
+    recipe: str = ""
 
 
 class Evaluate(_Stage, frozen=True, kw_only=True, tag="evaluate", forbid_unknown_fields=True):
@@ -177,4 +199,4 @@ class Reproduced(msgspec.Struct, frozen=True, kw_only=True):
     largest_difference: float | None = None
 
 
-StageTask = Assemble | Train | Evaluate | Check | Reproduce
+StageTask = Assemble | Rehearse | Train | Evaluate | Check | Reproduce

@@ -22,7 +22,7 @@ from evertrain.core.identity import VersionId
 from evertrain.core.metric import weights_of
 from evertrain.core.model import Manifest
 from evertrain.core.policy import MetricName
-from evertrain.core.stage import Check, Evaluate
+from evertrain.core.stage import Check, Evaluate, TrainingRecord
 from evertrain.errors import ModelError
 from evertrain.model.checkserver import CheckServer
 from evertrain.model.contest import (
@@ -100,10 +100,9 @@ def evaluate(
         segments=segments_of(rows, (*spec.segments, *spec.gate.protect)),
     )
     judgement = _with_faults(judge(evidence, spec.gate, seed=task.seed), examined)
-    card = _card(
-        task, spec, evidence=evidence, judgement=judgement, examined=examined, manifest=manifests["challenger"]
-    )
-    return judgement, card
+    manifest = manifests["challenger"]
+    card = _card(task, spec, evidence=evidence, judgement=judgement, examined=examined, manifest=manifest)
+    return judgement, _with_rehearsals(card, manifest, artifacts)
 
 
 def check(task: Check, spec: ServiceSpec, *, state: State, folder: Path) -> tuple[Judgement, Card]:
@@ -235,6 +234,14 @@ def _card(
         unseen_score=examined.category_scores[1],
         measured=_measured(examined),
     )
+
+
+def _with_rehearsals(card: Card, manifest: Manifest, artifacts: Artifacts) -> Card:
+    """The card with what its training record says of the recipes that competed."""
+    if manifest.record is None:
+        return card
+    record = msgspec.json.decode(artifacts.blobs.get(manifest.record), type=TrainingRecord)
+    return msgspec.structs.replace(card, recipe=record.recipe, chosen=record.chosen, rehearsals=record.rehearsals)
 
 
 def _contenders(task: Evaluate, evidence: GateEvidence) -> list[Contender]:

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,7 +23,7 @@ from evertrain.config.training import Run, TrainingSet
 from evertrain.core.identity import Digest, canonical, digest_of_bytes
 from evertrain.core.model import Format, Manifest, Output
 from evertrain.core.schema import Input
-from evertrain.core.stage import Train, Trained, TrainingRecord
+from evertrain.core.stage import Rehearse, Train, Trained, TrainingRecord
 from evertrain.errors import ModelError
 from evertrain.model.assemble import FEATURE, read_parquet
 from evertrain.model.golden import choose_golden
@@ -32,7 +33,7 @@ from evertrain.model.recipe import Fitting
 from evertrain.model.script import Script
 from evertrain.store.artifact import Artifacts
 
-__all__ = ["Made", "Recipe", "check_scores", "machine", "make", "record_of", "train", "training_set"]
+__all__ = ["Made", "Packed", "Recipe", "check_scores", "machine", "make", "pack", "record_of", "train", "training_set"]
 
 Recipe = Callable[[TrainingSet, Run], object]
 
@@ -50,6 +51,14 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, str | int | float | bool]
 
 
+class Packed(NamedTuple):
+    """A model that a recipe made, loaded as it would be served; its manifest is not whole yet."""
+
+    made: Made
+    manifest: Manifest
+    model: runtime.Model
+
+
 def train(
     task: Train,
     spec: ServiceSpec,
@@ -62,13 +71,31 @@ def train(
     """Train, check, package. Raises ModelError naming the recipe when it fails or its model cannot be served."""
     blobs = artifacts.blobs
     frame = read_parquet(blobs.get(task.assembled.training))
+    packed = pack(task, spec, recipe, frame, bundle_folder=bundle_folder, folder=folder)
+    record = blobs.put(canonical(record_of(task, packed.made.format)))
+    golden = choose_golden(frame, spec.inputs, packed.manifest.vector, packed.model.score)
+    manifest = msgspec.structs.replace(packed.manifest, record=record, golden=blobs.put(canonical(golden)))
+    blobs.put_file(packed.made.path)
+    artifacts.put_manifest(manifest)
+    return Trained(version=manifest.version, fingerprint=manifest.fingerprint, record=record, recipe=task.recipe)
+
+
+def pack(
+    task: Train | Rehearse,
+    spec: ServiceSpec,
+    recipe: Recipe,
+    frame: pl.DataFrame,
+    *,
+    bundle_folder: Path | None,
+    folder: Path,
+) -> Packed:
+    """Run the recipe on the rows of `frame` and load what it made as it would be served, with its scores checked."""
     vector = pin_vector(frame, spec.vector, spec.categories)
     run = Run(seed=task.seed, threads=task.threads, parameters=task.parameters, folder=folder)
     made = make(task.recipe, recipe, training_set(frame, vector), run)
     if isinstance(recipe, Script):
         vector = recipe.vector(made.path, made.format, vector)
-    record = record_of(task, made.format)
-    draft = Manifest(
+    manifest = Manifest(
         service=task.service,
         format=made.format,
         model=made.digest,
@@ -77,25 +104,20 @@ def train(
         inputs=spec.inputs,
         vector=vector,
         output=spec.output,
-        environment=record.environment,
+        environment=environment_of(made.format),
         dataset=task.assembled.dataset,
         parameters=made.parameters,
         recipe=task.recipe,
         origin=task.cycle,
         declaration=task.assembled.declaration,
-        record=blobs.put(canonical(record)),
     )
-    model = runtime.load(draft, made.path, bundle_folder)
+    model = runtime.load(manifest, made.path, bundle_folder)
     sample = frame.gather_every(max(1, frame.height // _SAMPLE))
     scores = model.score(values_of(sample, [FEATURE + item.name for item in vector]))
     check_scores(scores, spec.output, f"Recipe {task.recipe!r} made a model that")
     if isinstance(recipe, Fitting):
         recipe.compare(training_set(sample, vector), scores)
-    golden = choose_golden(frame, spec.inputs, vector, model.score)
-    manifest = msgspec.structs.replace(draft, golden=blobs.put(canonical(golden)))
-    blobs.put_file(made.path)
-    artifacts.put_manifest(manifest)
-    return Trained(version=manifest.version, fingerprint=manifest.fingerprint, record=blobs.put(canonical(record)))
+    return Packed(made, manifest, model)
 
 
 def training_set(frame: pl.DataFrame, vector: Sequence[Input]) -> TrainingSet:
@@ -171,6 +193,8 @@ def record_of(task: Train, kind: Format) -> TrainingRecord:
         environment=environment_of(kind),
         interpreter=platform.python_version(),
         platform=machine(),
+        rehearsals=task.rehearsals,
+        chosen=task.chosen,
     )
 
 

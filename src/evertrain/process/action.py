@@ -4,6 +4,7 @@ from evertrain.config.wording import suggestion
 from evertrain.core.event import OrderGiven
 from evertrain.core.identity import ServiceName
 from evertrain.core.registry import Registry, ServiceRecord
+from evertrain.core.rehearsal import asked_for
 from evertrain.errors import NotFoundError, UserError
 from evertrain.process.order import find_service, find_version, give_order
 from evertrain.store.ledger import Ledger
@@ -42,8 +43,8 @@ class OrderedActions:
         recipes = self._readings.overview(service).recipes
         if not recipes:
             raise UserError(f"{service} declares no recipe.", "It serves model files: push a new one.")
-        chosen = recipe or recipes[0]
-        if chosen not in recipes:
+        chosen = recipe or "default"
+        if not asked_for(chosen, recipes):
             raise NotFoundError(f"{service} has no recipe {recipe!r}.", suggestion(recipe, recipes))
         words = self._ledger.keep_words(reason)
         return self._give(OrderGiven(service=service, verb="retrain", role=_ROLE, words=words, recipe=chosen))

@@ -16,7 +16,7 @@ from evertrain.core.model import Manifest, Verdict
 from evertrain.core.policy import PerformanceTrigger
 from evertrain.core.registry import Registry, Rollout
 from evertrain.core.routing import Arm, RoutingTable
-from evertrain.core.stage import Check, Evaluate, StageTask, Train
+from evertrain.core.stage import Check, Evaluate, Rehearse, StageTask, Train
 from evertrain.core.time import Instant
 from evertrain.core.trigger import Observed, Reading
 from evertrain.model.executor import Crashed as TaskCrashed
@@ -71,7 +71,7 @@ class InstalledPlanes:
 
     def submit(self, task: str, work: StageTask, *, memory_mb: int, timeout_s: int) -> None:
         module = _EVALUATION if isinstance(work, Evaluate | Check) else _TRAINING
-        if isinstance(work, Train):
+        if isinstance(work, Train | Rehearse):
             work = msgspec.structs.replace(work, threads=self._settings.trainer_threads)
         self._executor.submit(
             Task(

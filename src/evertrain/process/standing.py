@@ -68,7 +68,7 @@ def _show_version(record: ServiceRecord, version: Version, crowning: Callable[[V
         ordinal=version.ordinal,
         state=_state_of(record, version),
         built=version.built,
-        recipe=cycle.recipe if cycle is not None and cycle.kind != "external" else "imported",
+        recipe=version.recipe or (cycle.recipe if cycle is not None and cycle.kind != "external" else "imported"),
         verdict=version.verdict or "",
         reason=version.refused or crowned or version.why,
         rows=cycle.dataset.rows if cycle is not None and cycle.dataset is not None else None,

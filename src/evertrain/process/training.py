@@ -17,7 +17,8 @@ from evertrain.config.namespace import entry_of, import_entry, module_of
 from evertrain.config.wording import suggestion
 from evertrain.core.identity import Digest, digest_of
 from evertrain.core.model import DatasetRef
-from evertrain.core.stage import Assemble, Assembled, Reproduce, Reproduced, StageTask, Train, Trained
+from evertrain.core.rehearsal import Rehearsed
+from evertrain.core.stage import Assemble, Assembled, Rehearse, Reproduce, Reproduced, StageTask, Train, Trained
 from evertrain.core.time import Span
 from evertrain.errors import NotFoundError, UserError
 from evertrain.model.assemble import parquet, split
@@ -32,7 +33,7 @@ from evertrain.store.artifact import Artifacts
 from evertrain.store.state import State
 from evertrain.store.table import digest
 
-__all__ = ["assemble", "do", "reproduce", "train"]
+__all__ = ["assemble", "do", "rehearse", "reproduce", "train"]
 
 
 def do(task: StageTask, state: State, folder: Path) -> msgspec.Struct:
@@ -81,6 +82,18 @@ def train(task: Train, state: State, folder: Path) -> Trained:
     code = bundle_folder(state, blobs, task.assembled.bundle)
     function = _function(spec, task.recipe, code, task.assembled.bundle)
     return run_training(task, spec, function, artifacts=artifacts, bundle_folder=code, folder=folder)
+
+
+@_do.register
+def rehearse(task: Rehearse, state: State, folder: Path) -> Rehearsed:
+    """See how a recipe fares on training rows, beside others."""
+    from evertrain.model.rehearsal import rehearse as run
+
+    blobs = Artifacts.at(state.artifacts).blobs
+    spec = msgspec.json.decode(blobs.get(task.assembled.declaration), type=ServiceSpec)
+    code = bundle_folder(state, blobs, task.assembled.bundle)
+    function = _function(spec, task.recipe, code, task.assembled.bundle)
+    return run(task, spec, function, blobs=blobs, bundle_folder=code, folder=folder)
 
 
 @_do.register

@@ -21,9 +21,10 @@ from evertrain.core.identity import Digest, ServiceName, SourceName, VersionId, 
 from evertrain.core.model import DatasetRef, Fingerprint, Manifest, Output, Verdict
 from evertrain.core.policy import GateSpec, RowsTrigger, ScheduleTrigger
 from evertrain.core.registry import Registry, Rollout
+from evertrain.core.rehearsal import Rehearsed
 from evertrain.core.routing import Arm, RoutingTable
 from evertrain.core.schema import Column, Schema
-from evertrain.core.stage import Assemble, Assembled, Check, Evaluate, Evaluated, StageTask, Train, Trained
+from evertrain.core.stage import Assemble, Assembled, Check, Evaluate, Evaluated, Rehearse, StageTask, Train, Trained
 from evertrain.core.time import DAY, HOUR, Instant, Moment
 from evertrain.core.trigger import Observed
 
@@ -80,7 +81,12 @@ class MemoryJournal:
 
 
 class SimulatedPlanes:
-    """Everything outside of the loop. It outlives the controller, as the real planes do."""
+    """Everything outside of the loop. It outlives the controller, as the real planes do.
+
+    crashing: part of the names of the tasks that always crash; "" for none.
+    """
+
+    crashing = ""
 
     def __init__(self, spec: ServiceSpec, seed: int, faults: Faults) -> None:
         self.spec = spec
@@ -106,7 +112,7 @@ class SimulatedPlanes:
     def submit(self, task: str, work: StageTask, *, memory_mb: int, timeout_s: int) -> None:
         self._perhaps_killed()
         if task not in self._work:
-            crashed = self._happens(self.faults.crash)
+            crashed = self._happens(self.faults.crash) or (self.crashing != "" and self.crashing in task)
             self._work[task] = Crashed("a planted crash") if crashed else Done(self._do(task, work))
 
     def poll(self, task: str) -> Work:
@@ -120,16 +126,23 @@ class SimulatedPlanes:
         match work:
             case Assemble():
                 return msgspec.json.encode(self._assembled(work))
+            case Rehearse():
+                return msgspec.json.encode(self._rehearsed(work))
             case Train():
                 version = VersionId(digest_of(task))
                 fingerprint = Fingerprint(model=digest_of(["model", task]), features=digest_of("features"))
-                return msgspec.json.encode(Trained(version=version, fingerprint=fingerprint, record=digest_of(task)))
+                return msgspec.json.encode(
+                    Trained(version=version, fingerprint=fingerprint, record=digest_of(task), recipe=work.recipe)
+                )
             case Evaluate():
                 return msgspec.json.encode(self._evaluated(work.challenger))
             case Check():
                 return msgspec.json.encode(self._evaluated(work.version))
             case _:
                 raise TypeError(f"{work!r} is not simulated")
+
+    def _rehearsed(self, work: Rehearse) -> Rehearsed:
+        return Rehearsed(recipe=work.recipe, validation_rows=100, metrics={"log_loss": 1.0 / (1 + len(work.recipe))})
 
     def _assembled(self, work: Assemble) -> Assembled:
         dataset = DatasetRef(digest=digest_of([work.cycle, work.cut]), tables=work.tables, cut=work.cut, rows=10_000)
@@ -257,8 +270,8 @@ class SimulatedPlanes:
 class World:
     """A service, its loop and its planes, moved on hour by hour."""
 
-    def __init__(self, seed: int, faults: Faults | None = None) -> None:
-        self.spec = simulated_service()
+    def __init__(self, seed: int, faults: Faults | None = None, spec: ServiceSpec | None = None) -> None:
+        self.spec = spec or simulated_service()
         self.journal = MemoryJournal()
         self.planes = SimulatedPlanes(self.spec, seed, faults or Faults())
         self.kills = 0
