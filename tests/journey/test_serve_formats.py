@@ -1,8 +1,14 @@
-"""Serve only, with an XGBoost file that somebody has: no schema, labels posted, a worse and a better successor.
+"""Serve only, as the tutorial tells it: an XGBoost file, labels posted, a worse and a better successor.
 
-The real command, its real processes, real HTTP. The churn that is asked about is made here.
+The real command, its real processes, real HTTP; each block of the page is done as it stands there, on other ports.
 """
 
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,114 +18,142 @@ import msgspec
 import numpy as np
 import pytest
 import xgboost
-from numpy.typing import NDArray
 
 from evertrain.core.card import Card
-from evertrain.core.identity import VersionId
-from evertrain.store.access import token
+from evertrain.core.identity import ServiceName, VersionId
 from evertrain.store.artifact import Artifacts
-from evertrain.testing.served import SHOP, Served
+from evertrain.testing.served import Served
 from evertrain.testing.tree import wait_until
 
-NAMES = ["tenure", "visits", "paid"]
-SETTINGS = {"objective": "binary:logistic", "nthread": 1, "max_depth": 3, "seed": 5}
-ASKED = 1500
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "tutorial" / "serve.md").read_text()
+MODEL = ServiceName("model")
+NAMES, KINDS = ["tenure", "visits", "paid"], ["float", "int", "float"]
 
 
-def churn(seed: int, rows: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Customers who leave after few visits, or early."""
-    draws = np.random.default_rng(seed)
-    table = np.column_stack([draws.uniform(0, 60, rows), draws.poisson(4, rows), draws.uniform(0, 1, rows)])
-    chance = 1 / (1 + np.exp(0.08 * table[:, 0] + 0.7 * table[:, 1] - 5))
-    return table, (draws.uniform(size=rows) < chance).astype(np.float64)
+class Tutorial:
+    """The page's commands in its order, each done once."""
 
+    def __init__(self, folder: Path) -> None:
+        for name in ("make.py", "ask.py"):
+            (folder / name).write_text((ROOT / "examples" / "serve" / name).read_text())
+        self.served = Served(folder, "model.ubj", columns=(), service=MODEL)
+        blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+        self.left = [line for block in blocks for line in block.strip().splitlines()]
 
-def save(path: Path, label: NDArray[np.float64], table: NDArray[np.float64], rounds: int) -> None:
-    data = xgboost.DMatrix(table, label, feature_names=NAMES, feature_types=["float", "int", "float"])
-    xgboost.train(SETTINGS, data, num_boost_round=rounds).save_model(path)
+    def next(self, beginning: str) -> str:
+        """Do the next command, which begins like this; returns what it printed."""
+        command = self.left.pop(0)
+        assert command.startswith(beginning), command
+        words = shlex.split(command)
+        match words[0]:
+            case "python":
+                return self._python(words[1])
+            case "curl":
+                return self._curl(words)
+            case "evertrain" if words[1] == "serve":
+                assert words[2:] == ["model.ubj"]
+                self.served.serve()
+                return ""
+            case _:
+                done = self.served.run(*words[1:])
+                assert done.returncode == 0, done.stderr
+                return done.stdout
+
+    def _python(self, file: str) -> str:
+        words = [sys.executable, "-W", "error", file, f"http://127.0.0.1:{self.served.port}"]
+        done = subprocess.run(words, cwd=self.served.folder, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def _curl(self, words: list[str]) -> str:
+        address = httpx.URL(words[-1]).copy_with(port=self.served.port)
+        header, _, value = words[words.index("-H") + 1].partition(": ")
+        answer = httpx.post(address, content=words[words.index("-d") + 1], headers={header: value}, timeout=20)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    def card(self, version: VersionId) -> Card:
+        """The card of the version's verdict, when there is one."""
+
+        def judged() -> bool:
+            known = self.served.record().versions.get(version)
+            return known is not None and known.card is not None
+
+        wait_until(judged, "a verdict", 60)
+        found = self.served.record().versions[version].card
+        assert found is not None
+        return msgspec.json.decode(Artifacts.at(self.served.state.artifacts).blobs.get(found), type=Card)
+
+    def newest(self) -> VersionId:
+        return list(self.served.record().versions)[-1]
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("someone's models")
-    table, label = churn(1, 3000)
-    save(folder / "model.ubj", label, table, rounds=4)
-    save(folder / "better.json", label, table, rounds=30)
-    save(folder / "worse.ubj", 1 - label, table, rounds=30)
-    made = Served(folder, "model.ubj", columns=())
+def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tutorial]:
+    made = Tutorial(tmp_path_factory.mktemp("someone's models"))
     try:
-        made.serve()
+        made.next("python make.py")
+        made.next("evertrain serve")
         yield made
     finally:
-        made.end()
+        made.served.end()
 
 
-def post(served: Served, path: str, body: object, **headers: str) -> httpx.Response:
-    with httpx.Client(base_url=f"http://127.0.0.1:{served.port}", timeout=20) as client:
-        return client.post(
-            path, content=msgspec.json.encode(body), headers={"content-type": "application/json", **headers}
-        )
+def test_the_first_answer_is_that_of_the_model(tutorial: Tutorial) -> None:
+    [told] = msgspec.json.decode(tutorial.next("curl"))["predictions"]
+    booster = xgboost.Booster(model_file=tutorial.served.folder / "model.ubj")
+    row = xgboost.DMatrix(np.array([[5.5, 1, 0.2]]), feature_names=NAMES, feature_types=KINDS)
+    assert told["score"] == float(booster.predict(row)[0])
 
 
-def record(row: NDArray[np.float64]) -> dict[str, float | int]:
-    return {"tenure": float(row[0]), "visits": int(row[1]), "paid": float(row[2])}
-
-
-def card_of(served: Served, version: VersionId) -> Card:
-    def judged() -> bool:
-        known = served.record().versions.get(version)
-        return known is not None and known.card is not None
-
-    wait_until(judged, "a verdict", 60)
-    found = served.record().versions[version].card
-    assert found is not None
-    return msgspec.json.decode(Artifacts.at(served.state.artifacts).blobs.get(found), type=Card)
-
-
-def test_the_columns_are_those_of_the_model(served: Served) -> None:
-    with httpx.Client(base_url=f"http://127.0.0.1:{served.port}") as client:
-        told: Mapping[str, Any] = client.get("/v2/models/shop").json()
+def test_the_columns_are_those_of_the_model(tutorial: Tutorial) -> None:
+    told: Mapping[str, Any] = httpx.get(f"http://127.0.0.1:{tutorial.served.port}/v2/models/model").json()
     assert [one["name"] for one in told["inputs"]] == NAMES
     assert [one["datatype"] for one in told["inputs"]] == ["FP64", "INT64", "FP64"]
 
 
-def test_answers_are_those_of_the_model(served: Served) -> None:
-    table, _ = churn(2, 50)
-    told = post(served, "/predict/shop", {"rows": [record(row) for row in table]}).json()["predictions"]
-    booster = xgboost.Booster(model_file=served.folder / "model.ubj")
-    expected = booster.predict(xgboost.DMatrix(table, feature_names=NAMES, feature_types=["float", "int", "float"]))
-    assert [one["score"] for one in told] == expected.astype(np.float64).tolist()
+def test_without_labels_the_verdict_says_health_only(tutorial: Tutorial) -> None:
+    assert tutorial.card(tutorial.newest()).claim == "health only"
 
 
-def test_without_labels_the_verdict_says_health_only(served: Served) -> None:
-    first = served.record().champion
-    assert first is not None
-    assert card_of(served, first).claim == "health only"
-
-
-def test_a_worse_successor_is_refused_on_the_logged_requests(served: Served) -> None:
-    table, label = churn(3, ASKED)
-    answers = post(served, "/predict/shop", {"rows": [record(row) for row in table]}).json()["predictions"]
-    labels = [{"prediction_id": one["id"], "value": value} for one, value in zip(answers, label.tolist(), strict=True)]
-    bearer = f"Bearer {token('data', served.state.keys)}"
-    assert post(served, "/labels/shop", {"labels": labels}, authorization=bearer).json() == {"taken": ASKED}
-
-    version = served.push("worse.ubj")
-    card = card_of(served, version)
+def test_a_worse_successor_is_refused_on_the_logged_requests(tutorial: Tutorial) -> None:
+    assert "1500" in tutorial.next("python ask.py")
+    before = tutorial.newest()
+    tutorial.next("evertrain push worse.ubj")
+    wait_until(lambda: tutorial.newest() != before, "the version")
+    version = tutorial.newest()
+    card = tutorial.card(version)
     assert (card.claim, card.verdict) == ("traffic", "fail"), card.reasons
-    assert card.holdout_rows == ASKED
+    assert card.holdout_rows == 1500
     assert any("shown to be worse" in reason for reason in card.reasons)
     assert any("training rows of a file are unknown" in reason for reason in card.reasons)
-    assert served.settle(version).versions[version].refused
-    assert [one for one in served.record().rollouts.values() if one.version == version] == []
+    record = tutorial.served.settle(version)
+    assert record.versions[version].refused
+    assert [one for one in record.rollouts.values() if one.version == version] == []
+    assert "shown to be worse" in " ".join(tutorial.next("evertrain decisions").split())
 
 
-def test_a_better_successor_passes_and_goes_to_its_canary(served: Served) -> None:
-    version = served.push("better.json")
-    card = card_of(served, version)
+def test_a_better_successor_passes_and_is_taken_back_out_of_its_canary(tutorial: Tutorial) -> None:
+    champion, before = tutorial.served.record().champion, tutorial.newest()
+    tutorial.next("evertrain push better.ubj")
+    wait_until(lambda: tutorial.newest() != before, "the version")
+    version = tutorial.newest()
+    card = tutorial.card(version)
     assert (card.claim, card.verdict) == ("traffic", "pass"), card.reasons
     assert [one.who for one in card.figures] == ["challenger", "champion", "constant"]
-    challenger, champion = (one.metrics["log_loss"] for one in card.figures[:2])
-    assert challenger < champion
-    wait_until(lambda: any(one.version == version for one in served.record().rollouts.values()), "its canary")
-    assert served.told("status")["routing"]["routes"][SHOP]["champion"] == served.record().champion
+    challenger, old = (one.metrics["log_loss"] for one in card.figures[:2])
+    assert challenger < old
+    wait_until(lambda: tutorial.served.record().open_rollout is not None, "its canary")
+    tutorial.next("evertrain status")
+    assert "rolled back" in tutorial.next("evertrain rollback")
+    record = tutorial.served.record()
+    assert record.champion == champion
+    assert record.versions[version].refused
+    assert tutorial.left == []
+
+
+def test_ctrl_c_ends_it(tutorial: Tutorial) -> None:
+    assert tutorial.served.supervisor is not None
+    os.kill(tutorial.served.supervisor.pid, signal.SIGINT)
+    assert tutorial.served.supervisor.wait(60) == 0

@@ -96,8 +96,15 @@ class Served:
     columns: the words that say which columns there are; none where the model says it.
     """
 
-    def __init__(self, folder: Path, model: str, columns: Sequence[str] = ("--schema", "schema.json")) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: str,
+        columns: Sequence[str] = ("--schema", "schema.json"),
+        service: ServiceName = SHOP,
+    ) -> None:
         self.folder = folder
+        self.service = service
         self.model = model
         self.columns = tuple(columns)
         self.port, self.control_port = free_port(), free_port()
@@ -112,7 +119,7 @@ class Served:
 
     def serve(self) -> None:
         """Start, and wait until predictions are answered."""
-        words = ["serve", self.model, *self.columns, "--service", "shop", "--json"]
+        words = ["serve", self.model, *self.columns, "--service", self.service, "--json"]
         ports = ["--port", str(self.port), "--control-port", str(self.control_port)]
         with self.log.open("a") as log:
             self.supervisor = subprocess.Popen(
@@ -131,7 +138,8 @@ class Served:
         table = RoutingFile(self.state.routing).read()
         workers = [one for one in heartbeats(self.state) if one.role == "worker" and alive(one)]
         following = all(serves(table, one.generation, one.ready) for one in workers)
-        return SHOP in table.routes and table.routes[SHOP].champion is not None and bool(workers) and following
+        route = table.routes.get(self.service)
+        return route is not None and route.champion is not None and bool(workers) and following
 
     def kill_supervisor(self) -> None:
         if self.supervisor is not None:
@@ -161,7 +169,7 @@ class Served:
 
     def record(self) -> ServiceRecord:
         with Ledger.open(self.state.ledger) as ledger:
-            return Registry(ledger.read()).service(SHOP)
+            return Registry(ledger.read()).service(self.service)
 
     def settle(self, version: VersionId, seconds: float = 120.0) -> ServiceRecord:
         """Wait until nothing is open about a version."""
