@@ -12,10 +12,11 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from evertrain.monitor.report import Report
-from evertrain.testing.tree import wait_until
+from evertrain.testing.tree import free_port, wait_until
 
 TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial" / "watch.md"
 BLOCK = re.compile(r"```(python|sh)\n(.*?)```", re.DOTALL)
@@ -165,3 +166,72 @@ def test_faults_of_the_input_are_told_with_a_remedy(walked: Walked, words: list[
     assert remedy in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) < 10
+
+
+@pytest.fixture(scope="module")
+def listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[str]]]:
+    """`evertrain watch --listen`, and what it says."""
+    folder = tmp_path_factory.mktemp("somebody's server")
+    words = ["--listen", "--service", "churn", "--segments", "region", "--dir", str(folder / ".evertrain")]
+    ports = ["--port", str(free_port()), "--control-port", str(free_port()), "--workers", "1"]
+    command = [sys.executable, "-m", "evertrain", "watch", *words, *ports]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line.strip())
+            if line.startswith("Next: "):
+                break
+        yield folder, said
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+        assert process.wait(60) == 0, (folder / "log").read_text()[-2000:]
+
+
+def test_what_another_server_posts_is_watched_on_a_page(
+    listening: tuple[Path, list[str]], browser: Browser, tmp_path: Path
+) -> None:
+    """The commands that are printed, as they are printed; then the link that is printed."""
+    folder, said = listening
+    for line in said:
+        if line.startswith("curl "):
+            done = subprocess.run(["sh", "-c", f"{line} -fsS"], capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stdout) == (0, '{"taken":1}'), done.stderr
+    link = next(line.split()[1] for line in said if line.startswith("Page "))
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    wait_until(lambda: opens(page, link), "the page")
+    assert page.url.endswith("/services/churn/observed")
+    assert page.locator("h1").inner_text() == "churn"
+    assert "1 of 1 rows" in page.locator(".figures").inner_text()
+    assert page.locator(".mark svg").evaluate("one => one.getBoundingClientRect().width") < 40  # the styles are there
+    assert complaints == []
+    page.close()
+    status = evertrain(folder, "status")
+    assert status.returncode == 0
+    assert "churn: only watched" in status.stdout
+
+
+def opens(page: Page, link: str) -> bool:
+    try:
+        answer = page.goto(link)
+    except PlaywrightError:
+        return False
+    return answer is not None and answer.ok
+
+
+def test_a_table_or_a_stream_is_watched_and_not_both(walked: Walked) -> None:
+    for words in (
+        ["predictions.csv", "--listen", "--service", "x"],
+        ["--listen"],
+        ["--service", "x"],
+        [],
+        ["predictions.csv"],
+    ):
+        done = evertrain(walked.folder, "watch", *words)
+        assert done.returncode == 2
+        assert "evertrain watch --help" in done.stderr

@@ -32,6 +32,7 @@ _PREDICT = """\
 | `POST /v2/models/{service}/infer` | Open Inference Protocol V2, JSON, columns by name. |
 | `POST /predict/{service}` | A record, or `{"rows": [...]}`; answers `{"predictions": [{"id", "score", "version"}]}`. |
 | `POST /labels/{service}` | `{"labels": [{"prediction_id" or "key", "value", "known_at"}]}`; needs the data token. |
+| `POST /observe/{service}` | Watched: `{"observations": [{"id", "at", "score", "row"}]}`; needs the data token. |
 
 `x-request-id` makes a retry the same prediction. Each answer names the version that gave it in `x-evertrain-version`,
 and the id of each prediction in its body. An error has a 4xx or 5xx and a body of `error`, `code`,

@@ -105,6 +105,8 @@ def _service(one: ServiceSituation, answers: str) -> Iterator[str]:
 def _head(one: ServiceSituation, answers: str) -> str:
     if not one.enabled:
         return f"{one.service}: TURNED OFF: {one.notice}"
+    if one.watched:
+        return f"{one.service}: only watched"
     if one.champion is None:
         return f"{one.service}: no version answers yet"
     number = "" if one.ordinal is None else f"{one.ordinal} ("

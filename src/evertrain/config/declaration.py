@@ -270,8 +270,20 @@ class TrainingSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True)
     timeout_s: Annotated[int, Meta(ge=1)] = 3600
 
 
+class WatchedSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Watch only: somebody else answers, and posts what was answered.
+
+    horizon: how long after its time a row's label is due; None: nobody said.
+    """
+
+    horizon: Micros | None = None
+
+
 class ServiceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole service. Serve-only services have a schema (`inputs`) and no sources, examples, label or recipes."""
+    """A whole service. Serve-only services have a schema (`inputs`) and no sources, examples, label or recipes.
+
+    A watched one has no columns of a request either: it answers nothing.
+    """
 
     name: ServiceName
     inputs: Schema
@@ -288,6 +300,7 @@ class ServiceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rollout: CanarySpec = CanarySpec()
     owner: str = ""
     cooldown: Micros = DAY
+    watched: WatchedSpec | None = None
 
     @property
     def digest(self) -> Digest:

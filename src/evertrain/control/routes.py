@@ -41,6 +41,7 @@ def desired_route(record: ServiceRecord, spec: ServiceSpec, *, paced: bool, ente
         reference=record.anchor if spec.label is not None else None,
         salt=rollout.rollout if rollout is not None and arms else "",
         refused=tuple(record.refusals),
+        observed=spec.watched is not None,
     )
 
 
@@ -90,6 +91,8 @@ def route_step(planes: Planes, record: ServiceRecord, spec: ServiceSpec, now: In
 
 
 def _say(route: Route) -> str:
+    if route.observed:
+        return "Somebody else answers; what was answered is taken and watched."
     if route.champion is None:
         return "The first version is being prepared." if route.prepare else "Nothing answers yet."
     text = f"Version {short(route.champion)} answers"

@@ -37,7 +37,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     control: the champion in a twin process on the same path, with the same share, so that latency is comparable.
     reference: a version that answers nobody and scores logged rows (the never-retrained model).
     salt: of the hash that puts an entity into a cohort; it changes with the rollout. enabled: False turns the model
-    off (503 with the reason in `notice`).
+    off (503 with the reason in `notice`). observed: somebody else answers, and posts what was answered.
     """
 
     service: ServiceName
@@ -52,6 +52,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     refused: tuple[Refusal, ...] = ()
     enabled: bool = True
     notice: str = ""
+    observed: bool = False
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@
                                         /v2/models/{service}, /v2/models/{service}/ready
     POST /predict/{service}             plain records
     POST /labels/{service}              labels, with the data token
+    POST /observe/{service}             what somebody else's server has answered, with the data token
 
 Every error says what is wrong, in which field, and what to do; none leaves a trace in the prediction log.
 """
@@ -21,6 +22,7 @@ from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Predicted
 from evertrain.deploy.answer import Answering
 from evertrain.deploy.body import EncodingError, Intake, StalledError
+from evertrain.deploy.observe import read_observations
 from evertrain.deploy.protocol import (
     Limits,
     metadata,
@@ -107,6 +109,7 @@ class Server:
         self._steady = steady
         self._max_concurrency = max_concurrency
         self._in_hand = 0
+        self._posts = {"predict": self._records, "labels": self._labels, "observe": self._observations}
         self._about = _encoder.encode({"name": "evertrain", "version": release, "extensions": []})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -144,9 +147,8 @@ class Server:
     def _door(self, path: str) -> tuple[str, _Door]:
         """The service and the door of a path; NotFoundError when there is none."""
         parts = path.split("/")[1:]
-        if len(parts) == 2 and parts[0] in {"predict", "labels"}:
-            service = self._known(parts[1])
-            return service, _Door("POST", self._records if parts[0] == "predict" else self._labels)
+        if len(parts) == 2 and parts[0] in self._posts:
+            return self._known(parts[1]), _Door("POST", self._posts[parts[0]])
         if len(parts) == 4 and parts[:2] == ["v2", "models"] and parts[3] == "infer":
             return self._known(parts[2]), _Door("POST", self._infer)
         if parts[0] == "v2":
@@ -197,6 +199,11 @@ class Server:
 
     def _answerable(self, service: str) -> tuple[Live, Loaded]:
         live = self._swap.live(service)
+        if live is not None and live.route.observed:
+            raise NotFoundError(
+                f"Service {service!r} is only watched: somebody else answers for it.",
+                f"Post what was answered to /observe/{service}.",
+            )
         if live is None or not live.route.enabled or live.champion is None:
             reason = "it was taken away" if live is None else (live.route.notice or live.reason)
             raise UnavailableError(f"Service {service!r} does not answer: {reason}", "Send it again later.")
@@ -222,15 +229,37 @@ class Server:
     # Labels ----------------------------------------------------------------------------------------------------------
 
     async def _labels(self, service: str, headers: Headers, receive: Receive) -> Reply:
-        if not self._admits(headers.get(b"authorization", b"").decode("latin-1")):
-            error = RequestError(
-                "Labels need the data token.", "Send it as 'Authorization: Bearer TOKEN'.", field="authorization"
-            )
-            return msgspec.structs.replace(_refusal(401, error), headers=((b"www-authenticate", b"Bearer"),))
+        refused = self._unadmitted(headers, "Labels")
+        if refused is not None:
+            return refused
         body = await self._intake.read(headers, receive)
         labels = read_labels(body, ServiceName(service), self._clock.now(), self._limits)
         self._log.append(*labels)
         return Reply(200, _encoder.encode({"taken": len(labels)}))
+
+    async def _observations(self, service: str, headers: Headers, receive: Receive) -> Reply:
+        live = self._swap.live(service)
+        if live is None or not live.route.observed:
+            raise NotFoundError(
+                f"Service {service!r} is not watched: a model of its own answers.",
+                f"Ask it at /predict/{service}, or watch another name: `evertrain watch --listen --service NAME`.",
+            )
+        refused = self._unadmitted(headers, "Observations")
+        if refused is not None:
+            return refused
+        body = await self._intake.read(headers, receive)
+        observations = read_observations(body, ServiceName(service), self._clock.now(), self._limits)
+        self._log.append(*observations)
+        return Reply(200, _encoder.encode({"taken": len(observations)}))
+
+    def _unadmitted(self, headers: Headers, what: str) -> Reply | None:
+        """The refusal of a request that does not carry the data token."""
+        if self._admits(headers.get(b"authorization", b"").decode("latin-1")):
+            return None
+        error = RequestError(
+            f"{what} need the data token.", "Send it as 'Authorization: Bearer TOKEN'.", field="authorization"
+        )
+        return msgspec.structs.replace(_refusal(401, error), headers=((b"www-authenticate", b"Bearer"),))
 
     # Looking ---------------------------------------------------------------------------------------------------------
 
@@ -253,7 +282,11 @@ class Server:
 
 
 def _readiness(services: Iterable[Live]) -> Reply:
-    waiting = [live.route.service for live in services if live.champion is None or not live.route.enabled]
+    waiting = [
+        live.route.service
+        for live in services
+        if (live.champion is None and not live.route.observed) or not live.route.enabled
+    ]
     if not waiting:
         return Reply(200, b'{"ready":true}')
     return Reply(503, _encoder.encode({"ready": False, "waiting": waiting}))

@@ -36,7 +36,7 @@ from evertrain.store.log import LogReader, Position
 from evertrain.store.state import State
 from evertrain.store.table import Table
 
-__all__ = ["Intake"]
+__all__ = ["Intake", "read_cursor"]
 
 _log = logging.getLogger("data")
 _READ = 50_000
@@ -68,7 +68,7 @@ class Intake:
     ) -> None:
         self._state, self._ledger, self._patience = state, ledger, patience
         self._artifacts = Artifacts.at(state.artifacts)
-        self._cursor = state.path / "control" / "log.json"
+        self._cursor = _cursor_of(state)
         self._services: dict[ServiceName, _Service] = {}
         self._sources: dict[SourceName, Ingest] = {}
         self._feeds: dict[SourceName, Feed] = {}
@@ -78,7 +78,7 @@ class Intake:
         self._begun: set[SourceName] = set()
         self._patient_until: dict[ServiceName, float] = {}
         self._reader = LogReader(state.log)
-        self._positions = _read_cursor(self._cursor)
+        self._positions = read_cursor(state)
         self._heard = -1
         self._stamp: tuple[int, ...] | None = None
         self._listened = float("-inf")
@@ -358,9 +358,14 @@ class Intake:
             self._ledger.append(*drafts)
 
 
-def _read_cursor(path: Path) -> dict[str, Position]:
+def _cursor_of(state: State) -> Path:
+    return state.path / "control" / "log.json"
+
+
+def read_cursor(state: State) -> dict[str, Position]:
+    """The place in each writer's log up to which the tables hold everything; anybody may look."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Position])
+        return msgspec.json.decode(_cursor_of(state).read_bytes(), type=dict[str, Position])
     except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         # Without it the log is read from its beginning; the tables know what they hold.
         return {}

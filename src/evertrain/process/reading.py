@@ -24,8 +24,10 @@ from evertrain.core.routing import Route, RoutingTable
 from evertrain.core.time import Instant
 from evertrain.errors import NotFoundError
 from evertrain.monitor.health import expose
+from evertrain.monitor.report import Report
 from evertrain.process.chronicle import Chronicle
 from evertrain.process.looks import leave_looks
+from evertrain.process.observed import ObservedReports
 from evertrain.process.order import find_service, find_version
 from evertrain.process.planes import InstalledPlanes
 from evertrain.process.quality import QualityHistory, metrics_of
@@ -54,6 +56,7 @@ class Board:
         self._statistics = state.path / "serving" / "statistics"
         self._blobs = Artifacts.at(state.artifacts).blobs
         self._ledger = ledger
+        self._observed = ObservedReports(state, ledger)
         self._shown: Mapping[ServiceName, Overview] = MappingProxyType({})
 
     def put_up(self, shown: Mapping[ServiceName, Overview]) -> None:
@@ -75,6 +78,9 @@ class Board:
         if found.card is None:
             raise NotFoundError(f"Version {found.ordinal} of {service} was not judged yet.", "Come back later.")
         return msgspec.json.decode(self._blobs.get(found.card), type=Card)
+
+    def report(self, service: ServiceName) -> Report:
+        return self._observed.of(service)
 
     def events(self, after: int, limit: int) -> list[Event]:
         return self._ledger.read(after=after, limit=limit)
@@ -184,6 +190,7 @@ class Observer:
             enabled=route.enabled,
             notice=route.notice,
             owner=spec.owner,
+            watched=spec.watched is not None,
             trial=record.open_rollout is not None,
             shares=show_shares(record, route),
             requests=memory.speed.requests(series),

@@ -69,7 +69,10 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
-    """One service. champion: what is wanted to answer, by the routing table; without a ledger it has no ordinal."""
+    """One service. champion: what is wanted to answer, by the routing table; without a ledger it has no ordinal.
+
+    watched: somebody else answers.
+    """
 
     service: ServiceName
     enabled: bool
@@ -85,6 +88,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[str, str] = {}
     refusing: tuple[Refusing, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    watched: bool = False
 
 
 class SourceSituation(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +207,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         champion=route.champion,
         ordinal=_ordinal(record, route.champion),
         since=champion.championed if champion is not None else None,
-        why=known.chronicle.crowning(route.champion) if route.champion is not None else _why_nobody(record),
+        why=known.chronicle.crowning(route.champion) if route.champion is not None else _why_nobody(record, route),
         standby=_ordinal(record, route.previous),
         requests=totals(known.series, name),
         trial=None if rollout is None else _trial(record, rollout, known.looks.get(name, "")),
@@ -211,6 +215,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         refused={one.version: one.reason for one in route.refused},
         refusing=tuple(_refusing(record, route, known.beats)),
         decisions=known.chronicle.decisions(name)[:_DECISIONS],
+        watched=route.observed,
     )
 
 
@@ -218,7 +223,9 @@ def _ordinal(record: ServiceRecord, version: VersionId | None) -> int | None:
     return record.versions[version].ordinal if version is not None and version in record.versions else None
 
 
-def _why_nobody(record: ServiceRecord) -> str:
+def _why_nobody(record: ServiceRecord, route: Route) -> str:
+    if route.observed:
+        return f"Somebody else answers, and posts what was answered to /observe/{record.service}."
     return "" if record.cycles else "No version was made yet."
 
 

@@ -8,6 +8,7 @@ from evertrain.core.card import Card
 from evertrain.core.event import AlertCleared, Event
 from evertrain.core.identity import ServiceName
 from evertrain.errors import NotFoundError, TrustError
+from evertrain.monitor.report import Report
 from evertrain.testing.overview import BEGAN, SERVICE, card_of_nine, overview_in_canary
 from evertrain.web.overview import Overview
 from evertrain.web.reading import Accepted
@@ -34,6 +35,9 @@ class HandmadeReadings:
         if version != "9":
             raise NotFoundError(f"Version {version!r} has no evaluation card.", "Only judged versions have one.")
         return card_of_nine()
+
+    def report(self, service: ServiceName) -> Report:
+        raise NotFoundError(f"There is no watched service {service!r}.", "Watch one.")
 
     def events(self, after: int, limit: int) -> list[Event]:
         return [

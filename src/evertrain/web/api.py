@@ -152,6 +152,11 @@ class Api:
         service = ServiceName(request.path_params["service"])
         return answer(await run_in_threadpool(self._readings.overview, service))
 
+    async def observed(self, request: Request) -> Response:
+        """Of a service that is only watched: the report of what was observed."""
+        service = ServiceName(request.path_params["service"])
+        return answer(await run_in_threadpool(self._readings.report, service))
+
     async def card(self, request: Request) -> Response:
         """The evaluation card of a version (ordinal, id or start of an id): why it got its verdict."""
         service = ServiceName(request.path_params["service"])
@@ -198,6 +203,7 @@ def api_routes(readings: Readings, actions: Actions) -> list[Route]:
     api = Api(readings, actions)
     of_service: list[tuple[str, Callable[..., object], str]] = [
         ("overview", api.overview, "GET"),
+        ("observed", api.observed, "GET"),
         ("promote", api.promote, "POST"),
         ("rollback", api.rollback, "POST"),
         ("retrain", api.retrain, "POST"),

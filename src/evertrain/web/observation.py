@@ -23,13 +23,7 @@ from evertrain.web import wording
 from evertrain.web.chart import EstimatePoint, draw_estimates
 from evertrain.web.guard import SecurityHeaders
 
-__all__ = ["NEXT_DOOR", "create_report_app", "document", "say_metric", "say_moved"]
-
-NEXT_DOOR = (
-    "Next: let evertrain answer with the model. A successor goes through a check and a canary; going back is instant:",
-    "evertrain serve MODEL",
-)
-"""What the next door would add, and its command."""
+__all__ = ["create_report_app", "document", "say_metric", "say_moved"]
 
 _METRICS: Mapping[MetricName, str] = {
     "auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "accuracy": "accuracy", "mae": "MAE", "rmse": "RMSE",
@@ -85,7 +79,7 @@ def document(report: Report, *, alone: bool) -> str:
             styles=_styles() if alone else None,
             plot=_plotter(report),
             lower_is_better=lower,
-            next_door=NEXT_DOOR,
+            next_door=wording.NEXT_DOOR,
         )
     )
 

@@ -239,6 +239,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
     champion: ordinal of the version that serves, since when, and why. decisions, versions, rollouts and cycles: newest
     first. rollouts[0] is the current one when `trial` is True. notice: shown on top when the service is turned off.
+    watched: somebody else answers; the page is the report of what was observed.
     """
 
     service: ServiceName
@@ -265,5 +266,6 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...] = ()
     processes: tuple[Process, ...] = ()
     recipes: tuple[str, ...] = ()
+    watched: bool = False
     ledger: LedgerState | None = None
     story: Story | None = None

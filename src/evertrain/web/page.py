@@ -20,7 +20,7 @@ from starlette.routing import Route
 from evertrain.core.event import kind_of
 from evertrain.core.identity import ServiceName, short
 from evertrain.errors import CapacityError, EvertrainError, RequestError
-from evertrain.web import chart, wording
+from evertrain.web import chart, observation, wording
 from evertrain.web.api import CALLS, act, read_body, whole_number
 from evertrain.web.overview import LatencyPoint, Metric, Overview, TrafficPoint
 from evertrain.web.reading import Actions, Readings
@@ -143,6 +143,8 @@ class Page:
         """The page of a service."""
         service = ServiceName(request.path_params["service"])
         overview = await run_in_threadpool(self._readings.overview, service)
+        if overview.watched:
+            return RedirectResponse(f"/services/{service}/observed", status_code=303)
         document = self._panels.document(
             "service.html",
             service=service,
@@ -152,6 +154,12 @@ class Page:
             csrf=self._csrf(request),
         )
         return HTMLResponse(document)
+
+    async def observed(self, request: Request) -> Response:
+        """The page of a service that is only watched: what was observed."""
+        service = ServiceName(request.path_params["service"])
+        report = await run_in_threadpool(self._readings.report, service)
+        return HTMLResponse(await run_in_threadpool(lambda: observation.document(report, alone=False)))
 
     async def card(self, request: Request) -> Response:
         """Why a version got its verdict."""
@@ -244,6 +252,7 @@ def page_routes(readings: Readings, actions: Actions, door: Door, panels: Panels
         Route("/ledger", page.ledger, methods=["GET"]),
         Route("/services/{service}", page.service, methods=["GET"]),
         Route("/services/{service}/versions/{version}", page.card, methods=["GET"]),
+        Route("/services/{service}/observed", page.observed, methods=["GET"]),
         Route("/services/{service}/stream", page.stream, methods=["GET"]),
         Route("/services/{service}/{action}", page.act, methods=["POST"]),
     ]

@@ -7,6 +7,7 @@ import msgspec
 from evertrain.core.card import Card
 from evertrain.core.event import Event
 from evertrain.core.identity import ServiceName
+from evertrain.monitor.report import Report
 from evertrain.web.overview import Overview
 
 __all__ = ["Accepted", "Actions", "Readings"]
@@ -23,6 +24,9 @@ class Readings(Protocol):
 
     def card(self, service: ServiceName, version: str) -> Card:
         """Why a version (ordinal, id, or the start of an id) got its verdict. NotFoundError when it has none."""
+
+    def report(self, service: ServiceName) -> Report:
+        """What was observed of a service that is only watched; it may take seconds. NotFoundError for any other."""
 
     def events(self, after: int, limit: int) -> list[Event]:
         """The ledger after a sequence number (-1: from the start), oldest first."""

@@ -3,6 +3,7 @@
 from evertrain.core.time import DAY, HOUR, MINUTE, SECOND, to_datetime
 
 __all__ = [
+    "NEXT_DOOR",
     "say_count",
     "say_date",
     "say_figure",
@@ -12,6 +13,12 @@ __all__ = [
     "say_percent",
     "say_sentence",
 ]
+
+NEXT_DOOR = (
+    "Next: let evertrain answer with the model. A successor goes through a check and a canary; going back is instant:",
+    "evertrain serve MODEL",
+)
+"""What a person who watches would get from the next door, and its command."""
 
 _MINUS = "\u2212"
 _NONE = "\u2013"

@@ -1,0 +1,158 @@
+"""A watched stream through a real worker: logged before it is answered, once in the tables, and on the report."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from evertrain.config.declaration import ServiceSpec
+from evertrain.core.routing import Route
+from evertrain.core.time import DAY, Instant, Span, say_instant
+from evertrain.data.arrival import Patience
+from evertrain.errors import NotFoundError, UnavailableError, UserError
+from evertrain.monitor.report import Report
+from evertrain.process.intake import Intake
+from evertrain.process.observed import ObservedReports, observed_report
+from evertrain.process.observing import declare_watched
+from evertrain.store.access import create_token
+from evertrain.store.clock import business_clock
+from evertrain.store.ledger import Ledger
+from evertrain.store.table import Table
+from evertrain.testing.installation import SHOP, Installation
+from evertrain.testing.record import FIRST, ShopRecord
+from evertrain.testing.worker import RunningWorker, until
+
+
+class Stream:
+    """A watched service and what somebody's server posts to it: one region where the model knows nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.installation = Installation(folder)
+        self.state = self.installation.state
+        self.spec: ServiceSpec = declare_watched(
+            self.state, SHOP, segments=("region", "colour"), horizon=Span(DAY), kind="probability"
+        )
+        token = create_token("data", self.state.keys, self.state.trusted)
+        self.installation.route(Route(service=SHOP, observed=True))
+        self.worker = RunningWorker(self.installation)
+        self.bearer = {"authorization": f"Bearer {token}"}
+        self.now = business_clock(self.state.clock).now()
+        until(lambda: self.worker.heartbeat() is not None)
+        until(lambda: self.ready().status_code == 200)
+
+    def ready(self) -> httpx.Response:
+        return self.worker.client.get("/v2/health/ready")
+
+    def observe(self, *observations: object, headers: dict[str, str] | None = None) -> httpx.Response:
+        sent = self.bearer if headers is None else headers
+        return self.worker.client.post(f"/observe/{SHOP}", json={"observations": observations}, headers=sent)
+
+    def label(self, *labels: object) -> httpx.Response:
+        return self.worker.client.post(f"/labels/{SHOP}", json={"labels": labels}, headers=self.bearer)
+
+    def post(self, first: int, count: int) -> None:
+        """Predictions of the last forty days, four in five of them with a label."""
+        source = np.random.default_rng(first)
+        observations, labels = [], []
+        for number in range(first, first + count):
+            chance, region = source.uniform(0.05, 0.95), "west" if number % 5 == 0 else "north"
+            observations.append(
+                {
+                    "id": f"r{number}",
+                    "at": say_instant(self.now - DAY * 40 + number * DAY * 40 // 2000),
+                    "score": source.uniform(0.05, 0.95) if region == "west" else chance,
+                    "row": {"region": region, "age": source.normal(40, 9), "vip": number % 3 == 0},
+                }
+            )
+            if number % 7:
+                labels.append({"key": f"r{number}", "value": int(source.random() < chance)})
+        assert self.observe(*observations).json() == {"taken": count}
+        assert self.label(*labels).status_code == 200
+
+    def report(self) -> Report:
+        return observed_report(self.state, self.spec, Instant(self.now))
+
+    def commit(self) -> None:
+        with Ledger.open(self.state.ledger) as ledger:
+            intake = Intake(self.state, ledger, Patience(), self.now, log_keep=Span(DAY))
+            with closing(intake._reader):
+                intake.follow(self.now)
+                intake.commit(self.now)
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
+    made = Stream(tmp_path_factory.mktemp("watched") / "state")
+    yield made
+    made.worker.close()
+
+
+def test_a_stream_is_told_from_log_and_tables_alike(stream: Stream) -> None:
+    with pytest.raises(UnavailableError, match="Nothing was posted to /observe/shop yet"):
+        stream.report()
+    stream.post(0, 1000)
+    early = stream.report()
+    assert (early.rows, early.waiting) == (1000, 0)
+    stream.commit()
+    assert stream.report() == early
+    stream.post(1000, 1000)
+    stream.post(500, 100)  # somebody's server posts again what it posted before
+    report = stream.report()
+    assert report.rows == 2000
+    assert report.waiting == 49  # the label of number 1950 is due at this very instant
+    assert report.segments[0].value == "west"
+    assert report.segments[0].outcome == "worse"
+    assert report.inputs is not None
+    assert {one.column for one in report.inputs.columns} == {"score", "region", "age", "vip"}
+    assert any("No row that was posted has a colour" in notice for notice in report.notices)
+    stream.commit()
+    stream.commit()
+    assert stream.report() == report
+    assert Table(stream.state.tables, f"predictions.{SHOP}").read().height == 2100
+
+
+def test_the_newest_label_counts_by_key_or_by_id(stream: Stream) -> None:
+    before = stream.report()
+    logged = next(one for one in stream.worker.records() if getattr(one, "key", "") == "r14")
+    assert stream.label({"prediction_id": getattr(logged, "id", ""), "value": 1}).status_code == 200
+    assert stream.report().labelled == before.labelled + 1
+    assert stream.label({"key": "r0", "value": 1}, {"key": "r0", "value": 0}).status_code == 200
+    assert stream.report().labelled == before.labelled + 2
+
+
+def test_only_who_has_the_token_posts_and_only_to_a_watched_service(stream: Stream) -> None:
+    refused = stream.observe({"id": "a", "score": 0.5}, headers={})
+    assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+    answer = stream.worker.client.post(f"/predict/{SHOP}", json={"a": 1})
+    assert answer.status_code == 404
+    assert answer.json()["remedy"] == f"Post what was answered to /observe/{SHOP}."
+    invalid = stream.observe({"id": "a", "score": "high"})
+    assert (invalid.status_code, invalid.json()["field"]) == (400, "observations[0].score")
+    assert stream.observe({"id": "odd", "score": 17}).status_code == 200
+    assert any("1 scores lie outside 0 and 1" in notice for notice in stream.report().notices)
+
+
+def test_reports_are_asked_by_name(stream: Stream) -> None:
+    with Ledger.open(stream.state.ledger) as ledger:
+        reports = ObservedReports(stream.state, ledger)
+        assert reports.of(SHOP) is reports.of(SHOP)
+        with pytest.raises(NotFoundError, match="There is no watched service 'shp'") as caught:
+            reports.of(type(SHOP)("shp"))
+    assert caught.value.remedy == 'Did you mean "shop"?'
+
+
+def test_the_same_declaration_is_on_record_once(stream: Stream) -> None:
+    for _ in range(2):
+        declare_watched(stream.state, SHOP, segments=("region", "colour"), horizon=Span(DAY), kind="probability")
+    with Ledger.open(stream.state.ledger) as ledger:
+        assert len(ledger.read(kinds={"service.declared"})) == 1
+
+
+def test_a_service_with_a_model_is_not_watched(tmp_path: Path) -> None:
+    record = ShopRecord(tmp_path / "state")
+    record.build(FIRST)
+    with pytest.raises(UserError, match="has a model that answers here"):
+        declare_watched(record.state, SHOP, segments=(), horizon=None, kind="probability")
