@@ -27,6 +27,7 @@ COMMANDS = {
     "trust": "trust",
     "push": "order",
     "watch": "watch",
+    "apply": "apply",
     "status": "status",
     "models": "record",
     "decisions": "record",

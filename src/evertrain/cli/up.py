@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ import typer
 
 from evertrain.cli.flags import given_flags, takes_settings
 from evertrain.config.settings import load, stated_settings
+from evertrain.errors import UsageError
 from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
 from evertrain.process.startup import Startup, look_at_declaration
 from evertrain.store.access import token
@@ -36,12 +38,18 @@ def up(
     declarations: Annotated[list[Path] | None, typer.Argument(help="Files that declare services.")] = None,
     *,
     data: Annotated[Path | None, typer.Option(help="Where the sources' files are; default: beside the file.")] = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Apply the file whenever it changes: for development.")
+    ] = False,
     settings: Toml = None,
     as_json: Json = False,
     **flags: str | None,
 ) -> None:
     """Start the services and keep them running until Ctrl-C. Without a file: those that are on record."""
     files = declarations or []
+    if reload and not files:
+        raise UsageError("There is nothing to reload.", "Name the file: evertrain up service.py --reload")
+    followers: list[subprocess.Popen[bytes]] = []
 
     def look_first() -> None:
         for file in files:
@@ -50,7 +58,14 @@ def up(
     with begin(settings, flags, look_first) as startup:
         for file in files:
             startup.declare(file, data)
-        run_in_foreground(startup, as_json=as_json)
+        try:
+            followed = files if reload else []
+            run_in_foreground(
+                startup, as_json=as_json, then=lambda: followers.extend(startup.follow(one, data) for one in followed)
+            )
+        finally:
+            for follower in followers:
+                follower.terminate()
 
 
 def begin(file: Path | None, flags: Mapping[str, object], look_first: Callable[[], None] = lambda: None) -> Startup:

@@ -18,7 +18,7 @@ from evertrain.process.entry import Fault
 from evertrain.process.port import claim, require_free
 from evertrain.process.supervisor import Supervisor
 from evertrain.store.lease import Lease
-from evertrain.store.process import alive, heartbeats
+from evertrain.store.process import PARENT, alive, heartbeats
 from evertrain.store.state import State, refuse_folder
 
 __all__ = ["Startup", "look_at_declaration", "look_at_file", "run_module"]
@@ -91,6 +91,17 @@ class Startup:
         words = ["--dir", str(self.state.path), *_declared(file, data)]
         return run_module("declaring", words, environment=self._environment).splitlines()
 
+    def follow(self, file: Path, data: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start a process that applies the declaration whenever it changes; it ends with this one, or when told to."""
+        words = ["--dir", str(self.state.path), *_declared(file, data)]
+        return subprocess.Popen(
+            _command("reloading", words),
+            env=os.environ | self._environment | {PARENT: str(os.getpid())},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def run(
         self, stopping: threading.Event, hurry: threading.Event | None = None, ready: Callable[[], None] = lambda: None
     ) -> None:
@@ -152,8 +163,9 @@ def _install(folder: Path) -> None:
 
 def run_module(name: str, words: Sequence[str], environment: dict[str, str] | None = None) -> str:
     """What a module of this package prints; a fault that it tells is raised here."""
-    command = [sys.executable, "-P", "-m", f"evertrain.process.{name}", *words]
-    done = subprocess.run(command, env=os.environ | (environment or {}), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        _command(name, words), env=os.environ | (environment or {}), capture_output=True, text=True, check=False
+    )
     if done.returncode == 0:
         return done.stdout
     said = done.stderr.strip()
@@ -162,3 +174,7 @@ def run_module(name: str, words: Sequence[str], environment: dict[str, str] | No
     except msgspec.DecodeError:
         raise EvertrainError(f"{name} failed with code {done.returncode}:\n{said}") from None
     raise error_of(fault.code, fault.what, fault.remedy)
+
+
+def _command(name: str, words: Sequence[str]) -> list[str]:
+    return [sys.executable, "-P", "-m", f"evertrain.process.{name}", *words]

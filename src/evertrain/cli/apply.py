@@ -1,0 +1,76 @@
+"""`evertrain apply`: put a changed declaration into force while everything runs."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from evertrain.cli.up import Dir, Json
+from evertrain.config.settings import load
+from evertrain.process.applying import Applied, AppliedService
+from evertrain.process.change import Change
+from evertrain.process.startup import run_module
+from evertrain.store.state import State
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command("apply")
+def apply(
+    declaration: Annotated[Path, typer.Argument(help="The file that declares the services.")],
+    *,
+    folder: Dir = None,
+    data: Annotated[Path | None, typer.Option(help="Where the sources' files are; default: beside the file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Put a changed declaration into force without a failed request, and show what changes and from when it holds.
+
+    The file is checked whole first: a broken one changes nothing. `evertrain plan FILE --dir DIR` only looks.
+    """
+    stated = load({"dir": None if folder is None else str(folder)}, environment=os.environ)
+    state = State.open(Path(stated.settings.dir))
+    words = ["--dir", str(state.path), *([] if data is None else ["--data", str(data)]), str(declaration)]
+    said = run_module("applying", words)
+    if as_json:
+        typer.echo(said.strip())
+        return
+    typer.echo("\n".join(_lines(msgspec.json.decode(said, type=Applied))))
+
+
+def _lines(applied: Applied) -> Iterator[str]:
+    for one in applied.services:
+        yield from _service(one)
+    for name in applied.others:
+        yield f"{name}: not in this file, goes on as it is"
+    if any(one.new or one.changes for one in applied.services):
+        yield {
+            True: "In force: the controller has taken it up. No request was interrupted.",
+            False: "On record; the controller has not looked yet. `evertrain status` shows when it does.",
+            None: "On record; no controller runs. It is taken up at the next `evertrain up`.",
+        }[applied.taken_up]
+
+
+def _service(one: AppliedService) -> Iterator[str]:
+    if one.new:
+        yield f"{one.service}: new; its first training begins when there are rows and labels enough"
+        return
+    yield f"{one.service}: {f'{len(one.changes)} changes' if one.changes else 'nothing changes'}"
+    for change in one.changes:
+        yield f"  {change.part}: {_said(change)}"
+    for holds in dict.fromkeys(change.holds for change in one.changes):
+        parts = dict.fromkeys(re.split(r"[. ]", change.part)[0] for change in one.changes if change.holds == holds)
+        yield f"  {', '.join(parts)}: {holds}"
+
+
+def _said(change: Change) -> str:
+    if not change.before:
+        return f"added {change.after}"
+    if not change.after:
+        return f"removed, it was {change.before}"
+    return f"{change.before} becomes {change.after}"
