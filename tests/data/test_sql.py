@@ -1,7 +1,9 @@
 """A query on a database into its source's table: late rows, equal cursors, changed rows; with real servers."""
 
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ from evertrain.core.event import Draft, Event
 from evertrain.core.identity import SourceName
 from evertrain.core.time import Instant, Moment, from_datetime
 from evertrain.data.ingest import Ingest
+from evertrain.data.page import frames_of
 from evertrain.data.quarantine import Quarantine
 from evertrain.data.revision import physical, revise
 from evertrain.data.sql import Feed, SqlReader, check_query, database_of
@@ -178,6 +181,18 @@ def test_a_row_below_the_overlap_is_found_by_the_sweep_and_told(shop: Shop) -> N
     assert shop.world.rows["id"].to_list() == [1, 2]
 
 
+def test_a_sweep_that_is_due_is_made_and_what_it_found_is_told(shop: Shop) -> None:
+    shop.add(1, "10:00:00")
+    shop.world.take()
+    shop.add(2, "08:59:59")
+    yesterday = time.time() - 90_000
+    os.utime(shop.world.folder / "pages" / "swept", (yesterday, yesterday))
+    assert shop.world.take() == 1
+    assert shop.world.feed.trouble.startswith("1 rows were committed later than the overlap (1h) allows")
+    assert shop.world.take() == 0
+    assert not shop.world.reader().sweep_is_due
+
+
 def test_a_restart_reads_on_where_the_pages_end(shop: Shop) -> None:
     for number in range(5):
         shop.add(number, f"10:00:0{number}")
@@ -240,6 +255,14 @@ def test_a_value_of_another_type_spoils_no_other_row(tmp_path: Path) -> None:
     assert world.take() == 0
     assert world.rows.select("id", "amount").rows() == [(1, 2.0), (3, 2.5), (4, None)]
     assert world.aside == ["Column 'amount' is String; the source has float64."]
+
+
+def test_zero_and_one_are_false_and_true_where_that_is_declared() -> None:
+    rows = [(0, 1), (1, None), (2, 2)]
+    [fit, odd] = frames_of(["n", "late"], rows, {"late", "other"})
+    assert fit.rows() == [(0, True), (1, None)]
+    assert odd.rows() == [(2, 2)]
+    assert frames_of(["n", "late"], rows)[0]["late"].to_list() == [1, None, 2]
 
 
 @pytest.mark.parametrize(

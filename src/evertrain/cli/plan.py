@@ -72,7 +72,8 @@ def _source(source: SourcePlan) -> Iterator[str]:
     newest = "" if source.newest is None else f", newest of {say_instant(source.newest)}"
     aside = f", {source.aside:,} set aside" if source.aside else ""
     types = "; types are inferred once" if source.inferred else ""
-    yield f"{source.name}: {source.files:,} files of {source.pattern}, {source.rows:,} rows{aside}{newest}{types}"
+    read = f"{source.files:,} {source.parts} of {source.pattern}"
+    yield f"{source.name}: {read}, {source.rows:,} rows{aside}{newest}{types}"
     for fault in source.faults:
         yield f"  set aside: {fault}"
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from evertrain.config.declaration import SqlSpec
+from evertrain.config.option import closed
 from evertrain.core.identity import SourceName
 from evertrain.core.time import parse_span
 from evertrain.errors import DeclarationError
@@ -28,7 +29,8 @@ class Sql(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
-def sql(  # what a reading costs is said here, where the table is known
+@closed
+def sql(
     url: str,
     query: str,
     *,

@@ -8,7 +8,7 @@ A page counts from the moment in which its file has its name.
 
 import io
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -81,13 +81,18 @@ class PageFolder:
 # Rows -----------------------------------------------------------------------------------------------------------------
 
 
-def frames_of(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[pl.DataFrame]:
+def frames_of(
+    names: Sequence[str], rows: Sequence[Sequence[Any]], booleans: Collection[str] = ()
+) -> list[pl.DataFrame]:
     """The rows of a page as typed columns: one frame, and one more for rows whose values are of another type than
     most in their column, as SQLite allows; what becomes of those is decided where files are judged.
 
+    booleans: columns that are declared as such; 0 and 1 mean false and true there, as in SQLite, which has no others.
     SourceError names the column whose values a table does not hold.
     """
     columns = {name: [_plain(name, row[place]) for row in rows] for place, name in enumerate(names)}
+    for name in columns.keys() & {*booleans}:
+        columns[name] = [bool(value) if value in (0, 1) else value for value in columns[name]]
     odd: set[int] = set()
     for values in columns.values():
         odd.update(_misfits(values))

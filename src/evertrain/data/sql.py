@@ -25,7 +25,7 @@ from evertrain.errors import DeclarationError, EvertrainError
 from evertrain.store.crash import crash_point
 from evertrain.store.database import Database
 
-__all__ = ["Feed", "SqlReader", "check_query", "database_of"]
+__all__ = ["Feed", "SqlReader", "booleans_of", "check_query", "database_of"]
 
 _log = logging.getLogger("data")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
@@ -60,11 +60,16 @@ def check_query(source: SourceSpec, spec: SqlSpec, folder: Path) -> None:
             )
 
 
-class SqlReader:
-    """Reads one source's query into its pages."""
+def booleans_of(source: SourceSpec) -> frozenset[str]:
+    """The columns of a source that are declared to be true or false."""
+    return frozenset(column.name for column in source.columns if column.type == "bool")
 
-    def __init__(self, spec: SqlSpec, database: Database, folder: Path) -> None:
-        self._spec, self._database = spec, database
+
+class SqlReader:
+    """Reads one source's query into its pages. booleans: columns in which 0 and 1 mean false and true."""
+
+    def __init__(self, spec: SqlSpec, database: Database, folder: Path, booleans: frozenset[str] = frozenset()) -> None:
+        self._spec, self._database, self._booleans = spec, database, booleans
         self._pages = PageFolder(folder)
         standing = self._pages.standing()
         self._last = standing[-1] if standing else None
@@ -117,7 +122,7 @@ class SqlReader:
         for names, rows in self._database.pages(self._spec.query, self._spec.cursor, since, self._spec.page_rows):
             if not go_on():
                 break
-            for frame in frames_of(names, rows):
+            for frame in frames_of(names, rows, self._booleans):
                 new = frame.filter(~fingerprints([frame]).is_in(known.implode()))
                 if not new.is_empty():
                     self._keep(new)
@@ -136,10 +141,19 @@ class Feed:
     after a growing pause. `trouble` says what is wrong now, "" while nothing is.
     """
 
-    def __init__(self, name: SourceName, spec: SqlSpec, place: Path, pages: Path, *, waits: bool) -> None:
+    def __init__(
+        self,
+        name: SourceName,
+        spec: SqlSpec,
+        place: Path,
+        pages: Path,
+        *,
+        waits: bool,
+        booleans: frozenset[str] = frozenset(),
+    ) -> None:
         """place: the declaration's folder; waits: a look lasts until its reading is over, as a story's clock needs."""
         self._name, self._spec, self._place, self._waits = name, spec, place, waits
-        self._folder = pages
+        self._folder, self._booleans = pages, booleans
         self._reader: SqlReader | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -183,7 +197,8 @@ class Feed:
     def _read(self) -> None:
         reader = self._reader
         if reader is None:
-            reader = self._reader = SqlReader(self._spec, database_of(self._spec, self._place), self._folder)
+            database = database_of(self._spec, self._place)
+            reader = self._reader = SqlReader(self._spec, database, self._folder, self._booleans)
         go_on = self._goes_on
         rows = reader.read(go_on)
         if reader.sweep_is_due:

@@ -25,7 +25,7 @@ from evertrain.data.ingest import KINDS, Ingest
 from evertrain.data.label import PostedLabels
 from evertrain.data.online import OnlineWriter
 from evertrain.data.prediction import ServiceTables, place_of
-from evertrain.data.sql import Feed
+from evertrain.data.sql import Feed, booleans_of
 from evertrain.process.assembly import bundle_folder, resolver
 from evertrain.process.segments import Segments
 from evertrain.store.artifact import Artifacts
@@ -164,7 +164,9 @@ class Intake:
         if source.sql is None:
             return place / source.files
         pages = self._state.path / "control" / "pages" / source.name
-        self._feeds[source.name] = Feed(source.name, source.sql, place, pages, waits=self._patience is None)
+        self._feeds[source.name] = Feed(
+            source.name, source.sql, place, pages, waits=self._patience is None, booleans=booleans_of(source)
+        )
         return pages / "*.parquet"
 
     def _serve(self, name: ServiceName, spec: ServiceSpec | None) -> _Service:

@@ -11,7 +11,7 @@ from evertrain.core.identity import ServiceName, digest_of_bytes
 from evertrain.data.arrival import Arrivals
 from evertrain.data.frame import content_of
 from evertrain.data.page import frames_of
-from evertrain.data.sql import check_query, database_of
+from evertrain.data.sql import booleans_of, check_query, database_of
 from evertrain.errors import DeclarationError, SourceError, UnavailableError
 from evertrain.store.file import write_atomically
 
@@ -69,24 +69,30 @@ def keep_tables(tables: Mapping[Path, Any], place: Path) -> None:
     for name, table in tables.items():
         content, path = content_of(table), place / name
         if not path.exists() or digest_of_bytes(path.read_bytes()) != digest_of_bytes(content):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, content)
+            except OSError as error:
+                raise DeclarationError(
+                    f"The table of et.frame cannot be written to {path}: {error.strerror}.",
+                    "Name with --data a folder that may be written to.",
+                ) from None
 
 
 def contents_of(source: SourceSpec, place: Path) -> Iterator[tuple[str, bytes]]:
     """What ingestion would read now, as files: their names and bytes. UnavailableError, SourceError by a database."""
     if source.sql is not None:
-        yield from _pages_of(source.sql, place)
+        yield from _pages_of(source.sql, booleans_of(source), place)
         return
     arrivals = Arrivals(place / source.files, None)
     for name in arrivals.ready(0.0):
         yield name, (arrivals.folder / name).read_bytes()
 
 
-def _pages_of(spec: SqlSpec, place: Path) -> Iterator[tuple[str, bytes]]:
+def _pages_of(spec: SqlSpec, booleans: frozenset[str], place: Path) -> Iterator[tuple[str, bytes]]:
     number = 0
     for names, rows in database_of(spec, place).pages(spec.query, spec.cursor, None, spec.page_rows):
-        for frame in frames_of(names, rows):
+        for frame in frames_of(names, rows, booleans):
             number += 1
             buffer = io.BytesIO()
             frame.write_parquet(buffer)

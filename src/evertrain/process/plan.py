@@ -5,6 +5,7 @@ is taken to be as it was in the history, and a canary's figures hold for a versi
 """
 
 import math
+from typing import Literal
 
 import msgspec
 
@@ -37,7 +38,7 @@ __all__ = [
 
 
 class SourcePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found of a source. faults: whole files that are set aside, and why."""
+    """What was found of a source. faults: whole files that are set aside, and why. parts: what `files` counts."""
 
     name: SourceName
     pattern: str
@@ -47,6 +48,7 @@ class SourcePlan(msgspec.Struct, frozen=True, kw_only=True):
     newest: Instant | None
     inferred: bool = False
     faults: tuple[str, ...] = ()
+    parts: Literal["files", "pages"] = "files"
 
 
 class HistoryPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -173,6 +173,7 @@ def _read_source(
         newest=None if rows is None else _newest(rows[source.event_time]),
         inferred=not source.columns,
         faults=tuple(faults),
+        parts="files" if source.sql is None else "pages",
     )
     return plan, rows
 
@@ -208,6 +209,7 @@ def _recorded_source(source: SourceSpec, events: Iterable[Event]) -> SourcePlan:
         newest=max((batch.newest for batch in batches if batch.newest is not None), default=None),
         inferred=not source.columns,
         faults=tuple(f"{fault.file}: {fault.because}" for fault in faults),
+        parts="files" if source.sql is None else "pages",
     )
 
 
