@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -149,6 +150,14 @@ def test_a_task_runs_confined_from_its_first_line(state: State) -> None:
         "arguments": {"do": "describe"},
         "hash_seed": "0",
     }
+
+
+def test_a_tuple_among_the_arguments_is_the_same_task_again(state: State) -> None:
+    executor = LocalExecutor(state)
+    tupled = msgspec.structs.replace(task("describe"), arguments={"do": "describe", "rehearsals": ()})
+    executor.submit(tupled)
+    executor.submit(tupled)
+    outcome_of(executor)
 
 
 def test_submitting_again_changes_nothing(state: State) -> None:

@@ -102,7 +102,8 @@ class LocalExecutor:
         """
         folder = self._folder(task.id)
         if (folder / "submitted.json").exists():
-            if self._submitted(task.id) != task:
+            # As JSON: what was read back has lists where the caller may have tuples.
+            if canonical(self._submitted(task.id)) != canonical(task):
                 raise TransitionError(f"Task {task.id} stands already, and differs.", "Give the new one a new id.")
         else:
             folder.mkdir(parents=True, exist_ok=True)
