@@ -1,5 +1,5 @@
 # Everything a developer or a newcomer types. Needs Python 3.11 or newer, git and make; the rest goes into .venv.
-.PHONY: setup demo test check soak bench lock docs size clean
+.PHONY: setup demo test check soak bench rivals lock docs size clean
 
 bin := .venv/bin
 pytest := $(bin)/python -m pytest
@@ -31,6 +31,9 @@ soak: setup     ## the tests that take long
 
 bench: setup    ## what serving and the loop cost; ARGS="--quick" is a short look
 	@for file in benchmarks/*.py; do echo "== $$file"; $(bin)/python "$$file" $(ARGS) || exit 1; done
+
+rivals: setup   ## what the benchmarks compare with, each in an environment of its own under .rivals
+	$(bin)/python benchmarks/firstmile.py --install-rivals
 
 docs: setup     ## write the generated pages of docs/reference anew
 	$(bin)/python -m evertrain.cli.reference docs/reference
