@@ -99,6 +99,10 @@ def test_lookups_go_on_from_one_another() -> None:
         (lambda: service(triggers=[et.cron("0 6 * * *", "Mars/Base")]), "Mars/Base", "IANA"),
         (lambda: service(triggers=[et.every("0s")]), "never rests", 'et.every("7d")'),
         (lambda: service(gate=et.Gate(holdout="7d", block="1d")), "holds 7 blocks of 1d", "Declare a holdout of 20d"),
+        (lambda: service(rollout=et.Canary(margin=1e-9)), "needs 8,326,862,272 canary requests", "at most 10,000,000"),
+        (lambda: service(rollout=et.Canary(margin=1e-12)), "more requests than can be counted", "1e-6 does"),
+        (lambda: service(rollout=et.Canary(steps=[0.5, 0.1])), "do not rise: 0.5, 0.1", "rising order"),
+        (lambda: service(rollout=et.Canary(steps=[])), "do not rise: there are none", "rising order"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_with_a_remedy(wrong: Callable[[], object], what: str, remedy: str) -> None:
@@ -106,6 +110,10 @@ def test_what_is_wrong_is_refused_with_a_remedy(wrong: Callable[[], object], wha
         wrong()
     assert what in refusal.value.what
     assert remedy in refusal.value.remedy
+
+
+def test_the_smallest_margin_that_is_named_as_a_remedy_is_taken() -> None:
+    assert service(rollout=et.Canary(margin=1e-6)).rollout.margin == 1e-6
 
 
 def test_a_file_is_loaded_with_references_relative_to_its_folder(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a declaration must hold before anything starts: every name resolves, every clock is there."""
 
+import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,6 +18,7 @@ from evertrain.config.declaration import (
 )
 from evertrain.config.wording import suggestion
 from evertrain.core import trigger as triggers
+from evertrain.core.canary import MOST_REQUESTS, fewest_requests
 from evertrain.core.policy import PerformanceTrigger, RowsTrigger, ScheduleTrigger
 from evertrain.core.power import unpassable
 from evertrain.errors import DeclarationError
@@ -45,6 +47,7 @@ def validate(spec: ServiceSpec) -> None:
     for trigger in spec.triggers:
         _trigger(spec, trigger)
     _gate(spec)
+    _canary(spec)
     if not spec.recipes:
         raise DeclarationError(f"Service {spec.name!r} has no recipe.", "Give it train=FUNCTION.")
     for name, recipe in spec.recipes.items():
@@ -227,6 +230,25 @@ def _gate(spec: ServiceSpec) -> None:
         what, _, remedy = obstacle.partition(": ")
         raise DeclarationError(
             f"Nothing could pass the gate of service {spec.name!r}: {what}.", remedy[:1].upper() + remedy[1:] + "."
+        )
+
+
+def _canary(spec: ServiceSpec) -> None:
+    """A canary that cannot end would keep every successor on trial for ever."""
+    steps = spec.rollout.steps
+    said = ", ".join(f"{share:g}" for share in steps)
+    if not steps or any(later <= earlier for earlier, later in itertools.pairwise(steps)):
+        raise DeclarationError(
+            f"The canary steps of service {spec.name!r} do not rise: {said or 'there are none'}.",
+            "Give the shares in rising order, for example rollout=et.Canary(steps=[0.05, 0.25]).",
+        )
+    needed = fewest_requests(spec.rollout.margin)
+    if needed is None or needed > MOST_REQUESTS:
+        count = "more requests than can be counted" if needed is None else f"{needed:,} canary requests"
+        raise DeclarationError(
+            f"The canary of service {spec.name!r} could hardly end: margin={spec.rollout.margin:g} needs {count} "
+            "without a single error.",
+            f"Declare a margin that needs at most {MOST_REQUESTS:,}: 1e-6 does, 0.01 needs {fewest_requests(0.01)}.",
         )
 
 

@@ -16,10 +16,13 @@ from evertrain.core.evidence import Tally
 from evertrain.core.policy import CanarySpec
 from evertrain.core.time import DAY, Instant, say_instant
 
-__all__ = ["BOUND_ALPHA", "Assessment", "assess"]
+__all__ = ["BOUND_ALPHA", "MOST_REQUESTS", "Assessment", "assess", "fewest_requests"]
 
 BOUND_ALPHA = 0.05
 """One-sided error rate of the bound that admits a step."""
+
+MOST_REQUESTS = 10_000_000
+"""More answers without a single error than this are no plan: a margin that needs them is refused when declared."""
 
 _FORESEEABLE_DAYS = 3650
 
@@ -78,6 +81,22 @@ def assess(
             action="promote" if last else "advance", reasons=(_admitted(spec, step, bound, last=last),), figures=figures
         )
     return _wait(spec.steps[step], tally, now, figures)
+
+
+def fewest_requests(margin: float) -> int | None:
+    """Canary requests without a single error before the bound falls below `margin`; None where it never would.
+
+    >>> fewest_requests(0.01)
+    439
+    """
+    return requests_needed(
+        math.nextafter(margin, 0.0),
+        errors=0,
+        requests=0,
+        baseline_errors=0,
+        baseline_requests=0,
+        alpha=BOUND_ALPHA,
+    )
 
 
 def _evidence(tally: Tally, latency_decides: bool) -> float:
