@@ -18,7 +18,7 @@ def test_the_best_by_the_primary_metric_is_taken_whichever_way_is_better() -> No
     assert choose(both, "auc").reason == "a had the best auc on 200 newer training rows: 0.8000; b 0.7000."
 
 
-def test_of_equals_the_first_declared_is_taken() -> None:
+def test_of_equals_the_first_is_taken() -> None:
     assert choose([fared("b", mae=1.0), fared("a", mae=1.0)], "mae").recipe == "b"
 
 
@@ -36,9 +36,9 @@ def test_nobody_is_taken_when_nobody_can_be_trained() -> None:
     assert "b is out" in choice.reason
 
 
-def test_without_figures_the_first_declared_is_taken_and_it_is_said() -> None:
+def test_without_figures_the_first_is_taken_and_it_is_said() -> None:
     choice = choose([fared("a"), fared("b")], "auc")
-    assert (choice.recipe, choice.reason) == ("a", "Too few rows to compare them on; a is declared first.")
+    assert (choice.recipe, choice.reason) == ("a", "Too few rows to compare them on; a is the first by name.")
 
 
 def test_a_recipe_named_default_runs_alone_unless_others_are_asked_for() -> None:

@@ -38,7 +38,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def asked_for(asked: str, declared: Iterable[str]) -> tuple[str, ...]:
-    """The recipes that compete in a cycle, in their declared order; none when a name is not declared.
+    """The recipes that compete in a cycle, in their order on record; none when a name is not declared.
 
     "default" is the recipe of that name, or all of them where none has it; several names are joined by commas.
 
@@ -55,7 +55,7 @@ def asked_for(asked: str, declared: Iterable[str]) -> tuple[str, ...]:
 
 
 def choose(rehearsed: Sequence[Rehearsed], primary: MetricName) -> Choice:
-    """The best by the gate's primary metric; of equals, the one that is declared first.
+    """The best by the gate's primary metric; of equals, the first one, and they are on record by their names.
 
     >>> choose([Rehearsed(recipe="a", metrics={"auc": 0.7}), Rehearsed(recipe="b", metrics={"auc": 0.8})], "auc").recipe
     'b'
@@ -69,7 +69,7 @@ def choose(rehearsed: Sequence[Rehearsed], primary: MetricName) -> Choice:
     if any(primary not in one.metrics for one in sound):
         return Choice(
             recipe=sound[0].recipe,
-            reason=f"Too few rows to compare them on; {sound[0].recipe} is declared first.{out}",
+            reason=f"Too few rows to compare them on; {sound[0].recipe} is the first by name.{out}",
         )
     sign = -1.0 if primary in HIGHER_IS_BETTER else 1.0
     best, *others = sorted(sound, key=lambda one: sign * one.metrics[primary])
