@@ -1,0 +1,60 @@
+"""`evertrain serve` as a person types it, as far as it is refused; what it says when it is not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evertrain.cli.serve import _lines, _name_of, _Outcome
+
+
+def evertrain(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "evertrain", "serve", *words, "--port", "0", "--control-port", "0"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=60)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "model.py").write_text("def predict(rows):\n    return [0.5 for row in rows]\n")
+    (tmp_path / "bad.json").write_text('{"columns": [{"name": "a", "type": "flaot"}]}')
+    (tmp_path / "sample.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "model.pkl").write_bytes(b"\x80\x04K\x01.")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["model.py", "--schema", "bad.json"], "bad.json cannot be read"),
+        (["model.py"], "--sample"),
+        (["model.pkl", "--sample", "sample.csv"], "evertrain trust model.pkl"),
+        (["model.py", "--sample", "sample.csv", "--schema", "bad.json"], "Both --sample and --schema"),
+    ],
+)
+def test_what_is_refused_leaves_nothing_behind(folder: Path, words: list[str], reason: str) -> None:
+    done = evertrain(*words, folder=folder)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / ".evertrain").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "name"), [("churn.ubj", "churn"), ("My model (v2).txt", "my-model-v2"), ("模型.onnx", "model")]
+)
+def test_a_service_is_named_by_its_file(file: str, name: str) -> None:
+    assert _name_of(Path(file)) == name
+
+
+def test_an_answer_comes_with_a_request_and_the_next_door() -> None:
+    told = _lines(_Outcome(state="answers", ordinal=1), "churn", "http://127.0.0.1:8080")
+    assert told[0].startswith("Version 1 of churn answers")
+    assert "curl" in told[1]
+    assert "evertrain push" in told[2]
+    assert "evertrain init" in told[-1]
+
+
+def test_a_refusal_comes_with_its_reason() -> None:
+    told = _lines(_Outcome(state="refused", ordinal=1, why="it raises KeyError"), "churn", "http://127.0.0.1:8080")
+    assert "does not answer: it raises KeyError" in told[0]
