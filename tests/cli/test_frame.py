@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,3 +111,19 @@ def test_a_declaration_that_is_refused_is_told_in_its_own_words(tmp_path: Path) 
     )
     assert told.returncode == 1
     assert "no_such_thing" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("evertrain stat", {"status"}), ("evertrain up --max-r", {"--max-rows"}), ("evertrain ledger ver", {"verify"})],
+)
+def test_the_shell_completes_commands_and_options(typed: str, offered: set[str]) -> None:
+    told = subprocess.run(
+        [Path(sys.executable).with_name("evertrain")],
+        env=os.environ
+        | {"_EVERTRAIN_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (told.returncode, set(told.stdout.split())) == (0, offered)

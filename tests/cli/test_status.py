@@ -1,5 +1,9 @@
 """What `evertrain status` tells whoever is on call, from a record made by hand."""
 
+import contextlib
+import os
+import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +113,11 @@ def test_one_screen_says_what_serves_what_waits_and_what_is_wrong(tmp_path: Path
     ):
         assert words in screen, screen
     assert max(map(len, screen.splitlines())) < 320
+    assert "\x1b" not in screen, "plain in a pipe"
+    todo = screen.partition("To do\n")[2].partition("\n\n")[0].splitlines()
+    assert todo[0].strip().startswith("URGENT: No supervisor runs")
+    assert todo[1].strip() == f"evertrain up --dir {record.state.path}"
+    assert "  Source weather is stale: models answer from old rows." in todo
 
 
 def test_json_says_the_same(tmp_path: Path) -> None:
@@ -158,3 +167,43 @@ def test_a_routing_table_that_is_damaged_is_named(tmp_path: Path) -> None:
     found = told(record.state)
     assert "is not a routing table" in found["lacking"][0]
     assert [one["name"] for one in found["processes"]] == ["w0"]
+
+
+def test_on_a_terminal_it_has_colours(tmp_path: Path) -> None:
+    record = in_trouble(tmp_path / "state")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "evertrain", "status", "--dir", str(record.state.path)]
+    surroundings = {**os.environ, "TERM": "xterm-256color"}
+    surroundings.pop("NO_COLOR", None)
+    with subprocess.Popen(command, stdout=theirs, env=surroundings) as shown:
+        os.close(theirs)
+        screen = read_all(ours)
+        assert shown.wait() == 0
+    assert b"\x1b[1;31mWANTED\x1b[0m" in screen
+    assert b"\x1b[1;31mURGENT\x1b[0m" in screen
+    assert b"\x1b[1mSources\x1b[0m" in screen
+
+
+def read_all(handle: int) -> bytes:
+    """What a terminal shows until its last writer has gone."""
+    parts = []
+    with contextlib.suppress(OSError):  # EIO: nobody holds the other end any more
+        while part := os.read(handle, 65_536):
+            parts.append(part)
+    os.close(handle)
+    return b"".join(parts)
+
+
+def test_watch_shows_each_change_until_it_is_interrupted(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path / "state")
+    command = [sys.executable, "-m", "evertrain", "status", "--watch", "--dir", str(record.state.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        first = iter(watching.stdout.readline, "")
+        assert any("NOBODY ANSWERS" in line for line in first)
+        beat(record.state, heartbeat_of("w0", "worker"))
+        assert any("worker, process" in line for line in first)
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait() == 130
+        assert watching.stderr.read() == ""

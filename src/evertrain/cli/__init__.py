@@ -57,7 +57,7 @@ def command_line(commands: Iterable[str] = COMMANDS) -> typer.Typer:
         name="evertrain",
         cls=_Commands,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )

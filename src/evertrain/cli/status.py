@@ -4,14 +4,17 @@ import os
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import typer
 
+from evertrain.cli.screen import show, show_live
 from evertrain.cli.up import Dir, Json
 from evertrain.config.settings import load
 from evertrain.core.identity import short
 from evertrain.core.time import say_span
+from evertrain.process.advice import Advice, advise
 from evertrain.process.situation import (
     Refusing,
     Running,
@@ -35,16 +38,35 @@ _REFUSED = 3
 
 
 @app.command("status")
-def status(*, folder: Dir = None, as_json: Json = False) -> None:
+def status(
+    *,
+    folder: Dir = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and show what changes, until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
     """Show what answers and why, what is on trial, what waits, and what is wrong. Exits with 1 when nobody answers."""
     stated = load({"dir": None if folder is None else str(folder)}, environment=os.environ)
-    found = look_at(State.open(Path(stated.settings.dir)))
+    state = State.open(Path(stated.settings.dir))
+
+    def look() -> list[str]:
+        found = look_at(state)
+        return [_for_machines(found)] if as_json else list(_screen(found))
+
+    if watch:
+        show_live(look)
+        return
+    found = look_at(state)
     if as_json:
-        typer.echo(msgspec.json.encode({**msgspec.structs.asdict(found), "answers": found.answers}).decode())
+        typer.echo(_for_machines(found))
     else:
-        typer.echo("\n".join(_screen(found)))
+        show(list(_screen(found)))
     if not found.answers:
         raise typer.Exit(1)
+
+
+def _for_machines(found: Situation) -> str:
+    told = {**msgspec.structs.asdict(found), "answers": found.answers, "advice": advise(found)}
+    return msgspec.json.encode(told).decode()
 
 
 def _screen(found: Situation) -> Iterator[str]:
@@ -52,6 +74,7 @@ def _screen(found: Situation) -> Iterator[str]:
     yield from (f"NOT READABLE: {why}" for why in found.lacking)
     if not found.answers:
         yield "NOBODY ANSWERS: no worker runs. Start with `evertrain up`."
+    yield from _part("To do", (line for one in advise(found) for line in _advice(one)))
     for service in found.services:
         yield ""
         yield from _service(service, "answers" if found.answers else "is to answer")
@@ -60,6 +83,11 @@ def _screen(found: Situation) -> Iterator[str]:
     yield from _part("Alerts", (line for alert in found.alerts for line in _alert(alert)))
     yield from _part("Sources", (line for source in found.sources for line in _source(source)))
     yield from _part("Processes", map(_process, found.processes))
+
+
+def _advice(one: Advice) -> Iterator[str]:
+    yield f"{'URGENT: ' if one.urgent else ''}{_cut(one.what)}"
+    yield f"  {one.remedy}"
 
 
 def _part(title: str, lines: Iterator[str]) -> Iterator[str]:

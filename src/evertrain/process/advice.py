@@ -1,0 +1,87 @@
+"""What somebody who is woken at night should do about a situation, the most urgent first. Pure."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from evertrain.core.identity import short
+from evertrain.process.situation import ServiceSituation, Situation, SourceSituation
+
+__all__ = ["Advice", "advise"]
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to do. what: is wrong, or waits for a person. remedy: what to type, or whom to ask.
+
+    urgent: requests fail, or nobody would notice if they did.
+    """
+
+    what: str
+    remedy: str
+    urgent: bool = False
+
+
+def advise(found: Situation) -> tuple[Advice, ...]:
+    """Everything that a person should do; nothing where the machine mends it alone, or all is well."""
+    every = [*_processes(found), *_reading(found)]
+    for service in found.services:
+        every += _service(service)
+    for source in found.sources:
+        every += _source(source)
+    return tuple(sorted(every, key=lambda one: not one.urgent))
+
+
+def _processes(found: Situation) -> Iterator[Advice]:
+    where = f"--dir {found.dir}"
+    living = {one.role for one in found.processes if one.alive}
+    if not found.answers:
+        yield Advice(what="Nobody answers.", remedy=f"evertrain doctor {where}; evertrain up {where}", urgent=True)
+    elif "supervisor" not in living:
+        yield Advice(
+            what="No supervisor runs: what fails now is not started again.", remedy=f"evertrain up {where}", urgent=True
+        )
+    elif "controller" not in living:
+        yield Advice(
+            what="The controller does not run: nothing is decided. The supervisor starts it again and again.",
+            remedy="Read what it says last in the log of evertrain up.",
+            urgent=True,
+        )
+
+
+def _reading(found: Situation) -> Iterator[Advice]:
+    for why in found.lacking:
+        yield Advice(what=why, remedy=f"evertrain doctor --dir {found.dir}", urgent=True)
+
+
+def _service(one: ServiceSituation) -> Iterator[Advice]:
+    name = f"--service {one.service}"
+    if not one.enabled:
+        what = f"{one.service} is turned off: {one.notice}"
+        yield Advice(what=what, remedy=f"evertrain promote VERSION {name} --reason ...", urgent=True)
+    for each in one.refusing:
+        version = short(each.version) if each.ordinal is None else str(each.ordinal)
+        answers = "nothing answers there" if each.instead is None else f"version {each.instead} answers there meanwhile"
+        yield Advice(
+            what=f"{each.process} cannot load version {version} of {one.service}; {answers}.",
+            remedy=f"evertrain doctor, for a library that is missing; or evertrain rollback {name} --reason ...",
+            urgent=each.instead is None,
+        )
+    for cycle in one.cycles:
+        if cycle.until is not None and cycle.ordinal is not None:
+            yield Advice(
+                what=f"Version {cycle.ordinal} of {one.service} is held: the evidence does not decide.",
+                remedy=f"Wait, or decide: evertrain promote {cycle.ordinal} {name} --reason ...",
+            )
+
+
+def _source(one: SourceSituation) -> Iterator[Advice]:
+    owner = f"Ask {one.owner}" if one.owner else "Ask whoever delivers it"
+    if one.trouble:
+        yield Advice(what=f"Source {one.source}: {one.trouble}", remedy=f"{owner}, or mend its address.")
+    elif one.stale:
+        yield Advice(what=f"Source {one.source} is stale: models answer from old rows.", remedy=f"{owner}.")
+    if one.rows_aside or one.files_aside:
+        yield Advice(
+            what=f"Source {one.source}: {one.rows_aside} rows and {one.files_aside} files were set aside.",
+            remedy=f"Look in control/quarantine/{one.source}, mend the file, and deliver it under a new name.",
+        )
