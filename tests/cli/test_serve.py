@@ -27,9 +27,7 @@ def folder(tmp_path: Path) -> Path:
     ("words", "reason"),
     [
         (["model.py", "--schema", "bad.json"], "bad.json cannot be read"),
-        (["model.py"], "--sample"),
         (["model.pkl", "--sample", "sample.csv"], "evertrain trust model.pkl"),
-        (["model.py", "--sample", "sample.csv", "--schema", "bad.json"], "Both --sample and --schema"),
     ],
 )
 def test_what_is_refused_leaves_nothing_behind(folder: Path, words: list[str], reason: str) -> None:
@@ -48,13 +46,16 @@ def test_a_service_is_named_by_its_file(file: str, name: str) -> None:
 
 
 def test_an_answer_comes_with_a_request_and_the_next_door() -> None:
-    told = _lines(_Outcome(state="answers", ordinal=1), "churn", "http://127.0.0.1:8080")
+    told = _lines(_Outcome(state="answers", ordinal=1), "churn", "http://127.0.0.1:8080", Path("keys/token-data"))
     assert told[0].startswith("Version 1 of churn answers")
     assert "curl" in told[1]
-    assert "evertrain push" in told[2]
+    assert "labels/churn (token: keys/token-data)" in told[2]
+    assert "evertrain push" in told[3]
     assert "evertrain init" in told[-1]
 
 
 def test_a_refusal_comes_with_its_reason() -> None:
-    told = _lines(_Outcome(state="refused", ordinal=1, why="it raises KeyError"), "churn", "http://127.0.0.1:8080")
+    told = _lines(
+        _Outcome(state="refused", ordinal=1, why="it raises KeyError"), "churn", "http://127.0.0.1:8080", Path()
+    )
     assert "does not answer: it raises KeyError" in told[0]

@@ -103,14 +103,14 @@ def _greeting(startup: Startup, service: str, version: str, as_json: bool) -> Ca
             found = msgspec.json.decode(run_module("greeting", words), type=_Outcome)
         except (EvertrainError, msgspec.DecodeError, OSError, subprocess.SubprocessError):
             return  # the installation is being stopped
-        for line in _lines(found, service, startup.address):
+        for line in _lines(found, service, startup.address, startup.state.keys / "token-data"):
             typer.echo(line)
         sys.stdout.flush()
 
     return (lambda: None) if as_json else greet
 
 
-def _lines(found: _Outcome, service: str, address: str) -> list[str]:
+def _lines(found: _Outcome, service: str, address: str, token: Path) -> list[str]:
     if found.state == "refused":
         return [
             f"Version {found.ordinal} of {service} does not answer: {found.why}",
@@ -122,6 +122,7 @@ def _lines(found: _Outcome, service: str, address: str) -> list[str]:
     return [
         f"Version {found.ordinal} of {service} answers. Try it:",
         f"  curl -H 'Content-Type: application/json' -d '{body}' {address}/predict/{service}",
-        f"What came of it, posted to {address}/labels/{service}, lets a successor be judged: `evertrain push FILE`.",
+        f"What came of it, posted to {address}/labels/{service} (token: {token}),",
+        "lets a successor be judged on it: `evertrain push FILE`.",
         "Next door: retraining from a table, by `evertrain init NAME --data FILE.csv --key ... --at ... --label ...`.",
     ]
