@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from evertrain.core.comparison import compare
-from evertrain.monitor.estimate import Estimate, estimate, gap, mean_estimate, t_quantile, t_tail
+from evertrain.monitor.estimate import Contest, Estimate, estimate, gap, mean_estimate, t_quantile, t_tail
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -99,3 +99,20 @@ def test_what_is_not_defined_is_said_so() -> None:
     nothing = np.empty(0)
     assert estimate("log_loss", nothing, nothing, block=np.empty(0, dtype=np.int64), alpha=0.05).value is None
     assert estimate("mae", ones, ones, block=np.arange(100), alpha=0.05).low is None  # no spread to see
+
+
+def test_a_contest_of_groups_says_the_same_as_each_gap_by_itself() -> None:
+    source = np.random.default_rng(4)
+    label, score, day = rows(source, 40, 0.15)
+    inside = source.random(len(day)) < 0.3
+    for name in ("auc", "log_loss", "brier", "accuracy", "mae", "rmse"):
+        alone, among = (
+            gap(name, label, score, inside, block=day),
+            Contest(name, label, score, day).gap(inside),
+        )
+        assert alone is not None
+        assert among is not None
+        assert (among.value, among.error) == pytest.approx((alone.value, alone.error), rel=1e-9)
+        assert among.freedom == alone.freedom
+    assert Contest("mae", label, score, day).gap(day < 5) is None
+    assert Contest("mae", label, score, day).gap(np.ones(len(day), dtype=np.bool_)) is None

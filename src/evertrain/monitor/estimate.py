@@ -18,7 +18,7 @@ from evertrain.core.comparison import MIN_BLOCKS, normal_quantile
 from evertrain.core.metric import HIGHER_IS_BETTER, losses, metric, placements
 from evertrain.core.policy import MetricName
 
-__all__ = ["Estimate", "Gap", "estimate", "gap", "mean_estimate", "t_quantile", "t_tail"]
+__all__ = ["Contest", "Estimate", "Gap", "estimate", "gap", "mean_estimate", "t_quantile", "t_tail"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -80,8 +80,47 @@ def estimate(name: MetricName, label: Floats, score: Floats, *, block: Ints, alp
     return Estimate(value=value, low=low, high=high, labels=len(label), blocks=blocks)
 
 
+class Contest:
+    """One group of rows after the other, held against all others; what they have in common is computed once."""
+
+    def __init__(self, name: MetricName, label: Floats, score: Floats, block: Ints) -> None:
+        self._name, self._label, self._score = name, label, score
+        self._block = np.unique(block, return_inverse=True)[1] if len(block) else block
+        self._losses = None if name == "auc" or not len(label) else losses(name, label, score)
+        self._all = None if self._losses is None else self._sums(self._losses, self._block)
+
+    def gap(self, inside: NDArray[np.bool_]) -> Gap | None:
+        """How much worse the rows `inside` are than all others; None where that cannot be asked."""
+        if self._losses is None or self._all is None:
+            return gap(self._name, self._label, self._score, inside, block=self._block)
+        own = self._sums(self._losses[inside], self._block[inside])
+        return self._gap_of_means(own, self._all - own)
+
+    def _sums(self, lost: Floats, block: Ints) -> Floats:
+        """Per block: the loss and the rows; shape (2, blocks)."""
+        size = int(self._block.max()) + 1
+        return np.stack([np.bincount(block, weights=lost, minlength=size), np.bincount(block, minlength=size)])
+
+    def _gap_of_means(self, own: Floats, others: Floats) -> Gap | None:
+        """The same as by the pulls of single rows, which add up to these sums."""
+        blocks = min(int(np.count_nonzero(side[1])) for side in (own, others))
+        if blocks < MIN_BLOCKS:
+            return None
+        values, pulls = [], []
+        for lost, rows in (own, others):
+            mean = lost.sum() / rows.sum()
+            value = math.sqrt(mean) if self._name == "rmse" else mean
+            slope = 0.5 / value if self._name == "rmse" and value > 0 else 1.0
+            values.append(value)
+            pulls.append(slope * (lost - mean * rows) / rows.sum())
+        pull = pulls[0] - pulls[1]
+        error = math.sqrt(blocks / (blocks - 1) * float(np.dot(pull, pull)))
+        value = float(values[0] - values[1])
+        return None if error <= _LEAST else _gap_with(value, error, blocks - 1)
+
+
 def gap(name: MetricName, label: Floats, score: Floats, inside: NDArray[np.bool_], *, block: Ints) -> Gap | None:
-    """How much worse the rows `inside` are than all others; None where that cannot be asked."""
+    """How much worse the rows `inside` are than all others, by the pull of each row; None where it cannot be asked."""
     sides = (inside, ~inside)
     values = [metric(name, label[side], score[side]) for side in sides]
     if not all(map(math.isfinite, values)):
@@ -112,7 +151,11 @@ def _gap(value: float, pull: Floats, inside: NDArray[np.bool_], block: Ints) -> 
     error = _spread(pull, block, blocks)
     if error is None:
         return None
-    return Gap(value=value, error=error, freedom=blocks - 1, p_value=t_tail(value / error, blocks - 1))
+    return _gap_with(value, error, blocks - 1)
+
+
+def _gap_with(value: float, error: float, freedom: int) -> Gap:
+    return Gap(value=value, error=error, freedom=freedom, p_value=t_tail(value / error, freedom))
 
 
 def _pull(name: MetricName, label: Floats, score: Floats, value: float) -> Floats:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evertrain.core.comparison import MIN_BLOCKS, holm
 from evertrain.core.policy import MetricName
 from evertrain.core.time import DAY, HOUR, MINUTE, Instant, Span, say_span
-from evertrain.monitor.estimate import Gap, estimate, gap, mean_estimate
+from evertrain.monitor.estimate import Contest, Gap, estimate, mean_estimate
 from evertrain.monitor.report import METRICS, Inputs, Kind, Observations, Period, Question, Report, Segment
 from evertrain.monitor.shift import DEALS, Side, compare_inputs
 
@@ -112,9 +112,14 @@ def _blocks(at: Ints, counted: Flags) -> tuple[Ints, str]:
 
 def _segments(seen: Observations, question: Question, metric: MetricName, mature: _Mature) -> tuple[Segment, ...]:
     found: list[tuple[Segment, Gap | None]] = []
+    counted = mature.judged
+    contest = Contest(metric, seen.label[counted], seen.score[counted], mature.block[counted])
     for column in question.segments:
         for value, inside in _values_of(seen.rows[column], mature.judged):
-            found.append(_segment(seen, question, metric, mature, column=column, value=value, inside=inside))
+            against = contest.gap(inside[counted])
+            found.append(
+                _segment(seen, question, metric, mature, column=column, value=value, inside=inside, against=against)
+            )
     adjusted = iter(holm([against.p_value for _, against in found if against is not None]))
     tested = sum(against is not None for _, against in found)
     named = [
@@ -133,12 +138,11 @@ def _segment(
     column: str,
     value: str,
     inside: Flags,
+    against: Gap | None,
 ) -> tuple[Segment, Gap | None]:
     rows = inside & mature.judged
     label, score, block = seen.label[rows], seen.score[rows], mature.block[rows]
     enough = len(label) >= question.labels
-    counted = mature.judged
-    against = gap(metric, seen.label[counted], seen.score[counted], inside[counted], block=mature.block[counted])
     words = "" if enough else f"{len(label)} labels, {question.labels} are needed"
     if enough and against is None:
         words = f"fewer than {MIN_BLOCKS} blocks, labels of one class, or no other rows"
@@ -273,7 +277,7 @@ def _inputs(
         reference=named,
         rows=(sides[0].rows.height, sides[1].rows.height),
         method=(
-            f"population stability index, held against {DEALS:,} permutations of {by}; Holm over "
+            f"population stability index, held against up to {DEALS:,} permutations of {by}; Holm over "
             f"{sum(one.p_value is not None for one in found)} columns: when nothing has moved, any column at all is "
             f"called moved with a chance of at most {question.alpha:.0%}"
         ),
