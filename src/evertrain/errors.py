@@ -46,6 +46,7 @@ __all__ = [
     "UserError",
     "codes",
     "error_of",
+    "say_raised",
 ]
 
 
@@ -284,3 +285,13 @@ def error_of(code: str, what: str, remedy: str = "") -> EvertrainError:
     'ET-P02'
     """
     return codes().get(code, UserError)(what, remedy)
+
+
+def say_raised(error: BaseException) -> str:
+    """What user code raised, in half a sentence. Many errors carry no words: a MemoryError is its name alone.
+
+    >>> say_raised(ValueError("no rows.")), say_raised(MemoryError())
+    ('ValueError: no rows', 'MemoryError')
+    """
+    words = str(error).strip().removesuffix(".")
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

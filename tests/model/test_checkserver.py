@@ -30,11 +30,13 @@ with CheckServer(State.open(Path(sys.argv[1])), sys.argv[2], log=Path(sys.argv[1
 """
 
 
-def installed(folder: Path, *, signed: bool = True) -> tuple[State, VersionId]:
+def installed(
+    folder: Path, *, signed: bool = True, head: str = "", body: str = "return [row['amount'] / 4 for row in rows]"
+) -> tuple[State, VersionId]:
     state = State.create(folder / "state")
     signer = Signer.create(state.keys, state.trusted)
     path = folder / "model.py"
-    path.write_text("def predict(rows):\n    return [row['amount'] / 4 for row in rows]\n")
+    path.write_text(f"{head}\ndef predict(rows):\n    {body}\n")
     artifacts = Artifacts.at(state.artifacts)
     service = ServiceName("pricing")
     version = import_model(artifacts, service, path, Schema((Column(name="amount", type="float64", high=4.0),))).version
@@ -60,6 +62,30 @@ def test_it_does_not_outlive_an_asker_that_is_killed(tmp_path: Path) -> None:
     asker.wait()
     asker.stdout.close()
     until_gone(server)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise RuntimeError('boom')", "cannot score: predict raised RuntimeError: boom."),
+        ("raise MemoryError", "cannot score: predict raised MemoryError."),
+    ],
+)
+def test_what_a_model_raises_is_told_in_plain_words(tmp_path: Path, body: str, said: str) -> None:
+    state, version = installed(tmp_path, body=f"if rows[0]['amount'] == 3.25: {body}\n    return [0.5 for _ in rows]")
+    with CheckServer(state, version, log=tmp_path / "log") as server, pytest.raises(ModelError) as told:
+        server.score([(3.25,)])
+    assert told.value.what.endswith(f"in its check server {said}")
+
+
+def test_the_last_words_of_a_server_that_does_not_load_are_no_log_line(tmp_path: Path) -> None:
+    state, version = installed(tmp_path, head="raise RuntimeError('boom')")
+    with pytest.raises(ModelError) as told, CheckServer(state, version, log=tmp_path / "log"):
+        raise AssertionError("it was loaded")
+    assert '"says"' in (tmp_path / "log").read_text()
+    assert "exited with code 1: " in told.value.what
+    assert "cannot be run: RuntimeError: boom" in told.value.what
+    assert not {"{", '"', "\\"} & set(told.value.what)
 
 
 def test_what_is_not_attested_as_built_is_not_loaded(tmp_path: Path) -> None:

@@ -122,6 +122,18 @@ def frame_length(head: bytes) -> int:
     return length
 
 
+def say_fault(answer: Answer | Scores) -> str:
+    """Why there is no score, in half a sentence: the cause, unless it is only "error", and what it says of itself.
+
+    >>> say_fault(Scores(ok=False, cause="error", detail="predict raised MemoryError."))
+    'predict raised MemoryError'
+    >>> say_fault(Answer(ok=False, cause="nan", detail="the score is NaN"))
+    'nan: the score is NaN'
+    """
+    detail = answer.detail.removesuffix(".")
+    return detail if answer.cause == "error" and detail else f"{answer.cause}: {detail}"
+
+
 def fault_of(score: float, output: Output) -> tuple[Cause, str] | None:
     """Why a score must not be answered: not finite, or outside of the declared range. None: it may.
 

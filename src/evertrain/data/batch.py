@@ -17,7 +17,7 @@ from evertrain.core.time import Instant
 from evertrain.data.checks import broken_rule
 from evertrain.data.column import STORED, UNFIT, parse, refuse_drift
 from evertrain.data.source import ROW, Broken, Cells
-from evertrain.errors import IntegrityError, SourceError
+from evertrain.errors import IntegrityError, SourceError, say_raised
 from evertrain.store.table import TIME
 
 __all__ = ["ARRIVED", "BATCH", "FILE", "KNOWN", "Batch", "Resolve", "Taken", "check_file", "schema_of", "without"]
@@ -91,7 +91,7 @@ def _clean(
         cleaned = cleaned.collect() if isinstance(cleaned, pl.LazyFrame) else cleaned
     except Exception as error:
         # The user's code may raise anything; the file is set aside and the loop goes on.
-        raise SourceError(f"{said} raised {type(error).__name__}: {error}.", "Mend it; the file is kept.") from error
+        raise SourceError(f"{said} raised {say_raised(error)}.", "Mend it; the file is kept.") from error
     if not isinstance(cleaned, pl.DataFrame):
         raise SourceError(f"{said} returned {type(cleaned).__name__}.", "Return the frame that it was given, changed.")
     types = cleaned.schema

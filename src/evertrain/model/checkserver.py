@@ -22,9 +22,10 @@ import psutil
 from evertrain.core.identity import VersionId, short
 from evertrain.core.schema import Value
 from evertrain.core.time import Instant
-from evertrain.core.trial import Answer, Ask, Ping, Pong, Predict, Score, Scores, frame, frame_length
+from evertrain.core.trial import Answer, Ask, Ping, Pong, Predict, Score, Scores, frame, frame_length, say_fault
 from evertrain.errors import ModelError, RequestError
 from evertrain.model.limits import thread_environment
+from evertrain.model.obituary import say_line
 from evertrain.store.process import PARENT
 from evertrain.store.state import State
 
@@ -110,7 +111,7 @@ class CheckServer:
             batch = tuple(vectors[start : start + _BATCH])
             answer = self._ask(Score(vectors=batch), Scores)
             if not answer.ok:
-                raise self._fault(f"cannot score: {answer.cause}: {answer.detail}")
+                raise self._fault(f"cannot score: {say_fault(answer)}")
             if len(answer.scores) != len(batch):
                 raise self._fault(f"gave {len(answer.scores)} scores for {len(batch)} rows")
             scores.extend(answer.scores)
@@ -216,10 +217,10 @@ class CheckServer:
             lines = self._log.read_text("utf-8", "replace").strip().splitlines()
         except OSError:
             return ""
-        return f": {lines[-1][:300]}" if lines else ""
+        return f": {say_line(lines[-1])}" if lines else ""
 
     def _fault(self, what: str) -> ModelError:
-        return ModelError(f"Version {short(self._version)} in its check server {what}.")
+        return ModelError(f"Version {short(self._version)} in its check server {what.removesuffix('.')}.")
 
     def stop(self) -> None:
         """End the process, whatever it is doing. Stopping twice is stopping once."""

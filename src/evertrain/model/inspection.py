@@ -8,7 +8,7 @@ import msgspec
 
 from evertrain.core.golden import Golden
 from evertrain.core.model import Manifest
-from evertrain.core.trial import fault_of
+from evertrain.core.trial import fault_of, say_fault
 from evertrain.model.checkserver import CheckServer
 from evertrain.model.golden import UNSEEN, without_categories
 
@@ -73,7 +73,7 @@ def _time_requests(server: CheckServer, golden: Golden) -> tuple[list[str], list
         answer = server.predict(f"golden-{number}", request.row, request.at)
         times.append((time.perf_counter() - begun) * 1e3)
         if not answer.ok:
-            faults.append(f"Request {number % len(golden.requests)}: {answer.cause}: {answer.detail}.")
+            faults.append(f"Request {number % len(golden.requests)}: {say_fault(answer)}.")
             if len(faults) == 3:
                 break
     return faults, times

@@ -3,11 +3,26 @@
 import re
 import signal
 
-__all__ = ["say_exit", "say_tail"]
+import msgspec
+
+__all__ = ["say_exit", "say_line", "say_tail"]
 
 _LINES = 40
 _OWN = re.compile(r'File "[^"]*(/evertrain/(?!examples)|<frozen )')
 _OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "Cannot allocate memory", "memory allocation of")
+
+
+class _Logged(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a process of evertrain's own, as `process.entry` writes them where nobody watches."""
+
+    at: str
+    level: str
+    process: str
+    says: str
+    trace: str = ""
+
+
+_log_line = msgspec.json.Decoder(_Logged)
 
 
 def say_exit(code: int | None, printed: str, memory_mb: int) -> str:
@@ -48,7 +63,7 @@ def say_tail(printed: str) -> str:
     ValueError
     """
     kept, skipping = [], False
-    for line in printed.splitlines():
+    for line in "\n".join(map(_unwrapped, printed.splitlines())).splitlines():
         if line.startswith('  File "'):
             skipping = _OWN.search(line) is not None
         elif not line.startswith("    "):
@@ -58,9 +73,34 @@ def say_tail(printed: str) -> str:
     return "\n".join(kept[-_LINES:])
 
 
+def say_line(line: str) -> str:
+    """What one line of a process's output says to a person: the words of a log line without its JSON.
+
+    >>> say_line('{"at": "2013-02-06T05:00:00.000Z", "level": "error", "process": "check", "says": "boom"}')
+    'boom'
+    >>> say_line("  ValueError: no rows")
+    'ValueError: no rows'
+    """
+    logged = _logged(line)
+    return (logged.says if logged else line).strip()[:300]
+
+
+def _unwrapped(line: str) -> str:
+    logged = _logged(line)
+    return f"{logged.says}\n{logged.trace}".strip() if logged else line
+
+
+def _logged(line: str) -> _Logged | None:
+    """The log line that this is; None for anything else that a process may print."""
+    try:
+        return _log_line.decode(line)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+
+
 def _with_last_line(sentence: str, printed: str) -> str:
     lines = printed.strip().splitlines()
-    return f"{sentence}: {lines[-1].strip()[:300]}" if lines else f"{sentence}."
+    return f"{sentence}: {say_line(lines[-1])}" if lines else f"{sentence}."
 
 
 def _signal_name(number: int) -> str:

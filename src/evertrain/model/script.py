@@ -22,7 +22,7 @@ from evertrain.config.script import CSV, MODEL, ROWS
 from evertrain.config.training import Run, TrainingSet
 from evertrain.core.model import Format
 from evertrain.core.schema import Input
-from evertrain.errors import ModelError
+from evertrain.errors import ModelError, say_raised
 from evertrain.model.obituary import say_exit
 from evertrain.runtime.artifact import describe
 
@@ -134,7 +134,7 @@ def _unpickled(path: Path) -> object:
         return joblib.load(path)
     except Exception as error:  # noqa: BLE001 - loading runs code, which may raise anything
         raise ModelError(
-            f"The pickle {path.name} that the script left cannot be loaded: {type(error).__name__}: {error}",
+            f"The pickle {path.name} that the script left cannot be loaded: {say_raised(error)}.",
             "Save a scikit-learn estimator with skops.io.dump, or a booster with its save_model.",
         ) from None
 

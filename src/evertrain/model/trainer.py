@@ -24,7 +24,7 @@ from evertrain.core.identity import Digest, canonical, digest_of_bytes
 from evertrain.core.model import Format, Manifest, Output
 from evertrain.core.schema import Input
 from evertrain.core.stage import Rehearse, Train, Trained, TrainingRecord
-from evertrain.errors import ModelError
+from evertrain.errors import ModelError, say_raised
 from evertrain.model.assemble import FEATURE, read_parquet
 from evertrain.model.golden import choose_golden
 from evertrain.model.matrix import encode_frame, pin_vector, values_of
@@ -134,8 +134,9 @@ def make(name: str, recipe: Recipe, data: TrainingSet, run: Run) -> Made:
     except ModelError:
         raise
     except Exception as error:  # the user's code: whatever it raises is its answer
+        kind, *words = say_raised(error).partition(": ")
         raise ModelError(
-            f"Recipe {name!r} raised {type(error).__name__} at {_place(error)}: {error}", "Mend the recipe."
+            f"Recipe {name!r} raised {kind} at {_place(error)}{''.join(words)}.", "Mend the recipe."
         ) from error
     content = native(model)
     if isinstance(content, bytes):

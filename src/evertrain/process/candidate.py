@@ -24,7 +24,7 @@ from evertrain.core.golden import Golden
 from evertrain.core.identity import VersionId, short
 from evertrain.core.model import Manifest
 from evertrain.core.routing import Refusal
-from evertrain.errors import EvertrainError, ModelError
+from evertrain.errors import EvertrainError, ModelError, say_raised
 from evertrain.model.limits import confine
 from evertrain.process.answering import Answering
 from evertrain.process.entry import run
@@ -137,9 +137,7 @@ def _load(state: State, order: Order) -> Answering:
     except EvertrainError:
         raise
     except Exception as error:
-        raise ModelError(
-            f"Version {short(order.version)} cannot be loaded: {type(error).__name__}: {error}."
-        ) from error
+        raise ModelError(f"Version {short(order.version)} cannot be loaded: {say_raised(error)}.") from error
     return answering
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evertrain.core.identity import digest_of_bytes, short
 from evertrain.core.schema import Input, Value
-from evertrain.errors import ModelError
+from evertrain.errors import ModelError, say_raised
 
 __all__ = ["CallableModel"]
 
@@ -68,7 +68,7 @@ def _function_of(path: Path) -> Callable[[list[dict[str, Value]]], Any]:
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - signed and admitted by the caller
     except (Exception, SystemExit) as error:
-        raise ModelError(f"{path.name} cannot be run: {type(error).__name__}: {error}.") from error
+        raise ModelError(f"{path.name} cannot be run: {say_raised(error)}.") from error
     predict = getattr(module, "predict", None)
     if not callable(predict):
         raise ModelError(f"{path.name} has no function predict.", "Define predict(rows) in it.")
@@ -79,4 +79,4 @@ def _called(predict: Callable[[list[dict[str, Value]]], Any], rows: list[dict[st
     try:
         return predict(rows)
     except (Exception, SystemExit) as error:  # user code may raise anything; it is charged to its version
-        raise ModelError(f"predict raised {type(error).__name__}: {error}") from error
+        raise ModelError(f"predict raised {say_raised(error)}") from error

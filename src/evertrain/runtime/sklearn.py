@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from evertrain.core.model import Output
 from evertrain.core.schema import Input, Value
-from evertrain.errors import ModelError, TrustError
+from evertrain.errors import ModelError, TrustError, say_raised
 from evertrain.runtime.estimator import Steps, address_by_place, parts_of, reads_text
 from evertrain.runtime.protocol import Codec
 
@@ -72,7 +72,7 @@ class EstimatorModel:
         try:
             return self._steps.probabilities(rows) if self._probability else self._steps.values(rows)
         except Exception as error:  # an estimator may hold anybody's code; what it raises is charged to its version
-            raise ModelError(f"scikit-learn: {type(error).__name__}: {error}.") from error
+            raise ModelError(f"scikit-learn: {say_raised(error)}.") from error
 
     def _texts(self, rows: NDArray[np.float64]) -> NDArray[np.object_]:
         """The rows as objects, (n, k), with the texts of categories in place of their numbers."""
