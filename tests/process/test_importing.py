@@ -24,8 +24,10 @@ from evertrain.core.event import Draft, VersionBuilt
 from evertrain.core.golden import Golden
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.model import Manifest
+from evertrain.core.stage import Check
 from evertrain.core.time import Instant
 from evertrain.errors import EvertrainError, ModelError, TrustError, UserError
+from evertrain.process.evaluation import check_version
 from evertrain.process.importing import Request, import_file, main
 from evertrain.store.artifact import Artifacts
 from evertrain.store.installation import install
@@ -287,3 +289,51 @@ def test_what_runs_no_code_needs_no_trust(tmp_path: Path) -> None:
     assert isinstance(refused.exception, EvertrainError)
     assert "needs no trust" in str(refused.exception)
     assert not (tmp_path / ".evertrain").exists()
+
+
+# The real check server ------------------------------------------------------------------------------------------------
+
+
+def save_onnx(path: Path) -> None:
+    from onnx import TensorProto, helper
+
+    rows = helper.make_tensor_value_info("rows", TensorProto.FLOAT, [None, 2])
+    score = helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])
+    nodes = [
+        helper.make_node("ReduceMean", ["rows"], ["mean"], axes=[1]),
+        helper.make_node("Sigmoid", ["mean"], ["score"]),
+    ]
+    model = helper.make_model(
+        helper.make_graph(nodes, "graph", [rows], [score]), opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
+    path.write_bytes(model.SerializeToString())
+
+
+def save_xgboost(path: Path) -> None:
+    import xgboost
+
+    draws = np.random.default_rng(1).normal(size=(200, 2))
+    data = xgboost.DMatrix(draws, draws[:, 0] > 0)
+    path.write_bytes(bytes(xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 3).save_raw("ubj")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "save"),
+    [("onnx", save_onnx), ("xgboost", save_xgboost), ("pickle", lambda path: pickled(path, numbers()))],
+)
+def test_each_kind_answers_within_the_limits_of_its_check_server(
+    state: State, tmp_path: Path, kind: str, save: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "model"
+    save(path)
+    if kind == "pickle":
+        assert trust(str(path), "--yes").exit_code == 0
+    sample = written(tmp_path / "s.csv", "a,b\n0.5,2.25\n1.5,3.5\n")
+    version, _ = import_file(state, path, SERVICE, Request(sample=sample), "first")
+    signer = Signer.load(state.keys)
+    Artifacts.at(state.artifacts).attest(signer.sign_attestation("built", version, SERVICE, Instant(1)))
+    declaration = manifest_of(state, version).declaration
+    assert declaration is not None
+    task = Check(service=SERVICE, version=version, declaration=declaration, timed=False)
+    done = check_version(task, state, tmp_path)
+    assert done.verdict == "health only", done.reasons
