@@ -4,11 +4,13 @@ The same rows give the same model. Missing values go their own way in the trees;
 never saw. A category of more values than the library takes is given as the index of its text in sorted order.
 """
 
+import importlib
 from typing import Any, Final
 
 import numpy as np
 
 from evertrain.config.training import Run, TrainingSet
+from evertrain.model.lean import import_lightgbm_alone
 
 __all__ = ["histograms", "trees"]
 
@@ -31,11 +33,14 @@ def histograms(data: TrainingSet, run: Run) -> Any:
         early_stopping=False,
         random_state=run.seed,
     )
-    return estimator.fit(data.X, data.y, sample_weight=data.weight)
+    limits = importlib.import_module("threadpoolctl").threadpool_limits  # comes with scikit-learn
+    with limits(limits=run.threads):
+        return estimator.fit(data.X, data.y, sample_weight=data.weight)
 
 
 def trees(data: TrainingSet, run: Run) -> Any:
     """LightGBM, with the same defaults."""
+    import_lightgbm_alone()
     import lightgbm
 
     parameters = {
