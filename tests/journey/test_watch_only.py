@@ -225,13 +225,10 @@ def opens(page: Page, link: str) -> bool:
 
 
 def test_a_table_or_a_stream_is_watched_and_not_both(walked: Walked) -> None:
-    for words in (
-        ["predictions.csv", "--listen", "--service", "x"],
-        ["--listen"],
-        ["--service", "x"],
-        [],
-        ["predictions.csv"],
-    ):
+    named = evertrain(walked.folder, "watch", "predictions.csv", "--score", "p")
+    assert named.returncode == 2
+    assert "Say which of its columns they are: id, at, region, plan, age, p, churned." in named.stderr
+    for words in (["predictions.csv", "--listen", "--service", "x"], []):
         done = evertrain(walked.folder, "watch", *words)
         assert done.returncode == 2
         assert "evertrain watch --help" in done.stderr

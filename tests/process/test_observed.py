@@ -14,6 +14,7 @@ from evertrain.core.time import DAY, Instant, Span, say_instant
 from evertrain.data.arrival import Patience
 from evertrain.errors import NotFoundError, UnavailableError, UserError
 from evertrain.monitor.report import Report
+from evertrain.process.importing import Request, import_file
 from evertrain.process.intake import Intake
 from evertrain.process.observed import ObservedReports, observed_report
 from evertrain.process.observing import declare_watched
@@ -149,6 +150,12 @@ def test_the_same_declaration_is_on_record_once(stream: Stream) -> None:
         declare_watched(stream.state, SHOP, segments=("region", "colour"), horizon=Span(DAY), kind="probability")
     with Ledger.open(stream.state.ledger) as ledger:
         assert len(ledger.read(kinds={"service.declared"})) == 1
+
+
+def test_a_watched_service_takes_no_model(stream: Stream, tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(FIRST)
+    with pytest.raises(UserError, match="Service 'shop' is only watched"):
+        import_file(stream.state, tmp_path / "model.py", SHOP, Request(), "a test")
 
 
 def test_a_service_with_a_model_is_not_watched(tmp_path: Path) -> None:

@@ -70,8 +70,10 @@ def watch(
         words = ["--service", service, "--segments", ",".join(names), "--kind", kind or "probability"]
         _listen(settings, given, [*words, *([] if horizon is None else ["--horizon", horizon])], service, as_json)
         return
-    if table is None or score is None or label is None or time is None:
-        raise UsageError("A table is watched by its name with --score, --label and --time.", _EITHER)
+    if table is None:
+        raise UsageError("There is no table and no --listen.", _EITHER)
+    if score is None or label is None or time is None:
+        raise UsageError("A table is watched with --score, --label and --time.", _say_columns(table))
     # Who listens lives long, and does not carry the libraries that look at tables.
     from evertrain.cli.observed import tell
     from evertrain.monitor.report import Question
@@ -84,6 +86,12 @@ def watch(
     question = Question(segments=names, metric=metric, horizon=due, now=None if now is None else _instant(now))
     asked = WatchedTable(file=table, named=named, question=question, reference=reference)
     tell(asked, out, serving_port=(port or 0) if serve else None, as_json=as_json)
+
+
+def _say_columns(table: Path) -> str:
+    from evertrain.process.observations import columns_of
+
+    return f"Say which of its columns they are: {', '.join(columns_of(table))}."
 
 
 def _listen(settings: Path | None, given: Mapping[str, object], words: list[str], service: str, as_json: bool) -> None:

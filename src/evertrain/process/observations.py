@@ -16,16 +16,18 @@ from numpy.typing import NDArray
 
 from evertrain.config.wording import suggestion
 from evertrain.data.column import UNFIT, fix_columns, parse
-from evertrain.data.source import ROW, Cells, read_cells
+from evertrain.data.source import ROW, Cells, form_of, read_cells
 from evertrain.errors import SourceError, UserError
 from evertrain.monitor.report import Kind, Observations
 
-__all__ = ["Named", "Seen", "read_reference", "read_table"]
+__all__ = ["Named", "Seen", "columns_of", "read_reference", "read_table"]
 
 Floats = NDArray[np.float64]
 
 _READABLE_ASIDE = 3
 _MOST_NAMES = 12
+_MOST_TEXT = 512 << 20
+"""Bytes of a text file: while it is read it takes some fifteen times as many."""
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +126,11 @@ def _check_names(named: Named) -> None:
             ) from error
 
 
+def columns_of(file: Path) -> list[str]:
+    """The columns of a table, for who has not said yet what they mean."""
+    return _read(file).names
+
+
 def require_columns(there: Sequence[str], wanted: Sequence[str], where: str) -> None:
     """SourceError for the first name that is not there, with the nearest ones."""
     for name in wanted:
@@ -133,6 +140,12 @@ def require_columns(there: Sequence[str], wanted: Sequence[str], where: str) -> 
 
 def _read(file: Path) -> Cells:
     try:
+        size = file.stat().st_size
+        if size > _MOST_TEXT and form_of(file.name) in ("csv", "jsonl"):
+            raise SourceError(
+                f"{file.name} is text of {size >> 20:,} MiB, and at most {_MOST_TEXT >> 20:,} are read.",
+                "Write it as Parquet, which is read in a tenth of the memory.",
+            )
         content = file.read_bytes()
     except OSError as error:
         raise SourceError(f"{file} cannot be read: {error.strerror}.", "Name a file that exists.") from error

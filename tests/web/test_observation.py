@@ -1,0 +1,50 @@
+"""The report as a document: whole by itself, and safe whatever stands in somebody's table."""
+
+import re
+
+import numpy as np
+import polars as pl
+
+from evertrain.core.time import DAY
+from evertrain.monitor.observed import look
+from evertrain.monitor.report import Observations, Question, Report
+from evertrain.web.observation import document
+
+EVIL = "<script>alert(1)</script>"
+
+
+def report(name: str = "table.csv", label: float | None = None) -> Report:
+    source = np.random.default_rng(1)
+    rows = 3000
+    score = source.uniform(0.05, 0.95, rows)
+    seen = Observations(
+        at=19_700 * DAY + np.sort(source.integers(0, 40 * DAY, rows)),
+        score=score,
+        label=(source.random(rows) < score).astype(np.float64) if label is None else np.full(rows, label),
+        rows=pl.DataFrame({EVIL: source.choice([EVIL, "b"], rows), "p": score}),
+    )
+    return look(
+        name, seen, Question(segments=(EVIL,)), kind="probability", inputs=(EVIL, "p"), notices=(f"Note {EVIL}.",)
+    )
+
+
+def test_nothing_of_a_table_becomes_markup() -> None:
+    for alone in (True, False):
+        html = document(report(name=EVIL), alone=alone)
+        assert "&lt;script&gt;alert(1)&lt;/script&gt; = &lt;script&gt;" in html
+        assert "<script" not in html
+
+
+def test_a_file_alone_asks_for_nothing() -> None:
+    html = document(report(), alone=True)
+    assert re.findall(r"(?:src|href)=\"([^\"]+)\"", html) == ["data:,"]
+    assert "url(" not in html
+    assert "@import" not in html
+    assert "default-src 'none'" in html
+    assert '<link rel="stylesheet" href="/static/observed.css">' in document(report(), alone=False)
+
+
+def test_a_report_without_labels_is_shown_too() -> None:
+    html = document(report(label=float("nan")), alone=True)
+    assert "No segment could be tested." in html
+    assert "nan" not in html.lower().replace("alone", "")
