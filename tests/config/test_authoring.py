@@ -85,7 +85,15 @@ def test_lookups_go_on_from_one_another() -> None:
         (lambda: service(ownr="me"), "ownr", '"owner"?'),
         (lambda: et.Gate(margin=-1.0), "margin", "Mend"),
         (lambda: et.Canary(steps=[0.1, 1.5]), "steps", "Mend"),
-        (lambda: et.performance("los", drop=0.1), "metric", "Mend"),  # type: ignore[arg-type]
+        (lambda: et.performance("log_los", drop=0.1), "metric", '"log_loss"?'),  # type: ignore[arg-type]
+        (lambda: et.Gate(primary="acuracy"), "primary", '"accuracy"?'),  # type: ignore[arg-type]
+        (lambda: service(gate="log_loss"), "(gate=...) is 'log_loss'", "Write et.Gate("),
+        (lambda: service(rollout=0.1), "(rollout=...) is 0.1", "Write et.Canary("),
+        (lambda: service(examples=orders()), "(examples=...) is SourceSpec", "Write et.Examples("),
+        (lambda: service(label="bad"), "(label=...) is 'bad'", "Write et.Label("),
+        (lambda: service(features=["amount"]), "One of et.Service(features=...) is 'amount'", 'Write et.column("'),
+        (lambda: service(features=et.column("shop")), "(features=...) is no list", "Write [et.column"),
+        (lambda: service(triggers=et.every("7d")), "(triggers=...) is no list", 'Write [et.every("7d")]'),
         (lambda: et.windows(orders(), amount=["median 4h"]), "'median'", "mean"),
         (lambda: et.windows(orders(), "count 4h until 5h"), "empty", "begin"),
         (lambda: service(train=lambda data, run: None), "lambda", "def"),
@@ -206,3 +214,11 @@ def test_a_file_that_fails_is_named(tmp_path: Path) -> None:
     path.write_text("x = 1\n")
     with pytest.raises(DeclarationError, match="declares no service"):
         load(path)
+
+
+def test_a_library_that_is_not_installed_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "bare_service.py").write_text("import evertrain as et\nimport no_such_library\n")
+    with pytest.raises(
+        DeclarationError, match=r"line 2: .*No module named 'no_such_library'\. Install no_such_library"
+    ):
+        load(tmp_path / "bare_service.py")

@@ -29,7 +29,7 @@ from evertrain.config.declaration import (
     TrainingSpec,
 )
 from evertrain.config.function import refer
-from evertrain.config.option import Names, closed, read_names
+from evertrain.config.option import Names, closed, expect, expect_each, read_names
 from evertrain.config.origin import Frame, Sql
 from evertrain.config.policy import Estimator, Recipe
 from evertrain.config.validation import validate
@@ -227,6 +227,12 @@ def Service(  # noqa: N802 - reads as the thing that it makes
     train: a function `train(data, run)`, a scikit-learn estimator, an `et.script`, any of these with its limits as an
     `et.Recipe`, or several by name, of which each cycle takes the best. output: a probability in [0, 1], or any value.
     """
+    expect("et.Service(examples=...)", examples, Examples, 'et.Examples(source, key="...", at="...")')
+    expect("et.Service(label=...)", label, Label, 'et.Label(source=..., of=..., value="...", horizon="...")')
+    expect_each("et.Service(features=...)", features, Features, 'et.column("...")')
+    expect("et.Service(gate=...)", gate or GateSpec(), GateSpec, "et.Gate(...)")
+    expect("et.Service(rollout=...)", rollout or CanarySpec(), CanarySpec, "et.Canary(...)")
+    expect_each("et.Service(triggers=...)", triggers, object, 'et.every("7d")')
     recipes = train if isinstance(train, Mapping) else {"default": train}
     used = [examples.source, label.source, *(source for feature in features for source in feature.sources)]
     asked = examples.spec
@@ -268,6 +274,9 @@ def _refused(error: BaseException, path: Path) -> DeclarationError:
     if isinstance(error, AttributeError) and isinstance(asked, ModuleType) and asked.__name__ == "evertrain":
         return DeclarationError(f"{where}: There is no et.{error.name}.", suggestion(str(error.name), asked.__all__))
     said = f"{type(error).__name__}: {error}".removesuffix(".")
+    if isinstance(error, ModuleNotFoundError):
+        remedy = f"Install {error.name} where evertrain is installed, or put its file beside the declaration."
+        return DeclarationError(f"{where}: The file cannot be imported: {said}.", remedy)
     return DeclarationError(f"{where}: The file cannot be imported: {said}.", "Run it with Python to see more.")
 
 
