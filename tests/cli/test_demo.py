@@ -25,6 +25,13 @@ def test_a_demonstration_that_runs_is_left_alone(tmp_path: Path) -> None:
     assert (state.path / "story" / "told.txt").read_text() == "once upon a time"
 
 
+def test_a_report_that_cannot_be_written_is_said_before_the_story(tmp_path: Path) -> None:
+    done = demo("--dir", str(tmp_path / "demo"), "--report", str(tmp_path / "nowhere" / "report.json"))
+    assert done.returncode == 1
+    assert "report.json cannot be written: No such file or directory." in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
     done = demo("--dir", str(tmp_path))

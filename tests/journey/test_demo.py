@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from evertrain.store.ledger import Ledger
 from evertrain.store.process import heartbeats
 from evertrain.store.state import State
 from evertrain.testing.retelling import running_in
@@ -44,12 +45,13 @@ KEYS = [
 class Telling:
     """One run of the command."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, headless: bool = True) -> None:
         self.folder = folder / "my demo"
         self.report = folder / "report.json"
         self.log = folder / "demo.log"
         ports = ["--port", str(free_port()), "--control-port", str(free_port())]
-        words = ["demo", "--headless", "--days", "1", "--dir", str(self.folder), "--report", str(self.report), *ports]
+        words = ["demo", "--days", "1", "--dir", str(self.folder), "--report", str(self.report), *ports]
+        words += ["--headless"] if headless else []
         with self.log.open("wb") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "evertrain", *words], stdout=log, stderr=log)
 
@@ -68,8 +70,8 @@ class Telling:
 
 
 @pytest.fixture
-def telling(tmp_path: Path) -> Iterator[Telling]:
-    made = Telling(tmp_path)
+def telling(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Telling]:
+    made = Telling(tmp_path, headless=getattr(request, "param", True))
     yield made
     made.process.kill()
     made.process.wait()
@@ -78,8 +80,17 @@ def telling(tmp_path: Path) -> Iterator[Telling]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("telling", [False], indirect=True, ids=["with its page"])
 def test_a_short_story_is_told_by_one_command(telling: Telling) -> None:
-    assert telling.process.wait(500) == 0, telling.log.read_text()
+    wait_until(lambda: "The page stays up until Ctrl-C" in telling.log.read_text(), telling.log.read_text(), 500)
+    words = ["rollback", "--service", "late-flights", "--reason", "to see what happens", "--dir", str(telling.folder)]
+    done = subprocess.run([sys.executable, "-m", "evertrain", *words], check=False, capture_output=True, text=True)
+    assert done.returncode == 1  # the loop's answer: there is nothing to go back to
+    with Ledger.open(State.open(telling.folder).ledger) as ledger:
+        [answer] = ledger.read(kinds={"order.answered"})
+    assert answer.reason in done.stdout
+    telling.process.send_signal(signal.SIGINT)
+    assert telling.process.wait(60) == 0, telling.log.read_text()
     report = msgspec.json.decode(telling.report.read_bytes())
     assert set(KEYS) <= report.keys()
     assert report["requests"] > 500

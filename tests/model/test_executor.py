@@ -351,7 +351,7 @@ def test_what_a_killed_task_left_running_is_ended_before_it_is_started_again(sta
 def test_a_task_that_is_killed_again_and_again_is_given_up(state: State) -> None:
     executor = LocalExecutor(state)
     executor.submit(task("wait"))
-    for _ in range(3):
+    for _ in range(6):
         os.kill(pid_of(state), signal.SIGKILL)
         wait_until(lambda: not running_children())
         outcome = executor.poll("late-flights/c1/train")

@@ -3,7 +3,6 @@
 import shutil
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +50,7 @@ def demo(
     Exits with 1 when any promise of the story is broken.
     """
     console = Console(stderr=as_json)
+    _require_writable(report)
     _make_room(folder)
     began = time.monotonic()
     script = load_script(_flights(), days, folder.absolute() / "story")
@@ -72,9 +72,19 @@ def demo(
                 typer.echo(msgspec.json.encode(ending).decode())
             if not headless:
                 console.print(f"\nThe page stays up until Ctrl-C: {page}", soft_wrap=True)
-                _wait_for_interrupt()
+                running.linger()
     if not ending.kept:
         raise typer.Exit(1)
+
+
+def _require_writable(report: Path | None) -> None:
+    """Say before the story, not after it, that its figures cannot be written down."""
+    if report is None:
+        return
+    try:
+        report.touch()
+    except OSError as error:
+        raise UserError(f"--report {report} cannot be written: {error.strerror}.", "Name a file that can.") from error
 
 
 def _make_room(folder: Path) -> None:
@@ -133,10 +143,3 @@ def _print(console: Console, ending: Ending, total_s: float) -> None:
     for promise in ending.promises:
         kept = "[green]kept  [/green]" if promise.kept else "[red]BROKEN[/red]"
         console.print(f"  {kept} {promise.says}{f' ({promise.figure})' if promise.figure else ''}", highlight=False)
-
-
-def _wait_for_interrupt() -> None:
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        return

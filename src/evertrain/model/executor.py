@@ -12,7 +12,7 @@ Everything about a task lies in its folder, control/tasks/<id>/, and nothing in 
 
 so an executor that is made anew after SIGKILL finds what the last one left: running work goes on and is watched
 again, finished work is there. At most one process works on a task, by the kernel's lock. A process that somebody else
-killed, or that ended while nobody watched, says nothing about the work: it is started again, a few times.
+killed, or that ended while nobody watched, says nothing about the work: it is started again, five times at most.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ __all__ = ["Crashed", "Done", "LocalExecutor", "Outcome", "Running", "Task"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _LOG_BYTES = 4 << 20
-_MOST_RESTARTS = 2
+_MOST_RESTARTS = 5
 _LOOK_S = 0.2
 _MIB = 1 << 20
 

@@ -108,6 +108,8 @@ class Controller:
         if now < clock.control_due or now <= clock.control_settled:
             if self._unremembered and time.monotonic() - self._ticked > _QUIET_S:
                 self.planes.watch.follow(now)
+                for name in self.loop.registry.services:
+                    self._score_reference(name)
                 self._remember()
             return _STORY_LOOK_S
         self._ticked, self._unremembered = time.monotonic(), True

@@ -26,9 +26,13 @@ def require_free(host: str, port: int, *, what: str, own: Collection[int] = ()) 
 
     what: the port in words ("the predict port"). Port 0 is always free.
     """
-    if port == 0 or _can_bind(host, port):
-        return
-    holders = holders_of(port, own)
+    holders: set[int] = set()
+    while not holders:
+        if port == 0 or _can_bind(host, port):
+            return
+        holders = holders_of(port, own)
+        if not holders and not _can_bind(host, port):
+            break  # somebody has it whom this user may not see, rather than one that ended between the two looks
     if holders and holders <= set(own):
         return
     strangers = sorted(holders - set(own))

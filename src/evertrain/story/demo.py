@@ -23,6 +23,7 @@ from evertrain.errors import UnavailableError, UserError
 from evertrain.process.startup import run_module
 from evertrain.process.watch import memory_of
 from evertrain.store.access import token
+from evertrain.store.clock import StoryClock
 from evertrain.store.installation import install
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import alive, at_work, heartbeats
@@ -112,6 +113,21 @@ class Demo:
                 self.state, self.script, told, ledger, wall_s=wall_s, peak_rss_mb=self._memory.peak_mb
             )
             return Ending(report=report, promises=judge_story(report, self.script, told, ledger))
+
+    def linger(self) -> None:
+        """Keep everything up until somebody interrupts.
+
+        The story's clock stands. A person's order moves it on to the controller's next look, so that it is obeyed.
+        """
+        clock = StoryClock(self.state.clock)
+        with contextlib.suppress(KeyboardInterrupt), Ledger.open(self.state.ledger) as ledger:
+            read = ledger.count() - 1
+            while True:
+                time.sleep(_LOOK_S)
+                orders = ledger.read(after=read, kinds={"order.given"})
+                if orders:
+                    read = orders[-1].sequence
+                    clock.advance(max(clock.now(), clock.control_due))
 
     # The installation -------------------------------------------------------------------------------------------------
 

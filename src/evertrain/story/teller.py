@@ -143,6 +143,10 @@ class Storyteller:
         async with Front("127.0.0.1", self._port, _CONNECTIONS) as front, Front("127.0.0.1", self._port, 1) as door:
             await self._settle(script.begin)
             hour = await self._deliver(door, self._prepare(script.begin))
+            # The clock shows this hour already, and the data process has settled it. So it is told of a moment more,
+            # and waited for: what it read after the next hour has struck would count as known only then.
+            self._clock.delivered = Instant(script.begin + 1)
+            await self._settle_data(self._clock.delivered)
             following = self._prepare(Instant(script.begin + HOUR))
             load = asyncio.create_task(self._steady_load())
             now = script.begin
@@ -222,17 +226,16 @@ class Storyteller:
 
     async def _settle(self, now: Instant) -> None:
         """Wait until all that was delivered is visible, and all that was due is done."""
-        end = time.monotonic() + _STUCK_S
-        clock, looks = self._clock, 0
-        while clock.data_settled < now or (clock.control_due <= now and clock.control_settled < now):
-            if time.monotonic() > end:
-                late = "data process" if clock.data_settled < now else "controller"
-                raise UnavailableError(
-                    f"The {late} did not reach {say_instant(now)} within {_STUCK_S:g} s.",
-                    "`evertrain status` says what it waits for.",
-                )
-            looks += 1
-            await asyncio.sleep(_LOOK_S if looks < _LOOKS else _LATER_LOOK_S)
+        clock = self._clock
+        await self._settle_data(now)
+        await _until(
+            lambda: clock.control_due > now or clock.control_settled >= now,
+            f"The controller did not reach {say_instant(now)}",
+        )
+
+    async def _settle_data(self, at: Instant) -> None:
+        """Wait until all that was delivered by then is visible."""
+        await _until(lambda: self._clock.data_settled >= at, f"The data process did not reach {say_instant(at)}")
 
     # Accidents --------------------------------------------------------------------------------------------------------
 
@@ -302,6 +305,15 @@ class Storyteller:
         self.told.load_requests += 2
         self.told.count([single], 1)
         self.told.count([batch], len(rows))
+
+
+async def _until(holds: Callable[[], bool], complaint: str) -> None:
+    end, looks = time.monotonic() + _STUCK_S, 0
+    while not holds():
+        if time.monotonic() > end:
+            raise UnavailableError(f"{complaint} within {_STUCK_S:g} s.", "`evertrain status` says what it waits for.")
+        looks += 1
+        await asyncio.sleep(_LOOK_S if looks < _LOOKS else _LATER_LOOK_S)
 
 
 class _File(NamedTuple):
