@@ -25,7 +25,7 @@ from evertrain.core.schema import Column, Schema, Value
 from evertrain.core.time import DAY
 from evertrain.data.column import UNFIT, fix_columns, parse
 from evertrain.data.source import ROW, Cells, read_cells
-from evertrain.errors import EvertrainError, TrustError, UserError
+from evertrain.errors import EvertrainError, UserError
 from evertrain.model.importing import Foreign, import_model, look_at, schema_for, vector_for
 from evertrain.model.mlflow import MLMODEL, unfold
 from evertrain.process.entry import tell_fault
@@ -33,7 +33,7 @@ from evertrain.process.order import give_order
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
-from evertrain.store.signature import Verifier, check_vouched
+from evertrain.store.signature import Verifier, check_vouched, untrusted
 from evertrain.store.state import State
 
 __all__ = ["Imported", "Request", "import_file", "look_into_folder", "main"]
@@ -71,7 +71,9 @@ def import_file(state: State, model: Path, service: ServiceName, request: Reques
         record = Registry(ledger.read()).service(service)
         spec = _declared(artifacts, record) or _new_service(service, found, request)
         if spec.watched is not None:
-            raise UserError(f"Service {service!r} is only watched.", "Bring the model in under another name: --service.")
+            raise UserError(
+                f"Service {service!r} is only watched.", "Bring the model in under another name: --service."
+            )
         manifest = import_model(
             artifacts,
             service,
@@ -193,11 +195,7 @@ def _look(model: Path, service: ServiceName, request: Request) -> None:
     """Refuse what could not be taken in; nothing is written."""
     found = look_into_folder(model)
     if found.kind == "pickle":
-        raise TrustError(
-            f"{found.path} is a pickle, and loading a pickle runs whatever code is in it.",
-            f"`evertrain trust {model}` says what is in it and lets exactly these bytes in. Safer: save the estimator "
-            "with skops.io.dump, or the booster with save_model.",
-        )
+        raise untrusted(str(found.path), str(model))
     _new_service(service, found, request)
 
 

@@ -21,7 +21,7 @@ from evertrain.errors import StateError, TrustError
 from evertrain.store.artifact import Artifacts
 from evertrain.store.file import digest_of_file, write_atomically
 
-__all__ = ["Signer", "Verifier", "admit", "check_vouched"]
+__all__ = ["Signer", "Verifier", "admit", "check_vouched", "untrusted"]
 
 _FILE = "signing.key"
 _PEM = serialization.Encoding.PEM
@@ -175,12 +175,17 @@ def check_vouched(artifacts: Artifacts, verifier: Verifier, model: Digest, name:
     """Raise TrustError unless a person has vouched for these bytes, whose loading runs code. name: of the file."""
     vouched = artifacts.vouched(model)
     if vouched is None or vouched.model != model:
-        raise TrustError(
-            f"{name} is a pickle, and loading a pickle runs whatever code is in it.",
-            "`evertrain trust FILE` says what is in it and lets exactly these bytes in. Safer: save the estimator with "
-            "skops.io.dump, or the booster with save_model.",
-        )
+        raise untrusted(name)
     verifier.check(vouched)
+
+
+def untrusted(name: str, file: str = "FILE") -> TrustError:
+    """The refusal of a pickle that nobody vouched for. file: as a person would type it."""
+    return TrustError(
+        f"{name} is a pickle, and loading a pickle runs whatever code is in it.",
+        f"`evertrain trust {file}` says what is in it and lets exactly these bytes in. Safer: save the estimator with "
+        "skops.io.dump, or the booster with save_model.",
+    )
 
 
 def _check_attestations(
