@@ -119,8 +119,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         yield made
 
 
-def test_a_fraud_stream_in_sql(tmp_path: Path, server: Postgres) -> None:
-    fraud = Fraud(tmp_path, server)
+@pytest.fixture
+def fraud(tmp_path: Path, server: Postgres) -> Iterator[Fraud]:
+    made = Fraud(tmp_path, server)
+    yield made
+    made.connection.close()
+
+
+def test_a_fraud_stream_in_sql(tmp_path: Path, server: Postgres, fraud: Fraud) -> None:
     fraud.history()
 
     planned = fraud.run("plan", "service.py")
@@ -161,6 +167,5 @@ def test_a_fraud_stream_in_sql(tmp_path: Path, server: Postgres) -> None:
     for name in ("payments", "verdicts"):
         rows = Table(tmp_path / "state" / "control" / "tables", f"source.{name}").read()
         assert rows["id"].n_unique() == rows.height == DAYS * DAILY + 30
-    fraud.connection.close()
     assert [path for path in tmp_path.rglob("*") if path.is_file() and b"S3^CRET" in path.read_bytes()] == []
     assert b"S3^CRET" not in tree.log.read_bytes()
