@@ -1,10 +1,17 @@
+import asyncio
+import logging
+import socket
+
 import httpx
 import msgspec
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
 from evertrain.core.card import Card
-from evertrain.testing.door import ControlPort
+from evertrain.testing.door import TOKEN, ControlPort
 from evertrain.testing.overview import overview_in_canary
+from evertrain.web.api import StalledError, answer_error, read_body
 from evertrain.web.overview import Overview
 
 OVERVIEW = "/api/services/late-flights/overview"
@@ -95,6 +102,45 @@ def test_a_long_body_is_refused_before_it_is_read(api: httpx.Client, port: Contr
     response = api.post("/api/services/late-flights/rollback", content=b'{"reason": "' + b"x" * 1_000_000 + b'"}')
     assert response.status_code == 413
     assert port.actions.taken == []
+
+
+def test_a_body_that_only_promises_to_be_long_is_refused_at_once(port: ControlPort) -> None:
+    with socket.create_connection(("127.0.0.1", port.number), timeout=5) as connection:
+        connection.sendall(head(99_999_999) + b"{}")
+        assert connection.recv(1024).startswith(b"HTTP/1.1 413 ")
+    assert port.actions.taken == []
+
+
+def head(length: int) -> bytes:
+    lines = ("POST /api/services/late-flights/rollback HTTP/1.1", "host: 127.0.0.1", f"authorization: Bearer {TOKEN}")
+    return "\r\n".join((*lines, f"content-length: {length}", "", "")).encode()
+
+
+def test_a_client_that_leaves_is_no_fault_of_ours(
+    api: httpx.Client, port: ControlPort, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", port.number), timeout=5) as connection:
+        connection.sendall(head(100) + b"{}")
+        assert api.get("/health/live").status_code == 200  # the server has begun to read the other request
+    for _ in range(20):
+        api.get("/health/live")
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert port.actions.taken == []
+
+
+def test_a_body_that_stalls_or_ends_early_is_given_up() -> None:
+    async def nothing() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    for receive, said in ((nothing, "did not come within 0.01 s"), (gone, "left before")):
+        request = Request({"type": "http", "method": "POST", "headers": [(b"content-length", b"2")]}, receive)
+        with pytest.raises(StalledError, match=said) as told:
+            asyncio.run(read_body(request, patience_s=0.01))
+        assert answer_error(told.value).status_code == 408
 
 
 def test_a_refused_version_is_a_conflict(api: httpx.Client) -> None:

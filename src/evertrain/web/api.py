@@ -1,12 +1,13 @@
 """The control API: readings as JSON, actions with a reason, metrics for Prometheus."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -30,6 +31,7 @@ __all__ = [
     "PromoteCall",
     "RetrainCall",
     "RollbackCall",
+    "StalledError",
     "act",
     "answer_error",
     "api_routes",
@@ -40,11 +42,20 @@ __all__ = [
 MOST_BODY = 16_384
 """Bytes of a request body; what people type as a reason is far below it."""
 
+BODY_S = 10.0
+"""Seconds in which a request body must have come; it is one packet."""
+
 Reason = Annotated[str, Meta(min_length=1, max_length=2000, description="why, in a person's words")]
+
+
+class StalledError(RequestError):
+    """The body did not come within its time, or the client left before it was whole."""
+
 
 _STATUS: dict[type[EvertrainError], int] = {
     NotFoundError: 404,
     TooLargeError: 413,
+    StalledError: 408,
     RequestError: 400,
     UserError: 400,
     TrustError: 409,
@@ -79,15 +90,32 @@ Call = PromoteCall | RollbackCall | RetrainCall
 CALLS: dict[str, type[Call]] = {"promote": PromoteCall, "rollback": RollbackCall, "retrain": RetrainCall}
 
 
-async def read_body(request: Request, most: int = MOST_BODY) -> bytes:
-    """The whole body, refused as soon as it is longer than allowed."""
+async def read_body(request: Request, most: int = MOST_BODY, *, patience_s: float = BODY_S) -> bytes:
+    """The whole body; refused before it is read when its header says that it is too long, and when it stalls."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared[:20]) > most:
+        raise _too_long(most)
+    try:
+        async with asyncio.timeout(patience_s):
+            return await _body(request, most)
+    except TimeoutError as error:
+        raise StalledError(f"The body did not come within {patience_s:g} s.", "Send it again.") from error
+    except ClientDisconnect as error:
+        raise StalledError("The client left before its request was whole.", "Send it again.") from error
+
+
+async def _body(request: Request, most: int) -> bytes:
     parts, length = [], 0
     async for part in request.stream():
         length += len(part)
         if length > most:
-            raise TooLargeError(f"The body is longer than {most} bytes.", "Send a shorter reason.")
+            raise _too_long(most)
         parts.append(part)
     return b"".join(parts)
+
+
+def _too_long(most: int) -> TooLargeError:
+    return TooLargeError(f"The body is longer than {most} bytes.", "Send a shorter reason.")
 
 
 async def act(actions: Actions, action: str, service: ServiceName, body: object) -> Accepted:
