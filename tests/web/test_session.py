@@ -32,6 +32,19 @@ def test_a_person_is_told_where_the_token_is(stranger: httpx.Client) -> None:
     assert "control/keys/token-control" in response.text
 
 
+def test_the_form_that_asks_for_the_token_opens_the_page(stranger: httpx.Client) -> None:
+    stranger.headers["accept"] = "text/html"
+    asked = stranger.get("/services/churn")
+    assert asked.status_code == 401
+    assert 'method="get"' in asked.text  # without an action: to the page that was asked for
+    assert "action=" not in asked.text
+    (field,) = re.findall(r"<input[^>]* name=\"(\w+)\"", asked.text)
+    wrong = stranger.get("/services/churn", params={field: "wrong<b>"})
+    assert (wrong.status_code, "That is not the token" in wrong.text, "wrong<b>" in wrong.text) == (401, True, False)
+    opened = stranger.get("/services/churn", params={field: TOKEN}, follow_redirects=True)
+    assert (opened.status_code, str(opened.url).endswith("/services/churn")) == (200, True)
+
+
 def test_the_link_begins_a_session_and_drops_the_token(stranger: httpx.Client) -> None:
     response = stranger.get("/services/churn", params={"token": TOKEN, "week": "3"})
     assert (response.status_code, response.headers["location"]) == (303, "/services/churn?week=3")

@@ -33,6 +33,9 @@ def create_app(readings: Readings, actions: Actions, access: Access, *, refresh_
         document = panels.document("said.html", service="", title=title, says=str(error))
         return HTMLResponse(document, told.status_code)
 
+    def sign_in(wrong: bool) -> str:
+        return panels.document("signin.html", wrong=wrong)
+
     return Starlette(
         routes=[
             *routes(readings, actions, door, panels),
@@ -41,7 +44,7 @@ def create_app(readings: Readings, actions: Actions, access: Access, *, refresh_
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(access.hosts), www_redirect=False),
-            Middleware(Guard, door=door),
+            Middleware(Guard, door=door, sign_in=sign_in),
         ],
         exception_handlers={EvertrainError: say_error},
     )

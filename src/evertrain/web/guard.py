@@ -1,7 +1,9 @@
 """What every request to the control port passes first: the security headers, and who it is from."""
 
+from collections.abc import Callable
+
 import msgspec
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,10 +26,6 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
-_SIGN_IN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>evertrain: sign in</title>
-<link rel="stylesheet" href="/static/page.css"><main class="alone"><h1>This page asks for its token</h1>
-<p>Open the link that evertrain printed when it started. The token is also in the state directory, in
-<code>control/keys/token-control</code>; open <code>/?token=</code> followed by it.</p></main></html>"""
 
 
 class SecurityHeaders:
@@ -54,9 +52,11 @@ class Guard:
     neither in the address bar nor in the history. A session must prove with each change that its own page sent it.
     """
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
+    def __init__(self, app: ASGIApp, door: Door, sign_in: Callable[[bool], str]) -> None:
+        """sign_in: the document that asks a person for the token; whether a wrong one was given."""
         self._app = app
         self._door = door
+        self._sign_in = sign_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,7 +78,7 @@ class Guard:
             return None
         request.state.session = session = self._door.session(request.cookies)
         if session is None:
-            return refused(request.headers)
+            return self._refuse(request)
         return self._check_change(request, session)
 
     def _check_change(self, request: Request, session: str) -> Response | None:
@@ -91,7 +91,7 @@ class Guard:
 
     def _begin(self, request: Request) -> Response:
         if not self._door.knows(request.query_params["token"]):
-            return refused(request.headers)
+            return self._refuse(request)
         rest = request.url.remove_query_params("token")
         response = RedirectResponse(rest.path + (f"?{rest.query}" if rest.query else ""), status_code=303)
         response.set_cookie(
@@ -99,14 +99,14 @@ class Guard:
         )
         return response
 
-
-def refused(headers: Headers) -> Response:
-    """401, as a page for a browser and as JSON for everything else."""
-    if "text/html" in headers.get("accept", ""):
-        return HTMLResponse(_SIGN_IN, status_code=401)
-    response = _said(401, "The control API asks for its token.", "Send it as Authorization: Bearer.")
-    response.headers["www-authenticate"] = "Bearer"
-    return response
+    def _refuse(self, request: Request) -> Response:
+        """401, as a page with a form for a browser and as JSON for everything else."""
+        if "text/html" in request.headers.get("accept", ""):
+            response: Response = HTMLResponse(self._sign_in("token" in request.query_params), status_code=401)
+        else:
+            response = _said(401, "The control API asks for its token.", "Send it as Authorization: Bearer.")
+        response.headers["www-authenticate"] = "Bearer"
+        return response
 
 
 def _said(status: int, what: str, remedy: str) -> Response:
