@@ -6,11 +6,11 @@ import httpx
 import msgspec
 import pytest
 
-from evertrain.core.time import Instant, Span
+from evertrain.core.time import DAY, HOUR, Instant, Span, parse_instant
 from evertrain.testing.door import TOKEN, ControlPort, control_port
 from evertrain.testing.overview import overview_in_canary, overview_of_nothing
 from evertrain.web.chart import draw_latency, draw_metric, draw_traffic, merge_traffic
-from evertrain.web.overview import Alert, Overview, TrafficPoint
+from evertrain.web.overview import Alert, Overview, QualityPoint, TrafficPoint
 from evertrain.web.page import PANELS, Drawings, Panels
 
 
@@ -63,6 +63,27 @@ def test_charts_say_their_points() -> None:
     drawn = list(metric.iter("circle"))
     assert len(drawn) == 2 * sum(point.champion is not None for point in overview.quality[0].points)
     assert "p99" in draw_latency(overview.latency_over_time)
+
+
+@pytest.mark.parametrize(
+    ("step", "count", "labels"),
+    [
+        (DAY, 4, ["6 Feb", "7 Feb", "8 Feb", "9 Feb"]),
+        (12 * HOUR, 5, ["6 Feb, 00:00", "6 Feb, 12:00", "7 Feb, 00:00", "7 Feb, 12:00", "8 Feb, 00:00"]),
+        (6 * HOUR, 4, ["00:00", "06:00", "12:00", "18:00"]),
+    ],
+)
+def test_the_axis_says_the_day_where_there_is_more_than_one(step: int, count: int, labels: list[str]) -> None:
+    begun = parse_instant("2013-02-06T00:00:00Z")
+    traffic = [TrafficPoint(at=Instant(begun + n * step), width=Span(step), answered={1: 5 + n}) for n in range(count)]
+    quality = msgspec.structs.replace(
+        overview_in_canary().quality[0],
+        points=tuple(
+            QualityPoint(at=one.at, width=one.width, champion=0.7, reference=0.6, labels=9) for one in traffic
+        ),
+    )
+    for drawn in (draw_traffic(traffic), draw_metric(quality)):
+        assert [text.text for text in Tree.fromstring(drawn).iterfind(".//g[@class='axis x']/g/text")] == labels
 
 
 def test_a_chart_is_drawn_anew_only_now_and_then_but_catches_up() -> None:

@@ -149,12 +149,7 @@ def draw_estimates(points: Sequence[EstimatePoint], overall: float | None, says:
         if any(value is not None for value in values)
     ]
     chart = _chart(pygal.Line, labels, lambda value: say_number(value, 3), height=200)
-    by_day = bool(points) and points[-1].at - points[0].at > 3 * DAY
-    axis = {
-        label: say_date(point.at) if by_day else label.rpartition(" ")[2]
-        for label, point in zip(labels, points, strict=True)
-    }
-    return _drawn(chart, series, says, axis)
+    return _drawn(chart, series, says, _axis(points))
 
 
 def _said(value: float | None, says: str) -> Point:
@@ -214,12 +209,20 @@ def _chart(
     return chart
 
 
-def _axis(points: Sequence[TrafficPoint | QualityPoint]) -> dict[str, str]:
-    """Label of a point to what the axis says: days, or hours when there are few days."""
+def _axis(points: Sequence[TrafficPoint | QualityPoint | EstimatePoint]) -> dict[str, str]:
+    """Label of a point to what the axis says: days; hours within one day; both where there are few days."""
     if not points:
         return {}
-    by_day = points[-1].at - points[0].at > 3 * DAY
-    return {say_moment(p.at): say_date(p.at) if by_day else say_moment(p.at).rpartition(" ")[2] for p in points}
+    lasting = points[-1].at - points[0].at
+    daily = lasting > 3 * DAY or all(point.at % DAY == 0 for point in points)
+
+    def say(at: Instant) -> str:
+        hour = say_moment(at).rpartition(" ")[2]
+        if daily:
+            return say_date(at)
+        return f"{say_date(at)}, {hour}" if lasting > DAY else hour
+
+    return {say_moment(point.at): say(point.at) for point in points}
 
 
 def _drawn(chart: pygal.graph.graph.Graph, series: Iterable[_Series], says: str, axis: dict[str, str]) -> str:
