@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evertrain.cli import command_line
-from evertrain.cli.init import NEXT_DOOR
+from evertrain.cli.up import BEYOND_ONE_TABLE
 from evertrain.errors import EvertrainError, UserError
 from evertrain.testing.customers import customer_rows
 
@@ -35,7 +35,7 @@ def test_people_read_what_was_found_what_is_written_and_what_comes_next(folder: 
     assert said.startswith("customers.csv: 600 rows\n")
     assert "  left out    refund: a leak: alone it gives churned with AUC" in said
     assert (folder / "service.py").read_text() in said
-    assert said.splitlines()[-1] == NEXT_DOOR
+    assert said.splitlines()[-1] == BEYOND_ONE_TABLE
 
 
 def test_machines_get_all_of_it(folder: Path) -> None:

@@ -77,7 +77,7 @@ def churn(tmp_path_factory: pytest.TempPathFactory) -> Churn:
 @pytest.fixture(scope="module")
 def running(churn: Churn) -> Iterator[Tree]:
     """`evertrain up service.py`, as it is typed, on ports of its own."""
-    ports = ["--port", str(churn.port), "--control-port", str(free_port()), "--workers", "1", "--json"]
+    ports = ["--port", str(churn.port), "--control-port", str(free_port()), "--workers", "1"]
     faster = {"EVERTRAIN_TICK_S": "0.1", "EVERTRAIN_SCAN_S": "0.3"}
     with (churn.folder / "up.log").open("w") as log:
         up = subprocess.Popen(
@@ -89,7 +89,9 @@ def running(churn: Churn) -> Iterator[Tree]:
             env=os.environ | faster,
         )
     assert up.stdout is not None
-    assert up.stdout.readline(), (churn.folder / "up.log").read_text()[-4000:]
+    told = [up.stdout.readline() for _ in range(3)]
+    assert told[0].startswith("Predictions"), (churn.folder / "up.log").read_text()[-4000:]
+    assert told[2].startswith("Beyond one table")
     with Tree(churn.state, port=churn.port) as tree:
         tree.supervisor = up
         yield tree

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from evertrain.cli.up import Json
+from evertrain.cli.up import BEYOND_ONE_TABLE, Json
 from evertrain.core.schema import Column
 from evertrain.core.time import Instant, parse_span, say_instant, say_span
 from evertrain.data.profile import Finding, Found
@@ -20,10 +20,6 @@ __all__ = ["app"]
 
 app = typer.Typer()
 
-NEXT_DOOR: Final = (
-    "Beyond one table: several sources, windows over the past and a label with a clock of its own stand in "
-    "`evertrain demo`."
-)
 _SHOWN: Final = 5
 _ENDINGS: Final = ("csv", "parquet", "jsonl")
 
@@ -75,7 +71,7 @@ def init(
     typer.echo("\n".join(_told(found, roles, pattern)))
     typer.echo(f"\n{out} is written, {text.count(chr(10))} lines:\n\n{text}")
     typer.echo(f"Next: `evertrain plan {out}` says what it will do, `evertrain up {out}` does it.")
-    typer.echo(NEXT_DOOR)
+    typer.echo(BEYOND_ONE_TABLE)
 
 
 def _pattern(data: str) -> str:

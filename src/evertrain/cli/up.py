@@ -19,7 +19,7 @@ from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
 from evertrain.process.startup import Startup, look_at_declaration
 from evertrain.store.access import token
 
-__all__ = ["app", "run_in_foreground"]
+__all__ = ["BEYOND_ONE_TABLE", "app", "run_in_foreground"]
 
 app = typer.Typer()
 
@@ -29,6 +29,11 @@ Port = Annotated[int | None, typer.Option(help="The port that answers prediction
 ControlPort = Annotated[int | None, typer.Option(help="The port of the control API and the page.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that answer predictions.")]
 Toml = Annotated[Path | None, typer.Option("--settings", help="A TOML file of settings, instead of evertrain.toml.")]
+BEYOND_ONE_TABLE = (
+    "Beyond one table: several sources, windows over the past and a label with a clock of its own stand in "
+    "`evertrain demo`."
+)
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -58,11 +63,14 @@ def up(
     with begin(settings, flags, look_first) as startup:
         for file in files:
             startup.declare(file, data)
+
+        def when_it_is_up() -> None:
+            if not as_json and any(b".from_table(" in file.read_bytes() for file in files):
+                typer.echo(BEYOND_ONE_TABLE)
+            followers.extend(startup.follow(file, data) for file in files if reload)
+
         try:
-            followed = files if reload else []
-            run_in_foreground(
-                startup, as_json=as_json, then=lambda: followers.extend(startup.follow(one, data) for one in followed)
-            )
+            run_in_foreground(startup, as_json=as_json, then=when_it_is_up)
         finally:
             for follower in followers:
                 follower.terminate()
