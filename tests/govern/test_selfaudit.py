@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 import pytest
 
+from evertrain.core.access import Door
 from evertrain.core.audit import Report
 from evertrain.core.event import (
     AlertCleared,
@@ -33,6 +34,7 @@ from evertrain.core.prediction import Labelled
 from evertrain.core.schema import Column, Input, Schema
 from evertrain.core.time import Instant
 from evertrain.govern.selfaudit import verify
+from evertrain.store.access import DOORS, create_token
 from evertrain.store.artifact import Artifacts
 from evertrain.store.file import write_atomically
 from evertrain.store.installation import install
@@ -187,9 +189,44 @@ def test_a_sound_installation_is_sound_and_says_what_was_checked(house: House) -
         "quarantined files": 1,
         "sealed segments": 1,
         "signed heads": 2,
+        "signing key": 1,
         "table files": 4,
+        "tokens": 2,
     }
     assert any(text.startswith("cache/") for text in report.left_out)
+
+
+def test_what_is_not_checked_is_left_out_by_name(house: House) -> None:
+    left_out = "\n".join(verify(house.close()).left_out)
+    for path in ("control/arrivals/", "control/log.json", "serving/statistics/", "control/keys/signing.key"):
+        assert path in left_out
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_token_and_its_digest_vouch_for_one_another(house: House, door: Door) -> None:
+    state = house.close()
+    create_token(door, state.keys, state.trusted)
+    kept, digest = state.keys / f"token-{door}", state.trusted / f"{door}-token.sha256"
+    assert verify(state).sound
+    assert verify(state).checked["tokens"] >= 1
+    for path in (kept, digest):
+        content = path.read_bytes()
+        for harmed in (bytes([content[0] ^ 1]) + content[1:], b"", b"\xff" * 64, None):
+            path.unlink() if harmed is None else path.write_bytes(harmed)
+            assert subjects(verify(state)) == {relative(state, digest)}
+            path.write_bytes(content)
+
+
+def test_a_signing_key_that_the_ledger_does_not_name_is_found(house: House, tmp_path: Path) -> None:
+    state = house.close()
+    (tmp_path / "other").mkdir()
+    Signer.create(tmp_path / "other", tmp_path / "other")
+    private = state.keys / "signing.key"
+    for content in ((tmp_path / "other" / "signing.key").read_bytes(), b"no key"):
+        private.write_bytes(content)
+        assert subjects(verify(state)) == {relative(state, private)}
+    private.unlink()
+    assert verify(state).sound
 
 
 def test_an_open_ledger_can_be_verified_and_stays_as_it_is(house: House) -> None:

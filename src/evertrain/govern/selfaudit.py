@@ -30,21 +30,26 @@ from evertrain.core.event import (
 )
 from evertrain.core.identity import Digest, VersionId
 from evertrain.core.merkle import SignedHead
-from evertrain.errors import NotFoundError, TrustError
+from evertrain.errors import NotFoundError, StateError, TrustError
+from evertrain.store.access import DOORS, unmatched
 from evertrain.store.artifact import Artifacts
 from evertrain.store.audit import audit_ledger
 from evertrain.store.file import digest_of_file
-from evertrain.store.signature import Verifier
+from evertrain.store.signature import Signer, Verifier
 from evertrain.store.state import State
 
 __all__ = ["LEFT_OUT", "verify"]
 
 LEFT_OUT = (
     "cache/ (rebuilt from the rest)",
+    "control/arrivals/ (when each file was first seen; the rows that came of it are in the tables)",
+    "control/log.json (how far the log is taken into the tables; it is found again from them)",
+    "control/keys/signing.key, where it is absent (a copy for an auditor has none)",
     "control/tasks/ and control/reports/ (what counts of them is kept as blobs)",
     "control/quarantine/: rows that were set aside (whole files are checked)",
     "serving/routing.json, serving/processes/, serving/clock (what is so right now; the ledger has the history)",
     "serving/log/: segments that are not sealed yet",
+    "serving/statistics/ (counters for the page and Prometheus)",
     "source files, which lie where their owner keeps them",
 )
 
@@ -91,6 +96,7 @@ class _SelfAudit:
         self._findings += [Finding(f"control/{finding.subject}", finding.what) for finding in ledger.findings]
         self._checked.update({"events": len(ledger.events), "signed heads": ledger.heads})
         self._check_keys(ledger.events, verifier)
+        self._check_tokens()
         self._check_tables(_facts(ledger.events, TableCommitted), tables)
         retired = {(fact.writer, fact.sequence) for fact in _facts(ledger.events, SegmentRetired)}
         self._check_segments(_facts(ledger.events, SegmentSealed), segments, retired)
@@ -146,6 +152,22 @@ class _SelfAudit:
             self._say(self._state.trusted / f"{key}.pub", "the ledger does not name this key")
         for key in sorted(recorded - verifier.keys):
             self._say(self._state.trusted / f"{key}.pub", "it is missing")
+        private = self._state.keys / "signing.key"
+        if private.exists():
+            self._checked["signing key"] += 1
+            try:
+                if Signer.load(self._state.keys).key not in recorded:
+                    self._say(private, "it is not the key that the ledger names")
+            except (StateError, OSError) as error:
+                self._say(private, error.what if isinstance(error, StateError) else f"it cannot be read: {error}")
+
+    def _check_tokens(self) -> None:
+        """A token and its digest vouch for one another; nothing else does."""
+        for door in DOORS:
+            self._checked["tokens"] += (self._state.keys / f"token-{door}").exists()
+            wrong = unmatched(door, self._state.keys, self._state.trusted)
+            if wrong:
+                self._say(self._state.trusted / f"{door}-token.sha256", wrong)
 
     def _check_tables(self, commits: Iterable[TableCommitted], present: Iterable[Path]) -> None:
         recorded: dict[Path, Digest] = {}

@@ -2,13 +2,16 @@
 
 import secrets
 from pathlib import Path
+from typing import get_args
 
 from evertrain.core.access import Credential, Door, credential_of
 from evertrain.core.identity import Digest
 from evertrain.errors import StateError
 from evertrain.store.file import write_atomically
 
-__all__ = ["create_token", "credential", "token"]
+__all__ = ["DOORS", "create_token", "credential", "token", "unmatched"]
+
+DOORS: tuple[Door, ...] = get_args(Door)
 
 
 def create_token(door: Door, keys: Path, trusted: Path) -> str:
@@ -41,6 +44,17 @@ def credential(door: Door, trusted: Path) -> Credential:
     except FileNotFoundError as error:
         raise StateError(f"{path} is missing.", "Run `evertrain up` again: it writes the file anew.") from error
     return Credential(door=door, digest=Digest(digest))
+
+
+def unmatched(door: Door, keys: Path, trusted: Path) -> str:
+    """How the door's token and the digest that recognises it disagree, "" where they agree or there is neither."""
+    if not _path(keys, door).exists() and not _digest_path(trusted, door).exists():
+        return ""
+    try:
+        agree = credential(door, trusted) == credential_of(door, token(door, keys))
+    except (StateError, OSError, ValueError) as error:
+        return error.what if isinstance(error, StateError) else f"it cannot be read: {error}"
+    return "" if agree else f"it is not the digest of control/keys/{_path(keys, door).name}"
 
 
 def _path(keys: Path, door: Door) -> Path:
