@@ -1,4 +1,4 @@
-"""The files of the folder deploy/ hold together: systemd accepts its unit, and image, compose file and unit say the same."""
+"""The files of deploy/ hold together: systemd accepts its unit; image, compose file and unit say the same."""
 
 import configparser
 import re
