@@ -215,8 +215,10 @@ def pickled(path: Path, model: object) -> Path:
     return path
 
 
-def trust(*words: str, answer: str = "") -> Any:
-    return CliRunner().invoke(command_line(["trust"]), ["trust", *words], input=answer)
+def trust(state: State | None, *words: str, answer: str = "") -> Any:
+    """The command; without a state directory it looks for one where it is typed."""
+    where = [] if state is None else ["--dir", str(state.path)]
+    return CliRunner().invoke(command_line(["trust"]), ["trust", *where, *words], input=answer)
 
 
 def test_an_untrusted_pickle_does_not_come_in(state: State, tmp_path: Path) -> None:
@@ -232,12 +234,12 @@ def test_an_untrusted_pickle_does_not_come_in(state: State, tmp_path: Path) -> N
 def test_trust_says_what_is_in_a_pickle_and_asks(state: State, tmp_path: Path) -> None:
     path, mark = tmp_path / "model.pkl", tmp_path / "planted"
     pickled(path, _Planted(mark))
-    refused = trust(str(path), answer="n\n")
+    refused = trust(state, str(path), answer="n\n")
     assert isinstance(refused.exception, UserError)
     for part in ("can run any command as you", "DANGEROUS: pathlib", "SHA-256"):
         assert part in refused.output
     assert not (state.artifacts / "vouched").exists()
-    assert trust(str(path), answer="y\n").exit_code == 0
+    assert trust(state, str(path), answer="y\n").exit_code == 0
     assert list((state.artifacts / "vouched").iterdir())
     assert not mark.exists()
 
@@ -245,7 +247,7 @@ def test_trust_says_what_is_in_a_pickle_and_asks(state: State, tmp_path: Path) -
 def test_exactly_the_bytes_that_were_trusted_come_in(state: State, tmp_path: Path) -> None:
     path = pickled(tmp_path / "model.pkl", numbers())
     sample = written(tmp_path / "s.csv", "a,b\n1,2\n")
-    assert trust(str(path), "--yes").exit_code == 0
+    assert trust(state, str(path), "--yes").exit_code == 0
     version, _ = import_file(state, path, SERVICE, Request(sample=sample), "first")
     manifest = manifest_of(state, version)
     assert manifest.format == "pickle"
@@ -257,7 +259,7 @@ def test_exactly_the_bytes_that_were_trusted_come_in(state: State, tmp_path: Pat
 
 def test_a_worker_admits_a_pickle_only_with_the_signature(state: State, tmp_path: Path) -> None:
     path = pickled(tmp_path / "model.pkl", numbers())
-    assert trust(str(path), "--yes").exit_code == 0
+    assert trust(state, str(path), "--yes").exit_code == 0
     sample = written(tmp_path / "s.csv", "a,b\n1,2\n")
     version, _ = import_file(state, path, SERVICE, Request(sample=sample), "first")
     artifacts, signer = Artifacts.at(state.artifacts), Signer.load(state.keys)
@@ -275,17 +277,19 @@ def test_a_worker_admits_a_pickle_only_with_the_signature(state: State, tmp_path
         admit(artifacts, verifier, version, need="built")
 
 
-def test_trust_makes_the_state_directory_that_serve_takes(tmp_path: Path) -> None:
+def test_trust_makes_the_state_directory_that_serve_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     path = pickled(tmp_path / "model.pkl", numbers())
-    assert trust(str(path), "--yes", "--json").exit_code == 0
+    assert trust(None, str(path), "--yes", "--json").exit_code == 0
     sample = written(tmp_path / "s.csv", "a,b\n1,2\n")
     import_file(State.open(tmp_path / ".evertrain"), path, SERVICE, Request(sample=sample), "first")
 
 
-def test_what_runs_no_code_needs_no_trust(tmp_path: Path) -> None:
+def test_what_runs_no_code_needs_no_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "model.skops"
     skops.io.dump(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), path)
-    refused = trust(str(path), "--yes")
+    refused = trust(None, str(path), "--yes")
     assert isinstance(refused.exception, EvertrainError)
     assert "needs no trust" in str(refused.exception)
     assert not (tmp_path / ".evertrain").exists()
@@ -327,7 +331,7 @@ def test_each_kind_answers_within_the_limits_of_its_check_server(
     path = tmp_path / "model"
     save(path)
     if kind == "pickle":
-        assert trust(str(path), "--yes").exit_code == 0
+        assert trust(state, str(path), "--yes").exit_code == 0
     sample = written(tmp_path / "s.csv", "a,b\n0.5,2.25\n1.5,3.5\n")
     version, _ = import_file(state, path, SERVICE, Request(sample=sample), "first")
     signer = Signer.load(state.keys)

@@ -67,7 +67,7 @@ def serve(
     for option, value in (("--schema", schema), ("--sample", sample), ("--output", output)):
         words += [] if value is None else [option, str(value)]
     given = {
-        "dir": folder or model.absolute().parent / ".evertrain",
+        "dir": folder or Path(".evertrain").absolute(),
         "host": host,
         "port": port,
         "control_port": control_port,

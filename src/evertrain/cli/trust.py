@@ -45,7 +45,7 @@ def trust(
             typer.echo(line)
     if not yes and not typer.confirm("Do you know who made this file, and trust them and the way it came to you?"):
         raise UserError(f"{found.path} stays untrusted.", "Save the model in a format that runs no code.")
-    path = folder or file.absolute().parent / ".evertrain"
+    path = folder or Path(".evertrain").absolute()
     _sign(path, Vouched(model=digest, at=business_clock(path / "serving" / "clock").now(), role="operator"))
     if as_json:
         told = {"file": str(found.path), "digest": digest, "imports": contents.names, "whole": contents.whole}
