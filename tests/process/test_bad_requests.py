@@ -67,6 +67,27 @@ def _raw(worker: RunningWorker, content: bytes, seconds: float = 15.0) -> bytes:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b'{"shop": "s:1", "amount": 1.5, "n": 3, "vip": true, "n": 4}',
+        b'{"shop": "\\":", "amount": 1.5, "n" :3, "vip": true, "\\u006e": 4}',
+        b'{"rows": [{"shop": "s", "amount": 1.5, "n": 3, "vip": true}, {"n": 1, "shop": "s", "n"\t: 3}]}',
+    ],
+)
+def test_a_column_that_comes_twice_in_a_record_is_refused_by_name(worker: RunningWorker, body: bytes) -> None:
+    response = worker.client.post(f"/predict/{SHOP}", content=body)
+    assert response.status_code == 400
+    assert response.json()["field"] == "n"
+    assert "'n' comes twice" in response.json()["reason"]
+
+
+def test_a_value_is_refused_as_it_was_written(worker: RunningWorker) -> None:
+    for value, said in ((True, "true"), (False, "false"), ("3", "'3'")):
+        reason = worker.predict(n=value).json()["reason"]
+        assert reason == f"Column 'n': {said} is not an int64."
+
+
+@pytest.mark.parametrize(
     ("changed", "field"),
     [
         ({"shop": 5}, "shop"),

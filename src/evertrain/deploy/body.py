@@ -1,6 +1,7 @@
 """A request's body: read within its limit of size, inflated within it, and decoded without surprises."""
 
 import itertools
+import json
 import re
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,7 +11,7 @@ import msgspec
 
 from evertrain.errors import CapacityError, RequestError, TooLargeError
 
-__all__ = ["EncodingError", "Intake", "StalledError", "decode", "inflate"]
+__all__ = ["EncodingError", "Intake", "StalledError", "decode", "inflate", "refuse_repeated"]
 
 _Decoded = TypeVar("_Decoded")
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -19,6 +20,7 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_SPACES = (b" ", b"\t", b"\n", b"\r")
 _NOT_JSON = re.compile(rb"[-+]?\b(?:NaN|Infinity|nan|inf)\b")
 _LAST_NAME = re.compile(rb'"name"\s*:\s*"([^"]{1,200})"')
 _LAST_KEY = re.compile(rb'"([^"]{1,200})"\s*:')
@@ -137,6 +139,33 @@ def nesting(body: bytes, enough: int) -> int:
         return opened
     brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
     return max(itertools.accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+
+
+def refuse_repeated(body: bytes, keys: int) -> None:
+    """RequestError about a key that one object holds twice; `keys` is how many a decoder, which keeps the last, found.
+
+    Each key brings a colon, so equal counts prove that none comes twice; where texts hold colons as well, those with a
+    quote before them prove it, if no key has a space there. Only a body that is written otherwise is looked at closely.
+
+    >>> refuse_repeated(b'{"at": "05:00:00"}', 1)
+    >>> refuse_repeated(b'{"n": 1, "n": 2}', 1)
+    Traceback (most recent call last):
+    evertrain.errors.RequestError: 'n' comes twice in one record. Send it once.
+    """
+    if body.count(b":") == keys:
+        return
+    if body.count(b'":') == keys and not any(space in body and space + b":" in body for space in _SPACES):
+        return
+    if _STRING.sub(b"", body).count(b":") != keys:
+        json.loads(body, object_pairs_hook=_once, parse_int=str, parse_float=str)
+
+
+def _once(pairs: list[tuple[str, object]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise RequestError(f"{key[:200]!r} comes twice in one record.", "Send it once.", field=key[:200])
+        seen.add(key)
 
 
 def _invalid(error: msgspec.ValidationError) -> RequestError:

@@ -12,6 +12,7 @@ from evertrain.errors import RequestError
 __all__ = ["Columns"]
 
 _Read = Callable[[object], Value]
+_JSON: dict[object, str] = {None: "null", True: "true", False: "false"}
 _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 
@@ -95,7 +96,8 @@ def _refuse(column: Column, value: object, wanted: str, remedy: str) -> NoReturn
 
 
 def _cut(value: object) -> str:
-    text = repr(value)
+    """A value as the client wrote it: true is JSON, True is not."""
+    text = _JSON[value] if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

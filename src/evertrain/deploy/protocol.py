@@ -15,7 +15,7 @@ from evertrain.core.model import Manifest
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.schema import Kind, Value
 from evertrain.core.time import Instant, parse_instant
-from evertrain.deploy.body import decode
+from evertrain.deploy.body import decode, refuse_repeated
 from evertrain.deploy.column import Columns
 from evertrain.errors import RequestError, TooLargeError
 
@@ -191,11 +191,13 @@ def read_records(body: bytes, columns: Columns, limits: Limits) -> Asked:
     asked = decode(body, _records, limits.max_nesting)
     records = asked.get("rows")
     if type(records) is not list:
+        refuse_repeated(body, len(asked))
         return Asked(rows=[columns.row(asked)])
     if len(asked) > 1:
         other = next(name for name in asked if name != "rows")
         raise RequestError(f"There is {other!r} beside rows.", "Send rows alone.", field=other)
     _bound_rows(len(records), limits, "rows")
+    refuse_repeated(body, 1 + sum(len(record) for record in records if type(record) is dict))
     rows = []
     for number, record in enumerate(records):
         if type(record) is not dict:
