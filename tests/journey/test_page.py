@@ -86,6 +86,18 @@ def test_a_person_on_call_finds_what_serves_and_why(page: Page, port: ControlPor
         assert page.get_by_role("region", name=name).get_by_role("img").count() >= 1
 
 
+def test_whoever_opens_it_without_the_link_is_asked_for_the_token(
+    page: Page, port: ControlPort, complaints: list[str]
+) -> None:
+    page.context.clear_cookies()
+    page.goto(f"{port.address}/services/churn")
+    page.get_by_label("Control token").fill(TOKEN)
+    page.get_by_role("button", name="Open the page").click()
+    live(page)
+    assert page.url == f"{port.address}/services/churn"
+    complaints[:] = [told for told in complaints if "401" not in told]  # the console reports the answer's status
+
+
 def test_the_page_follows_what_happens(page: Page, port: ControlPort) -> None:
     live(page)
     news = Decision(
@@ -155,6 +167,8 @@ def test_it_fits_the_screen(
     page.goto(f"{port.address}/?token={TOKEN}")
     live(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for cell in page.locator(".column.wide td:last-child").all():
+        assert cell.evaluate("cell => cell.getBoundingClientRect().right") <= width
     picture = tmp_path / "page.png"
     page.screenshot(path=picture, full_page=True)
     assert picture.stat().st_size > 50_000
