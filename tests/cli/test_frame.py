@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -53,6 +54,11 @@ def test_a_wrong_command_line_is_code_2_and_gets_a_suggestion(line: str, remedy:
 def test_a_wrong_command_line_is_told_to_machines_too() -> None:
     told = evertrain("upp", "--json")
     assert (told.returncode, msgspec.json.decode(told.stderr)["code"]) == (2, "ET-U02")
+
+
+def test_the_release_is_said() -> None:
+    told = evertrain("--version")
+    assert (told.returncode, told.stdout) == (0, f"evertrain {version('evertrain')}\n")
 
 
 def test_without_words_the_help_is_shown() -> None:

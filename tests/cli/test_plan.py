@@ -39,7 +39,7 @@ def test_a_plan_says_what_will_happen(project: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = done.stdout
     assert told.startswith("late-orders: new; nothing is on record\n")
-    assert f"1 files of {project}/orders/*.csv, 2 rows, 1 set aside, newest of 2024-05-02T10:00:00Z" in told
+    assert f"1 file of {project}/orders/*.csv, 2 rows, 1 set aside, newest of 2024-05-02T10:00:00Z" in told
     assert "2 from 2024-05-01T10:00:00Z to 2024-05-02T10:00:00Z" in told
     assert "2 are mature, 50.0% of those have a label" in told
     assert "at least 50 of each are needed: a training waits for labels" in told

@@ -107,7 +107,7 @@ def test_one_screen_says_what_serves_what_waits_and_what_is_wrong(tmp_path: Path
         "version 3 begins with 5 % of the traffic: It gets a first share.",
         "warning source/weather/freshness since 14 Nov 2023, 22:13, desk is told: Weather is late.",
         "12 rows, newest 1 Jan 1970, 00:00, to be fresh within 6h, STALE",
-        "set aside: 2 rows, 1 files",
+        "set aside: 2 rows, 1 file",
         "row 7 of day3.csv: amount: 'x' is no float64",
         f"worker, process {heartbeat_of('w0', 'worker').pid}",
     ):

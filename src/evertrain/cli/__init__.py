@@ -7,7 +7,8 @@ the caller can mend are told on one screen, without a traceback.
 import importlib
 import sys
 from collections.abc import Iterable
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -89,5 +90,16 @@ def _tell(error: EvertrainError) -> int:
     return 2 if isinstance(error, UsageError) else 1
 
 
-def _evertrain() -> None:
+def _say_release(asked: bool) -> None:
+    if asked:
+        typer.echo(f"evertrain {version('evertrain')}")
+        raise typer.Exit
+
+
+def _evertrain(
+    *,
+    release: Annotated[
+        bool, typer.Option("--version", callback=_say_release, is_eager=True, help="Print the release and exit.")
+    ] = False,
+) -> None:
     """Keep machine-learning models in production fresh: ingest, retrain, prove, roll out, watch, take back."""

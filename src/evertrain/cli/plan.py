@@ -13,6 +13,7 @@ from evertrain.config.settings import load
 from evertrain.core.time import DAY, HOUR, MINUTE, say_instant, say_span
 from evertrain.process.plan import GatePlan, HistoryPlan, Plan, ServicePlan, SourcePlan, StepPlan, TriggerPlan
 from evertrain.process.startup import run_module
+from evertrain.web.wording import say_many
 
 __all__ = ["app"]
 
@@ -72,8 +73,8 @@ def _source(source: SourcePlan) -> Iterator[str]:
     newest = "" if source.newest is None else f", newest of {say_instant(source.newest)}"
     aside = f", {source.aside:,} set aside" if source.aside else ""
     types = "; types are inferred once" if source.inferred else ""
-    read = f"{source.files:,} {source.parts} of {source.pattern}"
-    yield f"{source.name}: {read}, {source.rows:,} rows{aside}{newest}{types}"
+    read = f"{say_many(source.files, source.parts.removesuffix('s'))} of {source.pattern}"
+    yield f"{source.name}: {read}, {say_many(source.rows, 'row')}{aside}{newest}{types}"
     for fault in source.faults:
         yield f"  set aside: {fault}"
 

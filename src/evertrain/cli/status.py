@@ -27,7 +27,7 @@ from evertrain.process.situation import (
 )
 from evertrain.store.state import State
 from evertrain.web.overview import Alert, Decision
-from evertrain.web.wording import say_count, say_moment, say_percent, say_sentence
+from evertrain.web.wording import say_count, say_many, say_moment, say_percent, say_sentence
 
 __all__ = ["app"]
 
@@ -70,7 +70,7 @@ def _for_machines(found: Situation) -> str:
 
 
 def _screen(found: Situation) -> Iterator[str]:
-    yield f"{found.dir}, {say_moment(found.at)} UTC, {say_count(found.events)} events on record"
+    yield f"{found.dir}, {say_moment(found.at)} UTC, {say_many(found.events, 'event')} on record"
     yield from (f"NOT READABLE: {why}" for why in found.lacking)
     if not found.answers:
         yield "NOBODY ANSWERS: no worker runs. Start with `evertrain up`."
@@ -177,11 +177,11 @@ def _alert(alert: Alert) -> Iterator[str]:
 def _source(one: SourceSituation) -> Iterator[str]:
     within = "" if one.fresh_within is None else f", to be fresh within {say_span(one.fresh_within)}"
     stale = ", STALE" if one.stale else ""
-    yield f"{one.source:<12} {say_count(one.rows)} rows, newest {say_moment(one.newest)}{within}{stale}"
+    yield f"{one.source:<12} {say_many(one.rows, 'row')}, newest {say_moment(one.newest)}{within}{stale}"
     if one.trouble:
         yield f"{'':<12} TROUBLE: {_cut(one.trouble)}"
     if one.rows_aside or one.files_aside:
-        yield f"{'':<12} set aside: {say_count(one.rows_aside)} rows, {say_count(one.files_aside)} files"
+        yield f"{'':<12} set aside: {say_many(one.rows_aside, 'row')}, {say_many(one.files_aside, 'file')}"
     if one.set_aside is not None:
         where = f"row {one.set_aside.row} of {one.set_aside.file}" if one.set_aside.row else one.set_aside.file
         yield f"{'':<12} the last:  {where}: {_cut(one.set_aside.reason)}"

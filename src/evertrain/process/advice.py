@@ -6,6 +6,7 @@ import msgspec
 
 from evertrain.core.identity import short
 from evertrain.process.situation import ServiceSituation, Situation, SourceSituation
+from evertrain.web.wording import say_many
 
 __all__ = ["Advice", "advise"]
 
@@ -81,7 +82,8 @@ def _source(one: SourceSituation) -> Iterator[Advice]:
     elif one.stale:
         yield Advice(what=f"Source {one.source} is stale: models answer from old rows.", remedy=f"{owner}.")
     if one.rows_aside or one.files_aside:
+        aside = f"{say_many(one.rows_aside, 'row')} and {say_many(one.files_aside, 'file')}"
         yield Advice(
-            what=f"Source {one.source}: {one.rows_aside} rows and {one.files_aside} files were set aside.",
+            what=f"Source {one.source}: {aside} set aside.",
             remedy=f"Look in control/quarantine/{one.source}, mend the file, and deliver it under a new name.",
         )

@@ -33,6 +33,7 @@ from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
+from evertrain.web.wording import say_many
 
 __all__ = ["check", "declare", "fixed_types", "main"]
 
@@ -118,7 +119,7 @@ def _record(ledger: Ledger, spec: ServiceSpec, bundle: Bundle, fact: ServiceDecl
             at=now,
             actor="declaration",
             subject=f"service/{spec.name}",
-            reason=f"{frozen.files} files were frozen as bundle {short(bundle.digest)}.",
+            reason=f"{say_many(frozen.files, 'file')} frozen as bundle {short(bundle.digest)}.",
             fact=frozen,
         ),
         Draft(
