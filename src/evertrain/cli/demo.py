@@ -23,6 +23,7 @@ from evertrain.store.state import State
 from evertrain.story.demo import Demo, Ending, free_port, load_script
 from evertrain.story.script import Script
 from evertrain.story.teller import Told
+from evertrain.web.wording import say_many
 
 __all__ = ["app"]
 
@@ -133,8 +134,8 @@ def _print(console: Console, ending: Ending, total_s: float) -> None:
     report = ending.report
     console.print(
         f"\n{report.days:.0f} live days in {report.wall_s:.0f} s ({total_s:.0f} s with the start): "
-        f"{report.requests:,} flights asked for, {report.failed} failed; {report.retrains} trainings, "
-        f"{report.promotions} promotions, {report.refusals} refused, {report.rollbacks} rolled back."
+        f"{report.requests:,} flights asked for, {report.failed} failed; {say_many(report.retrains, 'training')}, "
+        f"{say_many(report.promotions, 'promotion')}, {report.refusals} refused, {report.rollbacks} rolled back."
     )
     console.print(
         f"AUC {report.champion_auc:.4f} (never retrained: {report.static_auc:.4f}), "
