@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def train(data: et.TrainingSet, run: et.Run) -> "lightgbm.Booster":
-    """60 trees of 31 leaves; every parameter can be set for a run and is recorded."""
+    """100 trees of 31 leaves; every parameter can be set for a run and is recorded."""
     import lightgbm
 
     parameters = {
         "objective": "binary",
-        "learning_rate": run.parameter("learning_rate", 0.15),
+        "learning_rate": run.parameter("learning_rate", 0.1),
         "num_leaves": run.parameter("num_leaves", 31),
         "num_threads": run.threads,
         "seed": run.seed,
@@ -30,4 +30,4 @@ def train(data: et.TrainingSet, run: et.Run) -> "lightgbm.Booster":
         categorical_feature=list(data.categories),
         params={"max_bin": run.parameter("max_bin", 63), "verbosity": -1},
     )
-    return lightgbm.train(parameters, rows, num_boost_round=run.parameter("trees", 60))
+    return lightgbm.train(parameters, rows, num_boost_round=run.parameter("trees", 100))
