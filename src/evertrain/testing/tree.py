@@ -1,6 +1,8 @@
 """The real process tree of an installation, for tests that kill parts of it."""
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,11 +16,13 @@ from typing import Any, Self
 import msgspec
 import psutil
 
-from evertrain.errors import NotFoundError
+from evertrain.errors import CapacityError, NotFoundError
 from evertrain.store.process import Heartbeat, alive, heartbeats
 from evertrain.store.state import State
 
 __all__ = ["Customer", "Tree", "free_port", "wait_until"]
+
+_PORTS = range(20_000, 32_000)
 
 
 def wait_until(holds: Callable[[], bool], what: str = "it", seconds: float = 60.0) -> None:
@@ -31,10 +35,14 @@ def wait_until(holds: Callable[[], bool], what: str = "it", seconds: float = 60.
 
 
 def free_port() -> int:
-    """A port on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on which nobody listens now, below those that the system gives to outgoing connections: one of these may
+    take any port between this look and the moment when it is bound.
+    """
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise CapacityError("No port is free on 127.0.0.1.", "End what holds them.")
 
 
 class Tree:
