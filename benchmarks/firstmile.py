@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import numpy as np
 import polars as pl
 
 from evertrain.testing.report import Row, main
+from evertrain.testing.tree import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 RIVALS = ROOT / ".rivals"
@@ -163,13 +163,6 @@ def prepare(folder: Path) -> None:
     model = LogisticRegression(max_iter=1_000).fit(inputs, churned)
     joblib.dump(model, folder / "model.joblib")
     skops.io.dump(model, folder / "model.skops")
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def build(requires: tuple[str, ...], folder: Path) -> float:

@@ -210,14 +210,19 @@ def test_rows_without_a_cursor_are_told(shop: Shop) -> None:
     assert shop.world.feed.trouble == "1 rows have no updated_at and are not read."
 
 
-def test_pages_hold_no_more_rows_than_declared(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "shop.db") as connection:
+def a_row_a_minute(folder: Path, between: str, zone: str) -> None:
+    """Twenty-five orders; between: day and hour, zone: at the end of the cursor's text."""
+    with sqlite3.connect(folder / "shop.db") as connection:
         connection.execute("CREATE TABLE orders (id integer, t text, amount real, updated_at text)")
         connection.executemany(
             "INSERT INTO orders VALUES (?, '2024-01-01', 1, ?)",
-            [(number, f"2024-01-01T10:{number:02}:00Z") for number in range(25)],
+            [(number, f"2024-01-01{between}10:{number:02}:00{zone}") for number in range(25)],
         )
     connection.close()
+
+
+def test_pages_hold_no_more_rows_than_declared(tmp_path: Path) -> None:
+    a_row_a_minute(tmp_path, "T", "Z")
     world = World(tmp_path, page_rows=10)
     assert world.take() == 25
     pages = sorted((tmp_path / "pages").glob("*.parquet"))
@@ -227,13 +232,7 @@ def test_pages_hold_no_more_rows_than_declared(tmp_path: Path) -> None:
 
 
 def test_a_reading_that_breaks_off_goes_on_after_its_last_page(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "shop.db") as connection:
-        connection.execute("CREATE TABLE orders (id integer, t text, amount real, updated_at text)")
-        connection.executemany(
-            "INSERT INTO orders VALUES (?, '2024-01-01', 1, ?)",
-            [(number, f"2024-01-01 10:{number:02}:00") for number in range(25)],
-        )
-    connection.close()
+    a_row_a_minute(tmp_path, " ", "")
     world = World(tmp_path, page_rows=10, overlap="2m")
     asked = iter([True, False])
     assert world.reader().read(lambda: next(asked)) == 10

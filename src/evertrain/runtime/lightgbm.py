@@ -6,7 +6,6 @@ https://lightgbm.readthedocs.io/en/stable/C-API.html
 """
 
 import ctypes
-import importlib.util
 import threading
 from collections.abc import Sequence
 from functools import cache
@@ -17,29 +16,20 @@ from numpy.typing import NDArray
 
 from evertrain.core.schema import Input, Value
 from evertrain.errors import ModelError
+from evertrain.runtime.library import open_library
 from evertrain.runtime.protocol import Codec
 
 __all__ = ["LightGBMModel"]
 
 _FLOAT64, _ROW_MAJOR, _NORMAL, _ALL = 1, 1, 0, -1
 _PARAMETERS = b"num_threads=1"
-_NAMES = ("lib_lightgbm.so", "lib_lightgbm.dylib")
 
 
 @cache
 def _library() -> ctypes.CDLL:
-    spec = importlib.util.find_spec("lightgbm")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError(
-            "A LightGBM model needs the package lightgbm.", "Install it: pip install 'evertrain[lightgbm]'."
-        )
-    root = Path(spec.submodule_search_locations[0])
-    for path in (folder / name for folder in (root / "lib", root) for name in _NAMES):
-        if path.exists():
-            library = ctypes.CDLL(str(path))
-            library.LGBM_GetLastError.restype = ctypes.c_char_p
-            return library
-    raise ModelError(f"The package lightgbm at {root} has no library in it.", "Install it again.")
+    library = open_library("lightgbm", "LightGBM", "lib_lightgbm")
+    library.LGBM_GetLastError.restype = ctypes.c_char_p
+    return library
 
 
 class LightGBMModel:

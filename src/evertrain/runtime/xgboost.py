@@ -5,7 +5,6 @@ interface is documented: https://xgboost.readthedocs.io/en/stable/c.html. XGBoos
 """
 
 import ctypes
-import importlib.util
 import json
 import threading
 from collections.abc import Sequence
@@ -17,26 +16,18 @@ from numpy.typing import NDArray
 
 from evertrain.core.schema import Input, Value
 from evertrain.errors import ModelError
+from evertrain.runtime.library import open_library
 from evertrain.runtime.protocol import Codec
 from evertrain.runtime.xgboost_file import read_xgboost
 
 __all__ = ["XGBoostModel"]
 
-_NAMES = ("libxgboost.so", "libxgboost.dylib")
-
 
 @cache
 def _library() -> ctypes.CDLL:
-    spec = importlib.util.find_spec("xgboost")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError("An XGBoost model needs the package xgboost.", "Install it: pip install 'evertrain[xgboost]'.")
-    root = Path(spec.submodule_search_locations[0])
-    for path in (root / "lib" / name for name in _NAMES):
-        if path.exists():
-            library = ctypes.CDLL(str(path))
-            library.XGBGetLastError.restype = ctypes.c_char_p
-            return library
-    raise ModelError(f"The package xgboost at {root} has no library in it.", "Install it again.")
+    library = open_library("xgboost", "XGBoost", "libxgboost")
+    library.XGBGetLastError.restype = ctypes.c_char_p
+    return library
 
 
 class XGBoostModel:
