@@ -126,7 +126,7 @@ def test_init_says_what_is_in_the_file_and_writes_what_runs(churn: Churn) -> Non
 def test_plan_says_what_it_will_do(churn: Churn) -> None:
     done = churn.run("plan", "service.py")
     assert done.returncode == 0, done.stderr
-    assert "churn: 1 files of" in done.stdout
+    assert "churn: 1 file of" in done.stdout
     assert "a first training begins at once" in done.stdout
     assert "the model takes 3 inputs" not in done.stdout
     assert not (churn.folder / ".evertrain").exists()
