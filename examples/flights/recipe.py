@@ -9,13 +9,14 @@ if TYPE_CHECKING:
 
 
 def train(data: et.TrainingSet, run: et.Run) -> "lightgbm.Booster":
-    """100 trees of 31 leaves; every parameter can be set for a run and is recorded."""
+    """100 trees of 31 leaves, each grown on a third of the features; every parameter can be set for a run and is recorded."""
     import lightgbm
 
     parameters = {
         "objective": "binary",
         "learning_rate": run.parameter("learning_rate", 0.1),
         "num_leaves": run.parameter("num_leaves", 31),
+        "feature_fraction": run.parameter("feature_fraction", 0.3),
         "num_threads": run.threads,
         "seed": run.seed,
         "deterministic": True,
