@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def train(data: et.TrainingSet, run: et.Run) -> "lightgbm.Booster":
-    """100 trees of 31 leaves, each grown on a third of the features; every parameter can be set for a run and is recorded."""
+    """100 trees of 31 leaves, each on a third of the features; every parameter can be set for a run and is recorded."""
     import lightgbm
 
     parameters = {
