@@ -68,7 +68,6 @@ class World:
         self.clock = StoryClock(self.state.clock)
         self.ledger = Ledger.open(self.state.ledger)
         self.log = LogWriter(self.state.log, "w0", segment_bytes=1 << 20)
-        self.installation.artifacts.blobs.put(canonical(SPEC))
         self._number = 0
 
     def record(self, fact: Fact, reason: str = "", subject: str = f"service/{SHOP}", at: int = 0) -> None:
@@ -79,8 +78,9 @@ class World:
             )
         )
 
-    def declare(self) -> None:
-        self.record(facts.ServiceDeclared(service=SHOP, declaration=SPEC.digest, bundle=None))
+    def declare(self, spec: ServiceSpec = SPEC) -> None:
+        self.installation.artifacts.blobs.put(canonical(spec))
+        self.record(facts.ServiceDeclared(service=SHOP, declaration=spec.digest, bundle=None))
 
     def build(self, version: VersionId, ordinal: int, at: int = 0) -> None:
         """A cycle that made this version, which passed the gate."""
@@ -363,6 +363,27 @@ def test_quality_is_told_by_the_day_on_the_rows_that_both_have_scored(world: Wor
     assert [(point.champion, point.reference) for point in auc.points] == [(1.0, 0.5), (1.0, None)]
     assert (auc.champion, auc.reference, auc.labels) == (1.0, 0.5, 100)
     assert sum(sum(point.answered.values()) for point in shown.traffic) == 200
+
+
+def test_labels_that_nobody_declared_show_quality_by_the_hour_and_outlive_a_restart(world: World) -> None:
+    world.declare(msgspec.structs.replace(SPEC, label=None, sources=(), recipes={}))
+    world.build(FIRST, 1)
+    world.crown(FIRST, 1, None, 0, "First.")
+    told = [served(number, FIRST, number * HOUR, score=0.2 + 0.2 * number, label=number % 2) for number in range(4)]
+    for predicted, _ in told:
+        world.log.append(predicted)
+    with world.controller() as controller:
+        shown = world.look(controller, 5 * HOUR)
+        assert (shown.undeclared, shown.quality) == (True, ())
+        controller.planes.watch.remember()
+    world.log.append(*(label for _, label in told[1:]))
+    with world.controller() as controller:
+        auc, _ = world.look(controller, 6 * HOUR).quality
+        assert [(point.at, point.labels) for point in auc.points] == [(START + hour * HOUR, 1) for hour in (1, 2, 3)]
+        assert (auc.labels, auc.champion, auc.reference) == (3, 0.5, None)
+        world.log.append(told[0][1])
+        auc, _ = world.look(controller, 3 * DAY).quality
+    assert [(point.labels, point.width) for point in auc.points] == [(4, DAY)]
 
 
 def test_years_are_shown_by_days_and_weeks(world: World) -> None:

@@ -83,6 +83,10 @@ class Performance:
     def __len__(self) -> int:
         return len(self._at)
 
+    def __contains__(self, prediction: str) -> bool:
+        """Whether a prediction, by its id or key, was taken in."""
+        return prediction in self._index
+
     def predicted(self, record: Predicted) -> None:
         """Take in an answered prediction. Steady load and repeated requests are left out."""
         if record.load or record.retry:

@@ -1,7 +1,8 @@
 """How good the answers were, over business time: the champion's scores beside the never-retrained model's.
 
-Points are days at first and weeks later. Those that are long over are measured once and kept. Figures over all points
-are added up from small sums, because sorting a year of scores each second would hold the loop up.
+Points are days at first and weeks later (hours on the first two days, where labels come without a declared delay).
+Those that are long over are measured once and kept. Figures over all points are added up from small sums, because
+sorting a year of scores each second would hold the loop up.
 """
 
 import math
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.metric import HIGHER_IS_BETTER, losses, metric
 from evertrain.core.policy import MetricName
-from evertrain.core.time import DAY, Instant, Span
+from evertrain.core.time import DAY, HOUR, Instant, Span
 from evertrain.monitor.performance import Cohort, Performance
 from evertrain.web.overview import Metric, QualityPoint
 
@@ -24,8 +25,10 @@ Floats = NDArray[np.float64]
 
 _WEEK = Span(7 * DAY)
 _DAILY_AT_MOST = 28 * DAY
+_HOURLY_AT_MOST = 2 * DAY
 _PATIENCE = 14 * DAY
 """So long after its end a point may still change by late labels and by scores of the reference version."""
+_LONG_PATIENCE = 90 * DAY
 
 _BINS = 1024
 _NAMES: dict[MetricName, str] = {"auc": "AUC", "log_loss": "log loss", "mae": "MAE", "rmse": "RMSE"}
@@ -95,14 +98,17 @@ class _Measured(msgspec.Struct, frozen=True, kw_only=True):
 class QualityHistory:
     """One service's quality since its first champion."""
 
-    def __init__(self, names: tuple[MetricName, ...]) -> None:
+    def __init__(self, names: tuple[MetricName, ...], *, declared: bool = True) -> None:
+        """declared: labels have a declared delay; otherwise they may be posted at any time, and points stay open."""
         self._names = names
+        self._hourly_at_most = 0 if declared else _HOURLY_AT_MOST
+        self._patience = _PATIENCE if declared else _LONG_PATIENCE
         self._kept: dict[tuple[Instant, Instant], _Measured] = {}
 
     def show(self, performance: Performance, since: Instant, now: Instant) -> tuple[Metric, ...]:
         """All metrics with their points; () while no label is mature. since: when the first champion came."""
-        start = since - since % DAY
-        width = DAY if now - start <= _DAILY_AT_MOST else _WEEK
+        width = self._width(Span(now - since))
+        start = since - since % min(width, DAY)
         spans = [(Instant(at), Instant(at + width)) for at in range(start, now + 1, width)]
         found = [self._look(performance, span, width, now) for span in spans]
         told = [place for place, one in enumerate(found) if one.labels]
@@ -123,13 +129,18 @@ class QualityHistory:
             for name in self._names
         )
 
+    def _width(self, age: Span) -> Span:
+        if age <= self._hourly_at_most:
+            return Span(HOUR)
+        return Span(DAY) if age <= _DAILY_AT_MOST else _WEEK
+
     def _look(self, performance: Performance, span: tuple[Instant, Instant], width: Span, now: Instant) -> _Measured:
         kept = self._kept.get(span)
         if kept is None:
             cohort = performance.cohort(*span)
             kept = self._measure(cohort)
             is_whole = not cohort.missing and bool(np.isfinite(cohort.reference).all())
-            if span[1] + (width if is_whole else _PATIENCE) <= now:
+            if span[1] + (width if is_whole else self._patience) <= now:
                 self._kept[span] = kept
         return kept
 

@@ -93,7 +93,7 @@ class _Memory:
     """What is kept of one service between two snapshots."""
 
     def __init__(self, spec: ServiceSpec) -> None:
-        self.quality = QualityHistory(metrics_of(spec))
+        self.quality = QualityHistory(metrics_of(spec), declared=spec.label is not None)
         self.traffic = TrafficHistory()
         self.speed = Speed(spec.name)
 
@@ -191,6 +191,7 @@ class Observer:
             notice=route.notice,
             owner=spec.owner,
             watched=spec.watched is not None,
+            undeclared=spec.label is None,
             trial=record.open_rollout is not None,
             shares=show_shares(record, route),
             requests=memory.speed.requests(series),

@@ -16,6 +16,7 @@ from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted, Record
 from evertrain.core.schema import Value
 from evertrain.core.time import HOUR, Instant
+from evertrain.monitor.join import LabelJoin, Unjoined
 from evertrain.monitor.performance import Performance
 from evertrain.monitor.performance import Snapshot as PerformanceSnapshot
 from evertrain.monitor.trial import Trial, TrialSnapshot
@@ -38,12 +39,16 @@ def memory_of(state: State) -> Path:
 class ServiceWatch:
     """One service's traffic as the controller knows it.
 
-    performance: stays empty where no label will ever come. answered, failed: by the hour in which a request came.
+    performance: stays empty where no label will ever come. join: fills it where labels are posted that nobody declared;
+    labelled: where they are declared. answered, failed: by the hour in which a request came.
     A request that was sent again because its worker died counts once, though two workers logged it.
     """
 
-    def __init__(self, performance: Performance, *, labelled: bool, trial: Trial | None = None) -> None:
+    def __init__(
+        self, performance: Performance, *, labelled: bool, trial: Trial | None = None, join: LabelJoin | None = None
+    ) -> None:
         self.performance = performance
+        self.join = join
         self._labelled = labelled
         self.trial = trial or Trial()
         self.answered: dict[Instant, dict[VersionId, int]] = {}
@@ -61,10 +66,14 @@ class ServiceWatch:
                     _count(self.answered, record)
                     if self._labelled:
                         self.performance.predicted(record)
+                    elif self.join is not None:
+                        self.join.predicted(record)
                 case Failed():
                     _count(self.failed, record)
                 case Labelled() if self._labelled:
                     self.performance.labelled(record)
+                case Labelled() if self.join is not None:
+                    self.join.labelled(record)
 
     def _is_first(self, record: Predicted | Failed) -> bool:
         """Whether this is no second record of one prediction. An answer and the failure before it are two."""
@@ -89,6 +98,7 @@ class _ServiceMemory(msgspec.Struct, frozen=True, kw_only=True):
     trial: TrialSnapshot
     answered: dict[Instant, dict[VersionId, int]]
     failed: dict[Instant, dict[VersionId, int]]
+    unjoined: Unjoined = Unjoined()
 
 
 class _Memory(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,9 +125,16 @@ class Watch:
         """The watch of a declared service."""
         watch = self.services.get(name)
         if watch is None:
-            watch = ServiceWatch(Performance(self._matures(name)), labelled=self._labelled(name))
-            self.services[name] = watch
+            watch = self.services[name] = self._watch(name, Performance(self._matures(name)), Trial(), Unjoined())
         return watch
+
+    def _watch(self, name: ServiceName, performance: Performance, trial: Trial, unjoined: Unjoined) -> ServiceWatch:
+        """What joins labels to predictions follows from the declaration; of a watched service its report does."""
+        spec = self._specs(name)
+        labelled = spec is not None and spec.label is not None
+        posted = spec is not None and spec.label is None and spec.watched is None
+        join = LabelJoin(performance, unjoined) if posted else None
+        return ServiceWatch(performance, labelled=labelled, trial=trial, join=join)
 
     def follow(self, now: Instant) -> int:
         """Fold what the log holds by now; returns how many records that were."""
@@ -149,6 +166,7 @@ class Watch:
                 trial=watch.trial.snapshot(),
                 answered=watch.answered,
                 failed=watch.failed,
+                unjoined=watch.join.unjoined() if watch.join is not None else Unjoined(),
             )
             for name, watch in self.services.items()
         }
@@ -163,14 +181,10 @@ class Watch:
         self._positions, self._held = memory.positions, memory.held
         for name, kept in memory.services.items():
             performance = Performance.restore(kept.performance, self._matures(name))
-            watch = ServiceWatch(performance, labelled=self._labelled(name), trial=Trial.restore(kept.trial))
+            watch = self._watch(name, performance, Trial.restore(kept.trial), kept.unjoined)
             watch.answered = kept.answered
             watch.failed = kept.failed
             self.services[name] = watch
-
-    def _labelled(self, name: ServiceName) -> bool:
-        spec = self._specs(name)
-        return spec is not None and spec.label is not None
 
     def _matures(self, name: ServiceName) -> Callable[[Sequence[Value], Instant], Instant]:
         """When a prediction of this service matures, from its request row; without a label, at once."""

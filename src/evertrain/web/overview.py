@@ -239,7 +239,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
     champion: ordinal of the version that serves, since when, and why. decisions, versions, rollouts and cycles: newest
     first. rollouts[0] is the current one when `trial` is True. notice: shown on top when the service is turned off.
-    watched: somebody else answers; the page is the report of what was observed.
+    watched: somebody else answers; the page is the report of what was observed. undeclared: it declares no label, so
+    quality is what was posted, and no version is never retrained.
     """
 
     service: ServiceName
@@ -267,5 +268,6 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[Process, ...] = ()
     recipes: tuple[str, ...] = ()
     watched: bool = False
+    undeclared: bool = False
     ledger: LedgerState | None = None
     story: Story | None = None
