@@ -105,16 +105,45 @@ LINEAR = """
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+from clipping import Clipped
+
+
+def squared(values):
+    return values * values
+
 
 text = OneHotEncoder(handle_unknown="ignore")
 linear = make_pipeline(
-    ColumnTransformer([("text", text, ["shop"]), ("numbers", StandardScaler(), ["amount", "clock"])]),
+    ColumnTransformer(
+        [
+            ("text", text, ["shop"]),
+            ("numbers", make_pipeline(Clipped(highest=200.0), StandardScaler()), ["amount", "clock"]),
+            ("squares", FunctionTransformer(squared), ["clock"]),
+        ]
+    ),
     LogisticRegression(),
 )
 no_such_column = make_pipeline(ColumnTransformer([("text", text, ["colour"])]), LogisticRegression())
 
 service = et.Service("""
+
+CLIPPED = """
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+
+class Clipped(TransformerMixin, BaseEstimator):
+    def __init__(self, highest=1.0):
+        self.highest = highest
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return np.minimum(X, self.highest)
+"""
 
 LEARN = """
 import sys
@@ -144,6 +173,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Assembled]:
     """
     beside = {
         "learn.py": LEARN,
+        "clipping.py": CLIPPED,
         "settings.py": "ROUNDS = 5",
         "broken.py": "import sys\n\nraise KeyError(len(sys.argv))",
     }
@@ -151,7 +181,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Assembled]:
     return shop, done(shop, "assemble", shop.assembling(), Assembled)
 
 
-def test_an_estimator_of_the_declaration_becomes_a_version_and_can_be_trained_again(
+def test_an_estimator_with_steps_of_the_declaration_becomes_a_version_and_can_be_trained_again(
     own: tuple[Shop, Assembled],
 ) -> None:
     shop, work = own

@@ -24,9 +24,10 @@ from evertrain.config.declaration import FunctionRef
 from evertrain.core.identity import Digest
 from evertrain.errors import NotFoundError
 
-__all__ = ["entry_of", "import_entry", "module_of", "name_of", "resolve"]
+__all__ = ["PREFIX", "entry_of", "import_entry", "module_of", "name_of", "resolve"]
 
-_PREFIX = "_evertrain_bundle_"
+PREFIX = "_evertrain_bundle_"
+"""What the name of every bundle's package begins with."""
 
 
 def name_of(digest: Digest) -> str:
@@ -35,7 +36,7 @@ def name_of(digest: Digest) -> str:
     >>> name_of(Digest("44136fa355b3678a"))
     '_evertrain_bundle_44136fa355b3678a'
     """
-    return f"{_PREFIX}{digest}"
+    return f"{PREFIX}{digest}"
 
 
 def module_of(name: str) -> str:
@@ -44,7 +45,7 @@ def module_of(name: str) -> str:
     >>> module_of("_evertrain_bundle_44136fa355.shared.text"), module_of("shared.text")
     ('shared.text', 'shared.text')
     """
-    return name.partition(".")[2] if name.startswith(_PREFIX) else name
+    return name.partition(".")[2] if name.startswith(PREFIX) else name
 
 
 def import_entry(folder: Path, digest: Digest, module: str) -> ModuleType:

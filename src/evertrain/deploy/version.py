@@ -115,7 +115,10 @@ class Loaded:
 
 
 class Loader:
-    """Admits and loads versions. `features` builds the feature function of an admitted version."""
+    """Admits and loads versions. `features` builds the feature function of an admitted version.
+
+    code: where the bundle lies unpacked that an admitted version's model may hold classes of; None where it cannot.
+    """
 
     def __init__(
         self,
@@ -123,11 +126,13 @@ class Loader:
         verifier: Verifier,
         features: Callable[[Manifest], FeatureFunction],
         spec: Callable[[Manifest], ServiceSpec | None],
+        code: Callable[[Manifest], Path | None],
     ) -> None:
         self._artifacts = artifacts
         self._verifier = verifier
         self._features = features
         self._spec = spec
+        self._code = code
 
     def load(self, version: VersionId, refused: Iterable[Refusal], recent: Sequence[Recent]) -> Loaded:
         """TrustError or ModelError says why it must not or cannot be loaded."""
@@ -141,7 +146,7 @@ class Loader:
             raise ModelError(f"Version {short(version)}: {path} cannot be loaded: {_say(error)}.") from error
 
     def _load(self, manifest: Manifest, path: Path, recent: Sequence[Recent]) -> Loaded:
-        model = runtime.load(manifest, path, None)
+        model = runtime.load(manifest, path, self._code(manifest))
         loaded = Loaded(manifest, self._spec(manifest), model, self._features(manifest))
         if manifest.golden is not None:
             loaded.prove(msgspec.json.decode(self._artifacts.blobs.get(manifest.golden), type=Golden))

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from evertrain.core.model import Format
 from evertrain.errors import ModelError
+from evertrain.runtime.bundled import SCHEMA, name_by_code
 from evertrain.runtime.onnx_file import is_onnx
 
 __all__ = ["environment_of", "native", "renumbered"]
@@ -53,8 +54,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def native(model: object) -> bytes | Path:
+def native(model: object, bundle_folder: Path | None = None) -> bytes | Path:
     """The bytes of a trained model, or the path that the recipe returned.
+
+    bundle_folder: the unpacked bundle of the recipe; an estimator may hold classes and functions of it.
 
     Takes a LightGBM or XGBoost booster (or its scikit-learn wrapper, whose booster is kept), a scikit-learn estimator,
     an ONNX model or its bytes, a path.
@@ -71,7 +74,7 @@ def native(model: object) -> bytes | Path:
     if _comes_from(model, "onnx", "SerializeToString"):
         return _onnx_file(model)
     if _comes_from(model, "sklearn", "predict"):
-        return _skops_file(model)
+        return _skops_file(model, bundle_folder)
     raise ModelError(
         f"The recipe returned {type(model).__module__}.{type(model).__qualname__}, which no runtime serves.",
         "Return a LightGBM or XGBoost booster, a scikit-learn estimator, an ONNX model, or the path of a model file.",
@@ -107,7 +110,7 @@ def _onnx_file(model: Any) -> bytes:
     return content
 
 
-def _skops_file(estimator: object) -> bytes:
+def _skops_file(estimator: object, bundle_folder: Path | None) -> bytes:
     import skops.io
 
     try:
@@ -117,19 +120,23 @@ def _skops_file(estimator: object) -> bytes:
             f"The estimator {type(estimator).__qualname__} cannot be saved: {error}",
             "Use estimators of scikit-learn, or return the path of a model file.",
         ) from error
-    return renumbered(content)
+    return renumbered(content, bundle_folder)
 
 
-def renumbered(content: bytes) -> bytes:
-    """A skops file in which memory addresses and random names are replaced by numbers of first appearance."""
+def renumbered(content: bytes, bundle_folder: Path | None = None) -> bytes:
+    """A skops file in which memory addresses and random names are replaced by numbers of first appearance.
+
+    Classes and functions of the recipe's bundle go by the digest of their code.
+    """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     numbers: dict[str, str] = {}
-    schema = _renumber(json.loads(members.pop("schema.json")), numbers)
+    schema = _renumber(json.loads(members.pop(SCHEMA)), numbers)
+    name_by_code(schema, bundle_folder)
     renamed = {_new_name(name, numbers): body for name, body in members.items()}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        for name, body in sorted({**renamed, "schema.json": json.dumps(schema, sort_keys=True).encode()}.items()):
+        for name, body in sorted({**renamed, SCHEMA: json.dumps(schema, sort_keys=True).encode()}.items()):
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), body)
     return out.getvalue()
 

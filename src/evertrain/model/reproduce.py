@@ -39,11 +39,17 @@ def recorded(artifacts: Artifacts, version: VersionId) -> TrainingRecord:
 
 
 def reproduce(
-    version: VersionId, recipe: Recipe, *, artifacts: Artifacts, folder: Path, threads: int | None = None
+    version: VersionId,
+    recipe: Recipe,
+    *,
+    artifacts: Artifacts,
+    folder: Path,
+    bundle_folder: Path | None = None,
+    threads: int | None = None,
 ) -> Reproduced:
     """Run the training again from the blobs that its record names. threads: other than recorded, on purpose.
 
-    recipe: the function that the record names, from the record's bundle.
+    recipe: the function that the record names, from the record's bundle, which lies unpacked in `bundle_folder`.
     """
     manifest, record = artifacts.manifest(version), recorded(artifacts, version)
     spec = msgspec.json.decode(artifacts.blobs.get(record.declaration), type=ServiceSpec)
@@ -51,7 +57,7 @@ def reproduce(
     # What the recipe was given, of which its model may take a part only.
     data = training_set(frame, pin_vector(frame, spec.vector, spec.categories))
     run = Run(seed=record.seed, threads=threads or record.threads, parameters=record.parameters, folder=folder)
-    made = make(record.recipe, recipe, data, run)
+    made = make(record.recipe, recipe, data, run, bundle_folder)
     now = msgspec.structs.replace(
         record,
         threads=run.threads,
@@ -61,7 +67,8 @@ def reproduce(
     )
     golden = msgspec.json.decode(artifacts.blobs.get(manifest.golden or Digest("")), type=Golden)
     again = msgspec.structs.replace(manifest, format=made.format, model=made.digest, environment=now.environment)
-    scores = runtime.load(again, made.path).score([request.vector for request in golden.requests])
+    model = runtime.load(again, made.path, bundle_folder)
+    scores = model.score([request.vector for request in golden.requests])
     return compare(
         version,
         model=(manifest.model, made.digest),

@@ -92,7 +92,7 @@ def pack(
     """Run the recipe on the rows of `frame` and load what it made as it would be served, with its scores checked."""
     vector = pin_vector(frame, spec.vector, spec.categories)
     run = Run(seed=task.seed, threads=task.threads, parameters=task.parameters, folder=folder)
-    made = make(task.recipe, recipe, training_set(frame, vector), run)
+    made = make(task.recipe, recipe, training_set(frame, vector), run, bundle_folder)
     if isinstance(recipe, Script):
         vector = recipe.vector(made.path, made.format, vector)
     manifest = Manifest(
@@ -127,8 +127,8 @@ def training_set(frame: pl.DataFrame, vector: Sequence[Input]) -> TrainingSet:
     )
 
 
-def make(name: str, recipe: Recipe, data: TrainingSet, run: Run) -> Made:
-    """Run the recipe of that name and keep its model as a file in the run's folder."""
+def make(name: str, recipe: Recipe, data: TrainingSet, run: Run, bundle_folder: Path | None = None) -> Made:
+    """Run the recipe of that name, of this bundle, and keep its model as a file in the run's folder."""
     try:
         model = recipe(data, run)
     except ModelError:
@@ -138,7 +138,7 @@ def make(name: str, recipe: Recipe, data: TrainingSet, run: Run) -> Made:
         raise ModelError(
             f"Recipe {name!r} raised {kind} at {_place(error)}{''.join(words)}.", "Mend the recipe."
         ) from error
-    content = native(model)
+    content = native(model, bundle_folder)
     if isinstance(content, bytes):
         path = run.path("model")
         path.write_bytes(content)

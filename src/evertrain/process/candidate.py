@@ -28,7 +28,7 @@ from evertrain.errors import EvertrainError, ModelError, say_raised
 from evertrain.model.limits import confine
 from evertrain.process.answering import Answering
 from evertrain.process.entry import run
-from evertrain.process.features import feature_function
+from evertrain.process.features import feature_function, model_code
 from evertrain.process.listening import Listening
 from evertrain.store.artifact import Artifacts
 from evertrain.store.process import Heartbeat, beat, parent_lives, sign_in
@@ -131,7 +131,7 @@ def _load(state: State, order: Order) -> Answering:
     manifest = admit(artifacts, Verifier.load(state.trusted), order.version, need=order.need, refused=refused)
     try:
         features = feature_function(state, artifacts, manifest)
-        model = load(manifest, artifacts.blobs.path(manifest.model), None)
+        model = load(manifest, artifacts.blobs.path(manifest.model), model_code(state, artifacts, manifest))
         answering = Answering(manifest, model, features)
         _prove(artifacts, manifest, answering)
     except EvertrainError:

@@ -5,6 +5,7 @@ in a worker or in a process on trial.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -16,7 +17,7 @@ from evertrain.core.time import Instant
 from evertrain.store.artifact import Artifacts
 from evertrain.store.state import State
 
-__all__ = ["FeatureFunction", "declaration_of", "feature_function"]
+__all__ = ["FeatureFunction", "declaration_of", "feature_function", "model_code"]
 
 FeatureFunction = Callable[[Mapping[str, Value], Instant], tuple[Value, ...]]
 """Request columns by name, and the prediction time; gives the vector, in the order of the manifest's inputs."""
@@ -37,14 +38,22 @@ def feature_function(state: State, artifacts: Artifacts, manifest: Manifest) -> 
         return lambda row, _: tuple(row[name] for name in names)
     from evertrain.data.online import online_features
 
-    folder = None
-    if manifest.bundle is not None:
-        folder = unpack(artifacts.blobs.get(manifest.bundle), manifest.bundle, state.bundles)
-    function: FeatureFunction = online_features(spec, state, folder)
+    function: FeatureFunction = online_features(spec, state, _unpacked(state, artifacts, manifest))
     names = tuple(item.name for item in manifest.vector)
     if names == spec.vector or not set(names) <= set(spec.vector):
         return function
     return _chosen(function, [spec.vector.index(name) for name in names])
+
+
+def model_code(state: State, artifacts: Artifacts, manifest: Manifest) -> Path | None:
+    """Where the bundle lies that a version's model may hold classes and functions of; None where its format cannot."""
+    return _unpacked(state, artifacts, manifest) if manifest.format == "sklearn" else None
+
+
+def _unpacked(state: State, artifacts: Artifacts, manifest: Manifest) -> Path | None:
+    if manifest.bundle is None:
+        return None
+    return unpack(artifacts.blobs.get(manifest.bundle), manifest.bundle, state.bundles)
 
 
 def _chosen(function: FeatureFunction, places: Sequence[int]) -> FeatureFunction:

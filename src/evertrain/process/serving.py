@@ -37,7 +37,7 @@ from evertrain.deploy.trial import Trials, socket_name
 from evertrain.deploy.version import Loader
 from evertrain.errors import EvertrainError, UserError
 from evertrain.process.entry import log_to_stderr
-from evertrain.process.features import declaration_of, feature_function
+from evertrain.process.features import declaration_of, feature_function, model_code
 from evertrain.process.port import claim
 from evertrain.store.access import credential
 from evertrain.store.artifact import Artifacts
@@ -77,6 +77,7 @@ class Worker:
             Verifier.load(state.trusted),
             lambda manifest: feature_function(state, artifacts, manifest),
             lambda manifest: declaration_of(artifacts, manifest),
+            lambda manifest: model_code(state, artifacts, manifest),
         )
         self._swap = Swap(loader, self._note_change)
         self._trials = Trials(state.socket)

@@ -107,7 +107,7 @@ def reproduce(task: Reproduce, state: State, folder: Path) -> Reproduced:
     spec = msgspec.json.decode(artifacts.blobs.get(record.declaration), type=ServiceSpec)
     code = bundle_folder(state, artifacts.blobs, record.bundle)
     function = _function(spec, record.recipe, code, record.bundle)
-    return run(task.version, function, artifacts=artifacts, folder=folder, threads=task.threads)
+    return run(task.version, function, artifacts=artifacts, folder=folder, bundle_folder=code, threads=task.threads)
 
 
 def _function(spec: ServiceSpec, name: str, code: Path | None, bundle: Digest | None) -> Recipe:

@@ -23,9 +23,10 @@ _KNOWN = (
 )
 
 
-def load(manifest: Manifest, model_path: Path, bundle_folder: Path | None = None) -> Model:  # noqa: ARG001
+def load(manifest: Manifest, model_path: Path, bundle_folder: Path | None = None) -> Model:
     """Load a model that was admitted: its bytes and signatures were checked by `store.signature.admit`.
 
+    bundle_folder: the unpacked bundle of its version; a scikit-learn estimator may hold classes and functions of it.
     ModelError when it cannot be loaded, with the reason.
     """
     match manifest.format:
@@ -44,7 +45,14 @@ def load(manifest: Manifest, model_path: Path, bundle_folder: Path | None = None
         case "sklearn":
             from evertrain.runtime.sklearn import SklearnModel
 
-            return SklearnModel(model_path, manifest.vector, manifest.output, manifest.environment)
+            return SklearnModel(
+                model_path,
+                manifest.vector,
+                manifest.output,
+                manifest.environment,
+                bundle=manifest.bundle,
+                folder=bundle_folder,
+            )
         case "pickle":
             from evertrain.runtime.pickled import PickledModel
 

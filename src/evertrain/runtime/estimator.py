@@ -192,10 +192,15 @@ def _is_nothing(step: object) -> bool:
 def _stands_alone(estimator: object) -> bool:
     parts = parts_of(estimator)
     return bool(parts) and all(
-        (type(part).__name__ in _EACH_CELL and not _runs_a_function(part))
+        (_is_sklearns(part) and type(part).__name__ in _EACH_CELL and not _runs_a_function(part))
         or f"{type(part).__module__}.".startswith(_TREES)
         for part in parts
     )
+
+
+def _is_sklearns(part: object) -> bool:
+    """Whether the class is scikit-learn's: one of somebody else's may have the same name."""
+    return type(part).__module__.startswith("sklearn.")
 
 
 def _runs_a_function(part: Any) -> bool:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evertrain.core.identity import Digest
 from evertrain.core.model import Output
 from evertrain.core.schema import Input, Value
 from evertrain.errors import ModelError, TrustError, say_raised
+from evertrain.runtime.bundled import bind
 from evertrain.runtime.estimator import Steps, address_by_place, parts_of, reads_text
 from evertrain.runtime.protocol import Codec
 
@@ -95,11 +97,23 @@ def _cell(value: Value, known: frozenset[str] | None) -> object:
 
 
 class SklearnModel(EstimatorModel):
-    """An estimator in a skops file, of the scikit-learn that it was trained with."""
+    """An estimator in a skops file, of the scikit-learn that it was trained with.
 
-    def __init__(self, path: Path, vector: Sequence[Input], output: Output, environment: Mapping[str, str]) -> None:
+    bundle, folder: the code of its version, as a digest and unpacked; its classes and functions may be in the file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        vector: Sequence[Input],
+        output: Output,
+        environment: Mapping[str, str],
+        *,
+        bundle: Digest | None = None,
+        folder: Path | None = None,
+    ) -> None:
         _check_version(path, environment)
-        super().__init__(path.name, _read(path), vector, output)
+        super().__init__(path.name, _read(path, bundle, folder), vector, output)
 
 
 def _check_version(path: Path, environment: Mapping[str, str]) -> None:
@@ -128,16 +142,18 @@ def _is_function(name: str) -> bool:
     return name.rpartition(".")[2].islower() and not name.startswith("numpy.")
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, bundle: Digest | None, folder: Path | None) -> Any:
     import skops.io
 
-    unknown = skops.io.get_untrusted_types(file=path)
+    content, package = bind(path.read_bytes(), path.name, bundle, folder)
+    listed = skops.io.get_untrusted_types(data=content)
+    unknown = [name for name in listed if not package or not name.startswith(package)]
     own = _CHECKING if _CHECKING.issuperset(name for name in unknown if _is_function(name)) else frozenset()
     strangers = [name for name in unknown if not name.startswith(_OWN) and name not in own]
     if strangers:
         raise TrustError(
             f"{path.name} needs code that is not scikit-learn's: {', '.join(strangers)}.",
-            "Use estimators of scikit-learn itself, or a predict function.",
+            "Use estimators of scikit-learn itself, classes and functions of the declaration, or a predict function.",
         )
-    # What is left are inner classes that skops does not list, like the trees of a histogram ensemble.
-    return skops.io.load(path, trusted=unknown)
+    # What is left are the version's own, and inner classes that skops does not list, like trees of an ensemble.
+    return skops.io.loads(content, trusted=listed)
