@@ -101,7 +101,7 @@ def ways(port: int, control_port: int) -> list[Way]:
             requires=own,
             commands=((*init, "--label", "churned", "--horizon", "30d"), up),
             path="/predict/churn",
-            body=ROW,
+            body={"customer": "c1", "day": "2025-07-01T00:00:00Z", **ROW},
         ),
         Way(name="evertrain watch", requires=own, commands=((*watch, "--out", "report.html"),)),
         Way(
@@ -181,6 +181,10 @@ def answered(way: Way, port: int) -> bool:
     try:
         with urllib.request.urlopen(request, timeout=5) as reply:
             return bool(reply.status == 200 and reply.read())
+    except urllib.error.HTTPError as error:
+        if error.code in (400, 422):
+            raise SystemExit(f"{way.name} does not take the request: {error.read().decode()}") from error
+        return False
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
 

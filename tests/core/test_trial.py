@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evertrain.core.model import Output
+from evertrain.core.score import fault_of
 from evertrain.core.time import Instant
-from evertrain.core.trial import MAX_FRAME, Answer, Ask, Ping, Predict, Score, decode_ask, fault_of, frame, frame_length
+from evertrain.core.trial import MAX_FRAME, Answer, Ask, Ping, Predict, Score, decode_ask, frame, frame_length
 from evertrain.errors import RequestError
 
 values = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text()

@@ -332,3 +332,22 @@ def test_a_journal_line_that_was_cut_counts_as_never_written(world: World) -> No
     journal.write_bytes(journal.read_bytes()[:-9])
     world.start()
     assert world.take(NOW + HOUR)["_arrived_at"].to_list() == [TEN + timedelta(hours=1)]
+
+
+def test_a_reading_that_takes_a_while_says_how_far_it_is(world: World) -> None:
+    told: list[tuple[int, int]] = []
+
+    def tell() -> None:
+        reading = world.ingest.freshness().reading
+        assert reading is not None
+        assert reading.began <= reading.reached
+        told.append((reading.files, reading.of))
+
+    for name in ("a.csv", "b.csv"):
+        world.csv(name, f"{name},2024-01-01T09:00:00Z,1")
+    world.ingest.take(NOW, 0.0, tell)
+    assert told == [(0, 2), (1, 2), (2, 2)]
+    world.ingest.rested()
+    assert world.ingest.freshness().reading is None
+    world.ingest.take(NOW, 1.0, tell)
+    assert len(told) == 3

@@ -182,6 +182,13 @@ def test_a_service_that_has_done_nothing_yet(browser: Browser) -> None:
         page.goto(f"{port.address}/?token={TOKEN}")
         live(page)
         expect(page.get_by_role("heading", level=1)).to_have_text("Nothing serves yet")
+        work = page.locator(".work li")
+        expect(work.nth(0)).to_contain_text("for 40 s; about 50 s left, since the last 3 took 1 min 30 s")
+        expect(work.nth(1)).to_contain_text("the first of its kind here")
+        assert float(work.nth(0).get_by_role("progressbar").get_attribute("value") or "") == pytest.approx(
+            40 / 90, 0.01
+        )
+        expect(page.get_by_role("region", name="Sources")).to_contain_text("10 of 40 files are read")
         context.close()
 
 

@@ -47,6 +47,9 @@ def serve(
     output: Annotated[
         Kind | None, typer.Option(help="What a score is; default: what the model says, else probability.")
     ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Names of its classes, in its own order: a,b,c; default: as the file has them.")
+    ] = None,
     service: Annotated[str | None, typer.Option(help="Its name; default: the file's.")] = None,
     folder: Dir = None,
     host: Host = None,
@@ -62,9 +65,11 @@ def serve(
     """
     if sample is not None and schema is not None:
         raise UserError("Both --sample and --schema say which columns there are.", "Give one of them.")
+    if output is not None and classes is not None:
+        raise UserError("Both --output and --classes say what the model gives.", "Give one of them.")
     name = service or _name_of(model)
     words = ["--service", name, str(model)]
-    for option, value in (("--schema", schema), ("--sample", sample), ("--output", output)):
+    for option, value in (("--schema", schema), ("--sample", sample), ("--output", output), ("--classes", classes)):
         words += [] if value is None else [option, str(value)]
     given = {
         "dir": folder or Path(".evertrain").absolute(),

@@ -26,8 +26,8 @@ from evertrain.process.situation import (
     look_at,
 )
 from evertrain.store.state import State
-from evertrain.web.overview import Alert, Decision
-from evertrain.web.wording import say_count, say_many, say_moment, say_percent, say_sentence
+from evertrain.web.overview import Alert, Decision, Work
+from evertrain.web.wording import say_count, say_many, say_moment, say_percent, say_progress, say_sentence
 
 __all__ = ["app"]
 
@@ -124,6 +124,7 @@ def _service(one: ServiceSituation, answers: str) -> Iterator[str]:
     if one.trial is not None:
         yield from _trial(one.trial)
     yield from (f"  cycle      {_cycle(each)}" for each in one.cycles)
+    yield from (f"  now        {_work(each)}" for each in one.work)
     for version, reason in list(one.refused.items())[-_REFUSED:]:
         yield f"  refused    version {short(version)}: {_reason(reason)}"
     for number, decision in enumerate(one.decisions):
@@ -162,6 +163,10 @@ def _cycle(each: Waiting) -> str:
     return f"{name} is {each.state} since {say_moment(each.since)}{version}{until}: {_reason(each.why)}"
 
 
+def _work(each: Work) -> str:
+    return f"{each.says}, {say_progress(each.for_s, each.usual_s, each.earlier, each.limit_s)}"
+
+
 def _decision(one: Decision) -> str:
     return f"{say_moment(one.at)}  {one.title}: {_reason(one.reason)}"
 
@@ -178,6 +183,8 @@ def _source(one: SourceSituation) -> Iterator[str]:
     within = "" if one.fresh_within is None else f", to be fresh within {say_span(one.fresh_within)}"
     stale = ", STALE" if one.stale else ""
     yield f"{one.source:<12} {say_many(one.rows, 'row')}, newest {say_moment(one.newest)}{within}{stale}"
+    if one.reading:
+        yield f"{'':<12} now: {one.reading}"
     if one.trouble:
         yield f"{'':<12} TROUBLE: {_cut(one.trouble)}"
     if one.rows_aside or one.files_aside:

@@ -23,7 +23,8 @@ class TrainingSet:
     """Labelled rows in canonical order (prediction time, key).
 
     X: float64 of shape (n, k), a category as its index in `categories[name]`, what is missing or unseen as NaN. y and
-    weight: float64 of length n. at: prediction times, int64 microseconds UTC. names: the k columns, in order.
+    weight: float64 of length n; where a service answers with classes, y holds the place of each row's class among
+    `classes`, which is () otherwise. at: prediction times, int64 microseconds UTC. names: the k columns, in order.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class TrainingSet:
         at: "NDArray[np.int64]",
         inputs: Sequence[Input],
         weight: "NDArray[np.float64] | None" = None,
+        classes: Sequence[str] = (),
     ) -> None:
         if X.shape != (len(y), len(inputs)) or len(at) != len(y):
             raise ModelError(f"A training set of shape {X.shape} has {len(y)} labels and {len(inputs)} inputs.")
@@ -43,6 +45,7 @@ class TrainingSet:
         self.y = y
         self.at = at
         self.inputs = tuple(inputs)
+        self.classes = tuple(classes)
         self.weight = np.ones(len(y)) if weight is None else weight
 
     def __len__(self) -> int:
@@ -63,7 +66,7 @@ class TrainingSet:
         return self.X, self.y
 
     def to_polars(self) -> "polars.DataFrame":
-        """The columns by name, categories as text, missing as null, and the label as `label`."""
+        """The columns by name, categories as text, missing as null, and the label as `label`, a class by its name."""
         import polars as pl
 
         columns = {}
@@ -73,7 +76,10 @@ class TrainingSet:
                 texts = dict(enumerate(one.categories))
                 series = series.cast(pl.Int64).replace_strict(texts, default=None, return_dtype=pl.String)
             columns[one.name] = series
-        return pl.DataFrame([*columns.values(), pl.Series("label", self.y)])
+        label = pl.Series("label", self.y)
+        if self.classes:
+            label = label.cast(pl.Int64).replace_strict(dict(enumerate(self.classes)), return_dtype=pl.String)
+        return pl.DataFrame([*columns.values(), label])
 
     def to_pandas(self) -> Any:
         """The same as `to_polars`, in pandas, which must be installed."""

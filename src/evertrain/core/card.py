@@ -11,6 +11,7 @@ from evertrain.core.gate import Criterion
 from evertrain.core.identity import CycleId, ServiceName, VersionId
 from evertrain.core.model import DatasetRef, Verdict
 from evertrain.core.rehearsal import Rehearsed
+from evertrain.core.score import RowScore
 from evertrain.core.time import Instant
 
 __all__ = ["Bin", "Card", "Figures", "Measured", "SegmentFigures", "calibration"]
@@ -62,7 +63,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     boundary, end: the holdout's prediction times lie in (boundary, end]. null_score, unseen_score: what the first
     golden request scores with every category missing, and with every category one that training never saw. weight:
     the column that weighs each row in all figures, None when all count alike. recipe: that made it; chosen,
-    rehearsals: why it was taken, and how each recipe that competed fared before, on training rows.
+    rehearsals: why it was taken, and how each recipe that competed fared before, on training rows. calibration: of
+    classes, whether the most probable one was right, by its probability.
     """
 
     service: ServiceName
@@ -79,14 +81,14 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     boundary: Instant | None = None
     end: Instant | None = None
     missing_labels: float = 0.0
-    base_rate: float | None = None
+    base_rate: RowScore | None = None
     weight: str | None = None
     criteria: tuple[Criterion, ...] = ()
     figures: tuple[Figures, ...] = ()
     segments: tuple[SegmentFigures, ...] = ()
     calibration: tuple[Bin, ...] = ()
-    null_score: float | None = None
-    unseen_score: float | None = None
+    null_score: RowScore | None = None
+    unseen_score: RowScore | None = None
     measured: Measured | None = None
     recipe: str = ""
     chosen: str = ""

@@ -23,11 +23,12 @@ from evertrain.core.comparison import MIN_BLOCKS, Difference, compare, mcnemar
 from evertrain.core.metric import HIGHER_IS_BETTER, check_rows, losses, metric, weights_of
 from evertrain.core.model import Verdict
 from evertrain.core.policy import GateSpec
+from evertrain.core.score import RowScore
 from evertrain.core.segment import harmed
 from evertrain.core.time import say_span
 from evertrain.errors import UserError
 
-__all__ = ["Criterion", "GateEvidence", "Health", "Judgement", "judge"]
+__all__ = ["Criterion", "GateEvidence", "Health", "Judgement", "constants", "judge"]
 
 Floats = NDArray[np.float64]
 Status = Literal["pass", "fail", "error", "inconclusive", "informative"]
@@ -62,18 +63,19 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GateEvidence(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a verdict rests on. Arrays have length n: the mature holdout rows, the same for all versions.
+    """Everything that a verdict rests on. Arrays have length n: the mature holdout rows, the same for all versions;
+    scores of classes have the shape (n, k).
 
     at: prediction times in microseconds. challenger, champion, anchor: scores; None where there is no such version
-    (an anchor that is the champion is left out). base_rate: mean label of the training rows. weight: the declared
-    evaluation weights. segments: for each protected column, the value of each row, "" for a missing one.
+    (an anchor that is the champion is left out). base_rate: mean label of the training rows, or share of each class.
+    weight: the declared evaluation weights. segments: for each protected column, the value of each row, "" for a missing one.
     """
 
     health: Health
     label: Floats
     at: NDArray[np.int64]
     challenger: Floats
-    base_rate: float
+    base_rate: RowScore
     champion: Floats | None = None
     anchor: Floats | None = None
     weight: Floats | None = None
@@ -192,8 +194,18 @@ def _too_few(name: str, against: Difference, spec: GateSpec) -> Criterion:
     return Criterion(name=name, status="inconclusive", words=words, figure=float(against.blocks), limit=MIN_BLOCKS)
 
 
+def constants(score: RowScore, rows: int) -> Floats:
+    """The same answer to each of n rows, as an array of scores.
+
+    >>> constants(0.5, 2).tolist(), constants((0.2, 0.3, 0.5), 1).tolist()
+    ([0.5, 0.5], [[0.2, 0.3, 0.5]])
+    """
+    one = np.asarray(score, dtype=np.float64)
+    return np.broadcast_to(one, (rows, *one.shape))
+
+
 def _constant(evidence: GateEvidence, spec: GateSpec, seed: int) -> Criterion:
-    constant = np.full(len(evidence.label), evidence.base_rate)
+    constant = constants(evidence.base_rate, len(evidence.label))
     against = _compare(evidence, constant, spec, seed)
     if not against.sufficient:
         return _too_few("constant", against, spec)

@@ -3,6 +3,7 @@
 import msgspec
 
 from evertrain.core.schema import Value
+from evertrain.core.score import RowScore
 from evertrain.core.time import Instant
 
 __all__ = ["Golden", "GoldenRequest"]
@@ -13,7 +14,7 @@ class GoldenRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     row: the request's columns in the order of the manifest's `inputs`. at: the prediction time q. vector: the model's
     inputs in the order of the manifest's `vector`, before encoding. score: what the model answered to that vector when
-    it was packaged; a loaded copy must give exactly this number for the vector (None for a model that came as a file:
+    it was packaged; a loaded copy must give exactly this for the vector (None for a model that came as a file:
     any score that is finite and in range will do). Features of the row may have moved on since, so for the row itself
     a score only has to be finite and in range, too.
     """
@@ -21,7 +22,7 @@ class GoldenRequest(msgspec.Struct, frozen=True, kw_only=True):
     row: tuple[Value, ...]
     at: Instant
     vector: tuple[Value, ...]
-    score: float | None = None
+    score: RowScore | None = None
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,5 +33,5 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     requests: tuple[GoldenRequest, ...]
-    null_score: float | None = None
-    unseen_score: float | None = None
+    null_score: RowScore | None = None
+    unseen_score: RowScore | None = None

@@ -1,7 +1,10 @@
 """Metrics of scores against labels, with or without weights.
 
 All arrays have length n. Labels of a classification are 0 or 1 and scores are probabilities; labels and scores of a
-regression are numbers. A weight counts a row that often; it counts in every figure or in none.
+regression are numbers. Of k classes the labels are their places from 0 to k - 1, and scores are probabilities of the
+shape (n, k); the log loss is then that of the class which came, the accuracy that of the most probable one, and the
+Brier score sums over the classes, as Brier 1950, Monthly Weather Review 78:1, has it. A weight counts a row that often;
+it counts in every figure or in none.
 """
 
 from collections.abc import Callable
@@ -41,7 +44,7 @@ def metric(
     [0.75, 0.5108, 0.185, 0.5, 0.35, 0.4301]
     """
     check_rows(label, score)
-    if name == "auc":
+    if name == "auc" and score.ndim == 1:
         return auc(label, score, weight)
     weights = weights_of(weight, len(label))
     if len(label) == 0:
@@ -53,8 +56,29 @@ def metric(
 
 
 def losses(name: MetricName, label: Floats, score: Floats, *, threshold: float = 0.5) -> Floats:
-    """The loss of each row, less is better: for "rmse" the squared error, for "accuracy" 1 where it is wrong."""
+    """The loss of each row, less is better: for "rmse" the squared error, for "accuracy" 1 where it is wrong.
+
+    >>> scores = np.array([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]])
+    >>> [losses(name, np.array([0.0, 2.0]), scores).round(3).tolist() for name in ("log_loss", "accuracy", "brier")]
+    [[0.693, 1.386], [0.0, 1.0], [0.375, 0.875]]
+    """
+    if score.ndim == 2:
+        return _losses_of_classes(name, label, score)
     return _LOSSES[name](label, score, threshold)
+
+
+def _losses_of_classes(name: MetricName, label: Floats, score: Floats) -> Floats:
+    came = label.astype(np.int64)
+    if name == "accuracy":
+        wrong: Floats = (score.argmax(axis=1) != came).astype(np.float64)
+        return wrong
+    if name == "log_loss":
+        found: Floats = -np.log(np.clip(score[np.arange(len(came)), came], CLIP, 1.0))
+        return found
+    if name == "brier":
+        squares: Floats = ((score - np.eye(score.shape[1])[came]) ** 2).sum(axis=1)
+        return squares
+    raise UserError(f"{name!r} says nothing of classes.", "Use log_loss, accuracy or brier.")
 
 
 def log_loss(label: Floats, score: Floats) -> Floats:
@@ -131,6 +155,15 @@ def check_rows(label: Floats, *scores: Floats) -> None:
         bad = int(np.count_nonzero(~np.isfinite(score)))
         if bad:
             raise UserError(f"{bad} of {len(score)} scores are not finite.", "A score that is NaN is a failure.")
+        if score.ndim == 2 and len(label):
+            _check_classes(label, score.shape[1])
     bad = int(np.count_nonzero(~np.isfinite(label)))
     if bad:
         raise UserError(f"{bad} of {len(label)} labels are missing.", "Leave out rows without a label.")
+
+
+def _check_classes(label: Floats, classes: int) -> None:
+    known = np.isfinite(label)
+    strange = int(np.count_nonzero((label[known] < 0) | (label[known] >= classes) | (label[known] % 1 != 0)))
+    if strange:
+        raise UserError(f"{strange} of {len(label)} labels are none of {classes} classes.", "Declare every class.")

@@ -1,16 +1,33 @@
 """A model version: its manifest, the attestations that let it answer, and what a refusal remembers."""
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Final, Literal
 
 import msgspec
 
 from evertrain.core.identity import CycleId, Digest, ServiceName, VersionId, digest_of
 from evertrain.core.schema import Input, Schema
 from evertrain.core.time import Instant
+from evertrain.errors import UserError
 
-__all__ = ["Attestation", "DatasetRef", "Fingerprint", "Format", "Manifest", "Output", "Verdict", "Vouched"]
+__all__ = [
+    "FEWEST_CLASSES",
+    "MOST_CLASSES",
+    "Attestation",
+    "DatasetRef",
+    "Fingerprint",
+    "Format",
+    "Manifest",
+    "Output",
+    "OutputKind",
+    "Verdict",
+    "Vouched",
+]
 
 Format = Literal["lightgbm", "xgboost", "onnx", "sklearn", "pickle", "callable"]
+FEWEST_CLASSES: Final = 3
+MOST_CLASSES: Final = 1_000
+OutputKind = Literal["probability", "value", "classes"]
 Verdict = Literal["pass", "fail", "error", "inconclusive", "health only", "override"]
 
 
@@ -24,12 +41,43 @@ class DatasetRef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """What one score is, and the inclusive range that it must lie in. NaN is always a failure."""
+    """What a model says of a row, and the inclusive range that each number must lie in. NaN is always a failure.
+
+    A "probability" is that of a label of 1, a "value" is any number; of "classes", 3 or more, each has a probability.
+    classes: their names, in the order of the model's probabilities; a label is the place of one of them. Absent for
+    the other kinds, so that what they were digested to before there were classes stays what it was.
+
+    >>> Output.of_classes(("bus", "car", "tram")).names, Output().names
+    (('bus', 'car', 'tram'), ())
+    """
 
     name: str = "score"
-    kind: Literal["probability", "value"] = "probability"
+    kind: OutputKind = "probability"
     low: float | None = 0.0
     high: float | None = 1.0
+    classes: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    @classmethod
+    def of_classes(cls, names: Iterable[str]) -> "Output":
+        """UserError where these cannot be classes."""
+        classes = tuple(names)
+        if len(set(classes)) < len(classes) or not all(classes):
+            raise UserError(f"A class has no name, or two have one: {', '.join(classes[:8])}.", "Name each one once.")
+        if not FEWEST_CLASSES <= len(classes) <= MOST_CLASSES:
+            raise UserError(
+                f"There are {len(classes)} classes.",
+                f"Name {FEWEST_CLASSES} to {MOST_CLASSES}; of two, the label is 0 or 1, and the score its probability.",
+            )
+        return cls(kind="classes", classes=classes)
+
+    @classmethod
+    def of_values(cls) -> "Output":
+        return cls(kind="value", low=None, high=None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes; () for the other kinds."""
+        return () if self.classes is msgspec.UNSET else self.classes
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,8 @@ class Predicted(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=
     the champion: arm "champion", assigned "canary"). latency_us: from request read to answer ready, monotonic.
     batch: ties the rows of one request together, "" for a single row. load: True for the tagged steady load of a
     story, which is left out of evidence, labels and monitoring. retry: True for a repeated request id.
+    scores: where the service answers with classes, the probability of each, in their order; `score` is that of the most
+    probable one.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Predicted(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=
     batch: str = ""
     load: bool = False
     retry: bool = False
+    scores: tuple[float, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="f"):
@@ -66,6 +69,7 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="
     """A label as a client posted it, by prediction id or by entity key (one of them is "").
 
     known: when the value became known, declared by the client or else the arrival. received: the business clock.
+    value: of a service that answers with classes, the place of the class among them.
     A later label of the same example corrects the earlier one.
     """
 

@@ -12,6 +12,7 @@ import msgspec
 from evertrain.core.identity import CycleId, Digest, ServiceName, VersionId
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
 from evertrain.core.rehearsal import Rehearsed
+from evertrain.core.score import RowScore
 from evertrain.core.time import Instant
 
 __all__ = [
@@ -56,8 +57,8 @@ class Assembled(msgspec.Struct, frozen=True, kw_only=True):
 
     training: labels mature at `boundary` or before. holdout: prediction times in (boundary, end], all mature at the
     cut. features: digest of the feature definitions that computed both. missing_labels: share of mature examples
-    without a label (they are in neither file). base_rate: mean label of the training rows. Either side may be empty
-    while history is short.
+    without a label (they are in neither file). base_rate: mean label of the training rows, of classes
+    the share of each. Either side may be empty while history is short.
     """
 
     dataset: DatasetRef
@@ -71,7 +72,7 @@ class Assembled(msgspec.Struct, frozen=True, kw_only=True):
     boundary: Instant
     end: Instant
     missing_labels: float
-    base_rate: float
+    base_rate: RowScore
 
 
 class Rehearse(_Stage, frozen=True, kw_only=True, tag="rehearse", forbid_unknown_fields=True):

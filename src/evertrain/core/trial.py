@@ -4,14 +4,13 @@ Each frame is a 4-byte big-endian length and that many bytes of msgpack. A conne
 worker that gave up waiting closes the connection, so a late answer is never taken for another's.
 """
 
-import math
 from typing import Literal
 
 import msgspec
 
 from evertrain.core.identity import VersionId
-from evertrain.core.model import Output
 from evertrain.core.schema import Value
+from evertrain.core.score import Cause, RowScore
 from evertrain.core.time import Instant
 from evertrain.errors import RequestError
 
@@ -19,22 +18,18 @@ __all__ = [
     "MAX_FRAME",
     "Answer",
     "Ask",
-    "Cause",
     "Ping",
     "Pong",
     "Predict",
     "Score",
     "Scores",
     "decode_ask",
-    "fault_of",
     "frame",
     "frame_length",
 ]
 
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes; a longer frame is a broken peer, and its connection is closed."""
-
-Cause = Literal["error", "deadline", "crash", "nan", "range", "protocol"]
 
 
 class Predict(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="predict"):
@@ -62,7 +57,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """To `Predict`. When ok: the score, the vector that it came from, and the time it took; else the cause."""
 
     ok: bool
-    score: float = 0.0
+    score: RowScore = 0.0
     vector: tuple[Value, ...] = ()
     us: int = 0
     cause: Cause | Literal[""] = ""
@@ -73,7 +68,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """To `Score`: one score a vector, in order. NaN stays NaN, so that an evaluation can count it."""
 
     ok: bool
-    scores: tuple[float, ...] = ()
+    scores: tuple[RowScore, ...] = ()
     cause: Cause | Literal[""] = ""
     detail: str = ""
 
@@ -132,20 +127,3 @@ def say_fault(answer: Answer | Scores) -> str:
     """
     detail = answer.detail.removesuffix(".")
     return detail if answer.cause == "error" and detail else f"{answer.cause}: {detail}"
-
-
-def fault_of(score: float, output: Output) -> tuple[Cause, str] | None:
-    """Why a score must not be answered: not finite, or outside of the declared range. None: it may.
-
-    >>> fault_of(0.5, Output()) is None
-    True
-    >>> fault_of(1.5, Output())
-    ('range', 'score 1.5 is above 1.0')
-    """
-    if not math.isfinite(score):
-        return "nan", f"{output.name} is {score}"
-    if output.low is not None and score < output.low:
-        return "range", f"{output.name} {score} is below {output.low}"
-    if output.high is not None and score > output.high:
-        return "range", f"{output.name} {score} is above {output.high}"
-    return None

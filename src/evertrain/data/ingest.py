@@ -5,7 +5,8 @@ The commit's note names its files; the ledger's facts follow it and are made goo
 file is either in the table, with its name and digest in the table's own log, or it is read again.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from evertrain.errors import IntegrityError, SourceError
 from evertrain.store.crash import crash_point
 from evertrain.store.table import Committed, Table
 
-__all__ = ["KINDS", "Freshness", "Ingest"]
+__all__ = ["KINDS", "Freshness", "Ingest", "Reading"]
 
 KINDS = frozenset({"batch.ingested", "file.quarantined", "source.types_fixed"})
 """The kinds of events that tell what a source has taken in."""
@@ -48,10 +49,21 @@ class _Note(msgspec.Struct, frozen=True, kw_only=True):
     at: Instant
 
 
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """Files that are being read, which takes a while: how many of how many. In seconds since 1970 when it began,
+    and when that many were reached.
+    """
+
+    files: int
+    of: int
+    began: float
+    reached: float
+
+
 class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     """How a source stands. newest: the latest event time of a row; pending: rows that wait for the next commit.
 
-    trouble: why it cannot be read now, or what is not read of it; "" when all is well.
+    trouble: why it cannot be read now, or what is not read of it; "" when all is well. reading: of what is under way.
     """
 
     source: SourceName
@@ -64,6 +76,7 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     fresh_within: int | None
     owner: str
     trouble: str = ""
+    reading: Reading | None = None
 
 
 class Ingest:
@@ -95,6 +108,7 @@ class Ingest:
         self._rows = self._aside = self._files_aside = 0
         self._newest: Instant | None = None
         self._arrived: Instant | None = None
+        self._reading: Reading | None = None
         for event in events:
             self._recall(event.fact)
         known = {(name, digest) for name, digests in self._ingested.items() for digest in digests}
@@ -137,14 +151,19 @@ class Ingest:
         """Whether the source's table exists."""
         return self._recorded != _NO_TABLE
 
-    def take(self, now: Instant, tick: float) -> tuple[list[pl.DataFrame], list[Draft]]:
+    def take(
+        self, now: Instant, tick: float, tell: Callable[[], None] = lambda: None
+    ) -> tuple[list[pl.DataFrame], list[Draft]]:
         """Read what has arrived: rows to show online (they wait here for the commit), and facts for the ledger.
 
-        now: business time, tick: monotonic seconds. What is there at the first look of all is history.
+        now: business time, tick: monotonic seconds. tell: is called before each file and after the last. What is
+        there at the first look of all is history.
         """
         shown: list[pl.DataFrame] = []
         drafts: list[Draft] = []
-        for name in self._arrivals.ready(tick):
+        ready = self._arrivals.ready(tick)
+        for place, name in enumerate(ready):
+            self._reach(place, len(ready), tell)
             read = self._arrivals.take(name)
             if read is None:
                 continue
@@ -167,7 +186,19 @@ class Ingest:
             self._keep(batch)
             if not batch.rows.is_empty():
                 shown.append(batch.rows)
+        if ready:
+            self._reach(len(ready), len(ready), tell)
         return shown, drafts
+
+    def rested(self) -> None:
+        """What was taken is where it belongs: no reading is under way."""
+        self._reading = None
+
+    def _reach(self, files: int, of: int, tell: Callable[[], None]) -> None:
+        now = time.time()
+        began = now if self._reading is None else self._reading.began
+        self._reading = Reading(files=files, of=of, began=began, reached=now)
+        tell()
 
     def _check(self, file: Taken, cells: Cells) -> Batch:
         batch = check_file(self.spec, self.columns, file, cells, self._resolve)
@@ -325,6 +356,7 @@ class Ingest:
             pending=sum(batch.rows.height for batch in self._waiting),
             fresh_within=self.spec.fresh_within,
             owner=self.spec.owner,
+            reading=self._reading,
         )
 
     def _recall(self, fact: Fact) -> None:

@@ -12,6 +12,7 @@ from evertrain.core.cohort import arm_of, prediction_id
 from evertrain.core.identity import VersionId, short
 from evertrain.core.prediction import ArmName, Failed, Predicted, Record
 from evertrain.core.schema import Value
+from evertrain.core.score import RowScore, best
 from evertrain.core.time import Instant
 from evertrain.core.trial import Predict
 from evertrain.deploy.swap import Live
@@ -43,7 +44,7 @@ class _Scored(msgspec.Struct):
     version: VersionId
     arm: ArmName
     vectors: list[tuple[Value, ...]]
-    scores: list[float]
+    scores: list[RowScore]
 
 
 class _Request(msgspec.Struct):
@@ -231,12 +232,13 @@ def _predictions(request: _Request, scored: _Scored, assigned: ArmName, latency_
             received=request.received,
             row=draft.row,
             vector=vector,
-            score=score,
+            score=best(score),
             arm=scored.arm,
             assigned=assigned,
             latency_us=latency_us,
             batch=batch,
             load=request.load,
+            scores=score if isinstance(score, tuple) else (),
         )
         for draft, vector, score in zip(drafts, scored.vectors, scored.scores, strict=True)
     ]

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
+from evertrain.config.wording import suggestion
 from evertrain.core.cohort import entity_key
 from evertrain.core.identity import ServiceName
-from evertrain.core.model import Manifest
+from evertrain.core.model import Manifest, Output
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.schema import Kind, Value
 from evertrain.core.time import Instant, parse_instant
@@ -22,6 +23,8 @@ from evertrain.errors import RequestError, TooLargeError
 __all__ = ["Asked", "Limits", "metadata", "read_infer", "read_labels", "read_records", "render_infer", "render_records"]
 
 PREDICTION_ID = "prediction_id"
+CLASS = "class"
+SCORES = "scores"
 
 _DATATYPES: dict[Kind, tuple[str, ...]] = {
     "string": ("BYTES",),
@@ -65,7 +68,7 @@ class _Infer(msgspec.Struct):
 
 
 class _Label(msgspec.Struct, forbid_unknown_fields=True):
-    value: float | bool
+    value: float | bool | str
     prediction_id: str = ""
     key: str | int | list[str | int | float | bool | None] = ""
     known_at: str | int | None = None
@@ -84,7 +87,7 @@ _encoder = msgspec.json.Encoder()
 # Open Inference Protocol ---------------------------------------------------------------------------------------------
 
 
-def read_infer(body: bytes, columns: Columns, output: str, limits: Limits) -> Asked:
+def read_infer(body: bytes, columns: Columns, output: Output, limits: Limits) -> Asked:
     """A V2 inference request."""
     asked = decode(body, _infer, limits.max_nesting)
     if not asked.inputs:
@@ -100,12 +103,18 @@ def read_infer(body: bytes, columns: Columns, output: str, limits: Limits) -> As
         found[name] = columns.values(name, [None] * rows)
     names = tuple(item.name for item in asked.outputs)
     for name in names:
-        if name not in {output, PREDICTION_ID}:
+        if name not in _outputs(output):
             raise RequestError(
-                f"There is no output {name!r}.", f"The outputs are {output}, {PREDICTION_ID}.", field="outputs"
+                f"There is no output {name!r}.", f"The outputs are {', '.join(_outputs(output))}.", field="outputs"
             )
     ordered = [found[name] for name in columns.names]
     return Asked(rows=list(zip(*ordered, strict=True)), id=asked.id, outputs=names)
+
+
+def _outputs(output: Output) -> dict[str, tuple[str, list[int]]]:
+    """Datatype and shape, of which the first axis is the rows, of each tensor that is answered, by name."""
+    classes = {CLASS: ("BYTES", [-1]), SCORES: ("FP64", [-1, len(output.names)])} if output.names else {}
+    return {output.name: ("FP64", [-1]), **classes, PREDICTION_ID: ("BYTES", [-1])}
 
 
 def _flat(tensor: _Tensor, rows: int, columns: Columns) -> list[Any]:
@@ -140,18 +149,22 @@ def _flat(tensor: _Tensor, rows: int, columns: Columns) -> list[Any]:
 
 def render_infer(asked: Asked, manifest: Manifest, answers: Sequence[Predicted]) -> bytes:
     """A V2 inference response."""
-    rows = len(answers)
-    outputs = [
-        {
-            "name": manifest.output.name,
-            "datatype": "FP64",
-            "shape": [rows],
-            "data": [answer.score for answer in answers],
-        },
-        {"name": PREDICTION_ID, "datatype": "BYTES", "shape": [rows], "data": [answer.id for answer in answers]},
+    output = manifest.output
+    data: dict[str, list[Any]] = {
+        output.name: [answer.score for answer in answers],
+        PREDICTION_ID: [answer.id for answer in answers],
+    }
+    if output.names:
+        data[CLASS] = [_class(answer, output) for answer in answers]
+        data[SCORES] = [probability for answer in answers for probability in answer.scores]
+    outputs: list[dict[str, Any]] = [
+        {"name": name, "datatype": datatype, "shape": [len(answers), *shape[1:]], "data": data[name]}
+        for name, (datatype, shape) in _outputs(output).items()
+        if not asked.outputs or name in asked.outputs
     ]
-    if asked.outputs:
-        outputs = [output for output in outputs if output["name"] in asked.outputs]
+    for tensor in outputs:
+        if tensor["name"] == SCORES:
+            tensor["parameters"] = {"classes": output.names}
     response: dict[str, Any] = {
         "model_name": answers[0].service,
         "model_version": answers[0].version,
@@ -169,8 +182,8 @@ def metadata(manifest: Manifest) -> bytes:
         for column in manifest.inputs.columns
     ]
     outputs = [
-        {"name": manifest.output.name, "datatype": "FP64", "shape": [-1]},
-        {"name": PREDICTION_ID, "datatype": "BYTES", "shape": [-1]},
+        {"name": name, "datatype": datatype, "shape": shape}
+        for name, (datatype, shape) in _outputs(manifest.output).items()
     ]
     return _encoder.encode(
         {
@@ -211,24 +224,43 @@ def read_records(body: bytes, columns: Columns, limits: Limits) -> Asked:
     return Asked(rows=rows)
 
 
-def render_records(answers: Sequence[Predicted]) -> bytes:
-    """`{"predictions": [{"id", "score", "version"}, ...]}`, in the order of the rows."""
-    return _encoder.encode(
-        {"predictions": [{"id": answer.id, "score": answer.score, "version": answer.version} for answer in answers]}
-    )
+def render_records(answers: Sequence[Predicted], output: Output) -> bytes:
+    """`{"predictions": [{"id", "score", "version"}, ...]}`, in the order of the rows.
+
+    With classes each has the most probable "class", whose probability is the score, and the "scores" of all by name.
+    """
+    return _encoder.encode({"predictions": [_record(answer, output) for answer in answers]})
+
+
+def _record(answer: Predicted, output: Output) -> dict[str, Any]:
+    found: dict[str, Any] = {"id": answer.id, "score": answer.score, "version": answer.version}
+    if output.names:
+        found[CLASS] = _class(answer, output)
+        found[SCORES] = dict(zip(output.names, answer.scores, strict=True))
+    return found
+
+
+def _class(answer: Predicted, output: Output) -> str:
+    return output.names[answer.scores.index(answer.score)]
 
 
 # Labels --------------------------------------------------------------------------------------------------------------
 
 
-def read_labels(body: bytes, service: ServiceName, received: Instant, limits: Limits) -> list[Labelled]:
-    """`{"labels": [{"prediction_id" or "key", "value", "known_at"}, ...]}`; a key of several columns is a list."""
+def read_labels(
+    body: bytes, service: ServiceName, received: Instant, limits: Limits, output: Output | None = None
+) -> list[Labelled]:
+    """`{"labels": [{"prediction_id" or "key", "value", "known_at"}, ...]}`; a key of several columns is a list.
+
+    output: of the service, whose classes a value names; None where it is not known.
+    """
     labels = decode(body, _labels, limits.max_nesting).labels
     _bound_rows(len(labels), limits, "labels")
-    return [_labelled(label, number, service, received) for number, label in enumerate(labels)]
+    names = () if output is None else output.names
+    return [_labelled(label, number, service, received, names) for number, label in enumerate(labels)]
 
 
-def _labelled(label: _Label, number: int, service: ServiceName, received: Instant) -> Labelled:
+def _labelled(label: _Label, number: int, service: ServiceName, received: Instant, classes: Sequence[str]) -> Labelled:
     key = _key(label.key)
     if (key == "") == (label.prediction_id == ""):
         raise RequestError(
@@ -240,10 +272,28 @@ def _labelled(label: _Label, number: int, service: ServiceName, received: Instan
         service=service,
         prediction=label.prediction_id,
         key=key,
-        value=float(label.value),
+        value=_value(label.value, number, classes),
         known=_known(label.known_at, number, received),
         received=received,
     )
+
+
+def _value(value: float | bool | str, number: int, classes: Sequence[str]) -> float:
+    """A label as a number: of classes, the place of the one that is named."""
+    field = f"labels[{number}].value"
+    if not classes:
+        if isinstance(value, str):
+            raise RequestError(
+                f"Label {number} is the text {value[:80]!r}.",
+                "Send a number, or true or false; the name of a class once a model of classes answers.",
+                field=field,
+            )
+        return float(value)
+    name = value if isinstance(value, str) else f"{value:g}"
+    if name not in classes:
+        what = f"Label {number}: there is no class {name[:80]!r}."
+        raise RequestError(what, suggestion(name[:80], classes), field=field)
+    return float(classes.index(name))
 
 
 def _key(key: str | int | list[str | int | float | bool | None]) -> str:

@@ -182,7 +182,7 @@ class Server:
         if b"inference-header-content-length" in headers:
             raise EncodingError("Binary tensors are not taken.", "Send the tensors as JSON.", field="inputs")
         live, champion = self._answerable(service)
-        asked = read_infer(body, champion.columns, champion.output.name, self._limits)
+        asked = read_infer(body, champion.columns, champion.output, self._limits)
         answers = await self._answer(live, champion, asked.rows, headers, begun)
         return _answered(render_infer(asked, champion.manifest, answers), answers)
 
@@ -191,7 +191,7 @@ class Server:
         live, champion = self._answerable(service)
         asked = read_records(body, champion.columns, self._limits)
         answers = await self._answer(live, champion, asked.rows, headers, begun)
-        return _answered(render_records(answers), answers)
+        return _answered(render_records(answers, champion.output), answers)
 
     async def _read(self, headers: Headers, receive: Receive) -> tuple[bytes, int]:
         body = await self._intake.read(headers, receive)
@@ -233,7 +233,9 @@ class Server:
         if refused is not None:
             return refused
         body = await self._intake.read(headers, receive)
-        labels = read_labels(body, ServiceName(service), self._clock.now(), self._limits)
+        live = self._swap.live(service)
+        output = None if live is None or live.champion is None else live.champion.output
+        labels = read_labels(body, ServiceName(service), self._clock.now(), self._limits, output)
         self._log.append(*labels)
         return Reply(200, _encoder.encode({"taken": len(labels)}))
 

@@ -13,7 +13,8 @@ import msgspec
 from evertrain.core.identity import VersionId
 from evertrain.core.model import Output
 from evertrain.core.routing import Arm
-from evertrain.core.trial import Answer, Predict, fault_of, frame, frame_length
+from evertrain.core.score import fault_of
+from evertrain.core.trial import Answer, Predict, frame, frame_length
 from evertrain.deploy.version import ScoreError
 from evertrain.errors import RequestError
 

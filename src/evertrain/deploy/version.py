@@ -14,7 +14,7 @@ from evertrain.core.model import Manifest
 from evertrain.core.routing import Refusal
 from evertrain.core.schema import Value
 from evertrain.core.time import Instant
-from evertrain.core.trial import Cause, fault_of
+from evertrain.core.score import Cause, RowScore, fault_of, plain
 from evertrain.deploy.column import Columns
 from evertrain.errors import EvertrainError, ModelError, UnavailableError
 from evertrain.store.artifact import Artifacts
@@ -71,14 +71,14 @@ class Loaded:
 
     def answer(
         self, rows: Sequence[tuple[Value, ...]], ats: Sequence[Instant]
-    ) -> tuple[list[tuple[Value, ...]], list[float]]:
+    ) -> tuple[list[tuple[Value, ...]], list[RowScore]]:
         """Vectors and scores, one a row.
 
         ScoreError when one of them must not be answered; UnavailableError while the online states are incomplete.
         """
         try:
             vectors = list(rows) if self._as_they_are else self._vectors(rows, ats)
-            scores: list[float] = self._model.score(vectors).tolist()
+            scores = plain(self._model.score(vectors))
         except UnavailableError:
             # Not the version's doing: the online states are being built. The client is asked to come again.
             raise
@@ -98,7 +98,7 @@ class Loaded:
         """Answer the golden requests: a copy that answers otherwise than when it was packaged is not the same model."""
         if not golden.requests:
             return
-        scores = self._model.score([request.vector for request in golden.requests]).tolist()
+        scores = plain(self._model.score([request.vector for request in golden.requests]))
         for number, (request, score) in enumerate(zip(golden.requests, scores, strict=True)):
             if request.score is not None and score != request.score:
                 raise ModelError(

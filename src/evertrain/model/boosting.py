@@ -18,10 +18,11 @@ _MOST_CATEGORIES: Final = 254
 
 
 def histograms(data: TrainingSet, run: Run) -> Any:
-    """scikit-learn's histogram gradient boosting: a classifier where every label is 0 or 1, else a regressor."""
+    """scikit-learn's histogram gradient boosting: a classifier of classes or of labels 0 and 1, else a regressor."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    kind = HistGradientBoostingClassifier if _is_binary(data) else HistGradientBoostingRegressor
+    is_class = bool(data.classes) or _is_binary(data)
+    kind = HistGradientBoostingClassifier if is_class else HistGradientBoostingRegressor
     small = [name for name, texts in data.categories.items() if 0 < len(texts) <= _MOST_CATEGORIES]
     estimator = kind(
         learning_rate=run.parameter("learning_rate", 0.06),
@@ -44,7 +45,7 @@ def trees(data: TrainingSet, run: Run) -> Any:
     import lightgbm
 
     parameters = {
-        "objective": "binary" if _is_binary(data) else "regression",
+        **_objective(data),
         "learning_rate": run.parameter("learning_rate", 0.06),
         "num_leaves": run.parameter("num_leaves", 15),
         "min_data_in_leaf": run.parameter("min_data_in_leaf", 20),
@@ -63,6 +64,12 @@ def trees(data: TrainingSet, run: Run) -> Any:
         params={"verbosity": -1},
     )
     return lightgbm.train(parameters, rows, num_boost_round=run.parameter("rounds", 150))
+
+
+def _objective(data: TrainingSet) -> dict[str, Any]:
+    if data.classes:
+        return {"objective": "multiclass", "num_class": len(data.classes)}
+    return {"objective": "binary" if _is_binary(data) else "regression"}
 
 
 def _is_binary(data: TrainingSet) -> bool:

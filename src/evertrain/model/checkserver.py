@@ -21,6 +21,7 @@ import psutil
 
 from evertrain.core.identity import VersionId, short
 from evertrain.core.schema import Value
+from evertrain.core.score import RowScore
 from evertrain.core.time import Instant
 from evertrain.core.trial import Answer, Ask, Ping, Pong, Predict, Score, Scores, frame, frame_length, say_fault
 from evertrain.errors import ModelError, RequestError
@@ -104,9 +105,9 @@ class CheckServer:
         """One request, features and all; an answer that is not ok is returned, a dead server raises."""
         return self._ask(Predict(id=identity, row=row, at=at), Answer)
 
-    def score(self, vectors: Sequence[tuple[Value, ...]]) -> tuple[float, ...]:
+    def score(self, vectors: Sequence[tuple[Value, ...]]) -> tuple[RowScore, ...]:
         """The scores of vectors, in batches; raises ModelError when the model does."""
-        scores: list[float] = []
+        scores: list[RowScore] = []
         for start in range(0, len(vectors), _BATCH):
             batch = tuple(vectors[start : start + _BATCH])
             answer = self._ask(Score(vectors=batch), Scores)

@@ -28,7 +28,7 @@ _MOST_VALUES: Final = 20
 
 
 class Contender(msgspec.Struct, frozen=True, kw_only=True):
-    """One version, or a constant, with its scores of the n holdout rows."""
+    """One version, or a constant, with its scores of the n holdout rows; those of classes are (n, k)."""
 
     who: str
     version: VersionId | None

@@ -15,13 +15,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from evertrain.config.declaration import ServiceSpec
-from evertrain.core.card import Card, Measured, calibration
-from evertrain.core.gate import GateEvidence, Health, Judgement, judge
+from evertrain.core.card import Bin, Card, Measured, calibration
+from evertrain.core.gate import GateEvidence, Health, Judgement, constants, judge
 from evertrain.core.golden import Golden
 from evertrain.core.identity import VersionId
 from evertrain.core.metric import weights_of
 from evertrain.core.model import Manifest
 from evertrain.core.policy import MetricName
+from evertrain.core.score import RowScore
 from evertrain.core.stage import Check, Evaluate, TrainingRecord
 from evertrain.errors import ModelError
 from evertrain.model.checkserver import CheckServer
@@ -48,6 +49,7 @@ HoldoutOf = Callable[[Manifest], pl.DataFrame]
 _METRICS: Final[dict[str, tuple[MetricName, ...]]] = {
     "probability": ("log_loss", "auc", "brier", "accuracy"),
     "value": ("rmse", "mae"),
+    "classes": ("log_loss", "accuracy", "brier"),
 }
 
 
@@ -63,7 +65,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     scores: Floats | None = None
 
     @property
-    def category_scores(self) -> tuple[float | None, float | None]:
+    def category_scores(self) -> tuple[RowScore | None, RowScore | None]:
         """What a missing and what an unseen category score, for the card."""
         if self.inspection is None:
             return None, None
@@ -227,13 +229,19 @@ def _card(
         criteria=judgement.criteria,
         figures=figures_of(contenders, evidence.label, metrics, weight),
         segments=segment_figures(contenders, evidence.label, evidence.segments, (spec.gate.primary,), weight),
-        calibration=calibration(evidence.label, evidence.challenger)
-        if scored and spec.output.kind == "probability"
-        else (),
+        calibration=_calibration(evidence) if scored and spec.output.kind != "value" else (),
         null_score=examined.category_scores[0],
         unseen_score=examined.category_scores[1],
         measured=_measured(examined),
     )
+
+
+def _calibration(evidence: GateEvidence) -> tuple[Bin, ...]:
+    """Of a probability; of classes, whether the most probable one was right, by its probability."""
+    label, scores = evidence.label, evidence.challenger
+    if scores.ndim == 2:
+        label, scores = (scores.argmax(axis=1) == label).astype(np.float64), scores.max(axis=1)
+    return calibration(label, scores)
 
 
 def _with_rehearsals(card: Card, manifest: Manifest, artifacts: Artifacts) -> Card:
@@ -252,7 +260,7 @@ def _contenders(task: Evaluate, evidence: GateEvidence) -> list[Contender]:
         ("challenger", task.challenger, evidence.challenger),
         ("champion", task.champion, evidence.champion),
         ("anchor", task.anchor, evidence.anchor),
-        ("constant", None, np.full(len(evidence.label), evidence.base_rate)),
+        ("constant", None, constants(evidence.base_rate, len(evidence.label))),
     )
     return [
         Contender(who=who, version=version, scores=scores) for who, version, scores in everybody if scores is not None
@@ -271,5 +279,5 @@ def _measured(examined: Examined) -> Measured | None:
     )
 
 
-def _finite(score: float | None) -> float | None:
-    return score if score is not None and np.isfinite(score) else None
+def _finite(score: RowScore | None) -> RowScore | None:
+    return score if score is not None and bool(np.isfinite(score).all()) else None

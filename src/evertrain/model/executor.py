@@ -35,7 +35,7 @@ from evertrain.model.obituary import say_exit, say_tail
 from evertrain.store.file import write_atomically
 from evertrain.store.state import State
 
-__all__ = ["Crashed", "Done", "LocalExecutor", "Outcome", "Running", "Task"]
+__all__ = ["Crashed", "Done", "LocalExecutor", "Outcome", "Running", "Task", "is_at_work"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _LOG_BYTES = 4 << 20
@@ -253,6 +253,12 @@ class LocalExecutor:
         if content is None:
             raise NotFoundError(f"There is no task {task_id}.", "Submit it first.")
         return msgspec.json.decode(content, type=Task)
+
+
+def is_at_work(folder: Path) -> bool:
+    """Whether a process works on the task of this folder. The process table says so; no lock is taken."""
+    grip = _grip(folder)
+    return grip is not None and _is_process_of(folder, grip.pid)
 
 
 def _read(path: Path) -> bytes | None:

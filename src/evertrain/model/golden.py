@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from evertrain.core.golden import Golden, GoldenRequest
 from evertrain.core.schema import Column, Input, Schema, Value
+from evertrain.core.score import plain
 from evertrain.core.time import Instant
 from evertrain.errors import ModelError
 from evertrain.model.assemble import FEATURE, REQUEST
@@ -22,7 +23,7 @@ UNSEEN: Final = "\x00never seen"
 _COUNT: Final = 24
 
 Scorer = Callable[[Sequence[tuple[Value, ...]]], NDArray[np.float64]]
-"""Vectors of values, before encoding, to scores of length n."""
+"""Vectors of values, before encoding, to scores of n rows."""
 
 
 def choose_golden(frame: pl.DataFrame, inputs: Schema, vector: Sequence[Input], scorer: Scorer) -> Golden:
@@ -82,22 +83,22 @@ def _golden(
     vector: Sequence[Input],
     scorer: Scorer,
 ) -> Golden:
-    scores = scorer(vectors)
+    scores = plain(scorer(vectors))
     requests = tuple(
-        GoldenRequest(row=row, at=Instant(at), vector=values, score=float(score))
+        GoldenRequest(row=row, at=Instant(at), vector=values, score=score)
         for row, at, values, score in zip(rows, times, vectors, scores, strict=True)
     )
     null, unseen = (without_categories(vector, vectors[0], text) for text in (None, UNSEEN))
     if null is None or unseen is None:
         return Golden(requests=requests)
     try:
-        null_score, unseen_score = scorer([null, unseen])
+        null_score, unseen_score = plain(scorer([null, unseen]))
     except ModelError as error:
         raise ModelError(
             f"The model cannot answer a category that is missing or was never seen. {error.what}",
             "Impute missing values in the recipe's pipeline, or use a model that takes NaN.",
         ) from error
-    return Golden(requests=requests, null_score=float(null_score), unseen_score=float(unseen_score))
+    return Golden(requests=requests, null_score=null_score, unseen_score=unseen_score)
 
 
 def _made(column: Column, number: int, categories: tuple[str, ...] | None) -> Value:

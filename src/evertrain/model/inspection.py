@@ -8,7 +8,8 @@ import msgspec
 
 from evertrain.core.golden import Golden
 from evertrain.core.model import Manifest
-from evertrain.core.trial import fault_of, say_fault
+from evertrain.core.score import RowScore, fault_of
+from evertrain.core.trial import say_fault
 from evertrain.model.checkserver import CheckServer
 from evertrain.model.golden import UNSEEN, without_categories
 
@@ -28,8 +29,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms: float
     p99_ms: float
     requests: int
-    null_score: float | None = None
-    unseen_score: float | None = None
+    null_score: RowScore | None = None
+    unseen_score: RowScore | None = None
 
 
 def inspect(server: CheckServer, manifest: Manifest, golden: Golden) -> Inspection:
@@ -81,7 +82,7 @@ def _time_requests(server: CheckServer, golden: Golden) -> tuple[list[str], list
 
 def _category_scores(
     server: CheckServer, manifest: Manifest, golden: Golden
-) -> tuple[float, float] | tuple[None, None]:
+) -> tuple[RowScore, RowScore] | tuple[None, None]:
     if not golden.requests:
         return None, None
     first = golden.requests[0].vector

@@ -16,6 +16,7 @@ from evertrain.config.training import Parameter, Run, TrainingSet
 from evertrain.config.wording import suggestion
 from evertrain.core.model import Output
 from evertrain.errors import ModelError
+from evertrain.runtime.classes import Arrangement
 from evertrain.runtime.estimator import wants_names
 
 __all__ = ["Fitting", "frame_of"]
@@ -29,7 +30,7 @@ class Fitting:
 
     def __init__(self, estimator: Any, output: Output) -> None:
         self._estimator = estimator
-        self._probability = output.kind == "probability"
+        self._output = output
         self._named = wants_names(estimator)
         self._fitted: Any = None
 
@@ -37,7 +38,7 @@ class Fitting:
         from sklearn.base import clone
 
         fresh = clone(self._estimator)
-        if self._probability and not hasattr(fresh, "predict_proba"):
+        if self._output.kind != "value" and not hasattr(fresh, "predict_proba"):
             raise ModelError(
                 f"{_name_of(fresh)} gives no probabilities.",
                 'Use a classifier that does, or declare output="value".',
@@ -56,14 +57,24 @@ class Fitting:
         scores: the copy's, of the rows of `data`. Raises ModelError.
         """
         rows = self._rows(data)
-        own = self._fitted.predict_proba(rows)[:, 1] if self._probability else self._fitted.predict(rows)
-        far = ~np.isclose(np.asarray(own, dtype=np.float64).reshape(len(scores)), scores, rtol=_CLOSE, atol=_CLOSE)
+        own = self._answers(rows).reshape(scores.shape)
+        far = ~np.isclose(own, scores, rtol=_CLOSE, atol=_CLOSE).reshape(len(scores), -1).all(axis=1)
         if far.any():
             raise ModelError(
                 f"{_name_of(self._fitted)} scores {int(far.sum())} of {len(scores)} rows otherwise once it is saved "
                 f"and given the values of requests.",
                 "Use scikit-learn's own encoders and imputers for text and missing values.",
             )
+
+    def _answers(self, rows: Any) -> NDArray[np.float64]:
+        """What the fitted estimator itself says of rows, as a model in service would."""
+        if self._output.kind == "value":
+            return np.asarray(self._fitted.predict(rows), dtype=np.float64)
+        own = np.asarray(self._fitted.predict_proba(rows), dtype=np.float64)
+        if self._output.kind == "probability":
+            return own[:, 1]
+        known = list(self._fitted.classes_)
+        return Arrangement(_name_of(self._fitted), known, self._output, numbered=True).spread(own)
 
     def _rows(self, data: TrainingSet) -> Any:
         return frame_of(data) if self._named else data.X

@@ -22,7 +22,11 @@ __all__ = ["Parts", "divide", "rehearse"]
 
 _NEWER: Final = 0.2
 _FEWEST: Final = 50
-_TOLD: Final[dict[str, tuple[MetricName, ...]]] = {"probability": ("log_loss", "auc"), "value": ("rmse", "mae")}
+_TOLD: Final[dict[str, tuple[MetricName, ...]]] = {
+    "probability": ("log_loss", "auc"),
+    "value": ("rmse", "mae"),
+    "classes": ("log_loss", "accuracy"),
+}
 
 
 class Parts(NamedTuple):

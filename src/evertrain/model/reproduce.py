@@ -17,6 +17,7 @@ from evertrain.config.declaration import ServiceSpec
 from evertrain.config.training import Run
 from evertrain.core.golden import Golden
 from evertrain.core.identity import Digest, VersionId, short
+from evertrain.core.score import RowScore
 from evertrain.core.stage import Reproduced, TrainingRecord
 from evertrain.errors import ModelError
 from evertrain.model.assemble import read_parquet
@@ -55,7 +56,7 @@ def reproduce(
     spec = msgspec.json.decode(artifacts.blobs.get(record.declaration), type=ServiceSpec)
     frame = read_parquet(artifacts.blobs.get(record.training))
     # What the recipe was given, of which its model may take a part only.
-    data = training_set(frame, pin_vector(frame, spec.vector, spec.categories))
+    data = training_set(frame, pin_vector(frame, spec.vector, spec.categories), spec.output.names)
     run = Run(seed=record.seed, threads=threads or record.threads, parameters=record.parameters, folder=folder)
     made = make(record.recipe, recipe, data, run, bundle_folder)
     now = msgspec.structs.replace(
@@ -72,7 +73,7 @@ def reproduce(
     return compare(
         version,
         model=(manifest.model, made.digest),
-        scores=([request.score or 0.0 for request in golden.requests], scores),
+        scores=(_recorded([request.score for request in golden.requests], scores), scores),
         records=(record, now),
     )
 
@@ -102,7 +103,7 @@ def compare(
     version: VersionId,
     *,
     model: tuple[Digest, Digest],
-    scores: tuple[Sequence[float], NDArray[np.float64]],
+    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
     records: tuple[TrainingRecord, TrainingRecord],
 ) -> Reproduced:
     """Judge a second training. Each pair holds what is on record first, what came now second.
@@ -112,7 +113,7 @@ def compare(
     causes = differences(*records)
     if model[0] == model[1]:
         return Reproduced(version=version, sameness="bitwise", causes=causes, largest_difference=0.0)
-    recorded, now = np.asarray(scores[0], dtype=np.float64), np.asarray(scores[1], dtype=np.float64)
+    recorded, now = scores
     largest = float(np.abs(recorded - now).max(initial=0.0))
     return Reproduced(
         version=version,
@@ -120,6 +121,13 @@ def compare(
         causes=causes or (UNEXPLAINED,),
         largest_difference=largest,
     )
+
+
+def _recorded(scores: Sequence[RowScore | None], now: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores as an array of the shape of those that came now; zeros where there are none on record."""
+    if any(score is None for score in scores):
+        return np.zeros_like(now)
+    return np.array(scores, dtype=np.float64)
 
 
 def _of_mapping(what: str, record: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

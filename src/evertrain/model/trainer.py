@@ -92,7 +92,7 @@ def pack(
     """Run the recipe on the rows of `frame` and load what it made as it would be served, with its scores checked."""
     vector = pin_vector(frame, spec.vector, spec.categories)
     run = Run(seed=task.seed, threads=task.threads, parameters=task.parameters, folder=folder)
-    made = make(task.recipe, recipe, training_set(frame, vector), run, bundle_folder)
+    made = make(task.recipe, recipe, training_set(frame, vector, spec.output.names), run, bundle_folder)
     if isinstance(recipe, Script):
         vector = recipe.vector(made.path, made.format, vector)
     manifest = Manifest(
@@ -116,14 +116,18 @@ def pack(
     scores = model.score(values_of(sample, [FEATURE + item.name for item in vector]))
     check_scores(scores, spec.output, f"Recipe {task.recipe!r} made a model that")
     if isinstance(recipe, Fitting):
-        recipe.compare(training_set(sample, vector), scores)
+        recipe.compare(training_set(sample, vector, spec.output.names), scores)
     return Packed(made, manifest, model)
 
 
-def training_set(frame: pl.DataFrame, vector: Sequence[Input]) -> TrainingSet:
+def training_set(frame: pl.DataFrame, vector: Sequence[Input], classes: Sequence[str] = ()) -> TrainingSet:
     """Assembled rows as a recipe gets them."""
     return TrainingSet(
-        X=encode_frame(frame, vector), y=frame["label"].to_numpy(), at=frame["at"].to_numpy(), inputs=vector
+        X=encode_frame(frame, vector),
+        y=frame["label"].to_numpy(),
+        at=frame["at"].to_numpy(),
+        inputs=vector,
+        classes=classes,
     )
 
 
@@ -172,8 +176,9 @@ def check_scores(scores: NDArray[np.float64], output: Output, whose: str) -> Non
             f"{whose} gives scores from {low:g} to {high:g}, outside of {output.low} to {output.high}.",
             "Return what the service's output declares, or declare the range.",
         )
-    if len(scores) > 1 and low == high:
-        raise ModelError(f"{whose} gives the same score, {low:g}, to all of {len(scores)} rows.", "Mend the recipe.")
+    if len(scores) > 1 and bool((scores == scores[0]).all()):
+        same = f"the same score, {low:g}," if scores.ndim == 1 else "the same probabilities"
+        raise ModelError(f"{whose} gives {same} to all of {len(scores)} rows.", "Mend the recipe.")
 
 
 def record_of(task: Train, kind: Format) -> TrainingRecord:

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import psutil
 
 from evertrain.core.model import Manifest
 from evertrain.core.schema import Value
-from evertrain.core.trial import Answer, Ask, Ping, Pong, Predict, Score, Scores, fault_of
+from evertrain.core.score import RowScore, fault_of, plain
+from evertrain.core.trial import Answer, Ask, Ping, Pong, Predict, Score, Scores
 from evertrain.errors import EvertrainError, ModelError
 from evertrain.process.features import FeatureFunction
 from evertrain.runtime import Model
@@ -55,12 +57,12 @@ class Answering:
             self._begun = None
             self._turn.release()
 
-    def scores(self, vectors: Sequence[Sequence[Value]]) -> tuple[float, ...]:
+    def scores(self, vectors: Sequence[Sequence[Value]]) -> tuple[RowScore, ...]:
         """The model's scores of vectors, as they are."""
         found = self._model.score(vectors)
         if len(found) != len(vectors):
             raise ModelError(f"The model gave {len(found)} scores for {len(vectors)} vectors.")
-        return tuple(float(score) for score in found)
+        return tuple(plain(np.asarray(found, dtype=np.float64)))
 
     def _predict(self, ask: Predict) -> Answer:
         begun = time.perf_counter_ns()

@@ -52,6 +52,7 @@ class Request(NamedTuple):
     schema: Path | None = None
     sample: Path | None = None
     output: Literal["probability", "value"] | None = None
+    classes: tuple[str, ...] = ()
 
 
 def import_file(state: State, model: Path, service: ServiceName, request: Request, words: str) -> Imported:
@@ -74,6 +75,7 @@ def import_file(state: State, model: Path, service: ServiceName, request: Reques
             raise UserError(
                 f"Service {service!r} is only watched.", "Bring the model in under another name: --service."
             )
+        _refuse_other_classes(found, spec.output)
         manifest = import_model(
             artifacts,
             service,
@@ -117,11 +119,31 @@ def _new_service(service: ServiceName, found: Foreign, request: Request) -> Serv
     else:
         inputs = schema_for(found, None if request.sample is None else _read_sample(request.sample))
     vector_for(found, inputs)  # refuses columns that do not fit
-    output = found.told.output or Output()
-    if request.output is not None:
-        output = Output() if request.output == "probability" else Output(kind="value", low=None, high=None)
-    gate = GateSpec(primary="log_loss" if output.kind == "probability" else "rmse", hold=DAY)
+    output = _output(found, request)
+    gate = GateSpec(primary="rmse" if output.kind == "value" else "log_loss", hold=DAY)
     return ServiceSpec(name=service, inputs=inputs, output=output, gate=gate)
+
+
+def _output(found: Foreign, request: Request) -> Output:
+    """What a person says of it, else the file, else a probability."""
+    if request.classes:
+        output = Output.of_classes(request.classes)
+        _refuse_other_classes(found, output)
+        return output
+    if request.output is not None:
+        return Output() if request.output == "probability" else Output.of_values()
+    return found.told.output or Output()
+
+
+def _refuse_other_classes(found: Foreign, output: Output) -> None:
+    """Refuse a file that says how many classes it has, where those of the service are not as many."""
+    told = found.told.output
+    if told is not None and told.kind == "classes" and len(told.names) != len(output.names):
+        raise UserError(
+            f"{found.path.name} has {len(told.names)} classes ({', '.join(told.names[:8])}), and "
+            + (f"{len(output.names)} are declared." if output.names else f"its service answers with a {output.kind}."),
+            "Serve it under another name, or with the classes that it has.",
+        )
 
 
 def _read_schema(path: Path) -> Schema:
@@ -207,10 +229,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--schema", type=Path, default=None)
     parser.add_argument("--sample", type=Path, default=None)
     parser.add_argument("--output", choices=["probability", "value"], default=None)
+    parser.add_argument("--classes", default="")
     parser.add_argument("--words", default="imported")
     parser.add_argument("model", type=Path)
     given = parser.parse_args(arguments)
-    request = Request(given.schema, given.sample, given.output)
+    classes = tuple(name.strip() for name in given.classes.split(",")) if given.classes else ()
+    request = Request(given.schema, given.sample, given.output, classes)
     service = ServiceName(given.service)
     try:
         if given.dir is None:

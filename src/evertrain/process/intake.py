@@ -43,6 +43,7 @@ _READ = 50_000
 _LISTEN_S = 0.25
 _FIRST_READ_S = 120.0
 _FAREWELL_S = 2.0
+_PROGRESS_S = 0.4
 
 
 class _Service:
@@ -81,7 +82,7 @@ class Intake:
         self._positions = read_cursor(state)
         self._heard = -1
         self._stamp: tuple[int, ...] | None = None
-        self._listened = float("-inf")
+        self._listened = self._reported = float("-inf")
         self._segments = Segments(self._reader, ledger, log_keep)
         self._unread = 0
         self._alerts = FreshnessAlerts(ledger.read(kinds=ALERTS))
@@ -185,11 +186,12 @@ class Intake:
         for name, ingest in self._sources.items():
             if name in self._feeds and not self._read_on_query(name, ingest, tick):
                 continue
-            shown, drafts = ingest.take(now, tick)
+            shown, drafts = ingest.take(now, tick, self._tell_progress)
             self._record(drafts)
             seen += [(name, rows) for rows in shown]
         self._show(seen)
         for name, ingest in self._sources.items():
+            ingest.rested()
             if ingest.history_taken:
                 self._begin(name, ingest, now)
         return sum(rows.height for _, rows in seen)
@@ -325,8 +327,14 @@ class Intake:
         tables += [ingest.table for source, ingest in self._sources.items() if service.reads(source)]
         return {table.name: version for table in tables if (version := table.version()) >= 0}
 
+    def _tell_progress(self) -> None:
+        """Let people see how far a long reading is. A story's deliveries are many and small."""
+        if self._patience is not None and time.monotonic() - self._reported > _PROGRESS_S:
+            self.report()
+
     def report(self) -> None:
         """How fresh each source is, for the page and `evertrain status`."""
+        self._reported = time.monotonic()
         told = [
             msgspec.structs.replace(
                 ingest.freshness(), trouble=self._feeds[name].trouble if name in self._feeds else ""

@@ -100,7 +100,7 @@ def observed_report(state: State, spec: ServiceSpec, now: Instant) -> Report:
         spec.name,
         seen,
         question,
-        kind=spec.output.kind,
+        kind="value" if spec.output.kind == "value" else "probability",
         inputs=tuple(seen.rows.columns),
         notices=(*notices, f"Posted to /observe/{spec.name} by {say_instant(now)}."),
     )

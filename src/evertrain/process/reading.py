@@ -23,6 +23,7 @@ from evertrain.core.rollout import RolloutState
 from evertrain.core.routing import Route, RoutingTable
 from evertrain.core.time import Instant
 from evertrain.errors import NotFoundError
+from evertrain.model.progress import Tasks, UnderWay
 from evertrain.monitor.health import expose
 from evertrain.monitor.report import Report
 from evertrain.process.chronicle import Chronicle
@@ -31,7 +32,7 @@ from evertrain.process.observed import ObservedReports
 from evertrain.process.order import find_service, find_version
 from evertrain.process.planes import InstalledPlanes
 from evertrain.process.quality import QualityHistory, metrics_of
-from evertrain.process.standing import show_cycles, show_rollout, show_shares, show_versions
+from evertrain.process.standing import show_cycles, show_rollout, show_shares, show_versions, show_work
 from evertrain.process.surroundings import show_alerts, show_processes, show_sources, show_story, taken_in
 from evertrain.process.traffic import Speed, TrafficHistory
 from evertrain.process.verification import Verification
@@ -113,6 +114,8 @@ class Observer:
         self._chronicle = Chronicle(self._words)
         self.verification = Verification(state, now)
         self._memories: dict[ServiceName, _Memory] = {}
+        self._tasks = Tasks(state.tasks)
+        self._running: list[UnderWay] = []
         self._looked = float("-inf")
         self._waits: dict[ServiceName, str] | None = None
 
@@ -131,6 +134,7 @@ class Observer:
         for event in self._ledger.read(after=self._chronicle.sequence):
             self._chronicle.fold(event)
         series = read_statistics(self._statistics)
+        self._running = self._tasks.under_way()
         table = self._planes.routing()
         around = self._around(table, now)
         shown = {}
@@ -201,6 +205,7 @@ class Observer:
             quality=memory.quality.show(watch.performance, first, around.at) if first is not None else (),
             rollouts=rollouts,
             cycles=show_cycles(record),
+            work=show_work(record, self._running, time.time()),
             decisions=self._chronicle.decisions(record.service),
             versions=show_versions(record, self._chronicle.crowning),
             sources=self._sources(spec, around.at),

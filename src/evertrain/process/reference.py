@@ -8,6 +8,7 @@ import msgspec
 
 from evertrain.core.identity import VersionId
 from evertrain.core.schema import Value
+from evertrain.core.score import RowScore
 from evertrain.core.trial import Score, Scores, frame, frame_length
 from evertrain.store.state import State
 
@@ -20,10 +21,10 @@ _UNANSWERED = (OSError, msgspec.DecodeError, UnicodeDecodeError)
 
 def score_with_reference(
     state: State, version: VersionId, vectors: Sequence[tuple[Value, ...]]
-) -> tuple[float, ...] | None:
+) -> tuple[RowScore, ...] | None:
     """Scores of logged input vectors by the reference process; None when it does not answer now."""
     path = state.socket(f"reference-{version[:10]}-0")
-    scores: list[float] = []
+    scores: list[RowScore] = []
     with contextlib.suppress(*_UNANSWERED), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_DEADLINE_S)
         connection.connect(str(path))

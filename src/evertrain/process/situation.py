@@ -4,6 +4,7 @@ Nothing is written, no process is asked, and no part hides another: where the le
 routing are still told, with the reason for what is missing.
 """
 
+import time
 from collections.abc import Iterable
 
 import msgspec
@@ -16,17 +17,19 @@ from evertrain.data.freshness import is_stale
 from evertrain.data.ingest import Freshness
 from evertrain.data.quarantine import Quarantine, SetAside
 from evertrain.errors import EvertrainError, NotFoundError
+from evertrain.model.progress import Tasks
 from evertrain.monitor.health import Totals, totals
 from evertrain.process.chronicle import Chronicle
 from evertrain.process.looks import read_looks
-from evertrain.process.surroundings import show_alerts, taken_in
+from evertrain.process.standing import show_work
+from evertrain.process.surroundings import say_reading, show_alerts, taken_in
 from evertrain.store.clock import StoryClock, business_clock
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import Heartbeat, alive, heartbeats
 from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State
 from evertrain.store.statistics import read_statistics
-from evertrain.web.overview import Alert, Decision
+from evertrain.web.overview import Alert, Decision, Work
 
 __all__ = ["Refusing", "Running", "ServiceSituation", "Situation", "SourceSituation", "Trial", "Waiting", "look_at"]
 
@@ -85,6 +88,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     requests: Totals
     trial: Trial | None = None
     cycles: tuple[Waiting, ...] = ()
+    work: tuple[Work, ...] = ()
     refused: dict[str, str] = {}
     refusing: tuple[Refusing, ...] = ()
     decisions: tuple[Decision, ...] = ()
@@ -94,7 +98,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
 class SourceSituation(msgspec.Struct, frozen=True, kw_only=True):
     """One source. set_aside: what was set aside last; rows_aside and files_aside: how many wait in quarantine.
 
-    trouble: why it cannot be read now, or what is not read of it.
+    trouble: why it cannot be read now, or what is not read of it. reading: how far a reading is that takes a while.
     """
 
     source: SourceName
@@ -107,6 +111,7 @@ class SourceSituation(msgspec.Struct, frozen=True, kw_only=True):
     files_aside: int
     set_aside: SetAside | None = None
     trouble: str = ""
+    reading: str = ""
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +150,7 @@ class _Known:
         self.beats = heartbeats(state)
         self.series = read_statistics(state.path / "serving" / "statistics")
         self.looks = read_looks(state.reports)
+        self.running = Tasks(state.tasks).under_way()
         self.registry = Registry()
         self.chronicle = Chronicle(lambda _: "")
         self.events = 0
@@ -182,7 +188,11 @@ def look_at(state: State) -> Situation:
         events=known.events,
         routing=table,
         services=tuple(_service(name, table, known) for name in names),
-        sources=_sources(state, taken_in(state) if isinstance(clock, StoryClock) else now),
+        sources=_sources(
+            state,
+            taken_in(state) if isinstance(clock, StoryClock) else now,
+            reads=any(beat.role == "data" and alive(beat) for beat in known.beats),
+        ),
         alerts=show_alerts(known.registry.alerts),
         processes=tuple(
             Running(name=beat.name, role=beat.role, pid=beat.pid, alive=alive(beat), note=beat.note)
@@ -212,6 +222,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         requests=totals(known.series, name),
         trial=None if rollout is None else _trial(record, rollout, known.looks.get(name, "")),
         cycles=tuple(_waiting(record, cycle) for cycle in record.open_cycles),
+        work=show_work(record, known.running, time.time()),
         refused={one.version: one.reason for one in route.refused},
         refusing=tuple(_refusing(record, route, known.beats)),
         decisions=known.chronicle.decisions(name)[:_DECISIONS],
@@ -274,8 +285,8 @@ def _refusing(record: ServiceRecord, route: Route, beats: Iterable[Heartbeat]) -
 # Sources --------------------------------------------------------------------------------------------------------------
 
 
-def _sources(state: State, as_of: Instant) -> tuple[SourceSituation, ...]:
-    """As the data process last reported them; as_of: when the report knew everything."""
+def _sources(state: State, as_of: Instant, *, reads: bool) -> tuple[SourceSituation, ...]:
+    """As the data process last reported them; as_of: when the report knew everything; reads: it lives."""
     try:
         reported = msgspec.json.decode((state.reports / "sources.json").read_bytes(), type=list[Freshness])
     except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
@@ -293,6 +304,7 @@ def _sources(state: State, as_of: Instant) -> tuple[SourceSituation, ...]:
             files_aside=one.files_quarantined,
             set_aside=Quarantine(state.quarantine(one.source)).newest(),
             trouble=one.trouble,
+            reading="" if one.reading is None or not reads else say_reading(one.reading, time.time()),
         )
         for one in reported
     )

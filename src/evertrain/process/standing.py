@@ -3,8 +3,9 @@
 All functions are pure; lists come newest first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
+from statistics import median
 from typing import Literal
 
 from evertrain.core.canary import Assessment
@@ -12,11 +13,12 @@ from evertrain.core.identity import VersionId
 from evertrain.core.registry import Cycle, Rollout, ServiceRecord, Version
 from evertrain.core.rollout import RolloutState
 from evertrain.core.routing import Route
+from evertrain.model.progress import UnderWay
 from evertrain.web import overview as shown
 from evertrain.web.overview import Tone
 from evertrain.web.wording import say_count
 
-__all__ = ["show_cycles", "show_evidence", "show_rollout", "show_shares", "show_versions"]
+__all__ = ["show_cycles", "show_evidence", "show_rollout", "show_shares", "show_versions", "show_work"]
 
 _MOST = 40
 _NOTHING = 1e-9
@@ -32,6 +34,14 @@ _CYCLE_TONES: dict[str, Tone] = {
     "waiting_for_labels": "watch",
     "no_op": "plain",
     "superseded": "plain",
+}
+
+_STAGES: dict[str, str] = {
+    "assemble": "putting training rows together",
+    "rehearse": "rehearsing recipe {recipe}",
+    "train": "training with recipe {recipe}",
+    "evaluate": "judging the new version beside the champion",
+    "check": "checking the pushed file, and judging it on what was asked and told",
 }
 
 _ROLLOUT_STATES: dict[RolloutState, str] = {RolloutState.STEPPING: "canary", RolloutState.ROLLED_BACK: "rolled back"}
@@ -111,6 +121,21 @@ def _show_cycle(record: ServiceRecord, cycle: Cycle) -> shown.Cycle:
         version=record.versions[cycle.version].ordinal if cycle.version in record.versions else None,
         tone=_CYCLE_TONES.get(cycle.state, "waiting"),
         reason=cycle.why,
+    )
+
+
+def show_work(record: ServiceRecord, running: Iterable[UnderWay], now_s: float) -> tuple[shown.Work, ...]:
+    """What is being done for a service. now_s: the wall clock, in seconds since 1970."""
+    return tuple(
+        shown.Work(
+            says=_STAGES.get(one.stage, one.stage).format(recipe=one.recipe),
+            for_s=max(now_s - one.began, 0.0),
+            limit_s=one.limit_s,
+            usual_s=median(one.took) if one.took else None,
+            earlier=len(one.took),
+        )
+        for one in running
+        if one.service == record.service
     )
 
 

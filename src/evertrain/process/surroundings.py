@@ -9,11 +9,13 @@ import msgspec
 from evertrain.core.event import AlertRaised, Event
 from evertrain.core.identity import SourceName
 from evertrain.core.time import Instant, Span
+from evertrain.data.ingest import Reading
 from evertrain.store.process import Heartbeat, alive, heartbeats
 from evertrain.store.state import State
 from evertrain.web.overview import Alert, Process, SourceState, Story
+from evertrain.web.wording import say_many, say_seconds
 
-__all__ = ["show_alerts", "show_processes", "show_sources", "show_story", "taken_in"]
+__all__ = ["say_reading", "show_alerts", "show_processes", "show_sources", "show_story", "taken_in"]
 
 
 class _Reported(msgspec.Struct, frozen=True):
@@ -27,6 +29,7 @@ class _Reported(msgspec.Struct, frozen=True):
     fresh_within: Span | None
     owner: str
     trouble: str = ""
+    reading: Reading | None = None
 
 
 _decoder = msgspec.json.Decoder(list[_Reported])
@@ -80,8 +83,31 @@ def _show_source(one: _Reported, set_aside: str, as_of: Instant) -> SourceState:
         fresh_within=one.fresh_within,
         tone="watch" if is_late or one.trouble else "good",
         owner=one.owner,
+        reading="" if one.reading is None else say_reading(one.reading, time.time()),
         reason=one.trouble or ("Its newest row is older than was declared." if is_late else set_aside),
     )
+
+
+def say_reading(reading: Reading, now_s: float) -> str:
+    """How far the data process is with files that take a while. now_s: seconds since 1970.
+
+    >>> say_reading(Reading(files=10, of=40, began=100.0, reached=120.0), 121.0)
+    '10 of 40 files are read, for 21 s; about 59 s left'
+    >>> say_reading(Reading(files=0, of=1, began=100.0, reached=100.0), 121.0)
+    'reading 1 file, for 21 s'
+    >>> say_reading(Reading(files=1, of=1, began=100.0, reached=120.0), 121.0)
+    '1 file is read, for 21 s; the online states take up its rows'
+    """
+    lasting = f"for {say_seconds(max(now_s - reading.began, 0.0))}"
+    if reading.files >= reading.of:
+        one = reading.of == 1
+        said = f"{say_many(reading.of, 'file')} {'is' if one else 'are'} read, {lasting}"
+        return f"{said}; the online states take up {'its' if one else 'their'} rows"
+    if not reading.files:
+        return f"reading {say_many(reading.of, 'file')}, {lasting}"
+    rate = (reading.reached - reading.began) / reading.files
+    left = max(rate * (reading.of - reading.files) - (now_s - reading.reached), 0.0)
+    return f"{reading.files:,} of {say_many(reading.of, 'file')} are read, {lasting}; about {say_seconds(left)} left"
 
 
 def show_alerts(standing: Mapping[str, Event]) -> tuple[Alert, ...]:

@@ -18,6 +18,7 @@ from evertrain.core.comparison import MIN_BLOCKS
 from evertrain.core.gate import Judgement
 from evertrain.core.identity import CycleId, Digest, VersionId, digest_of_bytes
 from evertrain.core.model import DatasetRef
+from evertrain.core.score import constant_of
 from evertrain.core.stage import Assembled, Check, Evaluate
 from evertrain.core.time import Instant, say_span
 from evertrain.data.logged import LabelledRequests
@@ -60,7 +61,7 @@ def judge_on_traffic(
             end=Instant(int(rows["at"][-1])),
             missing_labels=logged.unlabelled,
             # The best constant in hindsight: harder to beat than that of a training set, which is not known.
-            base_rate=float(np.mean(rows["label"].to_numpy())),
+            base_rate=constant_of(rows["label"].to_numpy(), spec.output),
         ),
         challenger=task.version,
         champion=champion,

@@ -18,6 +18,7 @@ from evertrain.config.wording import suggestion
 from evertrain.core.identity import Digest, digest_of
 from evertrain.core.model import DatasetRef
 from evertrain.core.rehearsal import Rehearsed
+from evertrain.core.score import constant_of
 from evertrain.core.stage import Assemble, Assembled, Rehearse, Reproduce, Reproduced, StageTask, Train, Trained
 from evertrain.core.time import Span
 from evertrain.errors import NotFoundError, UserError
@@ -69,7 +70,7 @@ def assemble(task: Assemble, state: State, folder: Path) -> Assembled:  # noqa: 
         boundary=parts.boundary,
         end=parts.end,
         missing_labels=parts.missing,
-        base_rate=float(parts.training["label"].to_numpy().mean()) if parts.training.height else 0.0,
+        base_rate=constant_of(parts.training["label"].to_numpy(), spec.output),
     )
 
 

@@ -33,11 +33,11 @@ def load(manifest: Manifest, model_path: Path, bundle_folder: Path | None = None
         case "lightgbm":
             from evertrain.runtime.lightgbm import LightGBMModel
 
-            return LightGBMModel(model_path, manifest.vector)
+            return LightGBMModel(model_path, manifest.vector, manifest.output)
         case "xgboost":
             from evertrain.runtime.xgboost import XGBoostModel
 
-            return XGBoostModel(model_path, manifest.vector)
+            return XGBoostModel(model_path, manifest.vector, manifest.output)
         case "onnx":
             from evertrain.runtime.onnx import OnnxModel
 
@@ -60,7 +60,7 @@ def load(manifest: Manifest, model_path: Path, bundle_folder: Path | None = None
         case "callable":
             from evertrain.runtime.callable import CallableModel
 
-            return CallableModel(model_path, manifest.vector)
+            return CallableModel(model_path, manifest.vector, manifest.output)
 
 
 def describe(path: Path, kind: Format) -> Description:

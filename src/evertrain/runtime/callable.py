@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evertrain.core.identity import digest_of_bytes, short
+from evertrain.core.model import Output
 from evertrain.core.schema import Input, Value
 from evertrain.errors import ModelError, say_raised
 
@@ -17,11 +18,15 @@ __all__ = ["CallableModel"]
 
 
 class CallableModel:
-    """`predict` gets a list of dicts, one a row, from input name to value; it returns one number a row."""
+    """`predict` gets a list of dicts, one a row, from input name to value; it returns one number a row.
 
-    def __init__(self, path: Path, vector: Sequence[Input]) -> None:
+    Where its service answers with classes, it returns a probability for each: a list in their order, or a dict by name.
+    """
+
+    def __init__(self, path: Path, vector: Sequence[Input], output: Output | None = None) -> None:
         self._names = tuple(item.name for item in vector)
         self._vector = tuple(vector)
+        self._classes = () if output is None else output.names
         self._predict = _function_of(path)
 
     def score(self, vectors: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
@@ -29,7 +34,8 @@ class CallableModel:
             if len(values) != len(self._names):
                 raise ModelError(f"A vector of {len(values)} values came for a model of {len(self._names)} inputs.")
         rows = [dict(zip(self._names, self._known(values), strict=True)) for values in vectors]
-        return self._numbers(_called(self._predict, rows), len(rows))
+        answered = _called(self._predict, rows)
+        return self._probabilities(answered, len(rows)) if self._classes else self._numbers(answered, len(rows))
 
     def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         if rows.ndim != 2 or rows.shape[1] != len(self._names):
@@ -44,6 +50,19 @@ class CallableModel:
             None if item.categories is not None and value not in item.categories else value
             for item, value in zip(self._vector, values, strict=True)
         ]
+
+    def _probabilities(self, result: Any, rows: int) -> NDArray[np.float64]:
+        remedy = f"Return the probabilities of {', '.join(self._classes[:8])} for each row."
+        try:
+            lists = [[one[name] for name in self._classes] if isinstance(one, dict) else one for one in result]
+            scores = np.asarray(lists, dtype=np.float64)
+        except (TypeError, ValueError, KeyError) as error:
+            raise ModelError(
+                f"predict returned no probabilities of the classes: {say_raised(error)}.", remedy
+            ) from error
+        if rows and scores.shape != (rows, len(self._classes)):
+            raise ModelError(f"predict returned {scores.shape} probabilities for {rows} rows.", remedy)
+        return scores.reshape(rows, len(self._classes))
 
     def _numbers(self, result: Any, rows: int) -> NDArray[np.float64]:
         try:

@@ -162,21 +162,22 @@ class Steps:
         self._whole = _stands_alone(self._rest)
 
     def probabilities(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        """Of the second class, (n,)."""
-        return self._answered(rows, lambda model, some: model.predict_proba(some)[:, 1])
+        """Of each class that it knows, (n, c)."""
+        return self._answered(rows, lambda model, some: model.predict_proba(some)).reshape(len(rows), -1)
 
     def values(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """What the estimator predicts, (n,)."""
-        return self._answered(rows, lambda model, some: model.predict(some))
+        return self._answered(rows, lambda model, some: model.predict(some)).reshape(len(rows))
 
     def _answered(self, rows: Any, ask: Any) -> NDArray[np.float64]:
+        """What is answered to each row, in whatever shape that is for one; the first axis is the rows'."""
         count = len(rows)
         for step in self._before:
             rows = step.transform(rows)
         if self._whole:
-            return np.asarray(ask(self._rest, rows), dtype=np.float64).reshape(count)
+            return np.asarray(ask(self._rest, rows), dtype=np.float64)
         singly = [ask(self._rest, _alone(rows, number)) for number in range(count)]
-        return np.asarray(singly, dtype=np.float64).reshape(count)
+        return np.asarray(singly, dtype=np.float64)
 
 
 def _alone(rows: Any, number: int) -> Any:

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from evertrain.core.model import Output
 from evertrain.core.schema import Input, Value
 from evertrain.errors import ModelError
+from evertrain.runtime.classes import refuse_number
 from evertrain.runtime.library import open_library
 from evertrain.runtime.protocol import Codec
 
@@ -33,9 +35,12 @@ def _library() -> ctypes.CDLL:
 
 
 class LightGBMModel:
-    """A booster with one output. Single rows take the library's prepared path when it answers like the general one."""
+    """A booster with one output, or one for each class.
 
-    def __init__(self, path: Path, vector: Sequence[Input]) -> None:
+    Single rows take the library's prepared path when it answers like the general one.
+    """
+
+    def __init__(self, path: Path, vector: Sequence[Input], output: Output | None = None) -> None:
         self._codec = Codec(vector)
         self._library = _library()
         self._booster = ctypes.c_void_p()
@@ -46,8 +51,8 @@ class LightGBMModel:
             raise ModelError(f"{path.name} is not a whole LightGBM text model.", "Save it again with save_model.")
         self._call("LGBM_BoosterLoadModelFromString", text, ctypes.byref(iterations), ctypes.byref(self._booster))
         self._width = self._number("LGBM_BoosterGetNumFeature")
-        if self._number("LGBM_BoosterGetNumClasses") != 1:
-            raise ModelError(f"{path.name} has more than one output.", "Train with one score per row.")
+        self._classes = self._number("LGBM_BoosterGetNumClasses")
+        refuse_number(path.name, self._classes, output or Output())
         if self._width != len(self._codec.vector):
             raise ModelError(
                 f"{path.name} takes {self._width} inputs, but its manifest names {len(self._codec.vector)}.",
@@ -55,7 +60,7 @@ class LightGBMModel:
             )
         self._lock = threading.Lock()
         self._row = (ctypes.c_double * self._width)()
-        self._out, self._out_length = ctypes.c_double(), ctypes.c_int64()
+        self._out, self._out_length = (ctypes.c_double * self._classes)(), ctypes.c_int64()
         self._prepared = self._prepare()
 
     def __del__(self) -> None:
@@ -66,20 +71,20 @@ class LightGBMModel:
 
     def score(self, vectors: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
         if len(vectors) == 1 and self._prepared:
-            return np.array([self._single(self._codec.row(vectors[0]))])
+            return self._shaped(self._single(self._codec.row(vectors[0])))
         return self.predict(self._codec.rows(vectors))
 
     def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         if rows.ndim != 2 or rows.shape[1] != self._width:
             raise ModelError(f"Rows of shape {rows.shape} came for a model of {self._width} inputs.")
         if len(rows) == 1 and self._prepared:
-            return np.array([self._single(rows[0].tolist())])
+            return self._shaped(self._single(rows[0].tolist()))
         return self._matrix(np.ascontiguousarray(rows, dtype=np.float64))
 
     def _matrix(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        scores = np.empty(len(rows), dtype=np.float64)
+        scores = np.empty(len(rows) * self._classes, dtype=np.float64)
         if not len(rows):
-            return scores
+            return self._shaped(scores)
         self._call(
             "LGBM_BoosterPredictForMat",
             self._booster,
@@ -95,18 +100,22 @@ class LightGBMModel:
             ctypes.byref(ctypes.c_int64()),
             scores.ctypes.data_as(ctypes.c_void_p),
         )
-        return scores
+        return self._shaped(scores)
 
-    def _single(self, row: list[float]) -> float:
+    def _shaped(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        return scores.reshape(-1, self._classes) if self._classes > 1 else scores
+
+    def _single(self, row: list[float]) -> NDArray[np.float64]:
+        """What the prepared call says of one row, a number for each class."""
         # The prepared call shares its buffers, and ctypes lets other threads run meanwhile.
         with self._lock:
             self._row[:] = row  # type: ignore[assignment]
             status = self._library.LGBM_BoosterPredictForMatSingleRowFast(
-                self._prepared, self._row, ctypes.byref(self._out_length), ctypes.byref(self._out)
+                self._prepared, self._row, ctypes.byref(self._out_length), self._out
             )
             if status:
                 raise ModelError(f"LightGBM: {self._reason()}.")
-            return self._out.value
+            return np.array(self._out, dtype=np.float64)
 
     def _prepare(self) -> ctypes.c_void_p | None:
         """The library's single-row path, or None when it does not answer exactly like the path for matrices."""
@@ -125,7 +134,7 @@ class LightGBMModel:
         self._prepared = prepared
         probes = np.random.default_rng(0).normal(scale=100.0, size=(16, self._width))
         probes[0], probes[1], probes[2, ::2] = 0.0, np.nan, np.nan
-        singles = np.array([self._single(probe.tolist()) for probe in probes])
+        singles = self._shaped(np.concatenate([self._single(probe.tolist()) for probe in probes]))
         if np.array_equal(singles, self._matrix(probes), equal_nan=True):
             return prepared
         self._library.LGBM_FastConfigFree(prepared)

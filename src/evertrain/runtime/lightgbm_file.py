@@ -9,6 +9,7 @@ import msgspec
 from evertrain.core.model import Output
 from evertrain.core.schema import Column, Input
 from evertrain.errors import ModelError, UserError
+from evertrain.runtime.classes import output_of
 from evertrain.runtime.description import Description
 
 __all__ = ["describe_lightgbm", "pandas_categories"]
@@ -21,18 +22,13 @@ def describe_lightgbm(name: str, content: bytes) -> Description:
     """Its columns by name; those that pandas gave as categories are text, whatever else there is is a number."""
     lines = content.decode("utf-8", "replace").splitlines()
     head = _head(lines)
-    classes = head.get("num_class", "1")
-    if classes != "1":
-        raise ModelError(
-            f"{name} has {classes} outputs a row, and a service answers with one score.",
-            "Train with one score per row: one model for each class.",
-        )
+    output = _output(name, head)
     names = head.get("feature_names", "").split(" ")
     pinned = pandas_categories(content)
     text = _categorical(names, head.get("feature_infos", "").split(" ")) if pinned else []
     if pinned and len(text) != len(pinned):
         # A category that no tree splits on leaves no trace but its texts, so which one it is cannot be told.
-        return Description(width=len(names), vector=tuple(Input(name=column) for column in names), output=_output(head))
+        return Description(width=len(names), vector=tuple(Input(name=column) for column in names), output=output)
     categories = dict(zip(text, pinned, strict=True))
     return Description(
         width=len(names),
@@ -41,7 +37,7 @@ def describe_lightgbm(name: str, content: bytes) -> Description:
         ),
         vector=tuple(Input(name=column, categories=categories.get(column)) for column in names),
         generic=all(_GENERIC.fullmatch(column) for column in names),
-        output=_output(head),
+        output=output,
     )
 
 
@@ -56,9 +52,18 @@ def _head(lines: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _output(head: Mapping[str, str]) -> Output:
-    objective = head.get("objective", "").split(" ")
-    return Output() if objective[0] in _PROBABILITIES else Output(kind="value", low=None, high=None)
+def _output(name: str, head: Mapping[str, str]) -> Output:
+    """Classes are numbered: their names, if there were any, are not in the file."""
+    objective, classes = head.get("objective", "").split(" ")[0], head.get("num_class", "1")
+    if classes == "1":
+        return Output() if objective in _PROBABILITIES else Output.of_values()
+    if objective != "multiclass" or not classes.isdecimal() or int(classes) < 3:
+        raise ModelError(
+            f"{name} has {classes} outputs a row under the objective {objective!r}, which are no probabilities of "
+            "three classes or more.",
+            'Train three classes or more with objective="multiclass", and two with "binary".',
+        )
+    return output_of(name, range(int(classes)))
 
 
 def _categorical(names: Sequence[str], infos: Sequence[str]) -> list[str]:

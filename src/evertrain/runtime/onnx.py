@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from evertrain.core.model import Output
 from evertrain.core.schema import Input, Value
 from evertrain.errors import ModelError
+from evertrain.runtime.classes import Arrangement, refuse_number
 from evertrain.runtime.onnx_file import OnnxFile, read_onnx
 from evertrain.runtime.protocol import Codec
 
@@ -20,10 +21,11 @@ _QUIET: Final = 4
 
 
 class OnnxModel:
-    """A graph that takes one matrix of all columns, or one input for each column, and gives one score a row.
+    """A graph that takes one matrix of all columns, or one input for each column; it gives a row one score, or several.
 
     Rows are answered one by one: a matrix product may round the same row differently in a batch. The score is the
-    probability of the second class where the graph gives two, else its one number.
+    probability of the second class where the graph gives two, else its one number. Of classes that the graph names
+    each probability goes to the class of its name; a graph that names none gives them in the order of the output.
     """
 
     def __init__(self, path: Path, vector: Sequence[Input], output: Output) -> None:
@@ -35,17 +37,25 @@ class OnnxModel:
         self._refuse_width(path.name)
         self._session = _session(content)
         self._probability = output.kind == "probability"
-        self._wanted = _scores_of(path.name, self._told, self._probability)
+        self._wanted = _scores_of(path.name, self._told, output)
+        self._name, self._output = path.name, output
+        self._arranged = Arrangement(path.name, self._told.classes or output.names, output)
 
     def score(self, vectors: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
-        return np.array([self._answer(self._feeds(values)) for values in vectors], dtype=np.float64)
+        return self._together([self._answer(self._feeds(values)) for values in vectors])
 
     def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         if rows.ndim != 2 or rows.shape[1] != len(self._vector):
             raise ModelError(f"Rows of shape {rows.shape} came for a model of {len(self._vector)} inputs.")
         if any(one.element == 8 for one in self._told.inputs):
             raise ModelError("The model takes text, and encoded rows hold numbers only.", "Give it values.")
-        return np.array([self._answer(self._encoded(row)) for row in rows.tolist()], dtype=np.float64)
+        return self._together([self._answer(self._encoded(row)) for row in rows.tolist()])
+
+    def _together(self, answers: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Rows of one number each, or of one for each class."""
+        if self._output.kind == "classes":
+            return np.array(answers, dtype=np.float64).reshape(len(answers), len(self._output.names))
+        return np.array(answers, dtype=np.float64).reshape(len(answers))
 
     def _refuse_width(self, name: str) -> None:
         first = self._told.inputs[0]
@@ -74,18 +84,23 @@ class OnnxModel:
             one.name: _cell(value, one.element, one.shape) for one, value in zip(self._told.inputs, row, strict=True)
         }
 
-    def _answer(self, feeds: dict[str, NDArray[Any]]) -> float:
+    def _answer(self, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
         try:
             [found] = self._session.run([self._wanted], feeds)
         except Exception as error:
             raise ModelError(f"ONNX: {_line(error)}.") from error
+        own = None
         if isinstance(found, list):  # a sequence of maps from class to probability
-            classes = sorted(found[0])
-            return float(found[0][classes[-1]]) if len(classes) == 2 else float("nan")
+            own = sorted(found[0])
+            found = [found[0][one] for one in own]
         numbers = np.asarray(found, dtype=np.float64).reshape(-1)
+        if self._output.kind == "classes":
+            arranged = self._arranged if own is None else Arrangement(self._name, own, self._output)
+            whole: NDArray[np.float64] = arranged.spread(numbers.reshape(1, -1))[0]
+            return whole
         if len(numbers) != (2 if self._probability and len(numbers) == 2 else 1):
             raise ModelError(f"The graph gave {len(numbers)} numbers for a row.", "Export it with one score per row.")
-        return float(numbers[-1])
+        return numbers[-1:]
 
 
 def _session(content: bytes) -> Any:
@@ -104,10 +119,10 @@ def _session(content: bytes) -> Any:
         raise ModelError(f"ONNX: {_line(error)}.", "Export it again, for this onnxruntime.") from error
 
 
-def _scores_of(name: str, told: OnnxFile, probability: bool) -> str:
+def _scores_of(name: str, told: OnnxFile, output: Output) -> str:
     """The output that holds the scores: of a classifier's two the probabilities, else the only one."""
     outputs = told.outputs
-    if len(outputs) > 1 and probability:
+    if len(outputs) > 1 and output.kind != "value":
         outputs = tuple(one for one in outputs if one.element in (0, 1, 11))
     if len(outputs) != 1:
         raise ModelError(
@@ -115,11 +130,8 @@ def _scores_of(name: str, told: OnnxFile, probability: bool) -> str:
             "Export it with one output, or as a classifier with label and probabilities.",
         )
     width = outputs[0].width if outputs[0].element else None
-    if width is not None and width > (2 if probability else 1):
-        raise ModelError(
-            f"{name} has {width} outputs a row, and a service answers with one score.",
-            "Export it with one score per row: one model for each class or target.",
-        )
+    if width is not None and not (width == 2 and output.kind == "probability"):
+        refuse_number(name, width, output)
     return outputs[0].name
 
 

@@ -4,7 +4,7 @@ An ONNX file is a protocol buffer; the numbers of its fields stand in https://gi
 and never change. Only the fields named here are looked at.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -12,12 +12,15 @@ import msgspec
 from evertrain.core.model import Output
 from evertrain.core.schema import Column, Input, Kind
 from evertrain.errors import ModelError
+from evertrain.runtime.classes import output_of
 from evertrain.runtime.description import Description
 
 __all__ = ["OnnxFile", "Tensor", "describe_onnx", "is_onnx", "read_onnx"]
 
 _GRAPH, _IR_VERSION = 7, 1
 _NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12
+_ATTRIBUTE: Final = 5
+_NAMED: Final = frozenset({"classlabels_strings", "classlabels_int64s", "classlabels_ints"})
 _KINDS: Final[dict[int, Kind]] = {1: "float64", 11: "float64", 6: "int64", 7: "int64", 8: "string", 9: "bool"}
 """Element types that a column may have: float, double, int32, int64, string, bool."""
 
@@ -43,11 +46,12 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OnnxFile(msgspec.Struct, frozen=True, kw_only=True):
-    """operators: the types of the graph's nodes."""
+    """operators: the types of the graph's nodes. classes: as its classifier names them, () where it does not."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     operators: frozenset[str]
+    classes: tuple[str, ...] = ()
 
 
 def is_onnx(content: bytes) -> bool:
@@ -75,6 +79,7 @@ def read_onnx(name: str, content: bytes) -> OnnxFile:
         inputs = tuple(map(_tensor, parts.get(_INPUT, [])))
         outputs = tuple(map(_tensor, parts.get(_OUTPUT, [])))
         operators = frozenset(_text(part, 4) for part in parts.get(_NODE, []))
+        classes = _classes(parts.get(_NODE, []), outputs)
     except (ModelError, StopIteration, UnicodeDecodeError) as error:
         raise ModelError(f"{name} is not a whole ONNX model: {error}.", "Export it again.") from error
     if any(external for _, external in weights):
@@ -82,7 +87,12 @@ def read_onnx(name: str, content: bytes) -> OnnxFile:
             f"{name} keeps its weights in other files.", "Save it as one file: onnx.save(model, path) does."
         )
     given = {weight for weight, _ in weights}
-    return OnnxFile(inputs=tuple(one for one in inputs if one.name not in given), outputs=outputs, operators=operators)
+    return OnnxFile(
+        inputs=tuple(one for one in inputs if one.name not in given),
+        outputs=outputs,
+        operators=operators,
+        classes=classes,
+    )
 
 
 def describe_onnx(name: str, content: bytes) -> Description:
@@ -113,7 +123,7 @@ def describe_onnx(name: str, content: bytes) -> Description:
         columns=columns,
         vector=tuple(Input(name=column) for column in names),
         generic=matrix,
-        output=_output(told),
+        output=_output(name, told),
         text="string" in kinds,
     )
 
@@ -127,11 +137,50 @@ def _refuse_matrices(name: str, told: OnnxFile) -> None:
         )
 
 
-def _output(told: OnnxFile) -> Output:
-    """A classifier has two outputs, the label and the probabilities; whatever else there is gives a value."""
+def _output(name: str, told: OnnxFile) -> Output:
+    """A classifier has two outputs, the label and the probabilities; whatever else there is gives a value.
+
+    Classes that the graph does not name are numbered.
+    """
     classifies = len(told.outputs) >= 2 or any("Classifier" in one for one in told.operators)
     squashed = bool(told.operators & {"Sigmoid", "Softmax"}) and not any("Regressor" in one for one in told.operators)
-    return Output() if classifies or squashed else Output(kind="value", low=None, high=None)
+    if not classifies and not squashed:
+        return Output.of_values()
+    numbers = [one for one in told.outputs if one.element in (1, 11)]
+    width = numbers[0].width if len(numbers) == 1 else None
+    return output_of(name, told.classes or range(width or 0))
+
+
+def _classes(nodes: Sequence[bytes], outputs: Sequence[Tensor]) -> tuple[str, ...]:
+    """By the map that names the probabilities, else by the classifier.
+
+    A graph whose label is a text, but whose classifier numbers its classes, names them in a way of its exporter's.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for node in nodes:
+        for number, attribute in _fields(node):
+            if number == _ATTRIBUTE and isinstance(attribute, bytes) and _text(attribute, 1) in _NAMED:
+                texts = [
+                    value.decode() for field, value in _fields(attribute) if field == 9 and isinstance(value, bytes)
+                ]
+                found[_text(node, 4)] = tuple(texts or map(str, _integers(attribute)))
+    told = found.get("ZipMap") or next((one for one in found.values() if one), ())
+    is_text = any(one.element == 8 for one in outputs)
+    return () if is_text and all(one.lstrip("-").isdecimal() for one in told) else told
+
+
+def _integers(attribute: bytes) -> list[int]:
+    """Signed integers of 64 bits, one by one or packed."""
+    found: list[int] = []
+    for field, value in _fields(attribute):
+        if field != 8:
+            continue
+        place, packed = 0, value if isinstance(value, bytes) else b""
+        found += [] if isinstance(value, bytes) else [value]
+        while place < len(packed):
+            one, place = _varint(packed, place)
+            found.append(one)
+    return [one - (1 << 64) if one >= 1 << 63 else one for one in found]
 
 
 # Protocol buffers -----------------------------------------------------------------------------------------------------

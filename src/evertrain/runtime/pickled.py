@@ -21,12 +21,12 @@ _MAY_DIFFER = ("numpy",)
 
 
 class PickledModel(EstimatorModel):
-    """Anything with `predict_proba`, where the output is a probability, or with `predict`; it takes (n, k) arrays."""
+    """Anything with `predict_proba`, or with `predict` where the output is a value; it takes (n, k) arrays."""
 
     def __init__(self, path: Path, vector: Sequence[Input], output: Output, environment: Mapping[str, str]) -> None:
         _check_versions(path, environment)
         estimator = _read(path)
-        wanted = "predict_proba" if output.kind == "probability" else "predict"
+        wanted = "predict" if output.kind == "value" else "predict_proba"
         if not callable(getattr(estimator, wanted, None)):
             raise ModelError(
                 f"{path.name} holds a {type(estimator).__name__}, which has no {wanted}.",

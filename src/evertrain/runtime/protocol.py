@@ -19,8 +19,9 @@ class Model(Protocol):
     """A loaded model. Calls are pure and may come from several threads; a batch is answered like its rows one by one,
     bit for bit.
 
-    score: vectors of values as they are logged (numbers, category texts, None) to one float64 each.
-    predict: the same from encoded rows, (n, k) float64 to (n,) float64.
+    score: vectors of values as they are logged (numbers, category texts, None) to one float64 each; of a model of
+    classes to the probability of each, float64 of shape (n, classes), in the order of the output.
+    predict: the same from encoded rows, (n, k) float64.
     Both raise ModelError when the model cannot answer; a score that is not finite is returned as it is.
     """
 

@@ -14,6 +14,7 @@ from evertrain.core.model import Output
 from evertrain.core.schema import Input, Value
 from evertrain.errors import ModelError, TrustError, say_raised
 from evertrain.runtime.bundled import bind
+from evertrain.runtime.classes import Arrangement
 from evertrain.runtime.estimator import Steps, address_by_place, parts_of, reads_text
 from evertrain.runtime.protocol import Codec
 
@@ -25,13 +26,16 @@ _CHECKING = frozenset({"functools.partial", "sklearn.utils.validation.check_arra
 
 
 class EstimatorModel:
-    """An estimator: the probability of its second class, or its value.
+    """An estimator: the probability of its second class, or of each of its classes, or its value.
 
     It is given numbers, categories as their places in the pinned lists; or, when it was fitted on their texts, rows of
-    objects with the texts, where what is missing and what is not in a pinned list is NaN. name: of its file.
+    objects with the texts, where what is missing and what is not in a pinned list is NaN. name: of its file. numbered:
+    classes that it knows by numbers are places among those of the output, and not names.
     """
 
-    def __init__(self, name: str, estimator: Any, vector: Sequence[Input], output: Output) -> None:
+    def __init__(
+        self, name: str, estimator: Any, vector: Sequence[Input], output: Output, *, numbered: bool = False
+    ) -> None:
         self._codec = Codec(vector)
         self._known = tuple(None if item.categories is None else frozenset(item.categories) for item in vector)
         width = getattr(estimator, "n_features_in_", len(vector))
@@ -40,12 +44,14 @@ class EstimatorModel:
                 f"{name} takes {width} inputs, but its manifest names {len(vector)}.",
                 "Declare exactly the columns that it was trained on, in their order.",
             )
-        self._probability = output.kind == "probability"
-        if self._probability and len(getattr(estimator, "classes_", ())) != 2:
+        self._output = output
+        own = getattr(estimator, "classes_", ())
+        if output.kind == "probability" and len(own) != 2:
             raise ModelError(
                 f"{name} is no classifier of two classes.",
-                'Declare the output\'s kind as "value" (serve --output value), or train one for each class.',
+                "Say what it gives: `serve --classes A,B,C` for more classes, `serve --output value` for a number.",
             )
+        self._arranged = Arrangement(name, list(own), output, numbered=numbered) if output.names else None
         address_by_place(estimator)
         for part in parts_of(estimator):
             if getattr(part, "n_jobs", None) is not None:
@@ -70,9 +76,11 @@ class EstimatorModel:
 
     def _answer(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         if not len(rows):
-            return np.empty(0, dtype=np.float64)
+            return np.empty((0, len(self._output.names)) if self._arranged else 0, dtype=np.float64)
         try:
-            return self._steps.probabilities(rows) if self._probability else self._steps.values(rows)
+            if self._arranged is not None:
+                return self._arranged.spread(self._steps.probabilities(rows))
+            return self._steps.values(rows) if self._output.kind == "value" else self._steps.probabilities(rows)[:, 1]
         except Exception as error:  # an estimator may hold anybody's code; what it raises is charged to its version
             raise ModelError(f"scikit-learn: {say_raised(error)}.") from error
 
@@ -113,7 +121,7 @@ class SklearnModel(EstimatorModel):
         folder: Path | None = None,
     ) -> None:
         _check_version(path, environment)
-        super().__init__(path.name, _read(path, bundle, folder), vector, output)
+        super().__init__(path.name, _read(path, bundle, folder), vector, output, numbered=bundle is not None)
 
 
 def _check_version(path: Path, environment: Mapping[str, str]) -> None:

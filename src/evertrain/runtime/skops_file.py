@@ -4,15 +4,19 @@ A skops file is a zip of arrays and a JSON tree of the objects. The tree is read
 """
 
 import importlib
+import io
 import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from evertrain.core.model import Output
 from evertrain.core.schema import Column, Input
 from evertrain.errors import ModelError
+from evertrain.runtime.classes import output_of
 from evertrain.runtime.description import Description
 from evertrain.runtime.estimator import ENCODERS
 
@@ -39,7 +43,7 @@ def describe_skops(path: Path) -> Description:
         raise ModelError(f"{path.name} is not a whole skops file: {error}.", "Save it again.") from error
     names = next((_texts(node) for key, node in _walk(root) if key == "feature_names_in_"), None)
     width = next((node.get("content") for key, node in _walk(root) if key == "n_features_in_"), None)
-    output = _output(root)
+    output = _output(path, root)
     classes = {str(node.get("__class__")) for _, node in _walk(root)}
     text, fills = bool(classes & ENCODERS), bool(classes & _FILLS)
     if not names:
@@ -77,7 +81,7 @@ def _texts(node: dict[str, Any]) -> list[str] | None:
     return found if all(isinstance(one, str) for one in found) else None
 
 
-def _output(root: dict[str, Any]) -> Output | None:
+def _output(path: Path, root: dict[str, Any]) -> Output | None:
     """By the class of the estimator, the last one of a pipeline; None for a class that is not scikit-learn's."""
     last = root
     while last.get("__class__") == "Pipeline":
@@ -92,4 +96,19 @@ def _output(root: dict[str, Any]) -> Output | None:
         estimator = getattr(importlib.import_module(module), str(last.get("__class__")), None)
     except ImportError:
         return None
-    return Output() if hasattr(estimator, "predict_proba") else Output(kind="value", low=None, high=None)
+    if not hasattr(estimator, "predict_proba"):
+        return Output.of_values()
+    return output_of(path.name, _classes(path, last))
+
+
+def _classes(path: Path, estimator: dict[str, Any]) -> list[Any]:
+    """The classes that a classifier knows, by name or number, in its order; [] where they cannot be told."""
+    node = next((node for key, node in _walk(estimator) if key == "classes_"), {})
+    if node.get("type") != "numpy":
+        return list(_texts(node) or ())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = np.load(io.BytesIO(archive.read(str(node.get("file")))), allow_pickle=False)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path.name} is not a whole skops file: {error}.", "Save it again.") from error
+    return list(found.ravel())

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from evertrain.core.model import Output
 from evertrain.core.schema import Input, Value
 from evertrain.errors import ModelError
+from evertrain.runtime.classes import refuse_number
 from evertrain.runtime.library import open_library
 from evertrain.runtime.protocol import Codec
 from evertrain.runtime.xgboost_file import read_xgboost
@@ -31,9 +33,9 @@ def _library() -> ctypes.CDLL:
 
 
 class XGBoostModel:
-    """A booster with one output a row, as it was trained: a classifier's probability, else its value."""
+    """A booster, as it was trained: a classifier's probability, or those of its classes, else its value."""
 
-    def __init__(self, path: Path, vector: Sequence[Input]) -> None:
+    def __init__(self, path: Path, vector: Sequence[Input], output: Output | None = None) -> None:
         self._codec = Codec(vector)
         self._width = len(self._codec.vector)
         content = path.read_bytes()
@@ -43,6 +45,8 @@ class XGBoostModel:
                 f"{path.name} takes {told.width} inputs, but its manifest names {self._width}.",
                 "Declare exactly the columns that it was trained on, in their order.",
             )
+        self._classes = told.classes
+        refuse_number(path.name, told.classes, output or Output())
         self._how = json.dumps(
             {
                 "type": 0,
@@ -72,7 +76,7 @@ class XGBoostModel:
         if rows.ndim != 2 or rows.shape[1] != self._width:
             raise ModelError(f"Rows of shape {rows.shape} came for a model of {self._width} inputs.")
         if not len(rows):
-            return np.empty(0, dtype=np.float64)
+            return np.empty((0, self._classes) if self._classes > 1 else 0, dtype=np.float64)
         rows = np.ascontiguousarray(rows, dtype=np.float64)
         there = {"data": [rows.ctypes.data, True], "shape": rows.shape, "typestr": "<f8", "version": 3}
         shape = ctypes.POINTER(ctypes.c_uint64)()
@@ -91,9 +95,10 @@ class XGBoostModel:
                 ctypes.byref(scores),
             )
             size = int(np.prod(shape[: dimensions.value]))
-            if size != len(rows):
+            if size != len(rows) * self._classes:
                 raise ModelError(f"XGBoost gave {size} scores for {len(rows)} rows.", "Train with one score per row.")
-            return np.ctypeslib.as_array(scores, (size,)).astype(np.float64)
+            found = np.ctypeslib.as_array(scores, (size,)).astype(np.float64)
+        return found.reshape(-1, self._classes) if self._classes > 1 else found
 
     def _call(self, name: str, *arguments: object) -> None:
         if getattr(self._library, name)(*arguments):

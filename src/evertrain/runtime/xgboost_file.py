@@ -9,6 +9,7 @@ import msgspec
 from evertrain.core.model import Output
 from evertrain.core.schema import Column, Input, Kind
 from evertrain.errors import ModelError
+from evertrain.runtime.classes import output_of
 from evertrain.runtime.description import Description
 from evertrain.runtime.ubjson import read_ubjson
 
@@ -16,6 +17,7 @@ __all__ = ["XGBoostFile", "describe_xgboost", "is_xgboost", "read_xgboost"]
 
 _TYPES: Final[dict[str, Kind]] = {"int": "int64", "i": "bool"}
 _PROBABILITIES: Final = ("binary:logistic", "reg:logistic")
+_CLASSES: Final = "multi:softprob"
 _SAVE: Final = 'Save it again with save_model("model.ubj").'
 
 
@@ -43,11 +45,15 @@ class _File(msgspec.Struct):
 
 
 class XGBoostFile(msgspec.Struct, frozen=True, kw_only=True):
-    """rounds: how many are used, 0 for all; names, types: () where it does not say. categories: by column, in codes."""
+    """rounds: how many are used, 0 for all; classes: 1 where there are none.
+
+    names, types: () where it does not say. categories: by column, in codes.
+    """
 
     width: int
     rounds: int
     objective: str
+    classes: int = 1
     names: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     categories: dict[int, tuple[str, ...]] = {}
@@ -59,7 +65,7 @@ def is_xgboost(head: bytes) -> bool:
 
 
 def read_xgboost(name: str, content: bytes) -> XGBoostFile:
-    """Read a model file; ModelError when it is cut off, or gives more than one score a row."""
+    """Read a model file; ModelError when it is cut off, or gives several scores a row, and those no probabilities."""
     try:
         if content.lstrip()[1:2] in b'" \n\r\t':
             learner = msgspec.json.decode(content, type=_File).learner
@@ -75,17 +81,20 @@ def read_xgboost(name: str, content: bytes) -> XGBoostFile:
         )
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, ModelError) as error:
         raise ModelError(f"{name} is not a whole XGBoost model: {error}", _SAVE) from error
-    if classes > 1 or targets > 1:
+    objective = learner.objective.name
+    if targets > 1 or classes == 2 or (classes > 2 and objective != _CLASSES):
         raise ModelError(
-            f"{name} has {max(classes, targets)} outputs a row, and a service answers with one score.",
-            "Train with one score per row: one model for each class or target.",
+            f"{name} has {max(classes, targets)} outputs a row under the objective {objective!r}, which are no "
+            "probabilities of three classes or more.",
+            f'Train classes with objective="{_CLASSES}", two with "binary:logistic", and one model for each target.',
         )
     if learner.gradient_booster.get("name") == "gblinear":
         raise ModelError(f"{name} is a linear booster, which is not served.", "Train trees, or use scikit-learn.")
     return XGBoostFile(
         width=width,
         rounds=_rounds(learner),
-        objective=learner.objective.name,
+        objective=objective,
+        classes=max(classes, 1),
         names=tuple(learner.feature_names),
         types=tuple(learner.feature_types),
         categories=_categories(name, learner),
@@ -135,8 +144,10 @@ def describe_xgboost(name: str, content: bytes) -> Description:
         stored: Kind = "string" if texts is not None else _TYPES.get(kind, "float64")
         columns.append(Column(name=column, type=stored, nullable=True))
         vector.append(Input(name=column, categories=texts))
-    probability = told.objective in _PROBABILITIES
-    output = Output() if probability else Output(kind="value", low=None, high=None)
+    if told.classes > 1:
+        output = output_of(name, range(told.classes))
+    else:
+        output = Output() if told.objective in _PROBABILITIES else Output.of_values()
     return Description(
         width=told.width, columns=tuple(columns), vector=tuple(vector), generic=not told.names, output=output
     )

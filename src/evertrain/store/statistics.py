@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from evertrain.core.prediction import ArmName
-from evertrain.core.trial import Cause
+from evertrain.core.score import Cause
 
 __all__ = ["CAUSES", "LATENCY_BOUNDS_US", "Label", "Series", "Statistics", "read_statistics"]
 

@@ -30,6 +30,7 @@ from evertrain.web.overview import (
     Story,
     TrafficPoint,
     Version,
+    Work,
 )
 
 __all__ = ["BEGAN", "SERVICE", "card_of_nine", "overview_in_canary", "overview_of_nothing"]
@@ -42,9 +43,27 @@ PROMOTED = (0, 24, 52, 75, 101, 138, 171, 206)
 
 
 def overview_of_nothing() -> Overview:
-    """A service that was declared and has done nothing yet."""
+    """A service that was declared and has done nothing yet: it reads a source, and trains."""
     return Overview(
-        service=SERVICE, at=BEGAN, generation=1, champion=None, since=None, why="The first version is being trained."
+        service=SERVICE,
+        at=BEGAN,
+        generation=1,
+        champion=None,
+        since=None,
+        why="The first version is being trained.",
+        work=(
+            Work(says="training with recipe default", for_s=40.0, usual_s=90.0, earlier=3, limit_s=3600.0),
+            Work(says="rehearsing recipe deep", for_s=4.0, limit_s=3600.0),
+        ),
+        sources=(
+            SourceState(
+                name=SourceName("landings"),
+                rows=1_200,
+                quarantined=0,
+                newest=BEGAN,
+                reading="10 of 40 files are read, for 21 s; about 59 s left",
+            ),
+        ),
     )
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "Tone",
     "TrafficPoint",
     "Version",
+    "Work",
 ]
 
 Tone = Literal["good", "watch", "bad", "waiting", "plain"]
@@ -182,7 +183,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceState(msgspec.Struct, frozen=True, kw_only=True):
-    """A source of data. newest: event time of its newest row; reason: why rows or files were set aside, the latest."""
+    """A source of data. newest: event time of its newest row; reason: why rows or files were set aside, the latest.
+
+    reading: how far a reading is that takes a while; "" when none does.
+    """
 
     name: SourceName
     rows: int
@@ -192,6 +196,7 @@ class SourceState(msgspec.Struct, frozen=True, kw_only=True):
     tone: Tone = "good"
     owner: str = ""
     reason: str = ""
+    reading: str = ""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,6 +217,25 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     state: str
     tone: Tone = "good"
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that takes a while, and is being done. All in seconds of the wall clock.
+
+    says: what. usual_s: the median of the last ones of its kind, which were `earlier`; None before the first has ended.
+    limit_s: it is ended then.
+    """
+
+    says: str
+    for_s: float
+    limit_s: float
+    usual_s: float | None = None
+    earlier: int = 0
+
+    @property
+    def done(self) -> float | None:
+        """The share that should be done, 0 to 1; None where nobody can know."""
+        return None if not self.usual_s else min(self.for_s / self.usual_s, 1.0)
 
 
 class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,6 +285,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     quality: tuple[Metric, ...] = ()
     rollouts: tuple[Rollout, ...] = ()
     cycles: tuple[Cycle, ...] = ()
+    work: tuple[Work, ...] = ()
     decisions: tuple[Decision, ...] = ()
     versions: tuple[Version, ...] = ()
     sources: tuple[SourceState, ...] = ()

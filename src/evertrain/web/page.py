@@ -53,7 +53,7 @@ def _environment() -> Environment:
         lasting=wording.say_lasting, figure=wording.say_figure, sentence=wording.say_sentence, short=short,
     )  # fmt: skip
     environment.globals.update(
-        colours=chart.COLOURS, versions_in=chart.versions_in,
+        colours=chart.COLOURS, versions_in=chart.versions_in, progress=wording.say_progress,
     )  # fmt: skip
     return environment
 

@@ -12,6 +12,8 @@ __all__ = [
     "say_moment",
     "say_number",
     "say_percent",
+    "say_progress",
+    "say_seconds",
     "say_sentence",
 ]
 
@@ -114,6 +116,34 @@ def say_sentence(words: str) -> str:
     if not words:
         return ""
     return words[0].upper() + words[1:] + ("" if words[-1] in ".!?”" else ".")
+
+
+def say_seconds(seconds: float) -> str:
+    """A span of seconds, as `say_lasting` says it; below ten seconds with a digit.
+
+    >>> say_seconds(0.42), say_seconds(9.96), say_seconds(5400.0)
+    ('0.4 s', '10 s', '1 h 30 min')
+    """
+    return f"{seconds:.1f} s" if seconds < 9.95 else say_lasting(round(seconds) * SECOND)
+
+
+def say_progress(for_s: float, usual_s: float | None, earlier: int, limit_s: float) -> str:
+    """How long something takes already, and how much longer it should, by the earlier ones of its kind.
+
+    >>> say_progress(40, 90, 3, 3600)
+    'for 40 s; about 50 s left, since the last 3 took 1 min 30 s'
+    >>> say_progress(120, 90, 1, 3600)
+    'for 2 min; longer than the last one, which took 1 min 30 s; it is ended after 1 h'
+    >>> say_progress(4, None, 0, 3600)
+    'for 4.0 s; the first of its kind here; it is ended after 1 h'
+    """
+    said, end = f"for {say_seconds(for_s)}", f"it is ended after {say_seconds(limit_s)}"
+    if usual_s is None:
+        return f"{said}; the first of its kind here; {end}"
+    last = "the last one" if earlier == 1 else f"the last {earlier}"
+    if for_s > usual_s:
+        return f"{said}; longer than {last}, which took {say_seconds(usual_s)}; {end}"
+    return f"{said}; about {say_seconds(usual_s - for_s)} left, since {last} took {say_seconds(usual_s)}"
 
 
 def say_lasting(span: int | None) -> str:
