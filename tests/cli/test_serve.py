@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evertrain.cli.serve import _lines, _name_of, _Outcome
+from evertrain.cli.serve import _name_of
 
 
 def evertrain(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -43,19 +43,3 @@ def test_what_is_refused_leaves_nothing_behind(folder: Path, words: list[str], r
 )
 def test_a_service_is_named_by_its_file(file: str, name: str) -> None:
     assert _name_of(Path(file)) == name
-
-
-def test_an_answer_comes_with_a_request_and_the_next_door() -> None:
-    told = _lines(_Outcome(state="answers", ordinal=1), "churn", "http://127.0.0.1:8080", Path("keys/token-data"))
-    assert told[0].startswith("Version 1 of churn answers")
-    assert "curl" in told[1]
-    assert "labels/churn (token: keys/token-data)" in told[2]
-    assert "evertrain push" in told[3]
-    assert "evertrain init" in told[-1]
-
-
-def test_a_refusal_comes_with_its_reason() -> None:
-    told = _lines(
-        _Outcome(state="refused", ordinal=1, why="it raises KeyError"), "churn", "http://127.0.0.1:8080", Path()
-    )
-    assert "does not answer: it raises KeyError" in told[0]

@@ -5,6 +5,7 @@ rows that stand twice, labels that are missing.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -61,7 +62,10 @@ class Churn:
             "calls": number % 7,
             "charges": 40.5,
         }
-        connection.request("POST", "/predict/churn", msgspec.json.encode(row), {"Content-Type": "application/json"})
+        return self.post(connection, msgspec.json.encode(row))
+
+    def post(self, connection: HTTPConnection, body: bytes) -> dict[str, Any]:
+        connection.request("POST", "/predict/churn", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         content = response.read()
         assert response.status == 200, content
@@ -91,7 +95,7 @@ def running(churn: Churn) -> Iterator[Tree]:
     assert up.stdout is not None
     told = [up.stdout.readline() for _ in range(3)]
     assert told[0].startswith("Predictions"), (churn.folder / "up.log").read_text()[-4000:]
-    assert told[2].startswith("Beyond one table")
+    assert told[2].startswith("churn: its model is looked for, or trained")
     with Tree(churn.state, port=churn.port) as tree:
         tree.supervisor = up
         yield tree
@@ -138,6 +142,13 @@ def test_the_first_model_is_trained_and_answers(churn: Churn, running: Tree) -> 
     wait_until(lambda: answers(churn, connection), "an answer")
     few, many = (churn.ask(connection, number)["score"] for number in (0, 6))
     assert 0 < few < many < 1
+    assert running.supervisor is not None
+    assert running.supervisor.stdout is not None
+    told = [running.supervisor.stdout.readline() for _ in range(5)]
+    assert told[0] == "Version 1 of churn answers. Try it:\n"
+    assert told[4].startswith("Beyond one table")
+    words = shlex.split(told[1])
+    assert churn.post(connection, words[words.index("-d") + 1].encode())["score"] > 0
     record = churn.record()
     [version] = record.versions.values()
     assert version.verdict == "health only"

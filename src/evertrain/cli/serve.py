@@ -2,22 +2,24 @@
 
 import enum
 import re
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
-from evertrain.cli.up import ControlPort, Dir, Host, Json, Port, Toml, Workers, begin, run_in_foreground
-from evertrain.errors import EvertrainError, UserError
-from evertrain.process.startup import Startup, look_at_file, run_module
+from evertrain.cli.flags import takes_settings
+from evertrain.cli.greeting import greet
+from evertrain.cli.up import Json, Toml, begin, run_in_foreground
+from evertrain.errors import UserError
+from evertrain.process.startup import look_at_file
 
 __all__ = ["app"]
 
 app = typer.Typer()
+
+NEXT_DOOR = (
+    "Next door: retraining from a table, by `evertrain init NAME --data FILE.csv --key ... --at ... --label ...`."
+)
 
 
 class Kind(enum.StrEnum):
@@ -28,6 +30,7 @@ class Kind(enum.StrEnum):
 
 
 @app.command("serve")
+@takes_settings
 def serve(
     model: Annotated[
         Path,
@@ -51,13 +54,9 @@ def serve(
         str | None, typer.Option(help="Names of its classes, in its own order: a,b,c; default: as the file has them.")
     ] = None,
     service: Annotated[str | None, typer.Option(help="Its name; default: the file's.")] = None,
-    folder: Dir = None,
-    host: Host = None,
-    port: Port = None,
-    control_port: ControlPort = None,
-    workers: Workers = None,
     settings: Toml = None,
     as_json: Json = False,
+    **flags: str | None,
 ) -> None:
     """Serve a model file: checked in a process of its own first, with a prediction log, canaries and instant revert.
 
@@ -71,16 +70,15 @@ def serve(
     words = ["--service", name, str(model)]
     for option, value in (("--schema", schema), ("--sample", sample), ("--output", output), ("--classes", classes)):
         words += [] if value is None else [option, str(value)]
-    given = {
-        "dir": folder or Path(".evertrain").absolute(),
-        "host": host,
-        "port": port,
-        "control_port": control_port,
-        "workers": workers,
-    }
+    given = flags | {"dir": flags["dir"] or str(Path(".evertrain").absolute())}
     with begin(settings, given, lambda: look_at_file(words)) as startup:
         version = startup.take_in(words)
-        run_in_foreground(startup, as_json=as_json, then=_greeting(startup, name, version, as_json))
+
+        def when_it_is_up() -> None:
+            if not as_json:  # machines ask for the status instead
+                greet(startup, name, version, NEXT_DOOR)
+
+        run_in_foreground(startup, as_json=as_json, then=when_it_is_up)
 
 
 def _name_of(model: Path) -> str:
@@ -90,44 +88,3 @@ def _name_of(model: Path) -> str:
     'my-model-v2'
     """
     return re.sub(r"[^a-z0-9_]+", "-", model.stem.lower()).strip("-") or "model"
-
-
-class _Outcome(msgspec.Struct):
-    state: str
-    ordinal: int = 0
-    why: str = ""
-    example: dict[str, msgspec.Raw] = {}
-
-
-def _greeting(startup: Startup, service: str, version: str, as_json: bool) -> Callable[[], None]:
-    """What is said when the model answers, or when it was refused; machines ask for the status instead."""
-
-    def greet() -> None:
-        words = ["--dir", str(startup.state.path), "--service", service, "--version", version]
-        try:
-            found = msgspec.json.decode(run_module("greeting", words), type=_Outcome)
-        except (EvertrainError, msgspec.DecodeError, OSError, subprocess.SubprocessError):
-            return  # the installation is being stopped
-        for line in _lines(found, service, startup.address, startup.state.keys / "token-data"):
-            typer.echo(line)
-        sys.stdout.flush()
-
-    return (lambda: None) if as_json else greet
-
-
-def _lines(found: _Outcome, service: str, address: str, token: Path) -> list[str]:
-    if found.state == "refused":
-        return [
-            f"Version {found.ordinal} of {service} does not answer: {found.why}",
-            "Mend the model and bring it in with `evertrain push FILE`; or end this with Ctrl-C.",
-        ]
-    if found.state == "waits":
-        return [f"The model of {service} does not answer yet. {found.why}".strip(), "`evertrain status` tells more."]
-    body = msgspec.json.encode(found.example).decode()
-    return [
-        f"Version {found.ordinal} of {service} answers. Try it:",
-        f"  curl -H 'Content-Type: application/json' -d '{body}' {address}/predict/{service}",
-        f"What came of it, posted to {address}/labels/{service} (token: {token}),",
-        "lets a successor be judged on it: `evertrain push FILE`.",
-        "Next door: retraining from a table, by `evertrain init NAME --data FILE.csv --key ... --at ... --label ...`.",
-    ]

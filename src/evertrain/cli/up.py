@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from evertrain.cli.flags import given_flags, takes_settings
+from evertrain.cli.greeting import greet
 from evertrain.config.settings import load, stated_settings
 from evertrain.errors import UsageError
 from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
@@ -61,13 +62,14 @@ def up(
             look_at_declaration(file, data)
 
     with begin(settings, flags, look_first) as startup:
-        for file in files:
-            startup.declare(file, data)
+        declared = {service: file for file in files for service in startup.declare(file, data)}
 
         def when_it_is_up() -> None:
-            if not as_json and any(b".from_table(" in file.read_bytes() for file in files):
-                typer.echo(BEYOND_ONE_TABLE)
             followers.extend(startup.follow(file, data) for file in files if reload)
+            for service, file in declared.items() if not as_json else ():
+                is_table = b".from_table(" in file.read_bytes()
+                said = (startup, service, None, BEYOND_ONE_TABLE if is_table else "")
+                threading.Thread(target=greet, args=said, name=f"greet {service}", daemon=True).start()
 
         try:
             run_in_foreground(startup, as_json=as_json, then=when_it_is_up)

@@ -1,6 +1,6 @@
-"""Wait until a served file answers or is refused, and say which.
+"""Wait until a served file, or the first model of a declared service, answers or is refused, and say which.
 
-    python -m evertrain.process.greeting --dir DIR --service NAME --version ID [--seconds N]
+    python -m evertrain.process.greeting --dir DIR --service NAME [--version ID] [--seconds N]
 
 A process of its own, so that the supervisor never loads a database. It prints an `Outcome` as JSON.
 """
@@ -16,8 +16,9 @@ import msgspec
 
 from evertrain.core.golden import Golden
 from evertrain.core.identity import ServiceName, VersionId
-from evertrain.core.registry import Registry
+from evertrain.core.registry import Registry, ServiceRecord, Version
 from evertrain.core.schema import Value
+from evertrain.core.time import Instant, say_instant
 from evertrain.errors import EvertrainError
 from evertrain.process.entry import tell_fault
 from evertrain.store.artifact import Artifacts
@@ -38,33 +39,51 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     example: dict[str, Value] = {}
 
 
-def await_outcome(state: State, service: ServiceName, version: VersionId, seconds: float) -> Outcome:
-    """Look until the version answers or is refused, at most so many seconds."""
+def await_outcome(state: State, service: ServiceName, version: VersionId | None, seconds: float) -> Outcome:
+    """Look until the version answers or is refused, at most so many seconds. None: whichever is the first to answer."""
     end = time.monotonic() + seconds
     with Ledger.open(state.ledger) as ledger:
         while True:
             record = Registry(ledger.read()).service(service)
-            known = record.versions.get(version)
-            if known is not None and known.refused:
-                return Outcome(state="refused", ordinal=known.ordinal, why=known.refused)
-            if known is not None and record.champion == version:
-                return Outcome(state="answers", ordinal=known.ordinal, example=_example(state, version))
-            if known is not None and not record.open_cycles and record.open_rollout is None and record.decisions:
-                why = record.decisions[-1].reason
-                return Outcome(state="waits", ordinal=known.ordinal, why=why)
+            known = _newest(record) if version is None else record.versions.get(version)
+            if record.champion is not None and version in (None, record.champion):
+                ordinal = record.versions[record.champion].ordinal
+                return Outcome(state="answers", ordinal=ordinal, example=_example(state, record.champion))
+            found = _halted(record, known, one_only=version is not None)
+            if found is not None:
+                return found
             if time.monotonic() > end:
                 return Outcome(state="waits", ordinal=0 if known is None else known.ordinal)
             time.sleep(_LOOK_S)
 
 
+def _halted(record: ServiceRecord, known: Version | None, *, one_only: bool) -> Outcome | None:
+    """Why nothing more is to be expected soon, if so. one_only: another version than `known` would not do."""
+    is_idle = not record.open_cycles and record.open_rollout is None and bool(record.decisions)
+    if known is not None and known.refused and (one_only or is_idle):
+        return Outcome(state="refused", ordinal=known.ordinal, why=known.refused)
+    if not is_idle or (known is None and one_only):
+        return None
+    return Outcome(state="waits", ordinal=0 if known is None else known.ordinal, why=record.decisions[-1].reason)
+
+
+def _newest(record: ServiceRecord) -> Version | None:
+    return max(record.versions.values(), key=lambda one: one.ordinal, default=None)
+
+
 def _example(state: State, version: VersionId) -> dict[str, Value]:
-    """The first golden request, which every version that came as a file was asked in its check server."""
+    """The first golden request, which every version was asked in its check server; times as people write them."""
     artifacts = Artifacts.at(state.artifacts)
     manifest = artifacts.manifest(version)
     if manifest.golden is None:
         return {}
     golden = msgspec.json.decode(artifacts.blobs.get(manifest.golden), type=Golden)
-    return dict(zip(manifest.inputs.names, golden.requests[0].row, strict=True)) if golden.requests else {}
+    if not golden.requests:
+        return {}
+    return {
+        column.name: say_instant(Instant(value)) if column.type == "timestamp" and isinstance(value, int) else value
+        for column, value in zip(manifest.inputs.columns, golden.requests[0].row, strict=True)
+    }
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -72,12 +91,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--service", required=True)
-    parser.add_argument("--version", required=True)
+    parser.add_argument("--version", type=VersionId)
     parser.add_argument("--seconds", type=float, default=120.0)
     given = parser.parse_args(arguments)
     try:
         state = State.open(given.dir)
-        found = await_outcome(state, ServiceName(given.service), VersionId(given.version), given.seconds)
+        found = await_outcome(state, ServiceName(given.service), given.version, given.seconds)
     except EvertrainError as error:
         return tell_fault(error)
     sys.stdout.write(msgspec.json.encode(found).decode())

@@ -1,0 +1,63 @@
+"""What `evertrain serve` and `evertrain up` say when a model answers, or why it does not."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import typer
+
+from evertrain.errors import EvertrainError
+from evertrain.process.startup import Startup, run_module
+
+__all__ = ["Outcome", "greet", "lines_of"]
+
+_FIRST_S = 1800
+"""How long the first model of a declaration is waited for; `evertrain status` tells of what takes longer."""
+
+
+class Outcome(msgspec.Struct):
+    """What became of a version, as `evertrain.process.greeting` prints it."""
+
+    state: str
+    ordinal: int = 0
+    why: str = ""
+    example: dict[str, msgspec.Raw] = {}
+
+
+def greet(startup: Startup, service: str, version: str | None, afterwards: str) -> None:
+    """Wait for this version, or for the first of a service, and say how to ask it; to be run beside the supervisor.
+
+    afterwards: what a person may want to do next.
+    """
+    words = ["--dir", str(startup.state.path), "--service", service]
+    words += ["--seconds", str(_FIRST_S)] if version is None else ["--version", version]
+    if version is None:
+        typer.echo(f"{service}: its model is looked for, or trained; this says when it answers.")
+    try:
+        found = msgspec.json.decode(run_module("greeting", words), type=Outcome)
+    except (EvertrainError, msgspec.DecodeError, OSError, subprocess.SubprocessError):
+        return  # the installation is being stopped
+    for line in lines_of(found, service, startup.address, startup.state.keys / "token-data", afterwards):
+        typer.echo(line)
+    sys.stdout.flush()
+
+
+def lines_of(found: Outcome, service: str, address: str, token: Path, afterwards: str) -> list[str]:
+    """What is said of an outcome, line by line."""
+    if found.state == "refused":
+        return [
+            f"Version {found.ordinal} of {service} does not answer: {found.why}",
+            "Mend the model and bring it in with `evertrain push FILE`; or end this with Ctrl-C.",
+        ]
+    if found.state == "waits":
+        return [f"The model of {service} does not answer yet. {found.why}".strip(), "`evertrain status` tells more."]
+    body = msgspec.json.encode(found.example).decode()
+    return [
+        f"Version {found.ordinal} of {service} answers. Try it:",
+        f"  curl -H 'Content-Type: application/json' -d {shlex.quote(body)} {address}/predict/{service}",
+        f"What came of it, posted to {address}/labels/{service} (token: {token}),",
+        "lets a successor be judged on it: `evertrain push FILE`.",
+        *([afterwards] if afterwards else []),
+    ]
