@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         unique,
     )
     from evertrain.config.origin import frame, sql
+    from evertrain.config.output import classes
     from evertrain.config.policy import Canary, Gate, Recipe, cron, every, performance, rows
     from evertrain.config.script import script
     from evertrain.config.table import Service
@@ -40,6 +41,7 @@ __all__ = [
     "Source",
     "TrainingSet",
     "between",
+    "classes",
     "column",
     "cron",
     "every",
@@ -60,6 +62,7 @@ __all__ = [
 
 _HOMES = (
     "evertrain.config.origin",
+    "evertrain.config.output",
     "evertrain.config.table",
     "evertrain.config.authoring",
     "evertrain.config.policy",

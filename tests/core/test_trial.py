@@ -31,6 +31,7 @@ def test_a_request_is_read_back_as_it_was_sent(ask: Ask) -> None:
 
 def test_an_answer_keeps_a_score_that_is_not_a_number() -> None:
     answer = msgspec.msgpack.decode(frame(Answer(ok=True, score=math.nan))[4:], type=Answer)
+    assert isinstance(answer.score, float)
     assert math.isnan(answer.score)
 
 

@@ -10,6 +10,7 @@ import pytest
 from evertrain.core.identity import VersionId
 from evertrain.core.model import Output
 from evertrain.core.routing import Arm
+from evertrain.core.score import RowScore
 from evertrain.core.time import Instant
 from evertrain.core.trial import Answer, Predict, decode_ask, frame, frame_length
 from evertrain.deploy.trial import Trials, socket_name
@@ -126,7 +127,7 @@ def test_a_peer_that_misbehaves_costs_at_most_the_deadline(tmp_path: Path, peer:
 
 
 def test_a_peer_that_comes_back_is_found_again(tmp_path: Path) -> None:
-    async def go() -> list[float]:
+    async def go() -> list[RowScore]:
         trials = Trials(tmp_path.joinpath)
         arm = Arm(version=VERSION, share=0.1, deadline_s=5)
         path = tmp_path / socket_name("canary", VERSION, 0)

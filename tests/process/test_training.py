@@ -46,6 +46,7 @@ def test_order_and_files_of_arrival_do_not_change_the_version(shop: Shop, tmp_pa
     first, second = (done(one, "assemble", one.assembling(), Assembled) for one in (shop, other))
     assert first.dataset.digest == second.dataset.digest
     assert first.training == second.training
+    assert isinstance(first.base_rate, float)
     assert 0.2 < first.base_rate < 0.6
     versions = [done(one, "train", training(one, work), Trained) for one, work in ((shop, first), (other, second))]
     manifests = [one.artifacts.manifest(made.version) for one, made in zip((shop, other), versions, strict=True)]

@@ -38,12 +38,12 @@ def test_scores_equal_those_of_the_package_bit_for_bit(tmp_path: Path, objective
     assert [float(model.predict(row[None])[0]) for row in rows] == expected.tolist()
 
 
-def test_several_outputs_are_refused(tmp_path: Path) -> None:
+def test_classes_are_refused_where_one_score_is_declared(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
     data = lightgbm.Dataset(random.normal(size=(300, WIDTH)), label=random.integers(0, 3, 300))
     booster = lightgbm.train({"objective": "multiclass", "num_class": 3, "verbose": -1}, data, num_boost_round=2)
     booster.save_model(tmp_path / "model.txt")
-    with pytest.raises(ModelError, match="more than one output"):
+    with pytest.raises(ModelError, match="3 scores a row, and its service answers with one"):
         LightGBMModel(tmp_path / "model.txt", VECTOR)
 
 

@@ -117,7 +117,7 @@ def test_one_input_for_each_column_takes_its_type(tmp_path: Path) -> None:
 
 def test_several_outputs_a_row_are_refused(tmp_path: Path) -> None:
     path = linear(tmp_path / "model.onnx", width=3)
-    with pytest.raises(ModelError, match=r"3 outputs a row.*one score"):
+    with pytest.raises(ModelError, match=r"3 scores a row.*answers with one"):
         OnnxModel(path, [Input(name="a"), Input(name="b")], Output())
 
 

@@ -66,10 +66,10 @@ def test_an_estimator_answers_with_its_best_round_and_a_booster_with_all(tmp_pat
     assert answers["booster.json"].tolist() == estimator.get_booster().inplace_predict(asked).astype(float).tolist()
 
 
-def test_several_outputs_are_refused(tmp_path: Path) -> None:
+def test_classes_without_probabilities_are_refused(tmp_path: Path) -> None:
     data = xgboost.DMatrix(rows_of(1, 90), np.arange(90) % 3)
-    xgboost.train({"objective": "multi:softprob", "num_class": 3}, data, 2).save_model(tmp_path / "model.ubj")
-    with pytest.raises(ModelError, match=r"3 outputs a row.*one score"):
+    xgboost.train({"objective": "multi:softmax", "num_class": 3}, data, 2).save_model(tmp_path / "model.ubj")
+    with pytest.raises(ModelError, match=r"3 outputs a row.*no probabilities.*multi:softprob"):
         describe(tmp_path / "model.ubj", "xgboost")
 
 

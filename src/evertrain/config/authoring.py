@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -31,12 +31,12 @@ from evertrain.config.declaration import (
 from evertrain.config.function import refer
 from evertrain.config.option import Names, closed, expect, expect_each, read_names
 from evertrain.config.origin import Frame, Sql
+from evertrain.config.output import OutputDeclared, read_output
 from evertrain.config.policy import Estimator, Recipe
 from evertrain.config.validation import validate
 from evertrain.config.vocabulary import Features
 from evertrain.config.wording import read_columns, suggestion
 from evertrain.core.identity import ServiceName, SourceName
-from evertrain.core.model import Output
 from evertrain.core.policy import CanarySpec, GateSpec, TriggerSpec
 from evertrain.core.schema import Column, Schema
 from evertrain.core.time import Moment, parse_span
@@ -218,14 +218,15 @@ def Service(  # noqa: N802 - reads as the thing that it makes
     triggers: Sequence[TriggerSpec] = (),
     gate: GateSpec | None = None,
     rollout: CanarySpec | None = None,
-    output: Literal["probability", "value"] = "probability",
+    output: OutputDeclared = "probability",
     owner: str = "",
     cooldown: str = "1d",
 ) -> ServiceSpec:
     """A whole service, checked.
 
     train: a function `train(data, run)`, a scikit-learn estimator, an `et.script`, any of these with its limits as an
-    `et.Recipe`, or several by name, of which each cycle takes the best. output: a probability in [0, 1], or any value.
+    `et.Recipe`, or several by name, of which each cycle takes the best. output: "probability" of a label of 1, any
+    "value", or `et.classes(...)`.
     """
     expect("et.Service(examples=...)", examples, Examples, 'et.Examples(source, key="...", at="...")')
     expect("et.Service(label=...)", label, Label, 'et.Label(source=..., of=..., value="...", horizon="...")')
@@ -239,7 +240,7 @@ def Service(  # noqa: N802 - reads as the thing that it makes
     spec = ServiceSpec(
         name=ServiceName(name),
         inputs=asked.request,
-        output=_output(name, output),
+        output=read_output(name, output),
         sources=tuple(dict.fromkeys(used)),
         examples=asked,
         label=label.spec,
@@ -255,14 +256,6 @@ def Service(  # noqa: N802 - reads as the thing that it makes
     )
     validate(spec)
     return spec
-
-
-def _output(service: str, kind: str) -> Output:
-    if kind not in ("probability", "value"):
-        raise DeclarationError(
-            f"Service {service!r} has the unknown output {kind!r}.", suggestion(kind, ("probability", "value"))
-        )
-    return Output() if kind == "probability" else Output(kind="value", low=None, high=None)
 
 
 def _refused(error: BaseException, path: Path) -> DeclarationError:

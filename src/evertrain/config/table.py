@@ -5,15 +5,17 @@ Which columns there are is found out when the declaration is taken in: until the
 """
 
 import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any, Final, Generic, Literal, ParamSpec
+from typing import Any, Final, Generic, ParamSpec
 
 import msgspec
 
 from evertrain.config import authoring
 from evertrain.config.authoring import Files, Source, files
 from evertrain.config.declaration import (
+    CheckSpec,
     ExamplesSpec,
     FunctionRef,
     LabelSpec,
@@ -25,17 +27,18 @@ from evertrain.config.declaration import (
 )
 from evertrain.config.option import Names, closed, read_names
 from evertrain.config.origin import Frame, Sql, frame
+from evertrain.config.output import OutputDeclared, read_output
 from evertrain.config.policy import Estimator, Recipe
-from evertrain.config.validation import validate
+from evertrain.config.validation import LABELS_OF_CLASSES, validate
 from evertrain.config.wording import read_columns, suggestion
 from evertrain.core.identity import ServiceName
-from evertrain.core.model import Output
+from evertrain.core.model import FEWEST_CLASSES
 from evertrain.core.policy import CanarySpec, GateSpec, RowsTrigger, ScheduleTrigger, TriggerSpec
 from evertrain.core.schema import Column, Schema
 from evertrain.core.time import DAY, Moment, parse_span
 from evertrain.errors import DeclarationError
 
-__all__ = ["DEFAULT_GATE", "OpenService", "Service", "TableSpec", "complete", "default_recipe"]
+__all__ = ["DEFAULT_GATE", "FEW_CLASSES", "OpenService", "Service", "TableSpec", "complete", "default_recipe"]
 
 P = ParamSpec("P")
 Train = Callable[..., Any] | Estimator | ScriptSpec | TrainingSpec
@@ -47,6 +50,8 @@ _TRIGGERS: Final = (ScheduleTrigger(every=7 * DAY), RowsTrigger(rows=1_000))
 _ROLLOUT: Final = CanarySpec(steps=(0.1, 0.5), margin=0.03)
 """For a service with little traffic: about 140 answers without an error, most of them at half of the requests."""
 
+FEW_CLASSES: Final = 50
+"""A text of so many values may well be a label of classes; one of more is something else."""
 _NUMBERS: Final = ("bool", "int64", "float64")
 _RECIPES: Final = (
     (("sklearn", "skops"), FunctionRef(module="evertrain.model.boosting", name="histograms")),
@@ -86,7 +91,7 @@ def from_table(
     exclude: Names = (),
     columns: Mapping[str, str] | None = None,
     zone: str = "UTC",
-    output: Literal["probability", "value"] = "probability",
+    output: OutputDeclared = "probability",
     segments: Names = (),
     triggers: Sequence[TriggerSpec] | None = None,
     gate: GateSpec | None = None,
@@ -99,8 +104,9 @@ def from_table(
     data: a CSV or Parquet file or a glob, beside the declaration; a DataFrame; or `et.sql(...)`. horizon: the label of
     a row is known and counts so long after `at`; a row without one has none yet. Every other column that is not
     excluded is an input of the model: numbers as they are, text as a category, a time as the days from it to `at`.
-    columns: types that the first file would not show. zone: of times without an offset. train: a function, an
-    estimator, a script, or several by name; without it, scikit-learn's boosted trees, else LightGBM's.
+    output: "probability" of a label of 1, any "value", or `et.classes(...)` where the label is a text, or a number that
+    stands for a class. columns: types that the first file would not show. zone: of times without an offset. train: a
+    function, an estimator, a script, or several by name; without it, scikit-learn's boosted trees, else LightGBM's.
     """
     source = Source(name, _origin(data), key=key, event_time=at, zone=zone, owner=owner)
     if output == "value" and gate is None:
@@ -111,7 +117,7 @@ def from_table(
     return OpenService(
         name=ServiceName(name),
         inputs=Schema(()),
-        output=Output() if output == "probability" else Output(kind="value", low=None, high=None),
+        output=read_output(name, output),
         sources=(source,),
         recipes=_recipes(train),
         segments=read_names(segments),
@@ -174,8 +180,11 @@ Service = _Author(authoring.Service)
 # Closing an open service ---------------------------------------------------------------------------------------------
 
 
-def complete(spec: OpenService, columns: Sequence[Column]) -> ServiceSpec:
-    """The service with the columns that its table has, checked; DeclarationError names a column that is not there."""
+def complete(spec: OpenService, columns: Sequence[Column], values: Sequence[str] = ()) -> ServiceSpec:
+    """The service with the columns that its table has, checked; DeclarationError names a column that is not there.
+
+    values: those of a label that is a text, as far as they are known, for the refusal of one that is none of a class.
+    """
     table, [source] = spec.table, spec.sources
     known = {column.name: column for column in columns}
     for role, names in _roles(spec):
@@ -185,12 +194,8 @@ def complete(spec: OpenService, columns: Sequence[Column]) -> ServiceSpec:
                     f"{role} {name!r} of service {spec.name!r} is no column of {source.name!r}.",
                     suggestion(name, known),
                 )
-    if known[table.label].type not in _NUMBERS:
-        raise DeclarationError(
-            f"The label {table.label!r} of service {spec.name!r} is {known[table.label].type}.",
-            "A label is a number, 0 or 1, true or false: write another column, or convert it in the file.",
-        )
-    held = msgspec.structs.replace(source, columns=tuple(columns))
+    _refuse_label(spec, known[table.label], values)
+    held = msgspec.structs.replace(source, columns=tuple(columns), checks=_checks(spec))
     given = [one for one in columns if one.name not in {*table.key, table.at, table.label, *table.exclude}]
     asked = (*(known[name] for name in dict.fromkeys((*table.key, table.at))), *given)
     features = _features(spec, given)
@@ -207,6 +212,31 @@ def complete(spec: OpenService, columns: Sequence[Column]) -> ServiceSpec:
     )
     validate(whole)
     return whole
+
+
+def _refuse_label(spec: OpenService, label: Column, values: Sequence[str]) -> None:
+    """Refuse a label that does not have the type of what is predicted."""
+    if label.type in (LABELS_OF_CLASSES if spec.output.names else _NUMBERS):
+        return
+    what = f"The label {label.name!r} of service {spec.name!r} is {label.type}."
+    if spec.output.names:
+        raise DeclarationError(what, "The label of classes is a text or a whole number: write another column.")
+    if FEWEST_CLASSES <= len(values) <= FEW_CLASSES and label.type == "string":
+        named = ", ".join(json.dumps(one, ensure_ascii=False) for one in values)
+        raise DeclarationError(what, f"If its values are classes, name them: output=et.classes({named}).")
+    raise DeclarationError(
+        what,
+        "A label is a number, 0 or 1, true or false, or one of output=et.classes(...): "
+        "write another column, or convert it in the file.",
+    )
+
+
+def _checks(spec: OpenService) -> tuple[CheckSpec, ...]:
+    """Rows of a class that is not declared are set aside, with the reason."""
+    [source] = spec.sources
+    if not spec.output.names:
+        return source.checks
+    return (*source.checks, CheckSpec(rule="one_of", column=spec.table.label, values=spec.output.names))
 
 
 def _roles(spec: OpenService) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -26,7 +26,9 @@ from evertrain.errors import DeclarationError
 __all__ = ["agree", "validate"]
 
 _OF_VALUES = ("mae", "rmse")
+_OF_CLASSES = ("log_loss", "accuracy", "brier")
 _RECIPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LABELS_OF_CLASSES = ("string", "int64")
 _NUMBERS = ("int64", "float64", "bool")
 
 
@@ -120,7 +122,7 @@ def _label(spec: ServiceSpec) -> None:
     if spec.label is None or spec.examples is None:
         return
     source, name = spec.source(spec.label.source), f"The label of service {spec.name!r}"
-    _column(source, spec.label.value, name, _NUMBERS)
+    _column(source, spec.label.value, name, LABELS_OF_CLASSES if spec.output.names else _NUMBERS)
     _column(source, spec.label.known_at.column, name, ("timestamp",))
     for key in spec.examples.key:
         _column(source, key, f"{name}, joined by the examples' key,")
@@ -225,6 +227,12 @@ def _gate(spec: ServiceSpec) -> None:
                 f"Service {spec.name!r} predicts a value, and is judged by {metric!r}, which is for probabilities.",
                 'Say in units of the label what still counts as not worse: gate=et.Gate(primary="mae", margin=...).',
             )
+    for metric in compared if spec.output.names else ():
+        if metric not in _OF_CLASSES:
+            raise DeclarationError(
+                f"Service {spec.name!r} predicts classes, and is judged by {metric!r}, which says nothing of them.",
+                suggestion(metric, _OF_CLASSES),
+            )
     obstacle = unpassable(spec.gate)
     if obstacle is not None:
         what, _, remedy = obstacle.partition(": ")
@@ -259,7 +267,7 @@ def _recipe(spec: ServiceSpec, name: str, recipe: TrainingSpec) -> None:
             f"Service {spec.name!r} has a recipe named {name!r}.", "Name it with letters, digits, '.', '_' and '-'."
         )
     estimator = getattr(recipe, "object", None)
-    if estimator is None or spec.output.kind != "probability" or hasattr(estimator, "predict_proba"):
+    if estimator is None or spec.output.kind == "value" or hasattr(estimator, "predict_proba"):
         return
     raise DeclarationError(
         f"Recipe {name!r} of service {spec.name!r} is a {type(estimator).__name__} that gives no probabilities.",

@@ -68,7 +68,8 @@ class GateEvidence(msgspec.Struct, frozen=True, kw_only=True):
 
     at: prediction times in microseconds. challenger, champion, anchor: scores; None where there is no such version
     (an anchor that is the champion is left out). base_rate: mean label of the training rows, or share of each class.
-    weight: the declared evaluation weights. segments: for each protected column, the value of each row, "" for a missing one.
+    weight: the declared evaluation weights. segments: for each protected column, the value of each row, "" for a
+    missing one.
     """
 
     health: Health

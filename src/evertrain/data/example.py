@@ -11,7 +11,7 @@ from evertrain.core.identity import SourceName
 from evertrain.core.time import Instant, Moment
 from evertrain.data.feature import REQUEST, Resolve, offline
 from evertrain.data.revision import revise
-from evertrain.errors import DeclarationError
+from evertrain.errors import DeclarationError, SourceError
 
 __all__ = ["Mature", "examples", "training_rows"]
 
@@ -87,7 +87,23 @@ def _labels(
     events = revise(table, source, tuple(dict.fromkeys((*asked.key, label.value))))
     known = events.frame.filter((pl.col("_known") <= cut) & (pl.col("_until") > cut))
     newest = known.sort("_event", "_known").unique(list(asked.key), keep="last", maintain_order=True)
-    return newest.select(_key(newest, asked).alias("key"), pl.col(label.value).cast(pl.Float64).alias("label"))
+    return pl.DataFrame([_key(newest, asked).alias("key"), _numbers(spec, newest[label.value]).alias("label")])
+
+
+def _numbers(spec: ServiceSpec, values: pl.Series) -> pl.Series:
+    """Labels as floats: a class by its place; SourceError for one that is not declared."""
+    if not spec.output.names:
+        return values.cast(pl.Float64)
+    texts = values.cast(pl.String)
+    unknown = texts.filter(~texts.is_in(spec.output.names)).drop_nulls()
+    if len(unknown):
+        said = ", ".join(repr(one) for one in unknown.unique().sort().head(5))
+        raise SourceError(
+            f"{len(unknown)} labels of service {spec.name!r} are none of its classes: {said}.",
+            f"Declare every class, or set such rows aside: checks=[et.one_of({values.name!r}, [...])] of the source.",
+        )
+    places = {name: float(place) for place, name in enumerate(spec.output.names)}
+    return texts.replace_strict(places, default=None, return_dtype=pl.Float64)
 
 
 def _instant(moment: Moment) -> pl.Expr:

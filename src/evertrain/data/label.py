@@ -90,7 +90,7 @@ class PostedLabels:
         request = dict(zip(self._spec.inputs.names, asked.row, strict=True))
         values: dict[str, Value] = {column.name: request.get(column.name) for column in columns}
         values |= self._key(asked.key, columns)
-        values[self._label.value] = label.value
+        values[self._label.value] = self._value(label, columns)
         moment = self._label.known_at
         for dated in (moment, self._source.known_at):
             values[dated.column] = (
@@ -105,6 +105,16 @@ class PostedLabels:
             f"log/{position.writer}",
             place_of(position),
         ]
+
+    def _value(self, label: Labelled, columns: tuple[Column, ...]) -> Value:
+        """The label as its source has it: of classes, the name of the one at that place."""
+        classes, place = self._spec.output.names, int(label.value)
+        if not classes:
+            return label.value
+        if not 0 <= place < len(classes):
+            raise SourceError(f"{self._label.value}: no class stands at place {place}")
+        kind = next((column.type for column in columns if column.name == self._label.value), "string")
+        return int(classes[place]) if kind == "int64" else classes[place]
 
     def _key(self, key: str, columns: tuple[Column, ...]) -> dict[str, Value]:
         """The key's text, read back into the source's key columns."""

@@ -13,8 +13,8 @@ from evertrain.core.identity import VersionId, short
 from evertrain.core.model import Manifest
 from evertrain.core.routing import Refusal
 from evertrain.core.schema import Value
-from evertrain.core.time import Instant
 from evertrain.core.score import Cause, RowScore, fault_of, plain
+from evertrain.core.time import Instant
 from evertrain.deploy.column import Columns
 from evertrain.errors import EvertrainError, ModelError, UnavailableError
 from evertrain.store.artifact import Artifacts

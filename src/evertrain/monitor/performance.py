@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from evertrain.core.identity import VersionId
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.schema import Value
+from evertrain.core.score import RowScore, best
 from evertrain.core.time import Instant
 
 __all__ = ["Cohort", "Performance", "Snapshot"]
@@ -27,8 +28,8 @@ _SCORE: Literal["d"] = "d"
 class Cohort(msgspec.Struct, frozen=True, kw_only=True):
     """Predictions that matured in [start, end): labels, scores served, scores of the reference version.
 
-    All arrays have length n (labelled examples only), ordered by prediction time. `missing`: mature, but without a
-    label yet.
+    All arrays have length n (labelled examples only), ordered by prediction time; scores of classes have the shape
+    (n, k), and labels are then places of classes. `missing`: mature, but without a label yet.
     """
 
     start: Instant
@@ -42,6 +43,12 @@ class Cohort(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def labelled(self) -> int:
         return len(self.label)
+
+    @property
+    def compared(self) -> NDArray[np.bool_]:
+        """The rows that the reference version has scored."""
+        known: NDArray[np.bool_] = np.isfinite(self.reference)
+        return known if known.ndim == 1 else np.asarray(known.all(axis=1), dtype=np.bool_)
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +64,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     label: bytes
     waiting: tuple[tuple[str, float], ...]
     vectors: dict[int, tuple[Value, ...]]
+    served: dict[int, tuple[float, ...]] = {}
+    referred: dict[int, tuple[float, ...]] = {}
 
 
 class Performance:
@@ -79,6 +88,9 @@ class Performance:
         self._label: array[float] = array(_SCORE)
         self._vectors: dict[int, tuple[Value, ...]] = {}
         self._waiting: dict[str, float] = {}
+        # Where a service answers with classes: the probabilities of each, by position.
+        self._served: dict[int, tuple[float, ...]] = {}
+        self._referred: dict[int, tuple[float, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._at)
@@ -103,6 +115,8 @@ class Performance:
         self._at.append(record.at)
         self._mature.append(self._matures(record.row, record.at))
         self._score.append(record.score)
+        if record.scores:
+            self._served[position] = record.scores
         self._reference.append(np.nan)
         early = self._waiting.pop(record.key, self._waiting.pop(record.id, np.nan))
         self._label.append(early)
@@ -134,11 +148,21 @@ class Performance:
             start=start,
             end=end,
             label=label[known],
-            score=_numbers(self._score)[rows],
-            reference=_numbers(self._reference)[rows],
+            score=self._scores(rows, self._score, self._served),
+            reference=self._scores(rows, self._reference, self._referred),
             at=_times(self._at)[rows],
             missing=int(np.count_nonzero(~known)),
         )
+
+    def _scores(
+        self, rows: NDArray[np.int64], column: "array[float]", of_classes: dict[int, tuple[float, ...]]
+    ) -> NDArray[np.float64]:
+        """Scores of rows: their numbers, or their probabilities of classes, NaN where there are none yet."""
+        width = len(next(iter(self._served.values()), ()))
+        if not width:
+            return _numbers(column)[rows]
+        unknown = (np.nan,) * width
+        return np.array([of_classes.get(row, unknown) for row in rows.tolist()]).reshape(len(rows), width)
 
     def mature_rows(self, start: Instant, end: Instant) -> int:
         """How many labelled predictions matured in [start, end)."""
@@ -150,10 +174,12 @@ class Performance:
         positions = list(self._vectors)
         return positions, [self._vectors[position] for position in positions]
 
-    def scored(self, positions: Sequence[int], scores: Sequence[float]) -> None:
+    def scored(self, positions: Sequence[int], scores: Sequence[RowScore]) -> None:
         """Keep the reference version's scores of rows that `unscored` named, and forget their vectors."""
         for position, score in zip(positions, scores, strict=True):
-            self._reference[position] = score
+            if isinstance(score, tuple):
+                self._referred[position] = score
+            self._reference[position] = best(score)
             self._vectors.pop(position, None)
 
     def _between(self, start: Instant, end: Instant) -> NDArray[np.int64]:
@@ -174,6 +200,8 @@ class Performance:
             label=self._label.tobytes(),
             waiting=tuple(self._waiting.items()),
             vectors=self._vectors,
+            served=self._served,
+            referred=self._referred,
         )
 
     @classmethod
@@ -188,6 +216,7 @@ class Performance:
         monitor._reference.frombytes(snapshot.reference)
         monitor._label.frombytes(snapshot.label)
         monitor._waiting, monitor._vectors = dict(snapshot.waiting), snapshot.vectors
+        monitor._served, monitor._referred = dict(snapshot.served), dict(snapshot.referred)
         for position, (key, id_) in enumerate(zip(snapshot.keys, snapshot.ids, strict=True)):
             monitor._index[key or id_] = position
             monitor._index[id_] = position

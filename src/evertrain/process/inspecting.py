@@ -6,6 +6,8 @@ Nothing is written, and none of the user's code runs.
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import polars as pl
+
 from evertrain.config.declaration import ServiceSpec, SourceSpec
 from evertrain.config.table import OpenService, complete
 from evertrain.core.identity import SourceName
@@ -39,7 +41,15 @@ def _close(spec: OpenService, folder: Path, fixed: Mapping[SourceName, Sequence[
             return complete(spec, [Column(name=one, type="string") for one in cells.names])
     table = spec.table
     columns = settle(cells, table.key, (table.at,), source.zone, label=table.label, declared=table.columns)
-    return complete(spec, columns)
+    return complete(spec, columns, _values_of(cells, table.label))
+
+
+def _values_of(cells: Cells, label: str) -> list[str]:
+    """What a text column holds, sorted; nothing for a column that is not there, or of another type."""
+    if label not in cells.names or cells.frame[label].dtype != pl.String:
+        return []
+    found: list[str] = cells.frame[label].drop_nulls().unique().sort().to_list()
+    return found
 
 
 def first_cells(source: SourceSpec, folder: Path) -> Cells:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.metric import HIGHER_IS_BETTER, losses, metric
+from evertrain.core.model import OutputKind
 from evertrain.core.policy import MetricName
 from evertrain.core.time import DAY, HOUR, Instant, Span
 from evertrain.monitor.performance import Cohort, Performance
@@ -31,18 +32,23 @@ _PATIENCE = 14 * DAY
 _LONG_PATIENCE = 90 * DAY
 
 _BINS = 1024
+_SHOWN: dict[OutputKind, tuple[MetricName, ...]] = {
+    "probability": ("auc", "log_loss"),
+    "value": ("mae", "rmse"),
+    "classes": ("accuracy", "log_loss"),
+}
 _NAMES: dict[MetricName, str] = {"auc": "AUC", "log_loss": "log loss", "mae": "MAE", "rmse": "RMSE"}
 
 
 def metrics_of(spec: ServiceSpec) -> tuple[MetricName, ...]:
     """What is shown of a service: two metrics, by what its score is."""
-    return ("auc", "log_loss") if spec.output.kind == "probability" else ("mae", "rmse")
+    return _SHOWN[spec.output.kind]
 
 
 class Sums(msgspec.Struct, frozen=True, kw_only=True):
     """What metrics of many rows follow from, so that spans can be put together.
 
-    losses: their sums by metric. counts: rows by label (0, 1) and bin of the score, shape (2, bins).
+    losses: their sums by metric. counts: rows by label (0, 1) and bin of the score, shape (2, bins); zeros of classes.
     """
 
     rows: int
@@ -51,8 +57,11 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, names: tuple[MetricName, ...], label: Floats, score: Floats) -> "Sums":
-        """The sums of rows; label and score have length n."""
-        place = (label >= 0.5) * _BINS + np.clip(score * _BINS, 0, _BINS - 1).astype(np.int64)
+        """The sums of rows; label and score have length n, or the scores of classes (n, k)."""
+        if score.ndim == 2:
+            place = np.zeros(0, dtype=np.int64)
+        else:
+            place = (label >= 0.5) * _BINS + np.clip(score * _BINS, 0, _BINS - 1).astype(np.int64)
         return cls(
             rows=len(label),
             losses={name: float(losses(name, label, score).sum()) for name in names if name != "auc"},
@@ -82,6 +91,8 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
         if not self.rows:
             return None
         mean = self.losses[name] / self.rows
+        if name == "accuracy":
+            return 1.0 - mean
         return math.sqrt(mean) if name == "rmse" else mean
 
 
@@ -146,7 +157,7 @@ class QualityHistory:
 
     def _measure(self, cohort: Cohort) -> _Measured:
         """Both on the same rows: those that the reference version has scored, when it has scored any."""
-        scored = np.isfinite(cohort.reference)
+        scored = cohort.compared
         rows = scored if scored.any() else np.ones(cohort.labelled, dtype=np.bool_)
         label, score, reference = cohort.label[rows], cohort.score[rows], cohort.reference[rows]
         return _Measured(

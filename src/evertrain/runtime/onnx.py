@@ -39,7 +39,8 @@ class OnnxModel:
         self._probability = output.kind == "probability"
         self._wanted = _scores_of(path.name, self._told, output)
         self._name, self._output = path.name, output
-        self._arranged = Arrangement(path.name, self._told.classes or output.names, output)
+        own = self._told.classes or output.names
+        self._arranged = Arrangement(path.name, own, output) if output.names else None
 
     def score(self, vectors: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
         return self._together([self._answer(self._feeds(values)) for values in vectors])
@@ -94,7 +95,7 @@ class OnnxModel:
             own = sorted(found[0])
             found = [found[0][one] for one in own]
         numbers = np.asarray(found, dtype=np.float64).reshape(-1)
-        if self._output.kind == "classes":
+        if self._arranged is not None:
             arranged = self._arranged if own is None else Arrangement(self._name, own, self._output)
             whole: NDArray[np.float64] = arranged.spread(numbers.reshape(1, -1))[0]
             return whole

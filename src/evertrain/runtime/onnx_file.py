@@ -51,7 +51,7 @@ class OnnxFile(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     operators: frozenset[str]
-    classes: tuple[str, ...] = ()
+    classes: tuple[str | int, ...] = ()
 
 
 def is_onnx(content: bytes) -> bool:
@@ -151,22 +151,22 @@ def _output(name: str, told: OnnxFile) -> Output:
     return output_of(name, told.classes or range(width or 0))
 
 
-def _classes(nodes: Sequence[bytes], outputs: Sequence[Tensor]) -> tuple[str, ...]:
+def _classes(nodes: Sequence[bytes], outputs: Sequence[Tensor]) -> tuple[str | int, ...]:
     """By the map that names the probabilities, else by the classifier.
 
     A graph whose label is a text, but whose classifier numbers its classes, names them in a way of its exporter's.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, tuple[str | int, ...]] = {}
     for node in nodes:
         for number, attribute in _fields(node):
             if number == _ATTRIBUTE and isinstance(attribute, bytes) and _text(attribute, 1) in _NAMED:
                 texts = [
                     value.decode() for field, value in _fields(attribute) if field == 9 and isinstance(value, bytes)
                 ]
-                found[_text(node, 4)] = tuple(texts or map(str, _integers(attribute)))
+                found[_text(node, 4)] = tuple(texts or _integers(attribute))
     told = found.get("ZipMap") or next((one for one in found.values() if one), ())
     is_text = any(one.element == 8 for one in outputs)
-    return () if is_text and all(one.lstrip("-").isdecimal() for one in told) else told
+    return () if is_text and all(isinstance(one, int) for one in told) else told
 
 
 def _integers(attribute: bytes) -> list[int]:
