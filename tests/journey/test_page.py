@@ -1,42 +1,21 @@
 """The page in a real browser: what a person on call sees, live, on a screen and on a phone, in light and in dark."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from evertrain.testing.door import TOKEN, ControlPort, control_port
 from evertrain.testing.overview import overview_of_nothing
 from evertrain.web.overview import Decision
 
-expect.set_options(timeout=30_000)  # a machine that does other things besides
-QUIET = ["--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync"]
 SCREENS = [
     pytest.param(1400, 900, "light", id="desk"),
     pytest.param(1400, 900, "dark", id="desk in the dark"),
     pytest.param(390, 844, "light", id="phone"),
 ]
-
-
-def chromium() -> str:
-    for name in (os.environ.get("CHROMIUM", "chromium"), "chromium-browser", "google-chrome"):
-        found = shutil.which(name)
-        if found:
-            return found
-    return pytest.fail("The browser test needs Chromium: run .ci/browser, which says how to get it.")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    arguments = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else QUIET  # Chromium refuses its sandbox to root
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=arguments)
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -8,11 +8,14 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
+from playwright.sync_api import Page, expect
 
 from evertrain.core.prediction import Predicted
+from evertrain.store.access import token
 from evertrain.store.process import alive, heartbeats
 from evertrain.testing.served import SHOP, Customers, Served, train
 from evertrain.testing.tree import wait_until
@@ -134,6 +137,36 @@ def test_the_commands_tell_the_truth(served: Served) -> None:
         plain = served.run(name)
         assert plain.returncode == 0
         assert "no such shop" in plain.stdout or "canary errors" in plain.stdout
+
+
+def test_the_page_shows_the_versions_the_verdicts_and_once_labels_come_how_good_it_is(
+    served: Served, opened: Callable[[str], Page]
+) -> None:
+    page = opened(f"http://127.0.0.1:{served.control_port}/?token={token('control', served.state.keys)}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Version 2 serves")
+    quality = page.get_by_role("region", name="Quality")
+    expect(quality).to_contain_text("No label was posted yet")
+    versions = page.get_by_role("region", name="Model versions").get_by_role("row")
+    newest = len(served.record().versions)  # the one that the check server refused
+    expect(versions).to_have_count(1 + newest)
+    for state, name in (("champion", "2"), ("standby", "1"), ("rolled back", "3"), ("refused", str(newest))):
+        expect(versions.filter(has=page.get_by_role("link", name=name, exact=True))).to_contain_text(state)
+    expect(page.get_by_role("region", name="Decisions")).to_contain_text("Version 3 rolled back")
+    expect(page.get_by_role("button", name="Retrain …")).to_have_count(0)  # there is nothing to train it from
+
+    with httpx.Client(base_url=f"http://127.0.0.1:{served.port}", trust_env=False) as client:
+        rows = [{"a": place / 50, "b": 0.0, "c": 0.0} for place in range(-50, 50)]
+        answers = client.post("/predict/shop", json={"rows": rows}).json()["predictions"]
+        served.answered += len(answers)
+        labels = [{"prediction_id": one["id"], "value": row["a"] > 0} for one, row in zip(answers, rows, strict=True)]
+        bearer = {"authorization": f"Bearer {token('data', served.state.keys)}"}
+        assert client.post("/labels/shop", json={"labels": labels}, headers=bearer).json() == {"taken": 100}
+    expect(quality).to_contain_text("all 100 labels")
+    expect(quality.get_by_role("img", name="AUC over business time")).to_be_visible()
+    expect(quality.locator(".dot.lone").first).to_have_css("fill-opacity", "1")  # one hour makes no line
+
+    page.get_by_role("region", name="Model versions").get_by_role("link", name="2", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Version 2: health only")
 
 
 def test_a_rollback_takes_less_than_a_second(served: Served, customers: Customers) -> None:

@@ -1,8 +1,6 @@
 """Watch only, as a person does it: the tutorial's table and its commands, the file in a browser, the page on a port."""
 
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +10,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from playwright.sync_api import Error as PlaywrightError
 
 from evertrain.monitor.report import Report
@@ -55,19 +53,6 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Walked:
             assert done.stderr == ""
             printed.append(done.stdout)
     return Walked(folder, printed)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = shutil.which(os.environ.get("CHROMIUM", "chromium")) or shutil.which("google-chrome")
-    assert found is not None, "The browser test needs Chromium: run .ci/browser, which says how to get it."
-    arguments = ["--disable-background-networking", "--no-first-run"]
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=found, args=[*arguments, "--no-sandbox"] if os.geteuid() == 0 else arguments
-        )
-        yield started
-        started.close()
 
 
 def test_the_first_look_finds_what_was_planted(walked: Walked) -> None:

@@ -37,7 +37,7 @@ MOST_BARS = 50
 MOST_LABELS = 6
 SVG = "{http://www.w3.org/2000/svg}"
 
-Point = dict[str, float | str] | None
+Point = dict[str, float | str | dict[str, str]] | None
 
 
 class _Series(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ def _sum_of(points: Sequence[TrafficPoint]) -> TrafficPoint:
 
 
 def draw_traffic(points: Sequence[TrafficPoint]) -> str:
-    """Requests by the version that answered, stacked over business time; failed ones on top."""
+    """Predictions by the version that answered, stacked over business time; failed ones on top."""
     merged = merge_traffic(points)
     series = [
         _Series(
@@ -92,7 +92,7 @@ def draw_traffic(points: Sequence[TrafficPoint]) -> str:
         series.append(_Series("failed", "failed", [_traffic_point(p, p.failed, "failed") for p in merged]))
     labels = [say_moment(point.at) for point in merged]
     chart = _chart(pygal.StackedBar, labels, say_count)
-    return _drawn(chart, series, "Requests over business time, by the version that answered", _axis(merged))
+    return _drawn(chart, series, "Predictions over business time, by the version that answered", _axis(merged))
 
 
 def _traffic_point(point: TrafficPoint, count: int, name: str) -> Point:
@@ -228,7 +228,7 @@ def _axis(points: Sequence[TrafficPoint | QualityPoint | EstimatePoint]) -> dict
 def _drawn(chart: pygal.graph.graph.Graph, series: Iterable[_Series], says: str, axis: dict[str, str]) -> str:
     looks = []
     for one in series:
-        chart.add(one.name, list(one.points))
+        chart.add(one.name, _with_lone(one.points) if isinstance(chart, pygal.Line) else list(one.points))
         looks.append(one.look)
     step = -(-len(axis) // MOST_LABELS) or 1
     chart.x_labels_major = list(axis)[::step]
@@ -244,6 +244,15 @@ def _drawn(chart: pygal.graph.graph.Graph, series: Iterable[_Series], says: str,
     root.set("role", "img")
     root.set("aria-label", says)
     return Tree.tostring(root, encoding="unicode")
+
+
+def _with_lone(points: Sequence[Point]) -> list[Point]:
+    """A line's points; one that no line leads to is a dot that can be seen."""
+    around = [None, *points, None]
+    return [
+        point | {"node": {"class": "dot lone"}} if point is not None and before is None and after is None else point
+        for before, point, after in zip(around, points, around[2:], strict=False)
+    ]
 
 
 def _strip(root: Tree.Element) -> None:
