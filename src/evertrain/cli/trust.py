@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from evertrain.cli.up import Dir, Json
+from evertrain.core.event import Draft, ModelVouched
 from evertrain.core.identity import digest_of_bytes
 from evertrain.core.model import Vouched
 from evertrain.errors import UserError
@@ -15,6 +16,7 @@ from evertrain.runtime.pickle_file import Contents, look_into
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
 from evertrain.store.installation import install
+from evertrain.store.ledger import Ledger
 from evertrain.store.signature import Signer
 from evertrain.store.state import State
 
@@ -46,7 +48,8 @@ def trust(
     if not yes and not typer.confirm("Do you know who made this file, and trust them and the way it came to you?"):
         raise UserError(f"{found.path} stays untrusted.", "Save the model in a format that runs no code.")
     path = folder or Path(".evertrain").absolute()
-    _sign(path, Vouched(model=digest, at=business_clock(path / "serving" / "clock").now(), role="operator"))
+    at = business_clock(path / "serving" / "clock").now()
+    _sign(path, Vouched(model=digest, at=at, role="operator"), contents)
     if as_json:
         told = {"file": str(found.path), "digest": digest, "imports": contents.names, "whole": contents.whole}
         typer.echo(msgspec.json.encode(told).decode())
@@ -54,11 +57,23 @@ def trust(
         typer.echo(f"Signed. `evertrain serve {file}` takes it now; a file that differs in one bit is refused.")
 
 
-def _sign(path: Path, vouched: Vouched) -> None:
+def _sign(path: Path, vouched: Vouched, contents: Contents) -> None:
+    """On record first: what is signed and not on record would be nobody's word."""
     if not (path / "state.json").exists():
         install(path, vouched.at)
     state = State.open(path)
     signer = Signer.create(state.keys, state.trusted)
+    with Ledger.open(state.ledger) as ledger:
+        ledger.append(
+            Draft(
+                id=f"vouched/{vouched.model}",
+                at=vouched.at,
+                actor=vouched.role,
+                subject=f"model/{vouched.model[:10]}",
+                reason="A person trusts this pickle; workers may load exactly these bytes.",
+                fact=ModelVouched(model=vouched.model, role=vouched.role, names=contents.names, whole=contents.whole),
+            )
+        )
     Artifacts.at(state.artifacts).vouch(signer.sign(vouched))
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "Fact",
     "FileQuarantined",
     "InstallationCreated",
+    "ModelVouched",
     "OrderAnswered",
     "OrderGiven",
     "ProcessExited",
@@ -194,6 +195,18 @@ class VersionJudged(_Fact, frozen=True, kw_only=True, tag="version.judged"):
     card: Digest | None
 
 
+class ModelVouched(_Fact, frozen=True, kw_only=True, tag="model.vouched"):
+    """A person trusts a pickle of exactly these bytes, which names these things of other modules.
+
+    names: `module.name`, as far as they stand in the open; whole: whether that is all of them.
+    """
+
+    model: Digest
+    role: str
+    names: tuple[str, ...]
+    whole: bool
+
+
 class VersionRefused(_Fact, frozen=True, kw_only=True, tag="version.refused"):
     """A version must never answer again, unless a person overrides on record."""
 
@@ -324,6 +337,7 @@ Fact = (
     | VersionBuilt
     | VersionJudged
     | VersionRefused
+    | ModelVouched
     | RolloutBegun
     | RolloutMoved
     | RoutingChanged

@@ -1,0 +1,37 @@
+"""`evertrain trust` puts a person's word on record before anything may load the file."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+from evertrain.core.event import ModelVouched
+from evertrain.core.identity import digest_of_bytes
+from evertrain.store.ledger import Ledger
+from evertrain.store.state import State
+
+
+def trust(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "evertrain", "trust", "model.pkl", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, input="n\n", timeout=60)
+
+
+def test_a_trusted_pickle_is_on_record_once(tmp_path: Path) -> None:
+    content = pickle.dumps(Path("made by a person"))
+    (tmp_path / "model.pkl").write_bytes(content)
+    for _ in range(2):
+        done = trust(tmp_path, "--yes")
+        assert done.returncode == 0, done.stderr
+    state = State.open(tmp_path / ".evertrain")
+    with Ledger.open(state.ledger) as ledger:
+        [event] = ledger.read(kinds={"model.vouched"})
+    assert isinstance(event.fact, ModelVouched)
+    assert event.fact.model == digest_of_bytes(content)
+    assert event.fact.whole
+    assert any(name.startswith("pathlib.") for name in event.fact.names)
+
+
+def test_what_nobody_vouches_for_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps({"a": 1}))
+    assert trust(tmp_path).returncode == 1
+    assert not (tmp_path / ".evertrain").exists()
