@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -17,9 +17,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from playwright.sync_api import Page, expect
 
 from evertrain.core.identity import ServiceName
 from evertrain.core.registry import Registry, ServiceRecord
+from evertrain.store.access import token
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 from evertrain.testing.customers import customer_rows, dirty
@@ -36,7 +38,7 @@ class Churn:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port, self.control_port = free_port(), free_port()
         (folder / "data").mkdir()
         history = customer_rows(3_000, newest=TODAY - timedelta(days=1), days=300, seed=1)
         dirty(history).write_csv(folder / "data" / "customers.csv")
@@ -81,7 +83,7 @@ def churn(tmp_path_factory: pytest.TempPathFactory) -> Churn:
 @pytest.fixture(scope="module")
 def running(churn: Churn) -> Iterator[Tree]:
     """`evertrain up service.py`, as it is typed, on ports of its own."""
-    ports = ["--port", str(churn.port), "--control-port", str(free_port()), "--workers", "1"]
+    ports = ["--port", str(churn.port), "--control-port", str(churn.control_port), "--workers", "1"]
     faster = {"EVERTRAIN_TICK_S": "0.1", "EVERTRAIN_SCAN_S": "0.3"}
     with (churn.folder / "up.log").open("w") as log:
         up = subprocess.Popen(
@@ -181,6 +183,17 @@ def test_new_rows_make_a_challenger_that_passes_the_gate_and_the_canary(churn: C
     assert record.champion != first
     assert record.previous == first
     assert answered == {first, record.champion}
+
+
+def test_the_page_shows_what_happened(churn: Churn, running: Tree, opened: Callable[[str], Page]) -> None:
+    page = opened(f"http://127.0.0.1:{churn.control_port}/?token={token('control', churn.state.keys)}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Version 2 serves")
+    decisions = page.get_by_role("region", name="Decisions")
+    for words in ("Version 2 promoted", "Version 2 passes the gate", "“new customers”", "The first training begins"):
+        expect(decisions).to_contain_text(words)
+    sources = page.get_by_role("region", name="Sources").get_by_role("row")
+    expect(sources.nth(1)).to_contain_text("churn")
+    expect(page.get_by_role("region", name="Traffic").get_by_role("img")).to_be_visible()
 
 
 def answers(churn: Churn, connection: HTTPConnection) -> bool:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Final
@@ -16,10 +16,12 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
+from playwright.sync_api import Page, expect
 
 from evertrain.core.card import Card
 from evertrain.core.identity import ServiceName
 from evertrain.core.registry import Registry, ServiceRecord
+from evertrain.store.access import token
 from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
@@ -82,7 +84,7 @@ class Prices:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port, self.control_port = free_port(), free_port()
         (folder / "service.py").write_text(DECLARATION)
         (folder / "old.py").write_text(OLD)
         sold().write_csv(folder / "sold.csv")
@@ -116,7 +118,7 @@ class Prices:
 def prices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prices]:
     """`evertrain up service.py`, as it is typed, until its first version answers."""
     prices = Prices(tmp_path_factory.mktemp("prices"))
-    ports = ["--port", str(prices.port), "--control-port", str(free_port()), "--workers", "1", "--json"]
+    ports = ["--port", str(prices.port), "--control-port", str(prices.control_port), "--workers", "1", "--json"]
     with (prices.folder / "up.log").open("w") as log:
         up = subprocess.Popen(
             [sys.executable, "-m", "evertrain", "up", "service.py", *ports],
@@ -161,3 +163,16 @@ def test_the_card_says_which_recipe_won_and_why_the_others_did_not(prices: Price
     assert guess.boundary is not None
     assert card.boundary is not None
     assert guess.boundary < card.boundary
+
+
+def test_the_page_leads_to_how_the_recipes_fared(prices: Prices, opened: Callable[[str], Page]) -> None:
+    page = opened(f"http://127.0.0.1:{prices.control_port}/?token={token('control', prices.state.keys)}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Version 1 serves")
+    page.get_by_role("region", name="Model versions").get_by_role("link", name="1", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Version 1: health only")
+    competed = page.locator("section", has=page.get_by_role("heading", name="Recipes that competed"))
+    expect(competed).to_contain_text("Streets had the best mae on")
+    rows = competed.get_by_role("row")
+    expect(rows).to_have_count(4)
+    expect(rows.filter(has_text="old.py")).to_contain_text("out")
+    expect(rows.filter(has_text="old.py")).not_to_contain_text("Traceback")

@@ -6,9 +6,11 @@ import httpx
 import msgspec
 import pytest
 
+from evertrain.core.card import Figures
+from evertrain.core.gate import Criterion
 from evertrain.core.time import DAY, HOUR, Instant, Span, parse_instant
 from evertrain.testing.door import TOKEN, ControlPort, control_port
-from evertrain.testing.overview import overview_in_canary, overview_of_nothing
+from evertrain.testing.overview import card_of_nine, overview_in_canary, overview_of_nothing
 from evertrain.web.chart import draw_latency, draw_metric, draw_traffic, merge_traffic
 from evertrain.web.overview import Alert, Overview, QualityPoint, TrafficPoint
 from evertrain.web.page import PANELS, Drawings, Panels
@@ -130,3 +132,22 @@ def test_an_unknown_service_has_no_page_and_no_stream(browser: httpx.Client, por
     assert "There are: late-flights, churn." in missing.text
     assert browser.get("/services/nothing/stream").status_code == 404
     assert browser.post("/services/late-flights/nothing").status_code == 404
+
+
+def test_a_card_says_what_it_is_about(browser: httpx.Client, port: ControlPort) -> None:
+    card = card_of_nine()
+    constant = Criterion(name="constant", status="pass", words="it knows something")
+    figures = (Figures(who="challenger", version=None, rows=10, metrics={"mae": 3.0}),)
+    port.readings.cards |= {
+        "2": msgspec.structs.replace(card, claim="traffic", training_rows=0),
+        "3": msgspec.structs.replace(card, claim="health only", criteria=(constant,), figures=figures, base_rate=512.0),
+        "4": msgspec.structs.replace(card, claim="health only", base_rate=(0.2, 0.5, 0.3), calibration=()),
+    }
+    pages = [browser.get(f"/services/late-flights/versions/{number}").text for number in (2, 3, 4)]
+    assert "What the file was trained on is not known." in pages[0]
+    assert "Trained on" not in pages[0]
+    assert "it was loaded and queried, and beats a constant. There was nothing to compare it with." in pages[1]
+    assert "mean of the labels 512.0000" in pages[1]
+    assert "it was loaded and queried. There was nothing to compare it with." in pages[2]
+    assert "shares of the classes 0.2000, 0.5000, 0.3000" in pages[2]
+    assert '<span class="tone bad">out</span> It ran out of memory' in pages[2]

@@ -90,7 +90,7 @@ class InstalledPlanes:
             case TaskDone(result):
                 return Done(result)
             case TaskCrashed(cause, tail):
-                return Crashed(f"{cause} {tail}".strip())
+                return Crashed(f"{cause}\n{tail}".strip())
             case _:
                 return Running()
 

@@ -40,8 +40,8 @@ _STAGES: dict[str, str] = {
     "assemble": "putting training rows together",
     "rehearse": "rehearsing recipe {recipe}",
     "train": "training with recipe {recipe}",
-    "evaluate": "judging the new version beside the champion",
-    "check": "checking the pushed file, and judging it on what was asked and told",
+    "evaluate": "judging the new version on rows that it never saw",
+    "check": "checking the pushed file, and judging it on labelled requests",
 }
 
 _ROLLOUT_STATES: dict[RolloutState, str] = {RolloutState.STEPPING: "canary", RolloutState.ROLLED_BACK: "rolled back"}

@@ -17,10 +17,11 @@ __all__ = ["HandmadeActions", "HandmadeReadings"]
 
 
 class HandmadeReadings:
-    """Readings whose overview a test may replace while a page is open."""
+    """Readings whose overview and cards a test may replace while a page is open."""
 
     def __init__(self, make: Callable[[], Overview] = overview_in_canary) -> None:
         self.current = make()
+        self.cards = {"9": card_of_nine()}
 
     def services(self) -> tuple[ServiceName, ...]:
         return (SERVICE, ServiceName("churn"))
@@ -32,9 +33,9 @@ class HandmadeReadings:
 
     def card(self, service: ServiceName, version: str) -> Card:
         self.overview(service)
-        if version != "9":
+        if version not in self.cards:
             raise NotFoundError(f"Version {version!r} has no evaluation card.", "Only judged versions have one.")
-        return card_of_nine()
+        return self.cards[version]
 
     def report(self, service: ServiceName) -> Report:
         raise NotFoundError(f"There is no watched service {service!r}.", "Watch one.")
