@@ -101,3 +101,26 @@ def test_what_is_not_defined_is_nan() -> None:
     assert np.isnan(auc(np.array([1.0, 1.0]), np.array([0.1, 0.2])))
     nothing = np.array([], dtype=np.float64)
     assert all(np.isnan(metric(name, nothing, nothing)) for name in NAMES)
+
+
+@given(rows=some_rows(), name=st.sampled_from(("log_loss", "brier", "accuracy")))
+def test_two_classes_in_a_matrix_are_judged_as_one_probability(
+    rows: tuple[Floats, Floats, NDArray[np.int64]], name: MetricName
+) -> None:
+    label, score, weight = rows
+    score = np.where(score == 0.5, 0.45, score)  # of equals the first class is taken, and a threshold takes the second
+    of_classes = metric(name, label, np.column_stack([1.0 - score, score]), weight.astype(np.float64))
+    twice = 2.0 if name == "brier" else 1.0  # which sums over the classes
+    assert of_classes == pytest.approx(twice * metric(name, label, score, weight.astype(np.float64)))
+
+
+@pytest.mark.parametrize("name", ["auc", "mae", "rmse"])
+def test_what_says_nothing_of_classes_is_refused(name: MetricName) -> None:
+    with pytest.raises(UserError, match="says nothing of classes"):
+        metric(name, np.array([0.0, 2.0]), np.full((2, 3), 1 / 3))
+
+
+@pytest.mark.parametrize("label", [3.0, -1.0, 0.5])
+def test_a_label_that_is_no_place_of_a_class_is_refused(label: float) -> None:
+    with pytest.raises(UserError, match="1 of 2 labels are none of 3 classes"):
+        metric("log_loss", np.array([0.0, label]), np.full((2, 3), 1 / 3))

@@ -3,13 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import polars as pl
+import pytest
 
 import evertrain as et
 from evertrain.config.declaration import FunctionRef, ServiceSpec
 from evertrain.core.identity import SourceName
 from evertrain.core.time import Instant, from_datetime
 from evertrain.data.example import examples, training_rows
+from evertrain.errors import SourceError
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 LABELS, STOCKS = SourceName("labels"), SourceName("stocks")
@@ -103,3 +106,16 @@ def test_a_corrected_label_counts_from_when_it_was_known() -> None:
 def test_a_key_is_one_example_and_the_first_one_counts() -> None:
     table = labels(("o1", "s1", NOON, NOON, True), ("o1", "s2", at(5), at(5), False))
     assert examples(service(), table).select("key", "request.shop").rows() == [("o1", "s1")]
+
+
+def test_a_class_is_a_place_among_those_declared_and_any_other_is_told() -> None:
+    spec = msgspec.structs.replace(service(), output=et.classes("wet", "dry", "ice"))
+    rows = [("o1", "s1", NOON, at(1), "wet"), ("o2", "s1", at(5), at(6), "dry"), ("o3", "s1", at(8), at(9), None)]
+    times = pl.Datetime("us", "UTC")
+    schema = {"id": pl.String(), "shop": pl.String(), "t": times, "_known_at": times, "bad": pl.String()}
+    table = pl.DataFrame(rows, schema=schema, orient="row").with_columns(known=pl.col("_known_at"))
+    found = training_rows(spec, {LABELS: table, STOCKS: stocks()}, instant(120), unasked)
+    assert found.rows["label"].to_list() == [2.0, 0.0, None]
+    fewer = msgspec.structs.replace(spec, output=et.classes("wet", "snow", "ice"))
+    with pytest.raises(SourceError, match=r"1 labels of service 'stock' are none of its classes: 'dry'"):
+        training_rows(fewer, {LABELS: table, STOCKS: stocks()}, instant(120), unasked)

@@ -61,3 +61,26 @@ def test_a_model_is_made_that_serves_and_is_the_same_again(recipe: Recipe, value
 def test_a_category_of_more_values_than_a_histogram_has_is_taken(recipe: Recipe, tmp_path: Path) -> None:
     made = make("default", recipe, rows(plans=900), Run(folder=tmp_path, parameters=FEW))
     assert made.path.stat().st_size > 0
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_classes_get_a_probability_each_also_one_that_never_came(recipe: Recipe, tmp_path: Path) -> None:
+    two = rows()
+    names = ("air", "rail", "road")
+    data = TrainingSet(X=two.X, y=two.y * 2.0, at=two.at, inputs=two.inputs, classes=names)
+    made = make("default", recipe, data, Run(folder=tmp_path, parameters=FEW))
+    manifest = Manifest(
+        service=ServiceName("s"),
+        format=made.format,
+        model=made.digest,
+        bundle=Digest("b"),
+        features=Digest(""),
+        inputs=Schema(()),
+        vector=data.inputs,
+        output=Output.of_classes(names),
+    )
+    scores = runtime.load(manifest, made.path, tmp_path).predict(data.X)
+    assert scores.shape == (1_000, 3)
+    assert np.allclose(scores.sum(axis=1), 1.0)
+    assert scores[:, 1].max() < 0.01
+    assert (scores.argmax(axis=1) == data.y).mean() > 0.9

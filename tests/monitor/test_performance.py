@@ -2,7 +2,10 @@
 
 import math
 
+import msgspec
+
 from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.metric import metric
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.time import HOUR, Instant
 from evertrain.monitor.performance import Performance
@@ -92,3 +95,17 @@ def test_a_restored_monitor_goes_on_where_it_was() -> None:
     again.predicted(prediction("z", 2))
     assert again.cohort(Instant(0), Instant(2 * HOUR)).label.tolist() == [0.0, 1.0, 1.0]
     assert again.cohort(Instant(0), Instant(2 * HOUR), VersionId("v2")).label.tolist() == [1.0]
+
+
+def test_probabilities_of_classes_are_kept_and_compared_whole() -> None:
+    seen = monitor()
+    for key, scores in (("a", (0.25, 0.5, 0.25)), ("b", (0.125, 0.125, 0.75))):
+        seen.predicted(msgspec.structs.replace(prediction(key, 0, max(scores)), scores=scores))
+        seen.labelled(label(key, 1.0))
+    positions, _ = seen.unscored()
+    seen.scored(positions[:1], [(0.5, 0.25, 0.25)])
+    for one in (seen, Performance.restore(seen.snapshot(), lambda _, at: at)):
+        cohort = one.cohort(Instant(0), Instant(2 * HOUR))
+        assert cohort.score.tolist() == [[0.25, 0.5, 0.25], [0.125, 0.125, 0.75]]
+        assert cohort.compared.tolist() == [True, False]
+        assert metric("accuracy", cohort.label, cohort.score) == 0.5

@@ -125,7 +125,8 @@ def test_a_file_to_train_by_that_cannot_be_is_refused(tmp_path: Path, name: str,
     ("changes", "says"),
     [
         ({"at": "snapshot"}, 'Did you mean "snapshot_day"'),
-        ({"label": "plan"}, "is string, with values such as 'basic', 'plus', 'pro'"),
+        ({"label": "email"}, "is string, with [0-9]{3} values such as 'c00.*3 to 50 classes"),
+        ({"label": "cancel_reason"}, "is string, with 1 values such as 'price'"),
         ({"at": "email"}, "No row of the table fits: email: not an ISO 8601 time"),
         ({"label": "joined"}, "is timestamp"),
     ],
@@ -177,3 +178,22 @@ def test_the_types_on_record_hold_whatever_a_file_says_now(tmp_path: Path) -> No
     (tmp_path / "x.csv").write_text("id,t,amount,y\n1,2024-01-01,five,0\n")
     [second] = check(tmp_path / "service.py", fixed={first.sources[0].name: first.sources[0].columns})
     assert second == first
+
+
+def test_a_text_of_a_few_values_is_written_as_classes_and_one_more_is_set_aside(tmp_path: Path) -> None:
+    rows = customer_rows(1_000, newest=NEWEST, days=300, seed=3).select("customer_id", "snapshot_day", "calls", "plan")
+    rows.write_csv(tmp_path / "plans.csv")
+    roles = Roles(key=("customer_id",), at="snapshot_day", label="plan", horizon=DAY)
+    found = survey(open_table(tmp_path / "plans.csv"), roles, NOW)
+    assert list(found.labels.classes) == ["basic", "plus", "pro"]
+    assert sum(found.labels.classes.values()) == pytest.approx(1.0)
+    (tmp_path / "service.py").write_text(draft("plans", "plans.csv", roles, found, Training()))
+    [spec] = check(tmp_path / "service.py")
+    assert spec.output.names == ("basic", "plus", "pro")
+    assert [(one.rule, one.column, one.values) for one in spec.sources[0].checks] == [
+        ("one_of", "plan", ("basic", "plus", "pro"))
+    ]
+    text = (tmp_path / "service.py").read_text()
+    (tmp_path / "service.py").write_text(text.replace('    output=et.classes("basic", "plus", "pro"),\n', ""))
+    with pytest.raises(DeclarationError, match=r'is string\..*output=et\.classes\("basic", "plus", "pro"\)'):
+        check(tmp_path / "service.py")

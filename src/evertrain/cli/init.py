@@ -158,6 +158,11 @@ def _label(found: Survey) -> str:
     there = f"{labels.labelled:,} of {found.rows:,} rows have one"
     if labels.binary:
         return f"{labels.mean:.1%} are 1; {there}"
+    if labels.classes:
+        shares = sorted(labels.classes.items(), key=lambda one: -one[1])
+        told = ", ".join(f"{name} {share:.1%}" for name, share in shares[:_SHOWN])
+        more = ", ..." if len(shares) > _SHOWN else ""
+        return f"one of {len(shares)} classes ({told}{more}); {there}"
     return f"a value, mean {labels.mean:.4g}, standard deviation {labels.spread:.4g}; {there}"
 
 

@@ -27,10 +27,13 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     words: str = ""
 
 
-def propose_gate(at: Ints, horizon: int, default: GateSpec, *, spread: float | None = None) -> Proposal:
+def propose_gate(
+    at: Ints, horizon: int, default: GateSpec, *, spread: float | None = None, classes: bool = False
+) -> Proposal:
     """A gate for rows that are asked about at these instants (microseconds, labelled rows only).
 
-    spread: the standard deviation of a label that is a value; None for a label of 0 and 1.
+    spread: the standard deviation of a label that is a value; None for a label of 0 and 1. classes: the label is one of
+    several classes, of which there is no AUC.
 
     >>> days = np.arange(365, dtype=np.int64) * DAY
     >>> default = GateSpec(holdout=28 * DAY, block=DAY)
@@ -52,7 +55,7 @@ def propose_gate(at: Ints, horizon: int, default: GateSpec, *, spread: float | N
             return Proposal(gate=msgspec.structs.replace(base, holdout=holdout, block=block))
     times = len(np.unique(at))
     few = f"the labels stand at {times} times only, too few to compare stretches of time"
-    if spread is None:
+    if spread is None and not classes:
         gate = msgspec.structs.replace(base, primary="auc", margin=_AUC_MARGIN, anchor_margin=2 * _AUC_MARGIN)
         words = f"{few}: the AUC is compared row by row instead"
         return Proposal(gate=msgspec.structs.replace(gate, holdout=lengths[1]), words=words)

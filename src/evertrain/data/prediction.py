@@ -1,9 +1,10 @@
 """What workers logged, as rows of tables: answered predictions, failures and posted labels of a service.
 
 Each table takes a record exactly once: a commit carries the place in the log up to which it holds every writer's
-records, and a record at or before that place is left out. The columns `row` and `vector` are JSON arrays, because
-their shape belongs to a declaration or a version: the request's columns in the schema's order (times as microseconds)
-and the model's inputs as they were before encoding.
+records, and a record at or before that place is left out. The columns `row`, `vector` and `scores` are JSON arrays,
+because their shape belongs to a declaration or a version: the request's columns in the schema's order (times as
+microseconds), the model's inputs as they were before encoding, and the probability of each class, [] where there are
+no classes. A table of before there were classes goes on without `scores`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -42,6 +43,7 @@ _PREDICTED: dict[str, pl.DataType] = {
     "batch": _TEXT,
     "load": _FLAG,
     "retry": _FLAG,
+    "scores": _TEXT,
 }
 _FAILED: dict[str, pl.DataType] = {
     "id": _TEXT,
@@ -68,6 +70,8 @@ _KINDS: tuple[tuple[type[Record], Callable[[ServiceName], str], dict[str, pl.Dat
     (Failed, failures_table, _FAILED),
     (Labelled, labels_table, _LABELLED),
 )
+_LATER = frozenset({"scores"})
+"""Columns that a table which stands already may lack; it then goes on without them."""
 _json = msgspec.json.Encoder()
 
 
@@ -115,11 +119,18 @@ class RecordTable:
         new = {writer: place for writer, place in self._reached.items() if place > self.table.position(writer)}
         crash_point("log.before_commit")
         committed = self.table.append_from(
-            _frame(self._waiting, self._columns), new, note=msgspec.json.encode(_Note(now)).decode()
+            _frame(self._waiting, self._standing()), new, note=msgspec.json.encode(_Note(now)).decode()
         )
         crash_point("log.after_commit")
         self._waiting = []
         return [] if committed is None else [table_fact(committed, now)]
+
+    def _standing(self) -> dict[str, pl.DataType]:
+        """The columns of the table, or those that it will have."""
+        if self.table.version() < 0:
+            return self._columns
+        there = self.table.schema
+        return {name: dtype for name, dtype in self._columns.items() if name in there or name not in _LATER}
 
     def recover(self, events: Iterable[Event]) -> list[Draft]:
         """After a start: commits that the ledger does not know yet. events: what it says of this table."""
@@ -156,7 +167,7 @@ def _frame(records: Sequence[Record], columns: dict[str, pl.DataType]) -> pl.Dat
 
 
 def _series(name: str, dtype: pl.DataType, values: list[Any]) -> pl.Series:
-    if name in ("row", "vector"):
+    if name in ("row", "vector", "scores"):
         values = [_json.encode(value).decode() for value in values]
     if dtype == TIME:
         return pl.Series(name, values, dtype=pl.Int64).cast(TIME)

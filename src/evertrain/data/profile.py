@@ -69,7 +69,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
     """The labels. mature: rows whose label's clock has run out; missing: those of them without a label.
 
-    mean: over all that are there (the share of 1 where they are 0 and 1); spread: their standard deviation.
+    mean: over all that are there (the share of 1 where they are 0 and 1); spread: their standard deviation. classes: of
+    a label that is a text, with the share of each; mean and spread then say nothing.
     """
 
     labelled: int
@@ -79,6 +80,7 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True):
     binary: bool
     mean: float
     spread: float
+    classes: dict[str, float] = {}
 
 
 # Types ----------------------------------------------------------------------------------------------------------------
@@ -168,9 +170,20 @@ def hold(rows: pl.DataFrame, key: Sequence[str], at: str) -> Held:
     )
 
 
+def numbered(rows: pl.DataFrame, label: str) -> pl.DataFrame:
+    """The rows with the texts of a label as places among them, sorted; other labels stay as they are."""
+    if rows[label].dtype != pl.String:
+        return rows
+    return rows.with_columns((pl.col(label).rank("dense") - 1).cast(pl.Float64))
+
+
 def label_of(rows: pl.DataFrame, label: str, at: str, horizon: int, now: Instant) -> Labels:
-    """How the labels stand at `now`; the column holds numbers or bools."""
-    values = rows[label].cast(pl.Float64)
+    """How the labels stand at `now`; the column holds numbers or bools, or the names of classes."""
+    classes = {}
+    if rows[label].dtype == pl.String:
+        counts = rows[label].drop_nulls().value_counts(normalize=True, sort=False).sort(label)
+        classes = dict(counts.iter_rows())
+    values = numbered(rows, label)[label].cast(pl.Float64)
     mature = rows[at].dt.epoch("us") + horizon <= now
     there = values.drop_nulls().to_numpy()
     return Labels(
@@ -178,9 +191,10 @@ def label_of(rows: pl.DataFrame, label: str, at: str, horizon: int, now: Instant
         mature=int(mature.sum()),
         missing=int((mature & values.is_null()).sum()),
         distinct=len(np.unique(there)),
-        binary=bool(np.isin(there, (0.0, 1.0)).all()),
+        binary=not classes and bool(np.isin(there, (0.0, 1.0)).all()),
         mean=float(there.mean()) if len(there) else 0.0,
         spread=float(there.std()) if len(there) else 0.0,
+        classes=classes,
     )
 
 
@@ -193,7 +207,7 @@ def findings(
     """What is the matter with each column that would be an input, the worst first for each; in the table's order."""
     labelled = rows.filter(pl.col(label).is_not_null())
     drawn = labelled.gather_every(max(1, labelled.height // _ROWS))
-    truth = drawn[label].cast(pl.Float64).to_numpy()
+    truth = numbered(drawn, label)[label].cast(pl.Float64).to_numpy()
     side = _sides(drawn, key)
     found: list[Finding] = []
     for column in columns:

@@ -106,11 +106,13 @@ def _lines(name: str, data: str, roles: Roles, found: Survey, training: Training
     yield "    " + _arguments(key=key, at=roles.at, label=roles.label, horizon=say_span(roles.horizon))
     yield from _exclusions(roles, found.findings)
     rest = {} if roles.zone == "UTC" else {"zone": roles.zone}
-    rest |= {} if found.labels.binary else {"output": "value"}
+    rest |= {} if found.labels.binary or found.labels.classes else {"output": "value"}
     said = [f"{key}={_literal(value)}," for key, value in rest.items()]
     said += [f"train={training.expression},"] if training.expression else []
     if said:
         yield "    " + " ".join(said)
+    if found.labels.classes:
+        yield f"    output=et.classes({', '.join(map(_literal, found.labels.classes))}),"
     if found.proposal.gate != DEFAULT_GATE:
         yield f"    gate={_gate(found.proposal.gate)},"
     yield ")"

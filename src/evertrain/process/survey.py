@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 import msgspec
 import polars as pl
 
-from evertrain.config.table import DEFAULT_GATE
+from evertrain.config.table import DEFAULT_GATE, FEW_CLASSES
 from evertrain.config.wording import suggestion
+from evertrain.core.model import FEWEST_CLASSES
 from evertrain.core.proposal import Proposal, propose_gate
 from evertrain.core.schema import Column
 from evertrain.core.time import Instant
@@ -101,7 +102,6 @@ def survey(opened: Opened, roles: Roles, now: Instant) -> Survey:
             if name not in first.names:
                 raise UserError(f"{option}: there is no column {name!r}.", suggestion(name, first.names))
     columns = settle(first, roles.key, (roles.at,), roles.zone, label=roles.label)
-    _refuse_label(first, columns, roles)
     typed = [parse(cells, columns, roles.zone).collect() for cells in opened.cells]
     whole = pl.concat(typed)
     needed = (*roles.key, roles.at)
@@ -111,6 +111,7 @@ def survey(opened: Opened, roles: Roles, now: Instant) -> Survey:
     rows = whole.filter(reason.is_null()).drop(ROW, UNFIT)
     if rows.is_empty():
         raise UserError(f"No row of the table fits: {aside.most_common(1)[0][0]}.", "Mend the file, or name another.")
+    _refuse_label(rows[roles.label], columns)
     labels = label_of(rows, roles.label, roles.at, roles.horizon, now)
     labelled = rows.filter(pl.col(roles.label).is_not_null())
     inputs = [one for one in columns if one.name not in roles.exclude]
@@ -128,19 +129,24 @@ def survey(opened: Opened, roles: Roles, now: Instant) -> Survey:
             labelled[roles.at].dt.epoch("us").to_numpy(),
             roles.horizon,
             DEFAULT_GATE,
-            spread=None if labels.binary else labels.spread,
+            spread=None if labels.binary or labels.classes else labels.spread,
+            classes=bool(labels.classes),
         ),
     )
 
 
-def _refuse_label(cells: Cells, columns: Sequence[Column], roles: Roles) -> None:
-    kind = next(column.type for column in columns if column.name == roles.label)
-    if kind in ("bool", "int64", "float64"):
+def _refuse_label(values: pl.Series, columns: Sequence[Column]) -> None:
+    """Refuse a label that is neither a number nor one of a few classes."""
+    kind = next(column.type for column in columns if column.name == values.name)
+    distinct = values.drop_nulls().unique().sort()
+    few = FEWEST_CLASSES <= distinct.len() <= FEW_CLASSES
+    if kind in ("bool", "int64", "float64") or (kind == "string" and few):
         return
-    values = cells.frame[roles.label].drop_nulls().unique().sort().head(4).cast(pl.String).to_list()
+    said = ", ".join(map(repr, distinct.head(4).cast(pl.String).to_list()))
     raise UserError(
-        f"--label: column {roles.label!r} is {kind}, with values such as {', '.join(map(repr, values))}.",
-        "A label is true or false, yes or no, 1 or 0, or a number; write it so, or name another column.",
+        f"--label: column {values.name!r} is {kind}, with {distinct.len():,} values such as {said}.",
+        "A label is true or false, yes or no, 1 or 0, a number, or one of "
+        f"{FEWEST_CLASSES} to {FEW_CLASSES} classes; write it so, or name another column.",
     )
 
 
