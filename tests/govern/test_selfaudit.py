@@ -20,6 +20,7 @@ from evertrain.core.event import (
     Event,
     Fact,
     FileQuarantined,
+    ModelVouched,
     RoutingChanged,
     SegmentSealed,
     TableCommitted,
@@ -29,7 +30,7 @@ from evertrain.core.event import (
 )
 from evertrain.core.identity import Digest, ServiceName, SourceName, VersionId, digest_of_bytes
 from evertrain.core.merkle import TreeHead
-from evertrain.core.model import Manifest, Output
+from evertrain.core.model import Manifest, Output, Vouched
 from evertrain.core.prediction import Labelled
 from evertrain.core.schema import Column, Input, Schema
 from evertrain.core.time import Instant
@@ -56,6 +57,7 @@ class House:
         self.artifacts = Artifacts.at(self.state.artifacts)
         self.ledger = Ledger.open(self.state.ledger)
         self.version = self._version()
+        self.vouched = self._vouch()
         self._table()
         self.segment = self._segment()
         self.quarantined = self._quarantine()
@@ -67,6 +69,7 @@ class House:
         house = copy.copy(self)
         house.state = State.open(folder)
         house.ledger = Ledger.open(house.state.ledger)
+        house.vouched = folder / self.vouched.relative_to(self.state.path)
         house.segment = folder / self.segment.relative_to(self.state.path)
         house.quarantined = folder / self.quarantined.relative_to(self.state.path)
         return house
@@ -103,6 +106,12 @@ class House:
         )
         self.record(VersionJudged(service=SERVICE, version=version, verdict="pass", card=card))
         return version
+
+    def _vouch(self) -> Path:
+        model = digest_of_bytes(b"a pickle")
+        self.artifacts.vouch(self.signer.sign(Vouched(model=model, at=Instant(1), role="operator")))
+        self.record(ModelVouched(model=model, role="operator", names=("sklearn.Pipeline",), whole=True))
+        return self.state.artifacts / "vouched" / f"{model}.json"
 
     def _table(self) -> None:
         for sequence in range(2):
@@ -183,12 +192,13 @@ def test_a_sound_installation_is_sound_and_says_what_was_checked(house: House) -
     assert report.checked == {
         "attestations": 2,
         "blobs": 3,
-        "events": 8,
+        "events": 9,
         "keys": 1,
         "manifests": 1,
         "quarantined files": 1,
         "sealed segments": 1,
         "signed heads": 2,
+        "trusted pickles": 1,
         "signing key": 1,
         "table files": 4,
         "tokens": 2,
@@ -334,7 +344,7 @@ def test_a_cut_tail_is_missed_although_the_frontier_was_cut_with_it(house: House
     connection.close()
     change(state, "DELETE FROM events WHERE sequence >= 6", "DELETE FROM heads WHERE size > 6")
     change(state, f"UPDATE frontier SET size = {head.size}, peaks = x'{peaks.hex()}'")
-    assert "control/ledger.db: events 6 to 7" in subjects(verify(state))
+    assert "control/ledger.db: events 6 to 8" in subjects(verify(state))
 
 
 def draft_of(event: Event) -> Draft:
@@ -357,7 +367,7 @@ def test_a_history_that_was_written_anew_does_not_match_the_signed_heads(house: 
         ledger.sign_head(Signer.load(state.keys), Instant(2))
     assert verify(state).sound  # whoever has the key can rewrite history ...
     found = verify(state, anchors=(anchor,))  # ... but not against a head that is kept elsewhere
-    assert subjects(found) == {"control/ledger.db: events 0 to 7"}
+    assert subjects(found) == {"control/ledger.db: events 0 to 8"}
 
 
 def test_a_forged_head_does_not_count(house: House, tmp_path: Path) -> None:
@@ -532,3 +542,23 @@ def test_patience_waits_for_an_event_that_is_on_its_way(house: House) -> None:
     fact = TableCommitted(table="source.flights", version=2, rows=1, files={"late.parquet": digest_of_bytes(b"rows")})
     threading.Timer(0.3, house.record, [fact]).start()
     assert verify(house.state, patience_s=30).sound
+
+
+def test_trust_in_a_pickle_counts_as_it_was_signed_and_recorded(house: House) -> None:
+    state, path = house.close(), house.vouched
+    name = path.relative_to(state.path).as_posix()
+    whole = path.read_bytes()
+    for altered, said in (
+        (whole.replace(b'"at":1', b'"at":2'), "it was altered"),
+        (whole + b" ", "it was altered"),
+        (b"{", "it does not count"),
+        (None, "it is missing"),
+    ):
+        path.chmod(0o644) if path.exists() else None
+        path.unlink() if altered is None else path.write_bytes(altered)
+        [finding] = verify(state).findings
+        assert (finding.subject, said in finding.what) == (name, True), finding
+    path.write_bytes(whole)
+    path.with_name(f"{'0' * 64}.json").write_bytes(whole)
+    [finding] = verify(state).findings
+    assert finding.what == "nothing vouches for this file"

@@ -19,6 +19,7 @@ from evertrain.core.event import (
     Event,
     FileQuarantined,
     InstallationCreated,
+    ModelVouched,
     RoutingChanged,
     SegmentRetired,
     SegmentSealed,
@@ -28,7 +29,7 @@ from evertrain.core.event import (
     VersionBuilt,
     VersionJudged,
 )
-from evertrain.core.identity import Digest, VersionId
+from evertrain.core.identity import Digest, VersionId, canonical
 from evertrain.core.merkle import SignedHead
 from evertrain.errors import NotFoundError, StateError, TrustError
 from evertrain.store.access import DOORS, unmatched
@@ -102,6 +103,7 @@ class _SelfAudit:
         self._check_segments(_facts(ledger.events, SegmentSealed), segments, retired)
         self._check_quarantine(_facts(ledger.events, FileQuarantined))
         self._check_artifacts(verifier)
+        self._check_vouched(_facts(ledger.events, ModelVouched), verifier)
         self._check_named(ledger.events)
         self._check_served(ledger.events)
 
@@ -221,10 +223,29 @@ class _SelfAudit:
                 else:
                     self._say_stranger(path)
         for path in _files(self._state.artifacts):
-            if path.relative_to(self._state.artifacts).parts[0] not in folders:
+            if path.relative_to(self._state.artifacts).parts[0] not in (*folders, "vouched"):
                 self._say_stranger(path)
         for version in _versions(self._state.artifacts / "attestations"):
             self._check_attestations(version, verifier)
+
+    def _check_vouched(self, facts: Iterable[ModelVouched], verifier: Verifier) -> None:
+        """What a person said of a pickle: on record, signed, and not a byte of it altered."""
+        recorded = {fact.model: self._state.artifacts / "vouched" / f"{fact.model}.json" for fact in facts}
+        for model, path in recorded.items():
+            self._checked["trusted pickles"] += 1
+            try:
+                vouched = self._artifacts.vouched(model)
+                if vouched is None:
+                    self._say(path, "it is missing")
+                    continue
+                verifier.check(vouched)
+                if vouched.model != model or path.read_bytes() != canonical(vouched):
+                    self._say(path, "it was altered: its bytes are not those that were signed")
+            except TrustError as error:
+                self._say(path, f"it does not count. {error.what}")
+        for path in _files(self._state.artifacts / "vouched"):
+            if path not in recorded.values() and not _DRAFT.fullmatch(path.name):
+                self._say_stranger(path)
 
     def _check_attestations(self, version: VersionId, verifier: Verifier) -> None:
         try:
