@@ -100,6 +100,10 @@ def test_sockets_have_short_private_paths_of_their_own(tmp_path: Path, monkeypat
     assert len(str(one.socket("n" * 48))) <= 107
     with pytest.raises(UserError, match="no name"):
         one.socket("../escape")
+    one.socket("worker-1").touch()
+    one.clear_sockets()
+    one.clear_sockets()
+    assert not list(one.socket("x").parent.iterdir())
 
 
 def test_a_runtime_folder_that_others_can_enter_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,6 +223,7 @@ class Supervisor:
         self._stop(self._workers, until=end)
         self._stop(list(self._trials.values()), until=max(end, time.monotonic() + 1.0))
         forget(self._state, "supervisor")
+        self._state.clear_sockets()
         _log.info("stopped")
 
     def _stop(self, children: list[Child], until: float) -> None:

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import stat
 from pathlib import Path
 from typing import Final
@@ -162,6 +163,10 @@ class State:
             folder = Path("/tmp") / folder.name  # noqa: S108
         _make_private(folder)
         return folder / name
+
+    def clear_sockets(self) -> None:
+        """Remove the folder of the sockets, when nothing of this directory runs any more."""
+        shutil.rmtree(self.socket("any").parent, ignore_errors=True)
 
     def _lay_out(self) -> None:
         for name in _PRIVATE:
