@@ -6,9 +6,11 @@ import polars as pl
 import pytest
 
 from evertrain.core.metric import metric
+from evertrain.core.policy import MetricName
 from evertrain.core.time import DAY, Instant, Span
+from evertrain.errors import UserError
 from evertrain.monitor.observed import look
-from evertrain.monitor.report import Kind, Observations, Question, Report, Segment
+from evertrain.monitor.report import Kind, Observations, Question, Report, Segment, to_json
 
 START = 19_700 * DAY
 
@@ -53,7 +55,7 @@ def test_the_worst_segment_is_found_and_its_multiplicity_is_said() -> None:
     assert worst.at_least is not None
     assert 0.0 < worst.at_least < worst.worse
     assert report.tested == 18
-    assert report.worst.startswith("region = west is shown to be worse than all other rows: log loss worse by 0.")
+    assert report.worst.startswith("region = west is shown to be worse than all other rows: calibration would take 0.2")
     assert "whichever segment is picked (18 segments tested, Holm p < 0.001)" in report.worst
     assert [one.outcome for one in report.segments if one.column == "shop"] == ["open"] * 15
 
@@ -93,12 +95,133 @@ def test_labels_that_come_early_do_not_push_ahead() -> None:
     seen = msgspec.structs.replace(seen, label=np.where(known, seen.label, np.nan))
     naive = told(seen, Question(now=Instant(now)))
     patient = told(seen, Question(now=Instant(now), horizon=Span(10 * DAY)))
+    assert "of the labels that have come the share of positives is" in naive.warnings[0]
+    assert "--horizon" in naive.warnings[0]
+    assert [one.words for one in naive.periods if one.words] == ["labels in part"] * 2
+    assert [one.outcome for one in naive.changes] == ["open"]  # what came early does not count as getting worse
+    assert patient.warnings == ()
     assert naive.bias.high is not None
     assert naive.bias.high < 0.0  # more labels of 1 than were foreseen, it seems
     assert patient.missing == 0
     assert patient.bias.low is not None
     assert patient.bias.high is not None
     assert patient.bias.low < 0.0 < patient.bias.high
+
+
+def test_segments_are_not_worse_because_their_outcome_is_nearer_to_even() -> None:
+    """One model, right everywhere; the outcome is rare in one region and common in another."""
+    source = np.random.default_rng(4)
+    rows = 20_000
+    region = source.choice(["rare", "common", "even"], rows)
+    offset = np.select([region == "rare", region == "common"], [-3.0, 1.5], 0.0)
+    chance = 1.0 / (1.0 + np.exp(-(offset + source.normal(0, 1, rows))))
+    seen = Observations(
+        at=START + np.sort(source.integers(0, 60 * DAY, rows)),
+        score=chance,
+        label=(source.random(rows) < chance).astype(np.float64),
+        rows=pl.DataFrame({"region": region}),
+    )
+    names: tuple[MetricName, ...] = ("log_loss", "brier")
+    for name in names:
+        report = told(seen, Question(segments=("region",), metric=name))
+        assert [one.outcome for one in report.segments] == ["open"] * 3
+        figures = {one.value: one for one in report.segments}
+        assert (figures["even"].figure.value or 0.0) > 2 * (figures["rare"].figure.value or 1.0)
+        assert all(one.avoidable is not None and one.avoidable < 0.002 for one in report.segments)
+        assert all(one.skill is not None and one.skill > 0.05 for one in report.segments)
+
+
+def worsening(seed: int = 1, *, days: int = 80, since: int = 50, bad: str = "west") -> Observations:
+    """A model that is right, until from one day on it knows nothing of one region any more."""
+    source = np.random.default_rng(seed)
+    rows = days * 100
+    at = START + np.sort(source.integers(0, days * DAY, rows))
+    region = source.choice(["north", "south", "west"], rows, p=[0.5, 0.3, 0.2])
+    chance = source.beta(1, 2, rows)
+    blind = (region == bad) & (at >= START + since * DAY)
+    score = np.where(blind, source.beta(1, 2, rows), chance)
+    label = (source.random(rows) < chance).astype(np.float64)
+    return Observations(at=at, score=score, label=label, rows=pl.DataFrame({"region": region}))
+
+
+def test_where_it_got_worse_and_since_when() -> None:
+    report = told(worsening(), Question(segments=("region",)))
+    worst = report.changes[0] if report.changes[0].column else report.changes[1]
+    assert (worst.name, worst.outcome) == ("region = west", "worse")
+    assert worst.since is not None
+    assert abs(worst.since - (START + 50 * DAY)) <= 3 * DAY
+    assert worst.figure[0] is not None
+    assert worst.figure[1] is not None
+    assert worst.figure[1] > worst.figure[0] + 0.15
+    assert report.since == START + 60 * DAY
+    assert report.changed.startswith("region = west got worse since about ")
+    assert "Holm p" in report.changed
+    calm = [one.outcome for one in report.changes if one.value in ("north", "south")]
+    assert calm == ["open", "open"]
+
+
+def test_what_did_not_get_worse_is_called_so_as_rarely_as_it_says() -> None:
+    called = 0
+    for seed in range(40):
+        report = told(worsening(seed, days=40, bad=""), Question(segments=("region",)))
+        called += any(one.outcome == "worse" for one in report.changes)
+    assert called <= 5  # 5 % of 40 is 2; more than 5 has a chance below 2 %
+
+
+def test_an_outcome_that_becomes_common_is_no_fault_of_the_model() -> None:
+    source = np.random.default_rng(11)
+    rows = 8000
+    at = START + np.sort(source.integers(0, 80 * DAY, rows))
+    offset = np.where(at >= START + 60 * DAY, 0.0, -2.5)
+    chance = 1.0 / (1.0 + np.exp(-(offset + source.normal(0, 1, rows))))
+    label = (source.random(rows) < chance).astype(np.float64)
+    (change,) = told(
+        Observations(at=at, score=chance, label=label, rows=pl.DataFrame({"p": chance})), Question()
+    ).changes
+    assert change.worse is not None
+    assert change.worse > 0.1
+    assert (change.outcome, change.p_value) == ("open", 0.0001)
+    assert "the skill did not fall" in change.words
+
+
+def test_the_newest_stretch_can_be_named() -> None:
+    report = told(worsening(), Question(segments=("region",), recent=Span(7 * DAY)))
+    assert report.since == START + 73 * DAY
+
+
+def test_rows_after_the_look_are_not_looked_at() -> None:
+    """Nor are they by the comparison of inputs: what moved later has not moved yet."""
+    seen, now = observations(unlike=30.0), Instant(START + 29 * DAY)
+    report = told(seen, Question(now=now))
+    assert report.rows == int((seen.at <= now).sum())
+    assert report.last <= now
+    assert report.inputs is not None
+    assert report.inputs.moved == ()
+    assert "rows of a later time than the look: left out." in report.notices[0]
+    with pytest.raises(UserError, match="All rows are of a later time"):
+        told(seen, Question(now=Instant(0)))
+
+
+def test_scores_that_are_the_wrong_way_round_are_told() -> None:
+    seen = observations(bad="")
+    report = told(msgspec.structs.replace(seen, score=1.0 - seen.score), Question())
+    assert "wrong way round" in report.warnings[0]
+
+
+def test_without_a_label_scores_and_inputs_are_told() -> None:
+    seen = msgspec.structs.replace(observations(), label=np.full(6000, np.nan))
+    report = told(seen, Question(segments=("region",), labelled=False))
+    assert (report.missing, report.waiting, report.segments, report.changes) == (0, 0, (), ())
+    assert report.inputs is not None
+
+
+def test_machines_read_times_as_times() -> None:
+    found = msgspec.json.decode(to_json(told(worsening(), Question(segments=("region",), horizon=Span(DAY)))))
+    assert found["first"].startswith("2023-12-09T")
+    assert found["horizon"] == "1d"
+    assert found["periods"][0]["width"] == "7d"
+    assert found["inputs"]["start"].endswith("T00:00:00Z")
+    assert isinstance(found["rows"], int)
 
 
 def test_few_labels_are_insufficient_and_no_pass() -> None:
@@ -142,18 +265,33 @@ def test_a_regression_is_told_by_its_own_metrics() -> None:
     assert report.figures["rmse"].low is not None
 
 
-def test_inputs_are_held_against_the_first_half_or_a_reference() -> None:
+def test_inputs_are_held_against_the_time_before_or_a_reference() -> None:
     report = told(observations(unlike=3.0), Question())
     assert report.inputs is not None
     assert [one.column for one in report.inputs.moved] == ["age"]
+    assert report.inputs.start == START + 45 * DAY
+    age = report.inputs.columns[0]
+    assert age.since is not None
+    assert abs(age.since - (START + 30 * DAY)) <= 2 * DAY
+    assert len(age.over_time) == len(report.periods)
+    assert None not in age.over_time
     assert "9,999 permutations of blocks of 1d; Holm over 4 columns" in report.inputs.method
     other = told(observations(unlike=3.0), Question(), reference=observations(seed=9))
     assert other.inputs is not None
     assert [one.column for one in other.inputs.moved] == ["age"]
-    assert other.inputs.rows == (6000, 6000)
+    assert other.inputs.rows[0] == 6000
+    assert 1300 < other.inputs.rows[1] < 1700  # the newest quarter
     calm = told(observations(), Question())
     assert calm.inputs is not None
     assert calm.inputs.moved == ()
+
+
+def test_what_moved_before_all_rows_were_seen_moved_from_the_start() -> None:
+    seen, then = observations(), observations(seed=9)
+    then = msgspec.structs.replace(then, rows=then.rows.with_columns(pl.col("age") - 5))
+    report = told(seen, Question(), reference=then)
+    assert report.inputs is not None
+    assert (report.inputs.columns[0].column, report.inputs.columns[0].since) == ("age", START)
 
 
 def test_a_reference_without_times_is_dealt_by_rows_and_that_is_said() -> None:

@@ -4,19 +4,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from evertrain.errors import UserError
+from evertrain.monitor.change import Change
 from evertrain.monitor.estimate import Estimate
-from evertrain.monitor.report import Report, Segment
+from evertrain.monitor.report import Report, Segment, to_json
 from evertrain.monitor.shift import Shift
 from evertrain.process.watching import FollowedReport, WatchedTable, serving
 from evertrain.store.file import write_atomically
 from evertrain.web.observation import document, say_metric, say_moved
-from evertrain.web.wording import NEXT_DOOR, say_count, say_moment, say_number, say_percent
+from evertrain.web.wording import NEXT_DOOR, say_count, say_many, say_moment, say_number, say_percent
 
 __all__ = ["tell"]
 
@@ -33,7 +33,7 @@ def tell(asked: WatchedTable, out: Path | None, *, serving_port: int | None, as_
     if out is not None:
         _write(out, document(report, alone=True))
     if as_json:
-        typer.echo(msgspec.json.encode(report).decode())
+        typer.echo(to_json(report).decode())
     else:
         _print(report, out)
     if serving_port is not None:
@@ -63,7 +63,7 @@ def _print(report: Report, out: Path | None) -> None:
     console.print(f"{report.name}: {say_moment(report.first)} to {say_moment(report.last)} UTC", style="bold")
     for line in _summary(report):
         console.print(line, soft_wrap=True, markup=False)
-    for made in (_segments(report), _periods(report), _inputs(report)):
+    for made in (_changes(report), _segments(report), _periods(report), _inputs(report)):
         if made is not None:
             console.print()
             console.print(made)
@@ -78,20 +78,26 @@ def _print(report: Report, out: Path | None) -> None:
 
 
 def _summary(report: Report) -> Iterator[str]:
-    waiting = "" if report.horizon is None else f", {say_count(report.waiting)} are not due yet"
+    yield from (f"MIND: {warning}" for warning in report.warnings)
+    if report.changed:
+        yield report.changed
+    if report.segments:
+        yield report.worst
+    if report.inputs is not None:
+        yield say_moved(report.inputs)
+    if not report.has_labels:
+        yield f"{say_many(report.rows, 'row')}; no label was named: scores and inputs alone."
+        return
+    waiting = "" if report.horizon is None else f", {say_count(report.waiting)} not due yet"
     yield (
-        f"{say_count(report.labelled)} of {say_count(report.rows)} rows have a label, {say_count(report.missing)} are "
-        f"missing it{waiting}."
+        f"Labels: {say_count(report.labelled)} of {say_many(report.rows, 'row')}, {say_count(report.missing)} missing"
+        f"{waiting}."
     )
     figures = (f"{say_metric(name)} {_figure(one)}" for name, one in report.figures.items())
     yield "; ".join(figures)
     if report.base is not None:
         yield f"mean label {say_number(report.base)}; mean score minus mean label {_figure(report.bias)}"
     yield f"Intervals of {1 - report.alpha:.0%}: {report.dependence}."
-    if report.segments:
-        yield report.worst
-    if report.inputs is not None:
-        yield say_moved(report.inputs)
 
 
 def _figure(one: Estimate) -> str:
@@ -99,34 +105,71 @@ def _figure(one: Estimate) -> str:
     return f"{say_number(one.value)}{bounds}"
 
 
+def _changes(report: Report) -> Table | None:
+    if not report.changes:
+        return None
+    title = (
+        f"Before and now ({say_metric(report.compared)}; now: {say_moment(report.since)} to {say_moment(report.until)})"
+    )
+    table = _table(title, "rows", "is", "before>", "now>", "p>", "since about", "skill before, now>", "mean label>")
+    for one in report.changes[:_ROWS_SHOWN]:
+        table.add_row(
+            one.name,
+            _changed(one),
+            say_number(one.figure[0]),
+            say_number(one.figure[1]),
+            _p(one.p_value),
+            "" if one.since is None else say_moment(one.since).partition(",")[0],
+            f"{say_number(one.skill[0], 3)}, {say_number(one.skill[1], 3)}",
+            f"{say_number(one.base[0], 3)}, {say_number(one.base[1], 3)}",
+        )
+    return _cut(table, len(report.changes))
+
+
+def _changed(one: Change) -> str:
+    says = {"worse": "worse now", "open": "not shown worse", "insufficient": "insufficient"}[one.outcome]
+    return f"{says}: {one.words}" if one.words else says
+
+
 def _segments(report: Report) -> Table | None:
     if not report.segments:
         return None
-    title = f"Segments, the worst first (Holm over {report.tested})"
-    table = _table(title, "segment", "is", "labels>", "missing>", f"{say_metric(report.metric)}>", "worse by>", "p>")
+    parts = report.segments[0].avoidable is not None
+    table = _table(
+        f"Segments, the worst first (Holm over {report.tested})", "segment", "is", "labels>", "missing>", "mean label>",
+        f"{say_metric(report.metric)}>", "skill>", "avoidable>" if parts else "worse by>", "p>",
+    )  # fmt: skip
     for one in report.segments[:_ROWS_SHOWN]:
         table.add_row(
             f"{one.column} = {one.value}",
             _outcome(one),
             say_count(one.figure.labels),
             say_count(one.missing),
+            say_number(one.base, 3),
             _figure(one.figure),
-            say_number(one.worse),
+            say_number(one.skill, 3),
+            say_number(one.avoidable if parts else one.worse),
             _p(one.p_value),
+        )
+    if parts:
+        table.caption = (
+            "avoidable: what calibration for the segment alone would take off; 0 where probabilities hold, be the "
+            "outcome rare or common"
         )
     return _cut(table, len(report.segments))
 
 
 def _outcome(one: Segment) -> str:
-    if one.outcome == "insufficient":
-        return f"insufficient: {one.words}"
-    return "worse" if one.outcome == "worse" else "not shown worse"
+    says = {"worse": "worse", "open": "not shown worse", "insufficient": "insufficient"}[one.outcome]
+    return f"{says}: {one.words}" if one.words else says
 
 
-def _periods(report: Report) -> Table:
+def _periods(report: Report) -> Table | None:
+    if not report.has_labels:
+        return None
     table = _table(
-        "Over time, the newest first", "from", "rows>", "labelled>", "missing>", "not due yet>",
-        f"{say_metric(report.metric)}>",
+        "Over time, the newest first", "from", "rows>", "labelled>", "missing>", "not due yet>", "mean label>",
+        f"{say_metric(report.metric)}>", "",
     )  # fmt: skip
     for one in report.periods[: -_ROWS_SHOWN - 1 : -1]:
         table.add_row(
@@ -135,7 +178,9 @@ def _periods(report: Report) -> Table:
             say_count(one.figure.labels),
             say_count(one.missing),
             say_count(one.waiting),
+            say_number(one.base, 3),
             _figure(one.figure),
+            one.words,
         )
     return _cut(table, len(report.periods))
 
@@ -143,9 +188,9 @@ def _periods(report: Report) -> Table:
 def _inputs(report: Report) -> Table | None:
     if report.inputs is None:
         return None
+    title = f"Inputs from {say_moment(report.inputs.start)} on against {report.inputs.reference}"
     table = _table(
-        f"Inputs against {report.inputs.reference}", "column", "is", "distance>", "p>", "missing then, now>",
-        "new categories",
+        title, "column", "is", "distance>", "p>", "since about", "missing then, now>", "new categories"
     )  # fmt: skip
     for one in report.inputs.columns[:_ROWS_SHOWN]:
         table.add_row(
@@ -153,6 +198,7 @@ def _inputs(report: Report) -> Table | None:
             _moved(one),
             say_number(one.psi, 3),
             _p(one.p_value),
+            "" if one.since is None else say_moment(one.since).partition(",")[0],
             f"{say_percent(one.missing[0])}, {say_percent(one.missing[1])}",
             f"{say_percent(one.fresh)}: {', '.join(one.fresh_names)}" if one.fresh else "",
         )
@@ -161,8 +207,8 @@ def _inputs(report: Report) -> Table | None:
 
 
 def _moved(one: Shift) -> str:
-    says = {"moved": "moved", "not shown": "not shown moved", "not compared": "not compared"}[one.outcome]
-    return f"{says}: {one.words}" if one.outcome == "not compared" else f"{says} {one.words}".strip()
+    says = {"not shown": "not shown moved"}.get(one.outcome, one.outcome)
+    return f"{says}: {one.words}" if one.outcome != "moved" and one.words else f"{says} {one.words}".strip()
 
 
 def _p(p_value: float | None) -> str:
@@ -173,7 +219,8 @@ def _table(title: str, *names: str) -> Table:
     """A table; the columns whose names end in > hold numbers."""
     table = Table(title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False, show_edge=False)
     for name in names:
-        table.add_column(name.removesuffix(">"), justify="right" if name.endswith(">") else "left")
+        is_number = name.endswith(">")
+        table.add_column(name.removesuffix(">"), justify="right" if is_number else "left", no_wrap=is_number)
     return table
 
 

@@ -96,6 +96,11 @@ class Contest:
         own = self._sums(self._losses[inside], self._block[inside])
         return self._gap_of_means(own, self._all - own)
 
+    def gap_of(self, lost: Floats, inside: NDArray[np.bool_]) -> Gap | None:
+        """The same of any loss of the rows, which both sides may have been given in their own way."""
+        sides = (self._sums(lost[side], self._block[side]) for side in (inside, ~inside))
+        return self._gap_of_means(*sides)
+
     def _sums(self, lost: Floats, block: Ints) -> Floats:
         """Per block: the loss and the rows; shape (2, blocks)."""
         size = int(self._block.max()) + 1

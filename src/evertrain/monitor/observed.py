@@ -5,20 +5,21 @@ label comes early do not push ahead. Every interval and every test takes rows of
 (`monitor.estimate`); where a table has too few blocks, rows are taken one by one and the report says so.
 """
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 
-import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from evertrain.core.comparison import MIN_BLOCKS, holm
 from evertrain.core.policy import MetricName
-from evertrain.core.time import DAY, HOUR, MINUTE, Instant, Span, say_span
-from evertrain.monitor.estimate import Contest, Gap, estimate, mean_estimate
-from evertrain.monitor.report import METRICS, Inputs, Kind, Observations, Period, Question, Report, Segment
-from evertrain.monitor.shift import DEALS, Side, compare_inputs
+from evertrain.core.time import DAY, HOUR, Instant, Span, say_span, to_datetime
+from evertrain.errors import UserError
+from evertrain.monitor.change import Change, Group, Labelled, compare_stretches
+from evertrain.monitor.estimate import Estimate, estimate, mean_estimate
+from evertrain.monitor.report import METRICS, Inputs, Kind, Mature, Observations, Period, Question, Report
+from evertrain.monitor.segment import groups_of, look_at_segments, say_worst
+from evertrain.monitor.shift import DEALS, Course, Side, compare_inputs
+from evertrain.monitor.stretch import Tail, cut_blocks, newest_from, shared_block, unsettled_tail
 
 __all__ = ["look"]
 
@@ -26,21 +27,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-_BLOCKS = (DAY, Span(6 * HOUR), HOUR, Span(10 * MINUTE), MINUTE)
 _WEEK = Span(7 * DAY)
-_MOST_VALUES = 40
-"""So many values of a segment column stand by themselves, the commonest; the rest is one segment."""
-_CUT_FROM = 20
-"""A segment column of numbers with more different values than this is cut at its quartiles."""
-MISSING, OTHER = "missing", "all other values"
-
-
-class _Mature(msgspec.Struct, frozen=True, kw_only=True):
-    """Which rows count: whose label is due, and of them those that have one; and the block of each row."""
-
-    due: Flags
-    judged: Flags
-    block: Ints
 
 
 def look(
@@ -52,20 +39,37 @@ def look(
     reference: Observations | None = None,
     reference_name: str = "",
     inputs: tuple[str, ...] = (),
+    warnings: tuple[str, ...] = (),
     notices: tuple[str, ...] = (),
 ) -> Report:
     """The report. seen must hold a row. inputs: the columns that are compared with the reference.
 
-    reference None: the first half of the time that the table covers. The result is a pure function of its arguments.
+    Rows after the instant of the look are left out. reference None: what is older than the newest stretch. The result
+    is a pure function of its arguments. UserError where no row is as old as the look.
     """
     metric = question.metric or METRICS[kind][0]
     now = Instant(int(seen.at.max())) if question.now is None else question.now
+    seen, later = _as_of(seen, now)
     due = seen.at + (question.horizon or 0) <= now
     judged = due & ~np.isnan(seen.label)
-    block, dependence = _blocks(seen.at, judged)
-    mature = _Mature(due=due, judged=judged, block=block)
-    label, score, own = seen.label[judged], seen.score[judged], block[judged]
-    segments = _segments(seen, question, metric, mature)
+    blocks = cut_blocks(seen.at, judged)
+    mature = Mature(due=due, judged=judged, block=blocks.number)
+    label, score, own = seen.label[judged], seen.score[judged], blocks.number[judged]
+    groups = list(groups_of(seen.rows, question.segments, judged)) if question.labelled else []
+    segments = look_at_segments(seen, groups, question, metric, mature)
+    tail = unsettled_tail(seen.at, due, seen.label, blocks.size) if question.labelled else None
+    compared: MetricName = "log_loss" if metric == "auc" else metric
+    since, changes = _changes(
+        seen, groups, question, metric=compared, judged=judged, tail=tail, size=blocks.size or DAY
+    )
+    until = (
+        Instant(int(seen.at[judged].max())) if judged.any() and tail is None else None if tail is None else tail.start
+    )
+    periods = _Periods(seen)
+    figures = {
+        one: estimate(one, label, score, block=own, alpha=question.alpha)
+        for one in dict.fromkeys((metric, *METRICS[kind]))
+    }
     return Report(
         name=name,
         kind=kind,
@@ -77,167 +81,172 @@ def look(
         alpha=question.alpha,
         rows=len(seen.at),
         labelled=int(np.count_nonzero(judged)),
-        waiting=int(np.count_nonzero(~due)),
-        missing=int(np.count_nonzero(due & ~judged)),
+        waiting=int(np.count_nonzero(~due)) if question.labelled else 0,
+        missing=int(np.count_nonzero(due & ~judged)) if question.labelled else 0,
         base=float(label.mean()) if len(label) else None,
-        figures={
-            one: estimate(one, label, score, block=own, alpha=question.alpha)
-            for one in dict.fromkeys((metric, *METRICS[kind]))
-        },
+        figures=figures,
         bias=mean_estimate(score - label, block=own, alpha=question.alpha),
-        dependence=dependence,
+        dependence=blocks.says,
         segments=segments,
         tested=sum(one.p_value is not None for one in segments),
-        worst=_said_worst(segments, metric, question.alpha),
-        periods=tuple(_periods(seen, question, metric, mature)),
-        inputs=_inputs(seen, reference, reference_name, inputs, question),
-        notices=notices,
+        worst=say_worst(segments, metric, question.alpha),
+        changes=changes,
+        changed=_say_changed(changes, compared, question),
+        compared=compared,
+        since=since,
+        until=until,
+        has_labels=question.labelled,
+        periods=tuple(periods.told(seen, question, metric, mature, tail)),
+        inputs=_inputs(seen, reference, reference_name, inputs, question=question, periods=periods),
+        warnings=(*_warnings(kind, figures, tail, question), *warnings),
+        notices=(*([] if not later else [f"{_rows(later)} of a later time than the look: left out."]), *notices),
     )
 
 
-def _blocks(at: Ints, counted: Flags) -> tuple[Ints, str]:
-    """The block of each row: the longest of _BLOCKS of which the counted rows fill enough, else each row its own."""
-    for size in _BLOCKS:
-        place = at // size
-        if len(np.unique(place[counted])) >= MIN_BLOCKS:
-            return place, f"rows of one block of {say_span(size)} count as one observation"
+def _as_of(seen: Observations, now: Instant) -> tuple[Observations, int]:
+    """The rows that there were at the time of the look, and how many came later."""
+    there = seen.at <= now
+    later = int(np.count_nonzero(~there))
+    if later == len(seen.at):
+        raise UserError("All rows are of a later time than the look.", "Name a later --now, or leave it out.")
+    return (_part(seen, there), later) if later else (seen, 0)
+
+
+def _part(seen: Observations, rows: Flags) -> Observations:
+    return Observations(
+        at=seen.at[rows], score=seen.score[rows], label=seen.label[rows], rows=seen.rows.filter(pl.Series(rows))
+    )
+
+
+# What to know first ---------------------------------------------------------------------------------------------------
+
+
+def _warnings(kind: Kind, figures: dict[MetricName, Estimate], tail: Tail | None, question: Question) -> Iterator[str]:
+    """What makes the figures say something else than they seem to."""
+    if tail is not None and tail.labelled:
+        yield _say_tail(tail, kind, question)
+    auc = figures.get("auc")
+    if auc is not None and auc.high is not None and auc.high < 0.5:
+        yield (
+            f"The scores order the labels the wrong way round: the AUC is {auc.value:.3f}, and chance is 0.5. Is the "
+            f"label that counts as 1 the one that the score is about?"
+        )
+
+
+def _say_tail(tail: Tail, kind: Kind, question: Question) -> str:
+    there = (
+        f"{tail.labelled / tail.due:.0%} of the rows from {_day(tail.start)} on have a label, {tail.usual:.0%} before"
+    )
+    means = ""
+    if None not in tail.mean:
+        what = "the share of positives" if kind == "probability" else "the mean"
+        means = f"; of the labels that have come {what} is {tail.mean[0]:.3g}, and {tail.mean[1]:.3g} before"
+    horizon = "State when a label is due: --horizon 30d"
+    if question.horizon is not None:
+        horizon = f"The horizon of {say_span(question.horizon)} seems too short"
     return (
-        np.arange(len(at), dtype=np.int64),
-        "the labels fill too few blocks of time, so rows are taken as independent: intervals may be too narrow",
+        f"Only {there}{means}: what is known early is seldom like the rest, so the figures of that time may be false, "
+        f"and what got worse is asked of the time before. {horizon}."
     )
 
 
-# Segments -------------------------------------------------------------------------------------------------------------
+def _day(at: int) -> str:
+    moment = to_datetime(at)
+    return f"{moment.day} {moment:%b %Y}"
 
 
-def _segments(seen: Observations, question: Question, metric: MetricName, mature: _Mature) -> tuple[Segment, ...]:
-    found: list[tuple[Segment, Gap | None]] = []
-    counted = mature.judged
-    contest = Contest(metric, seen.label[counted], seen.score[counted], mature.block[counted])
-    for column in question.segments:
-        for value, inside in _values_of(seen.rows[column], mature.judged):
-            against = contest.gap(inside[counted])
-            found.append(
-                _segment(seen, question, metric, mature, column=column, value=value, inside=inside, against=against)
-            )
-    adjusted = iter(holm([against.p_value for _, against in found if against is not None]))
-    tested = sum(against is not None for _, against in found)
-    named = [
-        one if against is None else _tested(one, against, next(adjusted), tested, question.alpha)
-        for one, against in found
-    ]
-    return tuple(sorted(named, key=lambda one: (one.p_value is None, -(one.worse or 0.0))))
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
-def _segment(
+# Then and now ---------------------------------------------------------------------------------------------------------
+
+
+def _changes(
     seen: Observations,
+    groups: Sequence[Group],
     question: Question,
-    metric: MetricName,
-    mature: _Mature,
     *,
-    column: str,
-    value: str,
-    inside: Flags,
-    against: Gap | None,
-) -> tuple[Segment, Gap | None]:
-    rows = inside & mature.judged
-    label, score, block = seen.label[rows], seen.score[rows], mature.block[rows]
-    enough = len(label) >= question.labels
-    words = "" if enough else f"{len(label)} labels, {question.labels} are needed"
-    if enough and against is None:
-        words = f"fewer than {MIN_BLOCKS} blocks, labels of one class, or no other rows"
-    segment = Segment(
-        column=column,
-        value=value,
-        rows=int(np.count_nonzero(inside & mature.due)),
-        missing=int(np.count_nonzero(inside & mature.due & ~mature.judged)),
-        figure=estimate(metric, label, score, block=block, alpha=question.alpha),
-        bias=mean_estimate(score - label, block=block, alpha=question.alpha),
-        base=float(label.mean()) if len(label) else None,
-        outcome="insufficient",
-        words=words,
-    )
-    return segment, against if enough else None
-
-
-def _tested(segment: Segment, against: Gap, p_value: float, tested: int, alpha: float) -> Segment:
-    """Bonferroni for the bound: it holds for all segments together, whichever of them is picked out."""
-    return msgspec.structs.replace(
-        segment,
-        outcome="worse" if p_value <= alpha and against.value > 0 else "open",
-        worse=against.value,
-        at_least=against.at_least(alpha / tested),
-        p_value=p_value,
+    metric: MetricName,
+    judged: Flags,
+    tail: Tail | None,
+    size: Span,
+) -> tuple[Instant | None, tuple[Change, ...]]:
+    """Where the newest stretch of settled labels begins, and each group before and in it."""
+    asked = judged if tail is None else judged & (seen.at < tail.start)
+    at = seen.at[asked]
+    start = newest_from(at, size, question.recent)
+    if start is None:
+        return None, ()
+    every = Group("", "", np.ones(len(at), dtype=np.bool_))
+    rows = Labelled(label=seen.label[asked], score=seen.score[asked], at=at, block=at // size, size=size)
+    inside = [Group(one.column, one.value, one.rows[asked]) for one in groups]
+    return start, compare_stretches(
+        metric, rows, [every, *inside], start, alpha=question.alpha, needed=question.labels, seed=question.seed
     )
 
 
-def _values_of(column: pl.Series, counted: Flags) -> Iterator[tuple[str, Flags]]:
-    """The values of a segment column with their rows: numbers cut at the quartiles, rare values put together."""
-    if column.dtype.is_numeric() and column.n_unique() > _CUT_FROM:
-        yield from _quartiles(column)
-        return
-    text = column.cast(pl.String).fill_null(MISSING)
-    common = text.filter(pl.Series(counted)).value_counts(sort=True)
-    kept = sorted(common[common.columns[0]].head(_MOST_VALUES).to_list())
-    for value in kept:
-        yield value, (text == value).to_numpy()
-    rest = ~text.is_in(kept).to_numpy()
-    if rest.any():
-        yield OTHER, rest
-
-
-def _quartiles(column: pl.Series) -> Iterator[tuple[str, Flags]]:
-    numbers = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    there = ~np.isnan(numbers)
-    edges = np.unique(np.quantile(numbers[there], (0.25, 0.5, 0.75)))
-    place = np.searchsorted(edges, numbers, side="left")
-    names = [f"up to {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(edges))]
-    for number, name in enumerate([*names, f"over {edges[-1]:g}"]):
-        yield name, there & (place == number)
-    if not there.all():
-        yield MISSING, ~there
-
-
-def _said_worst(segments: tuple[Segment, ...], metric: MetricName, alpha: float) -> str:
-    tested = [one for one in segments if one.p_value is not None]
+def _say_changed(changes: Sequence[Change], metric: MetricName, question: Question) -> str:
+    """One or two sentences about what got worse: the group whose figure did so most, and all rows."""
+    tested = [one for one in changes if one.p_value is not None]
     if not tested:
-        return "No segment could be tested." if segments else "No segments were asked for."
-    looks = f"{len(tested)} segment{'s' if len(tested) > 1 else ''} tested"
+        return "" if not changes else "Whether anything got worse cannot be told: too few labels or blocks of time."
+    family = f"{len(tested)} looked at" if len(tested) > 1 else "nothing else was looked at"
     shown = [one for one in tested if one.outcome == "worse"]
     if not shown:
-        return f"No segment is shown to be worse than the rest ({looks}, Holm at {alpha:.0%})."
-    worst = shown[0]
-    more = "" if len(shown) == 1 else f" {len(shown)} segments are."
-    return (
-        f"{worst.column} = {worst.value} is shown to be worse than all other rows: {metric.replace('_', ' ')} worse by "
-        f"{worst.worse:.4f}, and by at least {worst.at_least:.4f} whichever segment is picked ({looks}, Holm p "
-        f"{_said_p(worst.p_value or 0.0)}).{more}"
-    )
+        return f"Nothing is shown to have got worse in the newest stretch ({family}, Holm at {question.alpha:.0%})."
+    worst = max(shown, key=lambda one: one.worse or 0.0)
+    every = next((one for one in shown if not one.column and one is not worst), None)
+    others = len(shown) - 1 - (every is not None)
+    said = [f"{_say_change(worst, metric)} ({family})."]
+    if every is not None:
+        said.append(f"So did {_say_change(every, metric).replace(' got worse', '')}.")
+    if others:
+        said.append(f"{others} other segment{' has' if others == 1 else 's have'} got worse too.")
+    return " ".join(said)
 
 
-def _said_p(p_value: float) -> str:
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+def _say_change(one: Change, metric: MetricName) -> str:
+    since = "" if one.since is None else f" since about {_day(one.since)}"
+    p_value = "< 0.001" if (one.p_value or 0.0) < 0.001 else f"{one.p_value:.3f}"
+    name = {"mae": "MAE", "rmse": "RMSE"}.get(metric, metric.replace("_", " "))
+    figures = f"{name} {one.figure[0]:.4f} before the newest stretch, {one.figure[1]:.4f} in it"
+    return f"{one.name} got worse{since}: {figures}, Holm p {p_value}"
 
 
 # Periods --------------------------------------------------------------------------------------------------------------
 
 
-def _periods(seen: Observations, question: Question, metric: MetricName, mature: _Mature) -> Iterator[Period]:
-    width = _width(int(seen.at.max() - seen.at.min()))
-    place = seen.at // width if width < _WEEK else (seen.at - seen.at.min() // DAY * DAY) // width
-    offset = 0 if width < _WEEK else int(seen.at.min() // DAY * DAY)
-    for number in np.unique(place):
-        rows = place == number
-        judged = rows & mature.judged
-        block, _ = _blocks(seen.at[judged], np.ones(int(judged.sum()), dtype=np.bool_))
-        yield Period(
-            start=Instant(int(number) * width + offset),
-            width=width,
-            rows=int(np.count_nonzero(rows)),
-            waiting=int(np.count_nonzero(rows & ~mature.due)),
-            missing=int(np.count_nonzero(rows & mature.due & ~mature.judged)),
-            figure=estimate(metric, seen.label[judged], seen.score[judged], block=block, alpha=question.alpha),
-        )
+class _Periods:
+    """Hours, days or weeks: the number of each row's period, and where the periods begin."""
+
+    def __init__(self, seen: Observations) -> None:
+        self.width = _width(int(seen.at.max() - seen.at.min()))
+        self._offset = 0 if self.width < _WEEK else int(seen.at.min() // DAY * DAY)
+        names, place = np.unique((seen.at - self._offset) // self.width, return_inverse=True)
+        self.number: Ints = place.astype(np.int64)
+        self.starts = [Instant(int(name) * self.width + self._offset) for name in names]
+
+    def told(
+        self, seen: Observations, question: Question, metric: MetricName, mature: Mature, tail: Tail | None
+    ) -> Iterator[Period]:
+        """Each period that holds a row, in order."""
+        for number, start in enumerate(self.starts):
+            rows = self.number == number
+            judged = rows & mature.judged
+            label, score = seen.label[judged], seen.score[judged]
+            block = cut_blocks(seen.at[judged], np.ones(len(label), dtype=np.bool_)).number
+            in_part = tail is not None and start + self.width > tail.start
+            yield Period(
+                start=start,
+                width=self.width,
+                rows=int(np.count_nonzero(rows)),
+                waiting=int(np.count_nonzero(rows & ~mature.due)) if question.labelled else 0,
+                missing=int(np.count_nonzero(rows & mature.due & ~mature.judged)) if question.labelled else 0,
+                figure=estimate(metric, label, score, block=block, alpha=question.alpha),
+                base=float(label.mean()) if len(label) else None,
+                words="labels in part" if in_part and len(label) else "",
+            )
 
 
 def _width(covered: int) -> Span:
@@ -256,53 +265,40 @@ def _width(covered: int) -> Span:
 
 
 def _inputs(
-    seen: Observations, reference: Observations | None, named: str, columns: tuple[str, ...], question: Question
+    seen: Observations,
+    reference: Observations | None,
+    named: str,
+    columns: tuple[str, ...],
+    *,
+    question: Question,
+    periods: _Periods,
 ) -> Inputs | None:
+    """The newest stretch against the reference, or against the time before it."""
+    size = shared_block(seen.at)
+    start = newest_from(seen.at, size, question.recent)
+    if not columns or (start is None and reference is None):
+        return None
+    begins = Instant(int(seen.at.min())) if start is None else start
+    present = _part(seen, seen.at >= begins)
     if reference is None:
-        middle = _middle(seen.at)
-        then, now = seen.at < middle, seen.at >= middle
-        if not columns or not then.any() or not now.any():
-            return None
-        sides = [_part(seen, then), _part(seen, now)]
-        named = "the first half of the table's time"
-    else:
-        sides = [reference, seen]
-    blocks = _sides(sides)
+        reference, named = _part(seen, seen.at < begins), "the time before it"
+    if len(reference.at) < reference.rows.height:
+        size = None
     by = "rows (too few blocks of time: rows of one day may err together, so that this calls more than it should)"
-    if blocks is not None:
-        by = f"blocks of {say_span(blocks)}"
-    then_side, now_side = (Side(side.rows, None if blocks is None else side.at // blocks) for side in sides)
-    found = compare_inputs(then_side, now_side, columns, alpha=question.alpha, seed=question.seed)
+    if size is not None:
+        by = f"blocks of {say_span(size)}"
+    then, now = (Side(side.rows, None if size is None else side.at // size) for side in (reference, present))
+    longest = size or DAY
+    course = Course(rows=seen.rows, period=periods.number, block=seen.at // longest, size=longest)
+    found = compare_inputs(then, now, columns, alpha=question.alpha, seed=question.seed, course=course)
     return Inputs(
         reference=named,
-        rows=(sides[0].rows.height, sides[1].rows.height),
+        start=begins,
+        rows=(reference.rows.height, present.rows.height),
         method=(
-            f"population stability index, held against up to {DEALS:,} permutations of {by}; Holm over "
-            f"{sum(one.p_value is not None for one in found)} columns: when nothing has moved, any column at all is "
-            f"called moved with a chance of at most {question.alpha:.0%}"
+            f"population stability index of the rows from {_day(begins)} on, held against up to {DEALS:,} permutations "
+            f"of {by}; Holm over {sum(one.p_value is not None for one in found)} columns: when nothing has moved, any "
+            f"column at all is called moved with a chance of at most {question.alpha:.0%}"
         ),
         columns=tuple(found),
     )
-
-
-def _middle(at: Ints) -> int:
-    """The middle of the time covered, at the edge of a day where it covers days."""
-    first, last = int(at.min()), int(at.max())
-    middle = first + (last - first) // 2
-    return middle - middle % DAY if last - first >= 4 * DAY else middle
-
-
-def _part(seen: Observations, rows: Flags) -> Observations:
-    return Observations(
-        at=seen.at[rows], score=seen.score[rows], label=seen.label[rows], rows=seen.rows.filter(pl.Series(rows))
-    )
-
-
-def _sides(sides: list[Observations]) -> Span | None:
-    """The longest block of which both sides together fill enough; None where neither does, or one has no times."""
-    if any(len(side.at) < side.rows.height for side in sides):
-        return None
-    for size in _BLOCKS:
-        if sum(len(np.unique(side.at // size)) for side in sides) >= MIN_BLOCKS:
-            return size
-    return None

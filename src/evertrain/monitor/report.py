@@ -1,7 +1,7 @@
 """What is asked of a watched table, and what is told of it."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -9,14 +9,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from evertrain.core.policy import MetricName
-from evertrain.core.time import Instant, Span
+from evertrain.core.time import Instant, Span, say_instant, say_span
+from evertrain.monitor.change import Change
 from evertrain.monitor.estimate import Estimate
 from evertrain.monitor.shift import Shift
 
-__all__ = ["METRICS", "Inputs", "Kind", "Observations", "Period", "Question", "Report", "Segment"]
+__all__ = ["METRICS", "Inputs", "Kind", "Mature", "Observations", "Period", "Question", "Report", "Segment", "to_json"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 Kind = Literal["probability", "value"]
 
 METRICS: Mapping[Kind, tuple[MetricName, ...]] = {
@@ -38,11 +40,20 @@ class Observations(msgspec.Struct, frozen=True, kw_only=True):
     rows: pl.DataFrame
 
 
+class Mature(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows count: whose label is due, and of them those that have one; and the number of each row's block."""
+
+    due: Flags
+    judged: Flags
+    block: Ints
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked. kind None: told by the labels and scores; metric None: the first one of the kind.
 
     horizon: how long after its time a row's label is due. now: the instant of the look. alpha: the error rate of each
-    family of claims (segments, inputs) and of each interval. labels: fewer of them say nothing of a segment.
+    family of claims (segments, changes, inputs) and of each interval. labels: fewer of them say nothing of a segment.
+    recent: how long the newest stretch is; None: a quarter. labelled: whether there is a label at all.
     """
 
     segments: tuple[str, ...] = ()
@@ -51,14 +62,18 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     now: Instant | None = None
     alpha: float = 0.05
     labels: int = 50
+    recent: Span | None = None
+    labelled: bool = True
     seed: int = 0
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """The mature rows where a column has one value, against all other mature rows.
 
-    bias: mean score minus mean label. worse: how much worse than the rest it is, p_value adjusted by Holm over all
-    segments that could be tested. outcome "open": not shown to be worse, which is no proof that it is not.
+    bias: mean score minus mean label; base: the mean label. avoidable: the part of the figure that calibration would
+    take away, None for metrics without one. worse: by how much more than the rest that is (without such a part, the
+    figure); p_value adjusted by Holm over all segments that could be tested. outcome "open": not shown to be worse,
+    which is no proof that it is not.
     """
 
     column: str
@@ -68,6 +83,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     figure: Estimate
     bias: Estimate
     base: float | None
+    skill: float | None = None
+    avoidable: float | None = None
     outcome: Literal["worse", "open", "insufficient"]
     worse: float | None = None
     at_least: float | None = None
@@ -76,7 +93,10 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Period(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of [start, start + width): all, those whose label is not due yet, those due without one."""
+    """Rows of [start, start + width): all, those whose label is not due yet, those due without one.
+
+    base: the mean label. words: why its figure is not like the others.
+    """
 
     start: Instant
     width: Span
@@ -84,12 +104,18 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     missing: int
     figure: Estimate
+    base: float | None = None
+    words: str = ""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """The comparison with the reference. rows: of reference and present. method: how, with the error rate."""
+    """The comparison of the newest stretch, from `start` on, with the reference.
+
+    rows: of reference and present. method: how, with the error rate.
+    """
 
     reference: str
+    start: Instant
     rows: tuple[int, int]
     method: str
     columns: tuple[Shift, ...]
@@ -100,7 +126,13 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """All that was found. notices: how the table was read and what was left out, a sentence each."""
+    """All that was found. notices: how the table was read and what was left out, a sentence each. warnings: what makes
+    the figures say something else than they seem to.
+
+    changes: the newest stretch of time, from `since` to `until`, against the time before it; changed says it in words.
+    compared: what is compared over time, for ranks the log loss. labelled is 0, and has_labels false, where no label
+    was named.
+    """
 
     name: str
     kind: Kind
@@ -121,6 +153,31 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[Segment, ...]
     tested: int
     worst: str
+    changes: tuple[Change, ...] = ()
+    changed: str = ""
+    compared: MetricName = "log_loss"
+    since: Instant | None = None
+    until: Instant | None = None
+    has_labels: bool = True
     periods: tuple[Period, ...]
     inputs: Inputs | None
+    warnings: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+
+
+_INSTANTS, _SPANS = frozenset({"first", "last", "now", "since", "until", "start"}), frozenset({"horizon", "width"})
+
+
+def to_json(report: Report) -> bytes:
+    """The report for machines: times in ISO 8601, durations as they are written ("7d")."""
+    return msgspec.json.encode(_in_words(msgspec.to_builtins(report)))
+
+
+def _in_words(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _in_words(one, key) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_in_words(one) for one in value]
+    if value is None or name not in _INSTANTS | _SPANS:
+        return value
+    return say_instant(value) if name in _INSTANTS else say_span(value)

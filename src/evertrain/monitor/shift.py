@@ -8,10 +8,13 @@ with a distance as large. Dealing ends early where the answer is plain (Besag an
 as large among l deals give p = h / l). The cells come from both samples together: cut by the reference alone, they
 would fit it better than any deal, and everything would seem to move. Holm 1979 over all columns: the chance that any
 column is called moved, when none is, is at most alpha.
+
+*Since* is the change point of the cells' counts: the edge of a block that parts them with the largest likelihood
+ratio (Horvath and Serbout 1997, J. Multivariate Anal. 62:1). It is an estimate, told of columns that have moved.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -20,8 +23,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from evertrain.core.comparison import holm
+from evertrain.core.time import Instant, Span
 
-__all__ = ["DEALS", "Shift", "Side", "compare_inputs"]
+__all__ = ["DEALS", "Course", "Shift", "Side", "compare_inputs"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -39,14 +43,20 @@ _AT_ONCE = 1000
 _FEW = 100
 """A text column with fewer different values than this is never taken for an identifier."""
 
-Outcome = Literal["moved", "not shown", "not compared"]
+_LEAST_ROWS = 100
+"""A period with fewer rows lies far from the reference by chance alone: no distance is told of it."""
+_BESIDE = 3
+"""Blocks that lie at least on each side of a change point."""
+
+Outcome = Literal["moved", "not shown", "insufficient", "not compared"]
 
 
 class Shift(msgspec.Struct, frozen=True, kw_only=True):
     """What was found of one column.
 
     missing: share of rows without a value, in the reference and now. fresh: share of today's rows whose category the
-    reference never held, fresh_names the commonest of them. psi: the distance; p_value: adjusted by Holm.
+    reference never held, fresh_names the commonest of them. psi: the distance; p_value: adjusted by Holm. center: the
+    medians. over_time: the distance of each period from the reference. since: where the move seems to have begun.
     """
 
     column: str
@@ -57,6 +67,8 @@ class Shift(msgspec.Struct, frozen=True, kw_only=True):
     fresh: float | None = None
     fresh_names: tuple[str, ...] = ()
     center: tuple[float, float] | None = None
+    over_time: tuple[float | None, ...] = ()
+    since: Instant | None = None
     words: str = ""
 
 
@@ -67,18 +79,31 @@ class Side(msgspec.Struct, frozen=True):
     block: Ints | None
 
 
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """All rows in the order of time, the present ones among them. period: the number of each row's period, from 0 on;
+    block: that of its block, which is `size` long."""
+
+    rows: pl.DataFrame
+    period: Ints
+    block: Ints
+    size: Span
+
+
 class _Cells(msgspec.Struct, frozen=True, kw_only=True):
-    """Both sides of a column cut into the same cells, numbered 0 to count - 1."""
+    """Both sides of a column cut into the same cells, numbered 0 to count - 1. place: any other rows into them."""
 
     reference: Ints
     present: Ints
     count: int
+    place: Callable[[pl.Series], Ints]
     fresh: float | None = None
     fresh_names: tuple[str, ...] = ()
     center: tuple[float, float] | None = None
 
 
-def compare_inputs(reference: Side, present: Side, columns: Sequence[str], *, alpha: float, seed: int) -> list[Shift]:
+def compare_inputs(
+    reference: Side, present: Side, columns: Sequence[str], *, alpha: float, seed: int, course: Course | None = None
+) -> list[Shift]:
     """Look at each column that both sides have; the moved ones first, then by distance."""
     deals = _Deals(reference, present, seed)
     found: dict[str, Shift] = {}
@@ -100,18 +125,65 @@ def compare_inputs(reference: Side, present: Side, columns: Sequence[str], *, al
             fresh=cells.fresh,
             fresh_names=cells.fresh_names,
             center=cells.center,
+            over_time=() if course is None else _distances(cells, course, name),
+            since=None if course is None else _since(cells, course, name),
         )
     for name, p_value in zip(raw, holm(list(raw.values())), strict=True):
         found[name] = _judged(found[name], p_value, alpha, can_tell=deals.finest * len(raw) <= alpha)
-    order: Mapping[Outcome, int] = {"moved": 0, "not shown": 1, "not compared": 2}
+    order: Mapping[Outcome, int] = {"moved": 0, "insufficient": 1, "not shown": 2, "not compared": 3}
     return sorted(found.values(), key=lambda one: (order[one.outcome], -(one.psi or 0.0), one.column))
 
 
 def _judged(shift: Shift, p_value: float, alpha: float, *, can_tell: bool) -> Shift:
     if p_value <= alpha:
         return msgspec.structs.replace(shift, outcome="moved", p_value=p_value, words=_said_size(shift.psi or 0.0))
-    words = "" if can_tell else "too few blocks of time to tell: insufficient, no pass"
-    return msgspec.structs.replace(shift, p_value=p_value, words=words)
+    if can_tell:
+        return msgspec.structs.replace(shift, p_value=p_value, since=None)
+    words = "too few blocks of time to tell: no pass"
+    return msgspec.structs.replace(shift, outcome="insufficient", p_value=p_value, since=None, words=words)
+
+
+def _distances(cells: _Cells, course: Course, name: str) -> tuple[float | None, ...]:
+    """The distance of each period from the reference, None of one with few rows."""
+    by_period = _table_of(course.period, cells.place(course.rows[name]), cells.count)
+    then = np.bincount(cells.reference, minlength=cells.count).astype(np.float64)
+    return tuple(float(_psi(then, counts)) if counts.sum() >= _LEAST_ROWS else None for counts in by_period)
+
+
+def _since(cells: _Cells, course: Course, name: str) -> Instant | None:
+    """Where the counts change most; the beginning, where they were elsewhere from the start and merely moved on."""
+    names, block = np.unique(course.block, return_inverse=True)
+    by_block = _table_of(block, cells.place(course.rows[name]), cells.count)
+    turn = _turning_point(by_block)
+    if turn is None:
+        return None
+    then = np.bincount(cells.reference, minlength=cells.count).astype(np.float64)
+    before, after = (float(_psi(then, side.sum(axis=0))) for side in (by_block[:turn], by_block[turn:]))
+    return Instant(int(names[0 if before >= after / 2.0 else turn]) * course.size)
+
+
+def _table_of(group: Ints, place: Ints, count: int) -> Floats:
+    """How many rows of each group stand in each cell; shape (groups, cells)."""
+    groups = int(group.max()) + 1
+    flat = np.bincount(group * count + place, minlength=groups * count)
+    return flat.reshape(groups, count).astype(np.float64)
+
+
+def _turning_point(by_block: Floats) -> int | None:
+    """The number of the block before whose edge the counts are parted best."""
+    before = by_block.cumsum(axis=0)[_BESIDE - 1 : len(by_block) - _BESIDE]
+    if not len(before):
+        return None
+    after = by_block.sum(axis=0) - before
+    return int(np.argmax(_fit_of(before) + _fit_of(after))) + _BESIDE
+
+
+def _fit_of(counts: Floats) -> Floats:
+    """The log likelihood of counts at their own shares, along the last axis."""
+    total = counts.sum(axis=-1, keepdims=True)
+    shares = np.where(counts > 0, counts, 1.0) / np.maximum(total, 1.0)
+    found: Floats = (counts * np.log(shares)).sum(axis=-1)
+    return found
 
 
 def _said_size(psi: float) -> str:
@@ -162,13 +234,21 @@ def _cut(then: pl.Series, now: pl.Series) -> _Cells:
 
 def _cut_numbers(then: pl.Series, now: pl.Series) -> _Cells:
     """Tenths of both together, merged where a value fills more than one; the last cell holds missing values."""
-    sides = [values.cast(pl.Float64).fill_null(float("nan")).to_numpy() for values in (then, now)]
+    sides = [_floats(values) for values in (then, now)]
     both = np.concatenate(sides)
     edges = np.unique(np.quantile(both[~np.isnan(both)], _TENTHS))
     missing = len(edges) + 1
-    cells = [np.where(np.isnan(side), missing, np.searchsorted(edges, side, side="right")) for side in sides]
+
+    def place(values: pl.Series) -> Ints:
+        numbers = _floats(values)
+        return np.where(np.isnan(numbers), missing, np.searchsorted(edges, numbers, side="right"))
+
     center = (float(np.nanmedian(sides[0])), float(np.nanmedian(sides[1])))
-    return _Cells(reference=cells[0], present=cells[1], count=missing + 1, center=center)
+    return _Cells(reference=place(then), present=place(now), count=missing + 1, place=place, center=center)
+
+
+def _floats(values: pl.Series) -> Floats:
+    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
 def _cut_categories(then: pl.Series, now: pl.Series) -> _Cells:
@@ -178,21 +258,26 @@ def _cut_categories(then: pl.Series, now: pl.Series) -> _Cells:
     kept = common["name"].head(_MOST_CATEGORIES)
     places = pl.DataFrame({"name": kept, "cell": np.arange(len(kept), dtype=np.int64)})
     missing = len(kept) + 1
-    cells = [
-        side.to_frame()
-        .join(places, on="name", how="left", maintain_order="left")
-        .select(pl.when(pl.col("name").is_null()).then(missing).otherwise(pl.col("cell").fill_null(len(kept))))
-        .to_series()
-        .cast(pl.Int64)
-        .to_numpy()
-        for side in sides
-    ]
+
+    def place(values: pl.Series) -> Ints:
+        return (
+            values.cast(pl.String)
+            .alias("name")
+            .to_frame()
+            .join(places, on="name", how="left", maintain_order="left")
+            .select(pl.when(pl.col("name").is_null()).then(missing).otherwise(pl.col("cell").fill_null(len(kept))))
+            .to_series()
+            .cast(pl.Int64)
+            .to_numpy()
+        )
+
     fresh = sides[1].drop_nulls().filter(~sides[1].drop_nulls().is_in(sides[0].drop_nulls().unique().implode()))
     names = fresh.value_counts(sort=True).sort("count", "name", descending=[True, False])["name"]
     return _Cells(
-        reference=cells[0],
-        present=cells[1],
+        reference=place(then),
+        present=place(now),
         count=missing + 1,
+        place=place,
         fresh=len(fresh) / len(now),
         fresh_names=tuple(names.head(_MOST_NEW_NAMES).to_list()),
     )
@@ -253,9 +338,7 @@ class _Deals:
     @staticmethod
     def _by_block(cells: _Cells, place: tuple[Ints, Ints]) -> Floats:
         """How many rows of each block stand in each cell; shape (blocks, cells)."""
-        blocks = int(place[1].max()) + 1
-        both = np.concatenate(place) * cells.count + np.concatenate((cells.reference, cells.present))
-        return np.bincount(both, minlength=blocks * cells.count).reshape(blocks, cells.count).astype(np.float64)
+        return _table_of(np.concatenate(place), np.concatenate((cells.reference, cells.present)), cells.count)
 
 
 def _psi(then: Floats, now: Floats) -> Floats:

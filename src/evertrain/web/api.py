@@ -24,6 +24,7 @@ from evertrain.errors import (
     UnavailableError,
     UserError,
 )
+from evertrain.monitor.report import to_json
 from evertrain.web.reading import Accepted, Actions, Readings
 
 __all__ = [
@@ -183,7 +184,8 @@ class Api:
     async def observed(self, request: Request) -> Response:
         """Of a service that is only watched: the report of what was observed."""
         service = ServiceName(request.path_params["service"])
-        return answer(await run_in_threadpool(self._readings.report, service))
+        report = await run_in_threadpool(self._readings.report, service)
+        return Response(to_json(report), media_type="application/json")
 
     async def card(self, request: Request) -> Response:
         """The evaluation card of a version (ordinal, id or start of an id): why it got its verdict."""

@@ -1,6 +1,6 @@
 """The report of a watched table as one document: within a page that is served, or as a file that needs no network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 
 import msgspec
@@ -18,7 +18,7 @@ from evertrain.core.metric import HIGHER_IS_BETTER
 from evertrain.core.policy import MetricName
 from evertrain.errors import EvertrainError
 from evertrain.monitor.estimate import Estimate
-from evertrain.monitor.report import Inputs, Period, Report
+from evertrain.monitor.report import Inputs, Period, Report, to_json
 from evertrain.web import wording
 from evertrain.web.chart import EstimatePoint, draw_estimates
 from evertrain.web.guard import SecurityHeaders
@@ -30,6 +30,8 @@ _METRICS: Mapping[MetricName, str] = {
 }  # fmt: skip
 _HOSTS = ("127.0.0.1", "localhost")
 _NAMED = 4
+_CLEAR = 0.1
+"""A distance that is clear by convention."""
 
 
 class _Plot(msgspec.Struct, frozen=True):
@@ -39,6 +41,16 @@ class _Plot(msgspec.Struct, frozen=True):
     value: float
     high: float
     rest: float
+
+
+class _Bar(msgspec.Struct, frozen=True):
+    """A distance on a field of 100 by 20, its top at y. number: of the period."""
+
+    number: int
+    x: float
+    y: float
+    width: float
+    value: float
 
 
 def say_metric(name: MetricName) -> str:
@@ -53,13 +65,27 @@ def say_metric(name: MetricName) -> str:
 def say_moved(inputs: Inputs) -> str:
     """One sentence about the inputs."""
     compared = sum(one.p_value is not None for one in inputs.columns)
+    unclear = [one.column for one in inputs.columns if one.outcome == "insufficient"]
     moved = [one.column for one in inputs.moved]
-    if not moved:
-        return f"No input is shown to have moved against {inputs.reference} ({compared} compared)."
-    more = f" and {len(moved) - _NAMED} more" if len(moved) > _NAMED else ""
-    names = ", ".join(moved[:_NAMED]) if more or len(moved) == 1 else f"{', '.join(moved[:-1])} and {moved[-1]}"
-    verb = "has" if len(moved) == 1 else "have"
-    return f"{names}{more} {verb} moved against {inputs.reference} ({compared} inputs compared)."
+    newest = f"the newest stretch, from {wording.say_moment(inputs.start)} on, against {inputs.reference}"
+    if moved:
+        since = {one.since for one in inputs.moved}
+        (first,) = since if len(since) == 1 else (None,)
+        when = "" if first is None else f" since about {_say_day(first)}"
+        verb = "has" if len(moved) == 1 else "have"
+        return f"{_named(moved)} {verb} moved{when}: {newest} ({wording.say_many(compared, 'input')} compared)."
+    if unclear and len(unclear) == compared:
+        return f"Whether inputs have moved cannot be told: too few blocks of time, which is no pass ({newest})."
+    if not compared:
+        return "No input could be compared."
+    tail = f"; of {_named(unclear)} it cannot be told" if unclear else ""
+    return f"No input is shown to have moved{tail}: {newest} ({wording.say_many(compared, 'input')} compared)."
+
+
+def _named(names: Sequence[str]) -> str:
+    if len(names) > _NAMED:
+        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def document(report: Report, *, alone: bool) -> str:
@@ -91,9 +117,10 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters.update(
         moment=wording.say_moment, count=wording.say_count, percent=wording.say_percent, number=wording.say_number,
-        lasting=wording.say_lasting, sentence=wording.say_sentence, brief=_say_brief,
+        lasting=wording.say_lasting, sentence=wording.say_sentence, many=wording.say_many, brief=_say_brief,
+        day=_say_day,
     )  # fmt: skip
-    environment.globals.update(metric_name=say_metric, say_moved=say_moved)
+    environment.globals.update(metric_name=say_metric, say_moved=say_moved, course=_bars)
     return environment
 
 
@@ -110,6 +137,26 @@ def _say_brief(value: float) -> str:
     """
     said = f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.4g}"
     return said.replace("-", "−")
+
+
+def _say_day(at: int | None) -> str:
+    """The day of an instant, "" where there is none.
+
+    >>> _say_day(0), _say_day(None)
+    ('1 Jan 1970', '')
+    """
+    return "" if at is None else wording.say_moment(at).partition(",")[0]
+
+
+def _bars(over_time: Sequence[float | None]) -> list[_Bar]:
+    """The distances of periods as bars; a period without one leaves a gap."""
+    highest = max([_CLEAR, *(value for value in over_time if value is not None)])
+    width = 100.0 / max(1, len(over_time))
+    return [
+        _Bar(number, round(number * width, 2), round(20.0 - 20.0 * value / highest, 2), round(0.8 * width, 2), value)
+        for number, value in enumerate(over_time)
+        if value is not None
+    ]
 
 
 def _point(one: Period) -> EstimatePoint:
@@ -158,7 +205,7 @@ def create_report_app(report_of: Callable[[], Report]) -> Starlette:
 
     async def numbers(_: Request) -> Response:
         report = await run_in_threadpool(report_of)
-        return Response(msgspec.json.encode(report), media_type="application/json")
+        return Response(to_json(report), media_type="application/json")
 
     async def say_error(_: Request, error: Exception) -> Response:
         return Response(str(error), status_code=400, media_type="text/plain")

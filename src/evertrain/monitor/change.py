@@ -1,0 +1,211 @@
+"""Whether the newest stretch of time is worse than the time before it: overall, and segment by segment.
+
+Each group of rows is held against itself. The claim "worse now" has a permutation test over whole blocks of time
+(Fisher 1935): the same blocks are dealt anew to before and now for all groups together, and the p-value is the share
+of deals in which the loss per row rises as much. Holm 1979 over all groups. A loss also rises where outcomes become
+more even, and no model is at fault then; so a group is called worse only if its skill (`monitor.calibration`) fell as
+well, which can but lower the error rate.
+
+*Since* is the change point of least squares: the edge of a block that parts the losses per row best (Hinkley 1970,
+Biometrika 57:1). It is an estimate without an interval, told of groups that are worse. All arrays have length n.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evertrain.core.comparison import holm
+from evertrain.core.metric import losses
+from evertrain.core.policy import MetricName
+from evertrain.core.time import Instant, Span
+from evertrain.monitor.calibration import skill
+
+__all__ = ["Change", "Group", "Labelled", "compare_stretches", "turning_point"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+DEALS = 9999
+_AT_ONCE = 1000
+_ENOUGH = 100
+"""So many deals in which the loss rises as much, and the p-value is plain (Besag and Clifford 1991)."""
+_LEAST_BLOCKS = 3
+"""Fewer blocks of a group on one side say nothing of it."""
+_BESIDE = 3
+"""Blocks that lie at least on each side of a change point."""
+
+Pair = tuple[float | None, float | None]
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Some of the rows. column "": all of them."""
+
+    column: str
+    value: str
+    rows: Flags
+
+
+class Labelled(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows with their labels. block: the number of each row's block of time, which is `size` long."""
+
+    label: Floats
+    score: Floats
+    at: Ints
+    block: Ints
+    size: Span
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One group before and in the newest stretch. column "": all rows.
+
+    figure, labels, base, skill: before and now; figure is the metric, base the mean label. worse: how much worse the
+    figure is now; p_value: adjusted by Holm. since: where it seems to have begun. outcome "open": not shown to be
+    worse, which is no proof that it is not.
+    """
+
+    column: str
+    value: str
+    outcome: Literal["worse", "open", "insufficient"]
+    figure: Pair
+    labels: tuple[int, int]
+    base: Pair
+    skill: Pair
+    worse: float | None = None
+    p_value: float | None = None
+    since: Instant | None = None
+    words: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.column} = {self.value}" if self.column else "all rows"
+
+
+def compare_stretches(
+    name: MetricName, rows: Labelled, groups: Sequence[Group], start: Instant, *, alpha: float, needed: int, seed: int
+) -> tuple[Change, ...]:
+    """Every group from `start` on against itself before, those that got worse first.
+
+    name: a mean over rows (of ranks there is none). start: the edge of a block. needed: labels on each side.
+    """
+    now = rows.at >= start
+    lost = losses(name, rows.label, rows.score)
+    names, place = np.unique(rows.block, return_inverse=True)
+    newest = names >= start // rows.size
+    sums = np.stack([_sums(lost, place, len(names), group.rows) for group in groups])
+    testable = [
+        min(np.count_nonzero(group.rows & side) for side in (now, ~now)) >= needed
+        and min(np.count_nonzero(sums[at, 1, side]) for side in (newest, ~newest)) >= _LEAST_BLOCKS
+        for at, group in enumerate(groups)
+    ]
+    raw, finest = _p_values(sums[testable], newest, seed) if any(testable) else ([], 1.0)
+    adjusted, told = iter(holm(raw)), []
+    for at, group in enumerate(groups):
+        change = _described(name, rows, group, now)
+        if not testable[at]:
+            words = f"{change.labels[0]:,} and {change.labels[1]:,} labels in few blocks of time, {needed} are needed"
+            told.append(msgspec.structs.replace(change, words=words))
+            continue
+        since = turning_point(sums[at], names, rows.size)
+        told.append(_judged(change, next(adjusted), since, alpha, can_tell=finest * len(raw) <= alpha))
+    order = {"worse": 0, "open": 1, "insufficient": 2}
+    return tuple(sorted(told, key=lambda one: (order[one.outcome], one.column != "", -(one.worse or 0.0))))
+
+
+def _sums(lost: Floats, place: Ints, blocks: int, rows: Flags) -> Floats:
+    """Per block: the loss and the rows of a group; shape (2, blocks)."""
+    inside = place[rows]
+    return np.stack([np.bincount(inside, weights=lost[rows], minlength=blocks), np.bincount(inside, minlength=blocks)])
+
+
+def _p_values(sums: Floats, newest: Flags, seed: int) -> tuple[list[float], float]:
+    """One-sided, of each group; and the smallest p-value there can be. Dealing ends early where all is plain."""
+    rise = _rises(newest[None, :].astype(np.float64), sums)[0]
+    found, dealt, ended = np.zeros(len(sums)), 0, np.full(len(sums), np.nan)
+    for deal in _deals(newest, seed):
+        again = _rises(deal, sums)
+        count = found + np.cumsum(np.isnan(again) | (again >= rise - 1e-12), axis=0)
+        enough = np.isnan(ended) & (count[-1] >= _ENOUGH)
+        ended[enough] = _ENOUGH / (dealt + 1 + np.argmax(count[:, enough] >= _ENOUGH, axis=0))
+        found, dealt = count[-1], dealt + len(deal)
+        if not np.isnan(ended).any():
+            break
+    finest = max(1.0 / (1 + DEALS), 1.0 / math.comb(len(newest), int(newest.sum())))
+    values = np.where(np.isnan(ended), (1 + found) / (1 + dealt), ended)
+    return [float(one) for one in values], finest
+
+
+def _deals(newest: Flags, seed: int) -> Iterator[Floats]:
+    """Blocks dealt anew, as many to the newest stretch as it has; shape (deals, blocks)."""
+    source, count = np.random.default_rng(seed), int(newest.sum())
+    for start in range(0, DEALS, _AT_ONCE):
+        ranks = source.random((min(_AT_ONCE, DEALS - start), len(newest))).argsort(axis=1)
+        yield (ranks < count).astype(np.float64)
+
+
+def _rises(deal: Floats, sums: Floats) -> Floats:
+    """How much the loss per row rises in each deal, of each group; NaN where a side holds no row."""
+    lost, rows = sums[:, 0].T, sums[:, 1].T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        now_rows = deal @ rows
+        now_lost = deal @ lost
+        found: Floats = now_lost / now_rows - (lost.sum(axis=0) - now_lost) / (rows.sum(axis=0) - now_rows)
+    return found
+
+
+def _described(name: MetricName, rows: Labelled, group: Group, now: Flags) -> Change:
+    sides = [(rows.label[side], rows.score[side]) for side in (group.rows & ~now, group.rows & now)]
+    figures = [float(losses(name, *side).mean()) if len(side[0]) else None for side in sides]
+    if name == "rmse":
+        figures = [None if one is None else math.sqrt(one) for one in figures]
+    if name == "accuracy":
+        figures = [None if one is None else 1.0 - one for one in figures]
+    before, after = figures
+    worse = None if before is None or after is None else (before - after if name == "accuracy" else after - before)
+    bases = [float(label.mean()) if len(label) else None for label, _ in sides]
+    skills = [skill(name, label, score) for label, score in sides]
+    return Change(
+        column=group.column,
+        value=group.value,
+        outcome="insufficient",
+        figure=(figures[0], figures[1]),
+        labels=(len(sides[0][0]), len(sides[1][0])),
+        base=(bases[0], bases[1]),
+        skill=(skills[0], skills[1]),
+        worse=worse,
+    )
+
+
+def _judged(change: Change, p_value: float, since: Instant | None, alpha: float, *, can_tell: bool) -> Change:
+    if not can_tell:
+        return msgspec.structs.replace(change, words="too few blocks of time to tell: no pass")
+    if p_value > alpha:
+        return msgspec.structs.replace(change, outcome="open", p_value=p_value)
+    before, now = change.skill
+    if before is not None and now is not None and now >= before:
+        words = "the loss rose as that of the mean label did, and the skill did not fall"
+        return msgspec.structs.replace(change, outcome="open", p_value=p_value, words=words)
+    return msgspec.structs.replace(change, outcome="worse", p_value=p_value, since=since)
+
+
+def turning_point(sums: Floats, names: Ints, size: Span) -> Instant | None:
+    """The edge of a block after which the mean has risen most. sums: per block the loss and the rows.
+
+    >>> lost, rows = np.repeat([0.5, 0.9], [12, 8]) * 10, np.full(20, 10.0)
+    >>> turning_point(np.stack([lost, rows]), np.arange(20), Span(1))
+    12
+    """
+    lost, rows = np.cumsum(sums[0]), np.cumsum(sums[1])
+    cuts = np.arange(_BESIDE - 1, len(names) - _BESIDE)
+    before, after = rows[cuts], rows[-1] - rows[cuts]
+    fits = (before > 0) & (after > 0)
+    if not fits.any():
+        return None
+    cuts, before, after = cuts[fits], before[fits], after[fits]
+    rise = (lost[-1] - lost[cuts]) / after - lost[cuts] / before
+    best = int(np.argmax(rise * np.sqrt(before * after / (before + after))))
+    return Instant(int(names[cuts[best] + 1]) * size)

@@ -1,0 +1,165 @@
+"""Segments of a watched table, each held against all other rows.
+
+By a proper score they are compared by the loss that calibration would take away (`monitor.calibration`), so that a
+segment is not called worse because its outcome is nearer to even; by any other metric, by the metric itself.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from evertrain.core.comparison import MIN_BLOCKS, holm
+from evertrain.core.policy import MetricName
+from evertrain.monitor.calibration import AVOIDABLE, Calibrator, skill
+from evertrain.monitor.change import Group
+from evertrain.monitor.estimate import Contest, Gap, estimate, mean_estimate
+from evertrain.monitor.report import Mature, Observations, Question, Segment
+
+__all__ = ["groups_of", "look_at_segments", "say_worst"]
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+_MOST_VALUES = 40
+"""So many values of a segment column stand by themselves, the commonest; the rest is one segment."""
+_CUT_FROM = 20
+"""A segment column of numbers with more different values than this is cut at its quartiles."""
+MISSING, OTHER = "missing", "all other values"
+
+
+def groups_of(rows: pl.DataFrame, columns: Sequence[str], counted: Flags) -> Iterator[Group]:
+    """The segments with their rows: numbers cut at the quartiles, rare values put together."""
+    for column in columns:
+        for value, inside in _values_of(rows[column], counted):
+            yield Group(column, value, inside)
+
+
+def look_at_segments(
+    seen: Observations, groups: Sequence[Group], question: Question, metric: MetricName, mature: Mature
+) -> tuple[Segment, ...]:
+    """Every segment, the worst first."""
+    contest = _Contest(seen, question, metric, mature)
+    found = [contest.segment(group) for group in groups]
+    adjusted = iter(holm([gap.p_value for _, gap in found if gap is not None]))
+    tested = sum(gap is not None for _, gap in found)
+    named = [one if gap is None else _tested(one, gap, next(adjusted), tested, question.alpha) for one, gap in found]
+    return tuple(sorted(named, key=lambda one: (one.p_value is None, -(one.worse or 0.0))))
+
+
+class _Contest:
+    """Each segment's mature rows against all others."""
+
+    def __init__(self, seen: Observations, question: Question, metric: MetricName, mature: Mature) -> None:
+        self._seen, self._question, self._metric, self._mature = seen, question, metric, mature
+        counted = mature.judged
+        label, score = seen.label[counted], seen.score[counted]
+        self._contest = Contest(metric, label, score, mature.block[counted])
+        self._calibrator = Calibrator(metric, label, score) if metric in AVOIDABLE and len(label) else None
+
+    def segment(self, group: Group) -> tuple[Segment, Gap | None]:
+        """What is told before the test, and how much worse than the rest it is: None without enough labels."""
+        seen, mature, question = self._seen, self._mature, self._question
+        rows = group.rows & mature.judged
+        label, score, block = seen.label[rows], seen.score[rows], mature.block[rows]
+        gap, avoidable = self._against(rows)
+        enough = len(label) >= question.labels
+        known = skill(self._metric, label, score)
+        segment = Segment(
+            column=group.column,
+            value=group.value,
+            rows=int(np.count_nonzero(group.rows & mature.due)),
+            missing=int(np.count_nonzero(group.rows & mature.due & ~mature.judged)),
+            figure=estimate(self._metric, label, score, block=block, alpha=question.alpha),
+            bias=mean_estimate(score - label, block=block, alpha=question.alpha),
+            base=float(label.mean()) if len(label) else None,
+            skill=known,
+            avoidable=avoidable,
+            outcome="insufficient",
+            words="" if enough else f"{len(label)} labels, {question.labels} are needed",
+        )
+        if enough and gap is None:
+            words = f"fewer than {MIN_BLOCKS} blocks, labels of one class, or no other rows"
+            segment = msgspec.structs.replace(segment, words=words)
+        elif enough and known is not None and known <= 0.0:
+            segment = msgspec.structs.replace(segment, words="knows no more than its mean label")
+        return segment, gap if enough else None
+
+    def _against(self, rows: Flags) -> tuple[Gap | None, float | None]:
+        """How much worse these rows are than the rest, and the part of their loss that is avoidable."""
+        inside = rows[self._mature.judged]
+        if self._calibrator is None:
+            return self._contest.gap(inside), None
+        if not inside.any():
+            return None, None
+        lost = np.empty(len(inside))
+        for side in (inside, ~inside):
+            if side.any():
+                lost[side] = self._calibrator.avoidable(side)
+        return self._contest.gap_of(lost, inside), float(lost[inside].mean())
+
+
+def _tested(segment: Segment, gap: Gap, p_value: float, tested: int, alpha: float) -> Segment:
+    """Bonferroni for the bound: it holds for all segments together, whichever of them is picked out."""
+    return msgspec.structs.replace(
+        segment,
+        outcome="worse" if p_value <= alpha and gap.value > 0 else "open",
+        worse=gap.value,
+        at_least=gap.at_least(alpha / tested),
+        p_value=p_value,
+    )
+
+
+def _values_of(column: pl.Series, counted: Flags) -> Iterator[tuple[str, Flags]]:
+    if column.dtype.is_numeric() and column.n_unique() > _CUT_FROM:
+        yield from _quartiles(column)
+        return
+    text = column.cast(pl.String).fill_null(MISSING)
+    common = text.filter(pl.Series(counted)).value_counts(sort=True)
+    kept = sorted(common[common.columns[0]].head(_MOST_VALUES).to_list())
+    for value in kept:
+        yield value, (text == value).to_numpy()
+    rest = ~text.is_in(kept).to_numpy()
+    if rest.any():
+        yield OTHER, rest
+
+
+def _quartiles(column: pl.Series) -> Iterator[tuple[str, Flags]]:
+    numbers = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    there = ~np.isnan(numbers)
+    edges = np.unique(np.quantile(numbers[there], (0.25, 0.5, 0.75)))
+    place = np.searchsorted(edges, numbers, side="left")
+    names = [f"up to {edges[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(edges))]
+    for number, name in enumerate([*names, f"over {edges[-1]:g}"]):
+        yield name, there & (place == number)
+    if not there.all():
+        yield MISSING, ~there
+
+
+def say_worst(segments: Sequence[Segment], metric: MetricName, alpha: float) -> str:
+    """One sentence about the segments."""
+    tested = [one for one in segments if one.p_value is not None]
+    if not tested:
+        return "No segment could be tested." if segments else "No segments were asked for."
+    looks = f"{len(tested)} segment{'s' if len(tested) > 1 else ''} tested"
+    shown = [one for one in tested if one.outcome == "worse"]
+    if not shown:
+        return f"No segment is shown to be worse than the rest ({looks}, Holm at {alpha:.0%})."
+    worst, name = shown[0], metric.replace("_", " ")
+    gap, bound = worst.worse or 0.0, worst.at_least or 0.0
+    if worst.avoidable is None:
+        says = f"{name} worse by {gap:.4f}, and by at least {bound:.4f} whichever segment is picked"
+    else:
+        says = (
+            f"calibration would take {worst.avoidable:.4f} off its {name}, of the rest {worst.avoidable - gap:.4f}; "
+            f"at least {bound:.4f} more, whichever segment is picked"
+        )
+    p_value = worst.p_value or 0.0
+    more = "" if len(shown) == 1 else f" {len(shown)} segments are."
+    return (
+        f"{worst.column} = {worst.value} is shown to be worse than all other rows: {says} ({looks}, Holm p "
+        f"{'< 0.001' if p_value < 0.001 else f'{p_value:.3f}'}).{more}"
+    )

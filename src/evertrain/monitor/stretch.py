@@ -1,0 +1,117 @@
+"""Time cut into blocks and stretches: which rows err together, which are the newest, and whose labels have come.
+
+All arrays have length n; times are microseconds.
+"""
+
+import math
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from evertrain.core.comparison import MIN_BLOCKS
+from evertrain.core.time import DAY, HOUR, MINUTE, Instant, Span, say_span
+
+__all__ = ["Blocks", "Tail", "cut_blocks", "newest_from", "shared_block", "unsettled_tail"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+_SIZES = (DAY, Span(6 * HOUR), HOUR, Span(10 * MINUTE), MINUTE)
+_LEAST = 5
+"""So many blocks the newest stretch has at least, where nobody said how long it is."""
+_USUAL = 0.8
+"""A block whose share of labels is below this part of the usual one has not settled."""
+_ERRORS = 4.0
+"""Standard errors of a share that luck does not reach."""
+
+
+class Blocks(msgspec.Struct, frozen=True):
+    """The number of each row's block. size None: each row is its own. says: what counts as one observation."""
+
+    number: Ints
+    size: Span | None
+    says: str
+
+
+class Tail(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest rows, whose labels have come in part only. mean: of the labels there, and of those before."""
+
+    start: Instant
+    due: int
+    labelled: int
+    usual: float
+    mean: tuple[float | None, float | None]
+
+
+def cut_blocks(at: Ints, counted: Flags) -> Blocks:
+    """The longest blocks of time of which the counted rows fill enough; else each row is its own block."""
+    for size in _SIZES:
+        number = at // size
+        if len(np.unique(number[counted])) >= MIN_BLOCKS:
+            return Blocks(number, size, f"rows of one block of {say_span(size)} count as one observation")
+    return Blocks(
+        np.arange(len(at), dtype=np.int64),
+        None,
+        "the labels fill too few blocks of time, so rows are taken as independent: intervals may be too narrow",
+    )
+
+
+def shared_block(*sides: Ints) -> Span | None:
+    """The longest block of which all sides together fill enough; None where none does."""
+    return next((size for size in _SIZES if sum(len(np.unique(at // size)) for at in sides) >= MIN_BLOCKS), None)
+
+
+def newest_from(at: Ints, size: Span | None, recent: Span | None) -> Instant | None:
+    """Where the newest stretch begins, at the edge of a block; None where it would leave nothing before it.
+
+    recent: how long it is; None: a quarter of the time covered, and five blocks at least.
+
+    >>> newest_from(np.arange(40) * DAY, DAY, None) // DAY, newest_from(np.arange(40) * DAY, DAY, Span(7 * DAY)) // DAY
+    (30, 33)
+    """
+    if not len(at):
+        return None
+    first, last = int(at.min()), int(at.max())
+    end = last + 1 if size is None else (last // size + 1) * size
+    start = end - (recent or (end - first) // 4)
+    if size is not None:
+        start -= start % size
+        if recent is None:
+            start = min(start, int(np.unique(at // size)[-_LEAST:][0]) * size)
+    return Instant(start) if first < start <= last else None
+
+
+def unsettled_tail(at: Ints, due: Flags, label: Floats, size: Span | None) -> Tail | None:
+    """The newest blocks whose due rows have fewer labels than is usual: what comes early is seldom like the rest.
+
+    The usual share is the median of the older half of blocks; the tail is told when luck does not explain it.
+    """
+    if size is None:
+        return None
+    names, place = np.unique(at[due] // size, return_inverse=True)
+    known = ~np.isnan(label[due])
+    rows = np.bincount(place, minlength=len(names))
+    share = np.bincount(place, weights=known, minlength=len(names)) / np.maximum(rows, 1)
+    usual = float(np.median(share[: max(1, len(names) // 2)])) if len(names) else 0.0
+    settled = np.flatnonzero(share >= _USUAL * usual)
+    begins = int(settled[-1]) + 1 if len(settled) else 0
+    in_tail = place >= begins
+    expected, there = usual * int(in_tail.sum()), int(known[in_tail].sum())
+    spread = math.sqrt(max(usual * (1.0 - usual) * int(in_tail.sum()), 1.0))
+    if not 0 < begins < len(names) or expected - there < _ERRORS * spread:
+        return None
+    found = label[due]
+    sides = (found[in_tail & known], found[~in_tail & known])
+    return Tail(
+        start=Instant(int(names[begins]) * size),
+        due=int(in_tail.sum()),
+        labelled=there,
+        usual=usual,
+        mean=(_mean(sides[0]), _mean(sides[1])),
+    )
+
+
+def _mean(values: Floats) -> float | None:
+    return float(values.mean()) if len(values) else None
