@@ -79,7 +79,10 @@ def customers(served: Served) -> Iterator[Customers]:
 
 def test_a_good_push_is_promoted(served: Served, customers: Customers) -> None:
     first = served.record().champion
-    version = served.push("model2.txt")
+    done = served.run("push", "model2.txt", "--wait")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("Version 2 of shop answers.\n")
+    version = next(one.version for one in served.record().versions.values() if one.ordinal == 2)
     record = served.settle(version)
     assert record.champion == version, served.newest()
     assert record.previous == first
@@ -112,7 +115,10 @@ def test_a_bad_push_is_rolled_back_and_nobody_notices(served: Served, customers:
 
 def test_a_push_that_fails_in_the_check_server_gets_no_traffic(served: Served, customers: Customers) -> None:
     (served.folder / "broken.py").write_text("def predict(rows):\n    raise KeyError('a')\n")
-    version = served.push("broken.py")
+    done = served.run("push", "broken.py", "--wait")
+    assert done.returncode == 1
+    assert " was refused: " in done.stdout
+    version = max(served.record().versions.values(), key=lambda one: one.ordinal).version
     record = served.settle(version)
     assert [one for one in record.rollouts.values() if one.version == version] == []
     assert "KeyError" in record.versions[version].refused

@@ -9,7 +9,9 @@ import typer
 from evertrain.cli.opening import Service, opened
 from evertrain.cli.up import Dir, Json
 from evertrain.core.event import Event, OrderAnswered, OrderGiven
-from evertrain.core.identity import ServiceName, short
+from evertrain.core.identity import ServiceName, VersionId, short
+from evertrain.core.time import SECOND, parse_span
+from evertrain.process.greeting import await_outcome
 from evertrain.process.importing import Request, import_file
 from evertrain.process.order import await_answer, find_service, find_version, give_order
 from evertrain.store.ledger import Ledger
@@ -68,11 +70,17 @@ def push(
     model: Annotated[Path, typer.Argument(exists=True, help="The successor's model file.")],
     *,
     reason: Reason = "pushed",
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Stay until it answers (exit code 0), is refused (1), or --within is over (3)."),
+    ] = False,
+    within: Annotated[str, typer.Option(help="How long --wait waits at most.")] = "30m",
     service: Service = None,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
     """Bring a model file in as the next version: through check server and canary, never straight into service."""
+    seconds = parse_span(within) / SECOND
     with opened(folder) as found:
         record = find_service(found.registry, service)
         version, order = import_file(found.state, model, ServiceName(record.service), Request(), reason)
@@ -91,6 +99,23 @@ def push(
         typer.echo(answer.reason)
     if _accepted(answer) is False:
         raise typer.Exit(1)
+    if wait:
+        raise typer.Exit(_wait_for(folder, record.service, version, seconds, as_json=as_json))
+
+
+def _wait_for(folder: Path | None, service: ServiceName, version: VersionId, seconds: float, *, as_json: bool) -> int:
+    """Say what became of a version; returns the exit code."""
+    with opened(folder) as found:
+        outcome = await_outcome(found.state, service, version, seconds)
+    if as_json:
+        typer.echo(msgspec.json.encode(outcome).decode())
+    elif outcome.state == "answers":
+        typer.echo(f"Version {outcome.ordinal} of {service} answers.")
+    elif outcome.state == "refused":
+        typer.echo(f"Version {outcome.ordinal} of {service} was refused: {outcome.why}")
+    else:
+        typer.echo(f"Version {outcome.ordinal} of {service} is not in service. {outcome.why}".rstrip())
+    return {"answers": 0, "refused": 1, "waits": 3}[outcome.state]
 
 
 def _order(
