@@ -80,13 +80,13 @@ class CycleDesk:
 
     def _snapshotted(self, cycle: Cycle) -> Step:
         taken = self._result(cycle, "snapshot", SnapshotTaken)
-        if self._record.declaration is None:
+        if cycle.declaration is None:
             return self._move(cycle, "fail", "The service has no declaration.")
         task = Assemble(
             service=self._record.service,
             cycle=cycle.cycle,
-            declaration=self._record.declaration,
-            bundle=self._record.bundle,
+            declaration=cycle.declaration,
+            bundle=cycle.bundle,
             tables=taken.tables,
             cut=taken.cut,
         )
@@ -149,7 +149,7 @@ class CycleDesk:
         def crash(cycle: Cycle, cause: str) -> Step:
             return end(cycle, msgspec.json.encode(Rehearsed(recipe=name, failed=cause.splitlines()[0][:300])))
 
-        return self._work(cycle, stage, task, 0, end, recipe=self._spec.recipes[name], crashed=crash)
+        return self._work(cycle, stage, task, 0, end, recipe=self._recipes(cycle)[name], crashed=crash)
 
     def _trained_now(self, chosen: str, cycle: Cycle, result: bytes) -> Step:
         trained = msgspec.json.decode(result, type=Trained)
@@ -314,8 +314,9 @@ class CycleDesk:
     # Work and records -------------------------------------------------------------------------------------------------
 
     def _recipes(self, cycle: Cycle) -> dict[str, TrainingSpec]:
-        """The recipes that compete in a cycle."""
-        return {name: self._spec.recipes[name] for name in asked_for(cycle.recipe, self._spec.recipes)}
+        """The recipes that compete in a cycle, as they stood when its data were fixed."""
+        spec = self._spec if cycle.declaration is None else self._planes.declaration(cycle.declaration)
+        return {name: spec.recipes[name] for name in asked_for(cycle.recipe, spec.recipes)}
 
     def _work(
         self,

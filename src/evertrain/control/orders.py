@@ -1,12 +1,17 @@
 """What people ask for: retrain, promote, roll back, import. Each order gets one answer, with its reason, on record."""
 
+from typing import Literal
+
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.planes import Planes
+from evertrain.control.schedule import ORDER
 from evertrain.control.step import Step
+from evertrain.control.succession import busy_for_order, gives_way_to_order, superseded
 from evertrain.core import event as facts
+from evertrain.core.cycle import CycleState, is_held
 from evertrain.core.event import Draft, Event, Fact, OrderGiven
 from evertrain.core.identity import CycleId, RolloutId, VersionId, short
-from evertrain.core.registry import Rollout, ServiceRecord
+from evertrain.core.registry import Cycle, Rollout, ServiceRecord
 from evertrain.core.rehearsal import asked_for
 from evertrain.core.rollout import RolloutMove, RolloutState, advance
 from evertrain.core.time import Instant
@@ -39,25 +44,45 @@ class OrderDesk:
         if not asked_for(order.recipe, self._spec.recipes):
             known = ", ".join(sorted(self._spec.recipes)) or "none"
             return self._answer(event, f"Recipe {order.recipe!r} is not declared (declared: {known}).", accepted=False)
-        busy = next((cycle for cycle in self._record.open_cycles if cycle.kind == "full"), None)
+        busy = busy_for_order(self._record)
         if busy is not None:
-            decided = facts.TriggerDecided(
-                service=self._record.service,
-                trigger="order",
-                decision="merge",
-                cycle=busy.cycle,
-                recipe=order.recipe,
-            )
-            return self._answer(event, f"Cycle {busy.cycle} is under way already; the order joins it.", decided)
-        decided = facts.TriggerDecided(
-            service=self._record.service,
-            trigger="order",
-            decision="run",
-            cycle=self._next_cycle(),
-            recipe=order.recipe,
-        )
+            return self._join_or_follow(event, order, busy)
+        waiting = [cycle for cycle in self._record.open_cycles if gives_way_to_order(cycle)]
         by = ", ".join(asked_for(order.recipe, self._spec.recipes))
-        return self._answer(event, f"A person ({order.role}) asked for a retraining by recipe {by}.", decided)
+        reason = f"A person ({order.role}) asked for a retraining by recipe {by}."
+        if waiting:
+            which = " and ".join(f"{cycle.cycle} ({cycle.state.replace('_', ' ')})" for cycle in waiting)
+            reason += f" Cycle {which} gives way to it."
+        ended = [superseded(self._record, cycle) for cycle in waiting]
+        return self._answer(event, reason, self._decided(order, "run", self._next_cycle()), *ended)
+
+    def _join_or_follow(self, event: Event, order: OrderGiven, busy: Cycle) -> Step:
+        """The order is done by the cycle that is at work, where that is what was asked for; else by one after it."""
+        differs = self._differs(order, busy)
+        if not differs:
+            reason = f"Cycle {busy.cycle} is under way with the code in force; the order joins it."
+            return self._answer(event, reason, self._decided(order, "merge", busy.cycle))
+        reason = f"Cycle {busy.cycle} is at work {differs}: it goes on, and a new one begins when it has ended."
+        return self._answer(event, reason, self._decided(order, "defer", busy.cycle))
+
+    def _differs(self, order: OrderGiven, busy: Cycle) -> str:
+        """Why a cycle at work is not what an order asks for, "" where it is."""
+        if busy.state in (CycleState.REGISTERED, CycleState.ROLLING_OUT):
+            return "on putting its version into service (`evertrain rollback` ends that)"
+        # Until its data are fixed it takes up what is declared.
+        if busy.state is not CycleState.TRIGGERED and self._record.declared_since(busy):
+            return "with the OLD code, that of before the declaration was changed"
+        recipes = self._spec.recipes
+        if asked_for(busy.recipe, recipes) != asked_for(order.recipe, recipes):
+            return f"by recipe {busy.recipe}"
+        return ""
+
+    def _decided(
+        self, order: OrderGiven, decision: Literal["run", "merge", "defer"], cycle: CycleId
+    ) -> facts.TriggerDecided:
+        return facts.TriggerDecided(
+            service=self._record.service, trigger=ORDER, decision=decision, cycle=cycle, recipe=order.recipe
+        )
 
     def _import(self, event: Event, order: OrderGiven) -> Step:
         if order.version is None:
@@ -109,7 +134,13 @@ class OrderDesk:
             cycle=None,
         )
         under_way = self._record.open_rollout
-        ended = (self._end(under_way, "abort"),) if under_way is not None else ()
+        ended: list[Fact] = [] if under_way is None else [self._end(under_way, "abort")]
+        # Of a version that serves nothing is left to be proved.
+        ended += [
+            superseded(self._record, cycle)
+            for cycle in self._record.open_cycles
+            if cycle.version == version.version and is_held(cycle.state)
+        ]
         return self._answer(event, reason, *ended, overridden, begun)
 
     def _rollback(self, event: Event, order: OrderGiven) -> Step:
@@ -119,16 +150,24 @@ class OrderDesk:
             move: RolloutMove = "abort" if under_way.state is RolloutState.PENDING else "roll back"
             return self._answer(event, reason, self._end(under_way, move), self._refuse(under_way.version, reason))
         champion, previous = self._record.champion, self._record.previous
-        if champion is None or previous is None or self._record.versions[previous].refused:
-            return self._answer(
-                event, "There is no earlier version to go back to that was not refused itself.", accepted=False
-            )
+        if champion is None or previous is None:
+            return self._answer(event, self._no_way_back(), accepted=False)
         back = self._record.versions[previous].ordinal
         reason = f"A person ({order.role}) took back {short(champion)}; version {back} answers again."
         reverted = facts.ChampionReverted(
             service=self._record.service, before=champion, after=previous, words=order.words
         )
         return self._answer(event, reason, reverted, self._refuse(champion, reason))
+
+    def _no_way_back(self) -> str:
+        gone = [one for one in dict.fromkeys(self._record.served) if one != self._record.champion]
+        if not gone:
+            return "There is no earlier version to go back to: no other one has served."
+        named = ", ".join(str(self._record.versions[one].ordinal) for one in gone)
+        return (
+            f"There is no earlier version to go back to: {named} served, and was refused or taken back since. "
+            "`evertrain promote VERSION` puts one of them into service in spite of that."
+        )
 
     def _next_cycle(self) -> CycleId:
         return CycleId(f"{self._record.service}/c{len(self._record.cycles) + 1}")
@@ -161,10 +200,13 @@ class OrderDesk:
                     id=f"order:{event.sequence}:{place}",
                     at=self._now,
                     actor="controller",
-                    subject=f"service/{self._record.service}",
+                    subject=self._subject(fact),
                     reason=reason,
                     fact=fact,
                 )
                 for place, fact in enumerate((*also, answered))
             )
         )
+
+    def _subject(self, fact: Fact) -> str:
+        return f"cycle/{fact.cycle}" if isinstance(fact, facts.CycleMoved) else f"service/{self._record.service}"

@@ -1,19 +1,33 @@
 """Which triggers fire, and the one decision that each of them gets: run, merge, defer or skip, with its reason."""
 
+from collections.abc import Callable
+from functools import partial
+
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.planes import Planes
 from evertrain.control.step import NOTHING, Step
-from evertrain.core.cycle import CycleState, advance
-from evertrain.core.event import CycleMoved, Draft, TriggerDecided
+from evertrain.control.succession import (
+    at_work,
+    busy_for_order,
+    gives_way_to_order,
+    gives_way_to_trigger,
+    superseded,
+)
+from evertrain.core.event import Draft, TriggerDecided
 from evertrain.core.identity import CycleId
 from evertrain.core.registry import Cycle, ServiceRecord
 from evertrain.core.time import DAY, Instant
 from evertrain.core.trigger import Decided, Fired, InFlight, NotYet, Observed, arbitrate, due
 
-__all__ = ["FIRST", "TriggerDesk"]
+__all__ = ["FIRST", "ORDER", "TriggerDesk"]
 
 FIRST = "first"
 """The trigger of a service that has no version yet."""
+
+ORDER = "order"
+"""The trigger that a person pulls."""
+
+STILL_NONE = "The service still has no version."
 
 
 class TriggerDesk:
@@ -32,8 +46,10 @@ class TriggerDesk:
         last = self._record.last_run
         if last is None:
             return self._decide([Fired(trigger=FIRST, reason="The service has no version yet.")], self._seen(None))
+        if self._record.wanted is not None and busy_for_order(self._record) is None:
+            return self._begin_wanted(self._record.wanted)
         if self._record.champion is None and not self._record.open_cycles:
-            return self._try_again(Instant(last.began + self._spec.cooldown))
+            return self._try_again(last)
         seen = self._seen(last.dataset.cut if last.dataset else last.began)
         looks = [due(trigger, seen) for trigger in self._spec.triggers]
         fired = [look for look in looks if isinstance(look, Fired)]
@@ -44,11 +60,21 @@ class TriggerDesk:
         tomorrow = Instant(self._now - self._now % DAY + DAY)
         return Step(until=min([*waits, tomorrow]) if self._planes.paced() else min(waits, default=None))
 
-    def _try_again(self, at: Instant) -> Step:
-        """There is still no version: nothing answers, so this waits for the cooldown and for nothing else."""
-        if self._now < at:
+    def _begin_wanted(self, recipe: str) -> Step:
+        """What a person asked for while a cycle was at work begins now."""
+        asked = Fired(trigger=ORDER, reason="A person asked for it while another cycle was at work.")
+        decided = Decided(fired=asked, decision="run", reason=asked.reason)
+        draft = self._draft(decided, self._record.newest_cycle, recipe)
+        return Step(drafts=(draft, *self._superseding(gives_way_to_order)))
+
+    def _try_again(self, last: Cycle) -> Step:
+        """There is still no version: nothing answers, so this waits for the cooldown, or for newer code."""
+        at = Instant(last.began + self._spec.cooldown)
+        renewed = self._record.declared_since(last)
+        if self._now < at and not renewed:
             return Step(until=at)
-        again = Fired(trigger=FIRST, reason="The service still has no version.")
+        why = "The service still has no version, and what is declared has changed." if renewed else STILL_NONE
+        again = Fired(trigger=FIRST, reason=why)
         decided = Decided(fired=again, decision="run", reason=again.reason)
         return Step(drafts=(self._draft(decided, self._record.newest_cycle),))
 
@@ -58,15 +84,14 @@ class TriggerDesk:
         if since is None:
             return Observed(now=self._now, since=began)
         seen = self._planes.observed(self._record.service, since, self._now)
-        return Observed(now=self._now, since=began, rows=seen.rows, readings=seen.readings)
+        renewed = last is not None and self._record.declared_since(last)
+        return Observed(now=self._now, since=began, rows=seen.rows, readings=seen.readings, renewed=renewed)
 
     def _decide(self, fired: list[Fired], seen: Observed) -> Step:
         if not fired:
             return NOTHING
         last = self._record.last_run
-        busy = next(
-            (cycle for cycle in self._record.open_cycles if cycle.kind != "external" and not _waits(cycle)), None
-        )
+        busy = at_work(self._record)
         in_flight = InFlight(cycle=busy.cycle, collecting=busy.state == "triggered") if busy else None
         decided = arbitrate(
             fired, seen, in_flight=in_flight, cooldown=self._spec.cooldown, began=last.began if last else None
@@ -75,28 +100,25 @@ class TriggerDesk:
         fresh = [one for one in decided if (one.fired.trigger, one.decision, newest) not in self._record.heard]
         drafts = [self._draft(one, newest) for one in fresh]
         if any(one.decision == "run" for one in fresh):
-            # Fresher data make a better challenger than one that waits for more labels.
-            drafts += [self._supersede(cycle) for cycle in self._record.open_cycles if _waits(cycle)]
+            drafts += self._superseding(partial(gives_way_to_trigger, self._record))
         return Step(drafts=tuple(drafts))
 
-    def _supersede(self, cycle: Cycle) -> Draft:
-        moved = CycleMoved(
-            service=self._record.service,
-            cycle=cycle.cycle,
-            move="supersede",
-            before=cycle.state,
-            after=advance(cycle.kind, cycle.state, "supersede", cycle.cycle),
-        )
-        return Draft(
-            id=f"{cycle.cycle}:{cycle.looks}:{cycle.state}:superseded",
-            at=self._now,
-            actor="controller",
-            subject=f"cycle/{cycle.cycle}",
-            reason="A newer cycle begins while it waits for more labels.",
-            fact=moved,
-        )
+    def _superseding(self, gives_way: Callable[[Cycle], bool]) -> list[Draft]:
+        """The ends of the cycles that only wait, when another begins."""
+        return [
+            Draft(
+                id=f"{cycle.cycle}:{cycle.looks}:{cycle.state}:superseded",
+                at=self._now,
+                actor="controller",
+                subject=f"cycle/{cycle.cycle}",
+                reason=f"A newer cycle begins while it is {cycle.state.replace('_', ' ')}.",
+                fact=superseded(self._record, cycle),
+            )
+            for cycle in self._record.open_cycles
+            if gives_way(cycle)
+        ]
 
-    def _draft(self, one: Decided, newest: CycleId | None) -> Draft:
+    def _draft(self, one: Decided, newest: CycleId | None, recipe: str = "default") -> Draft:
         cycle = one.cycle
         if one.decision == "run":
             cycle = CycleId(f"{self._record.service}/c{len(self._record.cycles) + 1}")
@@ -105,6 +127,7 @@ class TriggerDesk:
             trigger=one.fired.trigger,
             decision=one.decision,
             cycle=cycle,
+            recipe=recipe,
             evidence=one.fired.evidence,
         )
         return Draft(
@@ -115,8 +138,3 @@ class TriggerDesk:
             reason=f"{one.fired.reason}" if one.decision == "run" else f"{one.fired.reason}: {one.reason}",
             fact=fact,
         )
-
-
-def _waits(cycle: Cycle) -> bool:
-    """Whether a cycle is held because the evidence does not suffice yet."""
-    return cycle.state is CycleState.INCONCLUSIVE

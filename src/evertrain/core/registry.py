@@ -46,7 +46,8 @@ class Cycle(msgspec.Struct, kw_only=True):
     """One run of the loop: where it stands and what it has made.
 
     since: when it came into its state. until: a held cycle is not looked at before. looks: how often it was looked at
-    again. stages: finished work to the blob of its result.
+    again. stages: finished work to the blob of its result. declaration, bundle: what it works by, which is fixed
+    together with its data.
     """
 
     cycle: CycleId
@@ -63,6 +64,8 @@ class Cycle(msgspec.Struct, kw_only=True):
     version: VersionId | None = None
     rollout: RolloutId | None = None
     stages: dict[str, Digest] = {}
+    declaration: Digest | None = None
+    bundle: Digest | None = None
 
     @property
     def open(self) -> bool:
@@ -128,6 +131,8 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
     """Everything that the ledger says of one service.
 
     heard: which trigger got which decision since which cycle, so that a standing trigger is not recorded at each look.
+    served: the champions one after the other, a version that came again as often as it did. wanted: the recipe of a
+    retraining that a person asked for and that begins when the cycle before it has ended.
     """
 
     service: ServiceName
@@ -137,7 +142,6 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
     cycles: dict[CycleId, Cycle] = {}
     rollouts: dict[RolloutId, Rollout] = {}
     champion: VersionId | None = None
-    previous: VersionId | None = None
     anchor: VersionId | None = None
     generation: int = 0
     routed: Digest | None = None
@@ -147,6 +151,14 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
     declared: Instant = Instant(0)
     folder: str = ""
     heard: set[tuple[str, str, CycleId | None]] = set()
+    served: list[VersionId] = []
+    wanted: str | None = None
+
+    @property
+    def previous(self) -> VersionId | None:
+        """The version that a rollback goes to: of those that served, the last one that is not refused."""
+        before = (one for one in reversed(self.served) if one != self.champion)
+        return next((one for one in before if not self.versions[one].refused), None)
 
     @property
     def open_cycles(self) -> list[Cycle]:
@@ -165,6 +177,10 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
         """The newest cycle that trains, however it ended."""
         runs = [cycle for cycle in self.cycles.values() if cycle.kind in ("full", "refresh")]
         return runs[-1] if runs else None
+
+    def declared_since(self, cycle: Cycle) -> bool:
+        """Whether another declaration, or other code, is in force than the one that a cycle works by."""
+        return (cycle.declaration, cycle.bundle) != (self.declaration, self.bundle)
 
     def refusal_of(self, fingerprint: Fingerprint) -> Refusal | None:
         """The standing refusal of an artifact, whatever it is called now."""
@@ -248,18 +264,30 @@ def _fold_cycle(
                     began=event.at,
                     since=event.at,
                     why=event.reason,
+                    declaration=record.declaration,
+                    bundle=record.bundle,
                 )
+            record.wanted = _wanted(record.wanted, fact)
         case facts.CycleMoved():
             cycle = record.cycles[fact.cycle]
             cycle.state = cycles.advance(cycle.kind, cycle.state, cast("CycleMove", fact.move), fact.cycle)
             cycle.looks += fact.move == "look again"
             cycle.since, cycle.why, cycle.until = event.at, event.reason, fact.until
+            if fact.move == "snapshot":
+                cycle.declaration, cycle.bundle = record.declaration, record.bundle
             if not cycle.open or cycles.is_held(cycle.state):
                 _decide(record, event, fact.after)
         case facts.DatasetSnapshotted():
             record.cycles[fact.cycle].dataset = fact.dataset
         case facts.StageFinished():
             record.cycles[fact.cycle].stages[fact.stage] = fact.result
+
+
+def _wanted(before: str | None, fact: facts.TriggerDecided) -> str | None:
+    """The recipe of the retraining that is still to begin, after a decision."""
+    if fact.trigger == "order" and fact.decision == "defer":
+        return fact.recipe
+    return None if fact.decision == "run" and fact.cycle_kind in ("full", "refresh") else before
 
 
 def _fold_version(
@@ -332,8 +360,9 @@ def _fold_rollout(
 def _crown(record: ServiceRecord, champion: VersionId | None, at: Instant) -> None:
     if record.champion is not None:
         record.versions[record.champion].retired = at
-    record.previous, record.champion = record.champion, champion
+    record.champion = champion
     if champion is not None:
+        record.served.append(champion)
         version = record.versions[champion]
         version.championed, version.retired = at, None
         record.anchor = record.anchor or champion

@@ -60,12 +60,14 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """What triggers look at. since: when the last run began, else when the service was declared.
 
-    rows: mature rows that the last run's snapshot did not hold.
+    rows: mature rows that the last run's snapshot did not hold. renewed: another declaration, or other code, is in
+    force than in the last run.
     """
 
     now: Instant
     since: Instant
     rows: int = 0
+    renewed: bool = False
     readings: tuple[Reading, ...] = ()
 
 
@@ -257,6 +259,6 @@ def _alone(one: Fired, observed: Observed, in_flight: InFlight | None, cooldown:
     if began is not None and observed.now < began + cooldown:
         until = Instant(began + cooldown)
         return Decided(fired=one, decision="defer", reason=f"cooldown until {say_instant(until)}", until=until)
-    if observed.rows == 0 and began is not None:
+    if observed.rows == 0 and began is not None and not observed.renewed:
         return Decided(fired=one, decision="skip", reason="no new mature rows since the last run")
     return Decided(fired=one, decision="run", reason=one.reason)
