@@ -52,6 +52,14 @@ def test_only_mature_predictions_are_counted_and_the_missing_are_said() -> None:
     assert seen.mature_rows(Instant(0), Instant(3 * HOUR)) == 1
 
 
+def test_what_is_asked_long_after_its_time_matures_when_it_is_answered() -> None:
+    seen = monitor()
+    seen.predicted(msgspec.structs.replace(prediction("a", 0), received=Instant(9 * HOUR)))
+    seen.labelled(label("a", 1.0))
+    assert seen.mature_rows(Instant(0), Instant(9 * HOUR)) == 0
+    assert seen.mature_rows(Instant(9 * HOUR), Instant(10 * HOUR)) == 1
+
+
 def test_a_label_may_come_before_its_prediction_twice_or_by_id() -> None:
     seen = monitor()
     assert not seen.labelled(label("a", 1.0))

@@ -43,7 +43,7 @@ def test_files_and_records_become_tables_and_facts(house: IntakeHouse) -> None:
     with_log.append(*(predicted(number) for number in range(50)), predicted(99, load=True))
     house.advance(2)
     answer = house.commit()
-    assert answer == {"source.orders": 1, "source.outcomes": 1, "predictions.late": 0}
+    assert answer == {"source.orders": 1, "source.outcomes": 1, "predictions.late": 0, "labels.late": 0}
     assert sorted(house.table("source.orders")["id"]) == ["o0", "o1", "o2"]
     assert house.table("source.outcomes")["late"].to_list() == [1]
     predictions = house.table("predictions.late").sort("received")
@@ -54,7 +54,7 @@ def test_files_and_records_become_tables_and_facts(house: IntakeHouse) -> None:
     assert house.stop() == 0
     (batch,) = [fact for fact in house.facts(BatchIngested) if fact.source == "orders" and fact.version == 1]
     assert (set(batch.files), batch.rows, batch.quarantined) == ({"1.csv", "2.csv"}, 1, 1)
-    assert [fact.sequence for fact in house.facts(SegmentSealed)] == [0]
+    assert {(fact.writer, fact.sequence) for fact in house.facts(SegmentSealed)} == {("w0", 0), ("filed", 0)}
     for fact in house.facts(TableCommitted):
         for name, digest in fact.files.items():
             assert digest_of_bytes((house.state.tables / fact.table / name).read_bytes()) == digest
@@ -196,6 +196,26 @@ def test_a_label_is_never_looked_at_before_its_prediction(house: IntakeHouse) ->
     assert house.stop() == 0
     assert house.table("source.outcomes").height == 4_000
     assert [fact.quarantined for fact in house.facts(BatchIngested) if fact.source == "outcomes"] == [0, 0]
+
+
+def test_a_label_that_comes_in_a_file_is_told_of_the_prediction_that_was_logged_before(house: IntakeHouse) -> None:
+    house.give("outcomes/history.csv", "o2,2024-01-01T03:00:00Z,s2,0,2024-01-01T05:00:00Z")
+    house.start()
+    house.advance(1)
+    with closing(house.log()) as log:
+        log.append(*(predicted(number) for number in range(4)), predicted(7, load=True))
+    certain = "2024-01-01T12:30:00Z"
+    house.give(
+        "outcomes/1.csv", *(f"o{number},2024-01-01T12:00:00Z,s0,{number % 2},{certain}" for number in (0, 1, 7, 99))
+    )
+    house.advance(2)
+    house.commit()
+    assert house.stop() == 0
+    told = house.table("labels.late").sort("prediction")
+    assert told.select("prediction", "key", "value").rows() == [(f"{0:032x}", "", 0.0), (f"{1:032x}", "", 1.0)]
+    assert told["known"].to_list() == [datetime.fromisoformat(certain)] * 2
+    assert house.table("source.outcomes").height == 5  # nothing that is told comes back as a row
+    assert [finding for finding in verify(house.state).findings if "filed" in finding.subject] == []
 
 
 @pytest.mark.parametrize("crash", ["", "data.before_retirement:2"])

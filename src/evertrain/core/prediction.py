@@ -66,11 +66,12 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="f"
 
 
 class Labelled(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="l"):
-    """A label as a client posted it, by prediction id or by entity key (one of them is "").
+    """A label, by prediction id or by entity key (one of them is "").
 
     known: when the value became known, declared by the client or else the arrival. received: the business clock.
     value: of a service that answers with classes, the place of the class among them.
-    A later label of the same example corrects the earlier one.
+    filed: it came as a row of its source and stands there already; all others were posted by a client. A later label
+    of the same example corrects the earlier one.
     """
 
     service: ServiceName
@@ -79,6 +80,7 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="
     value: float
     known: Instant
     received: Instant
+    filed: bool = False
 
 
 Record = Predicted | Failed | Labelled

@@ -13,7 +13,7 @@ from evertrain.data.feature import REQUEST, Resolve, offline
 from evertrain.data.revision import revise
 from evertrain.errors import DeclarationError, SourceError
 
-__all__ = ["Mature", "examples", "training_rows"]
+__all__ = ["Mature", "examples", "key_texts", "label_numbers", "training_rows"]
 
 
 class Mature(msgspec.Struct, frozen=True):
@@ -67,12 +67,12 @@ def examples(spec: ServiceSpec, table: pl.DataFrame) -> pl.DataFrame:
         pl.col("at"), ~pl.col("_seen"), pl.when("_seen").then(-pl.col("_known")).otherwise(pl.col("_known"))
     )
     single = first.unique(list(asked.key), keep="first", maintain_order=True)
-    keyed = single.with_columns(_key(single, asked).alias("key"))
+    keyed = single.with_columns(key_texts(single, asked).alias("key"))
     request = [pl.col(name).alias(REQUEST + name) for name in spec.inputs.names]
     return keyed.select("key", "at", *request).sort("at", "key")
 
 
-def _key(frame: pl.DataFrame, asked: ExamplesSpec) -> pl.Series:
+def key_texts(frame: pl.DataFrame, asked: ExamplesSpec) -> pl.Series:
     """The key as text, exactly as a worker writes it into the prediction log."""
     if len(asked.key) == 1 and frame[asked.key[0]].dtype == pl.String:
         return frame[asked.key[0]]
@@ -87,10 +87,12 @@ def _labels(
     events = revise(table, source, tuple(dict.fromkeys((*asked.key, label.value))))
     known = events.frame.filter((pl.col("_known") <= cut) & (pl.col("_until") > cut))
     newest = known.sort("_event", "_known").unique(list(asked.key), keep="last", maintain_order=True)
-    return pl.DataFrame([_key(newest, asked).alias("key"), _numbers(spec, newest[label.value]).alias("label")])
+    return pl.DataFrame(
+        [key_texts(newest, asked).alias("key"), label_numbers(spec, newest[label.value]).alias("label")]
+    )
 
 
-def _numbers(spec: ServiceSpec, values: pl.Series) -> pl.Series:
+def label_numbers(spec: ServiceSpec, values: pl.Series) -> pl.Series:
     """Labels as floats: a class by its place; SourceError for one that is not declared."""
     if not spec.output.names:
         return values.cast(pl.Float64)

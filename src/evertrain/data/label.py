@@ -1,8 +1,11 @@
-"""Labels that clients post, as rows of the source that the label is declared on.
+"""Labels that clients post, as rows of the source that the label is declared on; and those that come as its rows.
 
 A posted label names a prediction or an entity key, and a value. The source's other columns are those of the request
 that was answered: where a column of the source has the name of a request column, it has its value. So a label that is
 posted and one that comes in a file are the same row; where both come, the later one is a version of the same row.
+
+A label that comes in a file is told to the log where its prediction was logged before it came. One that was there
+before its prediction is not: the model may have learned it.
 """
 
 from collections import OrderedDict
@@ -15,8 +18,11 @@ import polars as pl
 from evertrain.config.declaration import LabelSpec, ServiceSpec
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.schema import Column, Value
-from evertrain.data.batch import schema_of
+from evertrain.core.time import Instant
+from evertrain.data.batch import KNOWN, schema_of
+from evertrain.data.example import key_texts, label_numbers
 from evertrain.data.prediction import place_of
+from evertrain.data.revision import physical
 from evertrain.data.source import Broken
 from evertrain.errors import SourceError
 from evertrain.store.log import Position
@@ -31,6 +37,7 @@ _REMEMBERED = 50_000
 class _Asked(NamedTuple):
     """What a label needs of its prediction."""
 
+    id: str
     key: str
     row: tuple[Value, ...]
 
@@ -56,7 +63,7 @@ class PostedLabels:
         """Remember a prediction for its label. Of a story's steady load and of retries nothing is learnt."""
         if record.load or record.retry:
             return
-        asked = _Asked(record.key, record.row)
+        asked = _Asked(record.id, record.key, record.row)
         for index, name in ((self._by_id, record.id), (self._by_key, record.key)):
             # The first prediction of a key is the example, as everywhere.
             index.setdefault(name, asked)
@@ -65,7 +72,8 @@ class PostedLabels:
 
     def rows(self, labels: Sequence[tuple[Position, Labelled]], columns: tuple[Column, ...]) -> Posted:
         """Rows in the form of the source's table. A label of an unknown prediction, or that does not fit, is aside."""
-        self._look_up([label for _, label in labels])
+        absent = [label for _, label in labels if self._asked(label) is None]
+        self._look_up([one.prediction for one in absent if one.prediction], [one.key for one in absent])
         made: list[list[Value]] = []
         aside: list[Broken] = []
         places: dict[str, int] = {}
@@ -127,17 +135,40 @@ class PostedLabels:
         parts = msgspec.json.decode(key, type=Any)
         return dict(zip(names, parts if isinstance(parts, list) else [parts], strict=True))
 
-    def _look_up(self, labels: Sequence[Labelled]) -> None:
-        """Find the predictions that are no longer remembered in the table."""
-        absent = [label for label in labels if self._asked(label) is None]
-        if not absent or self._predictions.version() < 0:
+    def filed(self, rows: pl.DataFrame, now: Instant) -> list[Labelled]:
+        """The labels in rows of the source that came in files, of predictions that are logged; in the rows' order.
+
+        Corrections are among them: a prediction's later label counts.
+        """
+        if self._spec.examples is None:
+            return []
+        told = physical(rows.filter(pl.col(self._label.value).is_not_null()))
+        keys = key_texts(told, self._spec.examples).to_list()
+        self._look_up([], [key for key in keys if key not in self._by_key])
+        values = label_numbers(self._spec, told[self._label.value]).to_list()
+        known = told[KNOWN].to_list()
+        return [
+            Labelled(
+                service=self._spec.name,
+                prediction=self._by_key[key].id,
+                key="",
+                value=value,
+                known=Instant(moment),
+                received=now,
+                filed=True,
+            )
+            for key, value, moment in zip(keys, values, known, strict=True)
+            if key in self._by_key
+        ]
+
+    def _look_up(self, ids: Sequence[str], keys: Sequence[str]) -> None:
+        """Find predictions that are not remembered, or not any more, in the table."""
+        if not (ids or keys) or self._predictions.version() < 0:
             return
-        wanted = pl.col("id").is_in([label.prediction for label in absent if label.prediction]) | pl.col("key").is_in(
-            [label.key for label in absent if not label.prediction]
-        )
-        found = self._predictions.read(columns=["id", "key", "row", "received"], where=wanted & ~pl.col("load"))
+        wanted = (pl.col("id").is_in(ids) | pl.col("key").is_in(keys)) & ~pl.col("load") & ~pl.col("retry")
+        found = self._predictions.read(columns=["id", "key", "row", "received"], where=wanted)
         for name, key, row in found.sort("received", "id").select("id", "key", "row").iter_rows():
-            asked = _Asked(key, tuple(msgspec.json.decode(row, type=list[Any])))
+            asked = _Asked(name, key, tuple(msgspec.json.decode(row, type=list[Any])))
             self._by_id.setdefault(name, asked)
             self._by_key.setdefault(key, asked)
 

@@ -113,7 +113,8 @@ class Performance:
         self._ids.append(record.id)
         self._versions.append(record.version)
         self._at.append(record.at)
-        self._mature.append(self._matures(record.row, record.at))
+        # What is asked late, about a time that is long over, cannot have matured before it was answered.
+        self._mature.append(max(self._matures(record.row, record.at), record.received))
         self._score.append(record.score)
         if record.scores:
             self._served[position] = record.scores

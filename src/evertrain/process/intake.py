@@ -27,6 +27,7 @@ from evertrain.data.online import OnlineWriter
 from evertrain.data.prediction import ServiceTables, place_of
 from evertrain.data.sql import Feed, booleans_of
 from evertrain.process.assembly import bundle_folder, resolver
+from evertrain.process.filed import FiledLabels
 from evertrain.process.segments import Segments
 from evertrain.store.artifact import Artifacts
 from evertrain.store.crash import crash_point
@@ -60,6 +61,10 @@ class _Service:
     def reads(self, source: SourceName) -> bool:
         return self.spec is not None and any(source == own.name for own in self.spec.sources)
 
+    def is_told_by(self, source: SourceName) -> bool:
+        """Whether its labels are rows of the source."""
+        return self.spec is not None and self.spec.label is not None and self.spec.label.source == source
+
 
 class Intake:
     """Everything that flows into an installation's tables and online states."""
@@ -85,6 +90,7 @@ class Intake:
         self._listened = self._reported = float("-inf")
         self._segments = Segments(self._reader, ledger, log_keep)
         self._unread = 0
+        self._filed = FiledLabels(state.log)
         self._alerts = FreshnessAlerts(ledger.read(kinds=ALERTS))
         self.hear(now)
 
@@ -190,6 +196,9 @@ class Intake:
             self._record(drafts)
             seen += [(name, rows) for rows in shown]
         self._show(seen)
+        for source, rows in seen:
+            for service in [one for one, what in self._services.items() if what.is_told_by(source)]:
+                self._filed.keep(service, rows)
         for name, ingest in self._sources.items():
             ingest.rested()
             if ingest.history_taken:
@@ -231,7 +240,10 @@ class Intake:
             read += self._read_on(now)
         for name, count in new.items():
             self._post(self._services[name], count)
-        return read
+        told = [
+            self._filed.tell(name, one.labels, now) for name, one in self._services.items() if one.labels is not None
+        ]
+        return read + self._read_on(now) if any(told) else read
 
     def _read_on(self, now: Instant) -> int:
         read, more = 0, True
@@ -257,7 +269,7 @@ class Intake:
             return
         if isinstance(record, Predicted):
             service.labels.predicted(record)
-        elif isinstance(record, Labelled):
+        elif isinstance(record, Labelled) and not record.filed:
             service.posted.append((position, record))
 
     def _post(self, service: _Service, count: int) -> None:
@@ -306,6 +318,7 @@ class Intake:
         """End the readings of databases; one that hangs ends with the process, and what it froze stays."""
         for feed in self._feeds.values():
             feed.close(_FAREWELL_S)
+        self._filed.close()
 
     def has_begun(self, name: ServiceName) -> bool:
         """Whether the files that a service found when it was declared are read, or were waited for long enough.

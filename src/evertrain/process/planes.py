@@ -22,6 +22,7 @@ from evertrain.core.trigger import Observed, Reading
 from evertrain.model.executor import Crashed as TaskCrashed
 from evertrain.model.executor import Done as TaskDone
 from evertrain.model.executor import LocalExecutor, Task
+from evertrain.process.outcomes import Outcomes
 from evertrain.process.watch import Watch
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import BusinessClock, StoryClock
@@ -52,6 +53,7 @@ class InstalledPlanes:
         self._routing = RoutingFile(state.routing)
         self._declared = lru_cache(maxsize=64)(self._read_declaration)
         self._seen: tuple[tuple[ServiceName, Instant, Instant, VersionId | None], Observed] | None = None
+        self._outcomes = Outcomes(state)
         self.watch = Watch(state, self._declared_for, paced=self._paced)
 
     def paced(self) -> bool:
@@ -122,6 +124,8 @@ class InstalledPlanes:
         spec = self._declared_for(service)
         performance = self.watch.service(service).performance
         rows = performance.mature_rows(since, Instant(now + 1))
+        if spec is not None:
+            rows = max(rows, self._outcomes.count(spec, since, now))
         readings = []
         for trigger in spec.triggers if spec else ():
             if isinstance(trigger, PerformanceTrigger) and record.champion is not None:
