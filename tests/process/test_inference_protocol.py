@@ -2,11 +2,15 @@
 
 import gzip
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evertrain.core.model import Output
+from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.routing import Route
+from evertrain.store import access
 from evertrain.testing.installation import SHOP, Installation
 from evertrain.testing.worker import RunningWorker, until
 
@@ -130,3 +134,51 @@ def test_a_service_that_is_turned_off_says_why(worker: RunningWorker) -> None:
     assert response.headers["retry-after"] == "1"
     worker.installation.route(Route(service=SHOP, champion=version))
     until(lambda: worker.client.post(INFER, json=tensors()).status_code == 200)
+
+
+CLASSES = """
+def predict(rows):
+    return [{"car": 0.25, "bus": 0.5, "tram": 0.25} if row["vip"] else [0.125, 0.125, 0.75] for row in rows]
+"""
+
+
+def test_a_service_of_classes_answers_with_the_class_and_all_probabilities(tmp_path: Path) -> None:
+    installation = Installation(tmp_path / "state")
+    version = installation.add(CLASSES, output=Output.of_classes(("bus", "car", "tram")))
+    installation.route(Route(service=SHOP, champion=version))
+    running = RunningWorker(installation)
+    try:
+        until(lambda: running.serves(version))
+        infer = running.client.post(INFER, json=tensors()).json()
+        told = running.client.get(f"/v2/models/{SHOP}").json()
+        named = running.client.post(INFER, json=tensors() | {"outputs": [{"name": "class"}]}).json()
+        rows = [{"shop": "s1", "amount": 10.5, "n": 3, "vip": vip} for vip in (True, False)]
+        records = running.client.post(f"/predict/{SHOP}", json={"rows": rows}).json()["predictions"]
+        token = {"Authorization": f"Bearer {access.token('data', installation.state.keys)}"}
+        body = {"labels": [{"prediction_id": records[0]["id"], "value": "bus"}]}
+        taken = running.client.post(f"/labels/{SHOP}", json=body, headers=token)
+        body["labels"][0]["value"] = "busses"
+        refused = running.client.post(f"/labels/{SHOP}", json=body, headers=token)
+        body["labels"][0]["value"] = 1
+        number = running.client.post(f"/labels/{SHOP}", json=body, headers=token)
+        logged = running.records()
+    finally:
+        running.close()
+    tensors_of = {one["name"]: (one["datatype"], one["shape"], one["data"]) for one in infer["outputs"]}
+    assert tensors_of["score"] == ("FP64", [2], [0.5, 0.75])
+    assert tensors_of["class"] == ("BYTES", [2], ["bus", "tram"])
+    assert tensors_of["scores"] == ("FP64", [2, 3], [0.5, 0.25, 0.25, 0.125, 0.125, 0.75])
+    assert [one["name"] for one in named["outputs"]] == ["class"]
+    assert {one["name"]: one["shape"] for one in told["outputs"]} == {
+        "score": [-1],
+        "class": [-1],
+        "scores": [-1, 3],
+        "prediction_id": [-1],
+    }
+    assert [(one["class"], one["score"]) for one in records] == [("bus", 0.5), ("tram", 0.75)]
+    assert records[1]["scores"] == {"bus": 0.125, "car": 0.125, "tram": 0.75}
+    assert taken.status_code == 200
+    assert (refused.status_code, refused.json()["remedy"]) == (400, 'Did you mean "bus"?')
+    assert number.status_code == 400
+    assert [one.scores for one in logged if isinstance(one, Predicted)][-1] == (0.125, 0.125, 0.75)
+    assert [one.value for one in logged if isinstance(one, Labelled)] == [0.0]

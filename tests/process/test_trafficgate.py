@@ -202,3 +202,36 @@ def test_versions_of_the_tables_are_kept_to(tmp_path: Path) -> None:
     assert set(world.tables) == {predictions_table(SERVICE), labels_table(SERVICE)}
     only_predictions = {predictions_table(SERVICE): world.tables[predictions_table(SERVICE)]}
     assert labelled_requests(world.state.tables, world.spec, only_predictions).rows.height == 0
+
+
+OF_CLASSES = {
+    name: f"[{body} for p in (min(max(row['amount'], 0.02), 0.98) for row in rows)]"
+    for name, body in (
+        ("good", "[1 - p, p / 2, p / 2]"),
+        ("timid", "[0.4 - p / 10, 0.3, 0.3 + p / 10]"),
+        ("bad", "[p, (1 - p) / 2, (1 - p) / 2]"),
+    )
+}
+
+
+def test_a_file_of_classes_is_judged_by_the_probability_of_the_class_that_came(tmp_path: Path) -> None:
+    world = World(tmp_path, Output.of_classes(("left", "right", "straight")))
+    draws = np.random.default_rng(7)
+    records = burst(600)
+    came = [one.value * draws.integers(1, 3) if isinstance(one, Labelled) else 0.0 for one in records]
+    world.log(
+        msgspec.structs.replace(one, value=float(place)) if isinstance(one, Labelled) else one
+        for one, place in zip(records, came, strict=True)
+    )
+    files = {name: world.file(body) for name, body in OF_CLASSES.items()}
+    done, card = world.judged(files["bad"], files["good"])
+    assert (done.verdict, card.claim) == ("fail", "traffic"), done.reasons
+    done, card = world.judged(files["good"], files["timid"])
+    assert (done.verdict, card.claim) == ("pass", "traffic"), done.reasons
+    assert card.base_rate == pytest.approx(tuple(np.bincount([int(one) for one in came[600:]]) / 600))
+    assert [one.who for one in card.figures] == ["challenger", "champion", "constant"]
+    assert {*card.figures[0].metrics} == {"log_loss", "accuracy", "brier"}
+    assert sum(one.rows for one in card.calibration) == 600
+    done, _ = world.judged(world.file("[[0.5, 0.5] for row in rows]"), files["good"])
+    assert done.verdict == "error"
+    assert any("probabilities" in reason for reason in done.reasons), done.reasons

@@ -37,7 +37,7 @@ class Installation:
         self.artifacts = Artifacts.at(self.state.artifacts)
         self.signer = Signer.load(self.state.keys)
 
-    def add(self, source: str, *, verdict: Verdict | None = "health only") -> VersionId:
+    def add(self, source: str, *, verdict: Verdict | None = "health only", output: Output | None = None) -> VersionId:
         """A version whose model is this Python source (`predict(rows)`), attested as built, and judged if asked to."""
         manifest = Manifest(
             service=SHOP,
@@ -47,7 +47,7 @@ class Installation:
             features=digest_of(SHOP_SCHEMA),
             inputs=SHOP_SCHEMA,
             vector=tuple(Input(name=name) for name in SHOP_SCHEMA.names),
-            output=Output(),
+            output=output or Output(),
         )
         version = self.artifacts.put_manifest(manifest)
         self.artifacts.attest(self.signer.sign_attestation("built", version, SHOP, BEGIN))
