@@ -146,7 +146,7 @@ def answers(client: httpx.Client) -> bool:
         (["--segments", "regoin"], "predictions.csv has no column 'regoin'", 'Did you mean "region"?'),
         (["--metric", "rmse"], "The metric 'rmse' does not fit: the score is a probability", "Known are: accuracy"),
         (["--horizon", "soon"], "'soon' is not a duration", "1d 12h"),
-        (["--now", "2024-05-01"], "--now: '2024-05-01' has no time zone", "ISO 8601"),
+        (["--now", "2024-05-01T10:00"], "--now: '2024-05-01T10:00' has no time zone", "ISO 8601"),
         (["--out", "nowhere/report.html"], "--out: there is no folder", "Make it"),
     ],
 )

@@ -68,13 +68,13 @@ def test_times_without_a_zone_are_read_as_is_said(tmp_path: Path, zone: str | No
     named = msgspec.structs.replace(NAMED, zone=zone)
     seen = read(tmp_path, rows("a,2024-05-01 10:00,0.5,1,1,x", "b,2024-05-02T10:00:00Z,0.5,1,1,x"), named)
     assert seen.observations.at[0] == parse_instant(instant)
-    assert seen.notices == (f"1 times in at name no zone and are read as {read_as}.",)
+    assert seen.notices == (f"1 time in at without a zone, read as {read_as}.",)
 
 
 def test_days_alone_are_times_without_a_zone(tmp_path: Path) -> None:
     seen = read(tmp_path, rows("a,2024-05-01,0.5,1,1,x"))
     assert seen.observations.at.tolist() == [parse_instant("2024-05-01T00:00:00Z")]
-    assert seen.notices == ("1 times in at name no zone and are read as UTC; --zone names another.",)
+    assert seen.notices == ("1 time in at without a zone, read as UTC; --zone names another.",)
 
 
 def test_rows_that_cannot_be_read_are_set_aside_and_told(tmp_path: Path) -> None:
@@ -84,9 +84,9 @@ def test_rows_that_cannot_be_read_are_set_aside_and_told(tmp_path: Path) -> None
         "g,2024-05-01T10:00:00Z,,1,1,x\nh,2024-05-01T10:00:00Z,0.5\n",
     )
     assert len(seen.observations.at) == 3
-    assert "1 rows cannot be read; the first is row 9: 3 fields where the header has 6." in seen.notices
+    assert "1 row that cannot be read; the first is row 9: 3 fields where the header has 6." in seen.notices
     told = next(notice for notice in seen.notices if "set aside" in notice)
-    assert told.startswith("4 rows are set aside: ")
+    assert told.startswith("4 rows set aside, the first is row 5: ")
 
 
 def test_only_the_first_row_of_a_key_counts(tmp_path: Path) -> None:
@@ -95,8 +95,62 @@ def test_only_the_first_row_of_a_key_counts(tmp_path: Path) -> None:
     )
     seen = read(tmp_path, text, msgspec.structs.replace(NAMED, key="id"))
     assert seen.observations.score.tolist() == [0.1, 0.5]
-    assert seen.notices == ("1 rows repeat a id; the first of each counts.",)
+    assert seen.warnings[0].startswith("1 of 3 rows repeat a id, and only the first of each is looked at: does id name")
     assert seen.inputs == ("p", "zip", "country")
+
+
+HUNDRED = [
+    f"r{number},2024-05-{1 + number % 28:02}T10:00:00Z,0.{number % 9 + 1},{number % 2},K1,NO" for number in range(100)
+]
+
+
+FAR = "1 row set aside, whose at is far from that of all others: the first is row 102, "
+
+
+@pytest.mark.parametrize(
+    ("at", "score", "label", "says"),
+    [
+        ("2024-05-03", "n/a", "1", "1 row set aside: p is 'n/a' in row 102, which is no number."),
+        ("2024-05-03", "1.7", "1", "1 row set aside: p is 1.7 in row 102, which is no probability."),
+        ("2024-05-03", "0.5", "maybe", "1 row set aside: churned is 'maybe' in row 102, which is no number."),
+        ("2024-05-03", "0.5", "2.0", "1 row set aside: churned is 2.0 in row 102, where all others are 0 and 1."),
+        ("1970-01-01", "0.5", "1", f"{FAR}1970-01-01T10:00:00Z."),
+        ("2099-05-03", "0.5", "1", f"{FAR}2099-05-03T10:00:00Z."),
+    ],
+)
+def test_one_odd_row_is_set_aside_and_changes_nothing_else(
+    tmp_path: Path, at: str, score: str, label: str, says: str
+) -> None:
+    clean = read(tmp_path, rows(*HUNDRED))
+    seen = read(tmp_path, rows(*HUNDRED, f"x,{at}T10:00:00Z,{score},{label},K1,NO"))
+    assert seen.notices == (says,)
+    assert (seen.kind, len(seen.observations.at)) == (clean.kind, 100) == ("probability", 100)
+    assert seen.observations.rows.equals(clean.observations.rows)
+
+
+def test_one_odd_cell_does_not_make_text_of_a_column(tmp_path: Path) -> None:
+    """Nor do digits that are a code, such as 02139, become missing in a column of other digits."""
+    lines = [f"2024-05-{1 + n % 28:02}T10:00:00Z,0.5,{n % 2},K1,{n * 1.5},{10_000 + n}" for n in range(100)]
+    lines[40] = "2024-05-13T10:00:00Z,0.5,1,K1,$12,02139"
+    seen = read(tmp_path, "at,p,churned,zip,amount,postcode\n" + "\n".join(lines))
+    assert seen.notices == ("1 row read as missing there: amount is '$12' in row 42, which is no number.",)
+    assert seen.observations.rows["amount"].dtype == pl.Float64()
+    assert seen.observations.rows["amount"].null_count() == 1
+    assert "02139" in seen.observations.rows["postcode"].to_list()
+
+
+def test_many_odd_rows_are_what_the_column_is(tmp_path: Path) -> None:
+    """Old rows that are a tenth of all, and labels of three kinds, are no strays."""
+    old = [line.replace("2024-", "2014-") for line in HUNDRED[:10]]
+    assert len(read(tmp_path, rows(*HUNDRED, *old)).observations.at) == 110
+    counts = [line.replace(",0,K1", f",{number % 3},K1") for number, line in enumerate(HUNDRED)]
+    assert read(tmp_path, rows(*counts)).kind == "value"
+
+
+def test_a_table_without_labels_is_read(tmp_path: Path) -> None:
+    seen = read(tmp_path, GOOD, msgspec.structs.replace(NAMED, label=None))
+    assert np.isnan(seen.observations.label).all()
+    assert (seen.kind, "churned" in seen.inputs) == ("probability", True)
 
 
 def test_words_are_a_label_once_the_positive_one_is_named(tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
 """`evertrain watch`: somebody else's predictions, looked at: a table of them, or what their server posts."""
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
 from evertrain.cli.up import ControlPort, Dir, Host, Json, Toml, Workers, begin, run_in_foreground
 from evertrain.core.policy import MetricName
-from evertrain.core.time import Instant, parse_instant, parse_span
+from evertrain.core.time import Instant, from_datetime, parse_instant, parse_span
 from evertrain.errors import EvertrainError, UsageError, UserError
 from evertrain.process.startup import Startup, run_module
 from evertrain.web.wording import NEXT_DOOR
@@ -19,6 +22,7 @@ __all__ = ["app"]
 
 app = typer.Typer()
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _EITHER = "See `evertrain watch --help`: it takes a table, or --listen with a name."
 
 
@@ -29,15 +33,20 @@ def watch(
     ] = None,
     *,
     score: Annotated[str | None, typer.Option(help="The column of the prediction: a probability or a number.")] = None,
-    label: Annotated[str | None, typer.Option(help="The column of the outcome; empty while nobody knows it.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="The column of the outcome, empty while nobody knows it; may be left out.")
+    ] = None,
     time: Annotated[str | None, typer.Option(help="The column of the time of the prediction.")] = None,
     key: Annotated[str | None, typer.Option(help="The column that names an example; its first row counts.")] = None,
     segments: Annotated[str, typer.Option(help="Columns whose values are looked at one by one: region,plan.")] = "",
     reference: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="What inputs are held against; default: the first half."),
+        typer.Option(exists=True, dir_okay=False, help="What inputs are held against; default: the time before."),
     ] = None,
     horizon: Annotated[str | None, typer.Option(help="How long after its time a label is due, such as 30d.")] = None,
+    recent: Annotated[
+        str | None, typer.Option(help="How long the newest stretch is, such as 7d; default: a quarter of the time.")
+    ] = None,
     now: Annotated[str | None, typer.Option(help="The time of the look; default: the newest in the table.")] = None,
     metric: Annotated[MetricName | None, typer.Option(help="What segments are compared by.")] = None,
     kind: Annotated[
@@ -63,6 +72,7 @@ def watch(
     """
     names = tuple(name.strip() for name in segments.split(",") if name.strip())
     due = None if horizon is None else parse_span(horizon)
+    newest = None if recent is None else parse_span(recent)
     if listen or service is not None:
         if table is not None or service is None or not listen:
             raise UsageError("A stream is watched by --listen and --service NAME, without a table.", _EITHER)
@@ -72,8 +82,10 @@ def watch(
         return
     if table is None:
         raise UsageError("There is no table and no --listen.", _EITHER)
-    if score is None or label is None or time is None:
-        raise UsageError("A table is watched with --score, --label and --time.", _say_columns(table))
+    if score is None or time is None:
+        raise UsageError(
+            "A table is watched with --score and --time, and --label once there are any.", _say_columns(table)
+        )
     # Who listens lives long, and does not carry the libraries that look at tables.
     from evertrain.cli.observed import tell
     from evertrain.monitor.report import Question
@@ -83,7 +95,9 @@ def watch(
     named = Named(
         score=score, label=label, time=time, key=key, segments=names, zone=zone, positive=positive, kind=kind
     )  # fmt: skip
-    question = Question(segments=names, metric=metric, horizon=due, now=None if now is None else _instant(now))
+    question = Question(
+        segments=names, metric=metric, horizon=due, recent=newest, now=None if now is None else _instant(now, zone)
+    )
     asked = WatchedTable(file=table, named=named, question=question, reference=reference)
     tell(asked, out, serving_port=(port or 0) if serve else None, as_json=as_json)
 
@@ -121,8 +135,13 @@ def _greet(startup: Startup, service: str) -> None:
     sys.stdout.flush()
 
 
-def _instant(text: str) -> Instant:
+def _instant(text: str, zone: str | None) -> Instant:
+    """A time with an offset; a day alone is its end in the zone, so that all its rows are looked at."""
     try:
+        if _DAY.fullmatch(text):
+            midnight = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone or "UTC")) + timedelta(days=1)
+            return Instant(from_datetime(midnight) - 1)
         return parse_instant(text)
-    except ValueError as error:
-        raise UserError(f"--now: {error}.", "Write ISO 8601 with an offset, such as 2024-05-01T00:00:00Z.") from error
+    except (ValueError, ZoneInfoNotFoundError) as error:
+        remedy = "Write a day, 2024-05-01, or ISO 8601 with an offset, such as 2024-05-01T00:00:00Z."
+        raise UserError(f"--now: {error}.", remedy) from error

@@ -19,6 +19,15 @@ from evertrain.data.column import UNFIT, fix_columns, parse
 from evertrain.data.source import ROW, Cells, form_of, read_cells
 from evertrain.errors import SourceError, UserError
 from evertrain.monitor.report import Kind, Observations
+from evertrain.process.strays import (
+    is_zero_or_one,
+    without_odd_cells,
+    without_odd_labels,
+    without_odd_scores,
+    without_odd_times,
+    without_odd_words,
+)
+from evertrain.web.wording import say_many
 
 __all__ = ["Named", "Seen", "columns_of", "read_reference", "read_table"]
 
@@ -26,6 +35,8 @@ Floats = NDArray[np.float64]
 
 _READABLE_ASIDE = 3
 _MOST_NAMES = 12
+_FEW_REPEATS = 0.05
+"""More rows than this that repeat a key, and it is no key of examples."""
 _MOST_TEXT = 512 << 20
 """Bytes of a text file: while it is read it takes some fifteen times as many."""
 
@@ -34,11 +45,11 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
     """The columns of a table that mean something.
 
     zone: of times that bring none; None: they are read as UTC, and the report says so. positive: the label's value
-    that counts as 1, for labels that are words. kind None: told by labels and scores.
+    that counts as 1, for labels that are words. kind None: told by labels and scores. label None: there is none.
     """
 
     score: str
-    label: str
+    label: str | None
     time: str
     key: str | None = None
     segments: tuple[str, ...] = ()
@@ -52,12 +63,13 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """A table as it was read. inputs: the columns to compare, the score first."""
+    """A table as it was read. inputs: the columns to compare, the score first. warnings: what to know first."""
 
     observations: Observations
     kind: Kind
     inputs: tuple[str, ...]
     notices: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def read_table(file: Path, named: Named) -> Seen:
@@ -66,11 +78,17 @@ def read_table(file: Path, named: Named) -> Seen:
     cells = _read(file)
     require_columns(cells.names, (named.score, *named.roles, *named.segments), file.name)
     notices: list[str] = []
+    warnings: list[str] = []
     cells = _with_positive(cells, named)
+    numbers = [named.score, *([] if named.label is None else [named.label])]
+    cells = without_odd_words(cells, numbers, notices)
+    others = [name for name in cells.names if name not in (named.score, *named.roles, *named.segments)]
+    cells = without_odd_cells(cells, others, notices)
     frame = _typed(cells, named.time, named.zone, notices, required=(named.time, named.score))
-    frame = _once(frame, named, notices)
+    frame = _without_odd_rows(frame, named, notices)
+    frame = _once(frame, named, notices, warnings)
     score = _numbers(frame[named.score], "score", "Name the column of the predicted number with --score.")
-    label = _labels(frame[named.label])
+    label = np.full(frame.height, np.nan) if named.label is None else _labels(frame[named.label])
     kind = _kind_of(label, score, named)
     rows = frame.drop(*named.roles, ROW)
     return Seen(
@@ -78,7 +96,24 @@ def read_table(file: Path, named: Named) -> Seen:
         kind=kind,
         inputs=(named.score, *(name for name in rows.columns if name != named.score)),
         notices=tuple(notices),
+        warnings=tuple(warnings),
     )
+
+
+def _without_odd_rows(frame: pl.DataFrame, named: Named, notices: list[str]) -> pl.DataFrame:
+    """Times first: then labels tell the kind of the score, and that what a score may be."""
+    frame = without_odd_times(frame, named.time, notices)
+    if named.kind == "value":
+        return frame
+    is_binary = named.label is None
+    if named.label is not None:
+        frame = without_odd_labels(frame, named.label, notices)
+        label = frame[named.label].drop_nulls()
+        is_number = label.dtype.is_numeric()
+        is_binary = label.is_empty() or label.dtype == pl.Boolean or (is_number and bool(is_zero_or_one(label).all()))
+    if is_binary and frame[named.score].dtype.is_numeric():
+        frame = without_odd_scores(frame, named.score, notices)
+    return frame
 
 
 def read_reference(file: Path, named: Named, present: Seen) -> tuple[Observations, tuple[str, ...], tuple[str, ...]]:
@@ -89,6 +124,7 @@ def read_reference(file: Path, named: Named, present: Seen) -> tuple[Observation
     cells = _read(file)
     notices: list[str] = []
     has_time = named.time in cells.names
+    cells = without_odd_cells(cells, [name for name in present.inputs if name in cells.names], notices)
     frame = _typed(
         cells, named.time if has_time else None, named.zone, notices, required=(named.time,) if has_time else ()
     )
@@ -234,28 +270,36 @@ def _tell_zone(values: pl.Series, zone: str | None, notices: list[str]) -> None:
         naive = len(values.drop_nulls()) if getattr(values.dtype, "time_zone", None) is None else 0
     if naive:
         read_as = "UTC; --zone names another" if zone is None else zone
-        notices.append(f"{naive:,} times in {values.name} name no zone and are read as {read_as}.")
+        notices.append(f"{say_many(naive, 'time')} in {values.name} without a zone, read as {read_as}.")
 
 
 def _tell_aside(cells: Cells, aside: pl.DataFrame, notices: list[str]) -> None:
     if cells.broken:
         first = cells.broken[0]
-        notices.append(f"{len(cells.broken):,} rows cannot be read; the first is row {first.row}: {first.reason}.")
+        count = say_many(len(cells.broken), "row")
+        notices.append(f"{count} that cannot be read; the first is row {first.row}: {first.reason}.")
     if aside.is_empty():
         return
     reasons = aside[UNFIT].value_counts(sort=True)
     said = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.head(_READABLE_ASIDE).iter_rows())
-    notices.append(f"{aside.height:,} rows are set aside: {said}.")
+    place = f"the first is row {aside.sort(ROW)[ROW][0]}"
+    notices.append(f"{say_many(aside.height, 'row')} set aside, {place}: {said}.")
 
 
-def _once(frame: pl.DataFrame, named: Named, notices: list[str]) -> pl.DataFrame:
+def _once(frame: pl.DataFrame, named: Named, notices: list[str], warnings: list[str]) -> pl.DataFrame:
     """The first row of each key counts, as everywhere; rows without a key all count."""
     if named.key is None:
         return frame
     repeated = frame.select(pl.col(named.key).is_not_null() & ~pl.col(named.key).is_first_distinct()).to_series()
     count = int(repeated.sum())
-    if count:
-        notices.append(f"{count:,} rows repeat a {named.key}; the first of each counts.")
+    if count > _FEW_REPEATS * frame.height:
+        warnings.append(
+            f"{count:,} of {frame.height:,} rows repeat a {named.key}, and only the first of each is looked at: does "
+            f"{named.key} name each prediction, or what it is about? Without --key all rows count."
+        )
+    elif count:
+        repeats = "row repeats" if count == 1 else "rows repeat"
+        notices.append(f"{count:,} {repeats} a {named.key}; the first of each counts.")
     return frame.filter(~repeated)
 
 
@@ -264,7 +308,7 @@ def _once(frame: pl.DataFrame, named: Named, notices: list[str]) -> pl.DataFrame
 
 def _with_positive(cells: Cells, named: Named) -> Cells:
     """The label as 1 and 0, where its positive value is named."""
-    if named.positive is None:
+    if named.positive is None or named.label is None:
         return cells
     label = cells.frame[named.label].cast(pl.String)
     if not (label == named.positive).any():

@@ -42,7 +42,8 @@ def report_of(table: WatchedTable) -> Report:
         reference, inputs, said = read_reference(table.reference, table.named, seen)
         notices += said
         reference_name = table.reference.name
-    if table.question.horizon is None and bool(np.isnan(seen.observations.label).any()):
+    question = msgspec.structs.replace(table.question, labelled=table.named.label is not None)
+    if question.labelled and question.horizon is None and bool(np.isnan(seen.observations.label).any()):
         notices.append(
             "No horizon is stated, so every row without a label counts as missing one. Where labels come late, state "
             "it (--horizon 30d): then only rows count whose label is due, and early labels do not push ahead."
@@ -50,11 +51,12 @@ def report_of(table: WatchedTable) -> Report:
     return look(
         table.file.name,
         seen.observations,
-        table.question,
+        question,
         kind=seen.kind,
         reference=reference,
         reference_name=reference_name,
         inputs=inputs,
+        warnings=seen.warnings,
         notices=tuple(notices),
     )
 
