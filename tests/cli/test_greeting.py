@@ -30,3 +30,12 @@ def test_what_waits_says_for_what() -> None:
     found = Outcome(state="waits", ordinal=1, why="Too few rows are mature.")
     told = lines_of(found, "churn", ADDRESS, TOKEN, "")
     assert told[0] == "The model of churn does not answer yet. Too few rows are mature."
+
+
+def test_a_file_that_was_followed_by_another_says_which_answers() -> None:
+    found = Outcome(state="another", ordinal=1, champion=2)
+    told = lines_of(found, "churn", ADDRESS, TOKEN, "")
+    assert told[0] == "Version 2 of churn answers at http://127.0.0.1:8080/predict/churn."
+    assert told[1] == "The file given is version 1, which does not."
+    found.why = "it raises KeyError"
+    assert lines_of(found, "churn", ADDRESS, TOKEN, "")[1].endswith("does not: it was refused: it raises KeyError")

@@ -30,6 +30,17 @@ def test_the_request_to_try_is_the_first_that_it_was_tried_with(tmp_path: Path) 
     assert _example(record.state, version) == dict(zip(SHOP_SCHEMA.names, SHOP_ROW, strict=True))
 
 
+def test_a_version_that_was_followed_names_its_follower(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path)
+    found = await_outcome(record.state, SHOP, record.versions[0], 0.0)
+    assert (found.state, found.ordinal, found.champion) == ("another", 1, 2)
+
+
+def test_without_a_version_the_one_that_answers_is_told(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path)
+    assert await_outcome(record.state, SHOP, None, 0.0).ordinal == 2
+
+
 def test_a_refused_version_is_told_with_its_reason(tmp_path: Path) -> None:
     record = ShopRecord(tmp_path)
     version = record.build(FIRST)

@@ -96,6 +96,18 @@ def test_a_sample_gives_the_types_of_the_columns_that_the_model_names(state: Sta
     assert [request.row for request in golden_of(state, manifest).requests] == [(1.5, 3), (20.25, 0), (None, 7)]
 
 
+def test_a_second_file_is_taken_for_a_successor_unless_it_is_named(state: State, tmp_path: Path) -> None:
+    path = tmp_path / "churn.skops"
+    skops.io.dump(numbers(["tenure", "visits"]), path)
+    request = Request(sample=written(tmp_path / "s.csv", SAMPLE), named=False)
+    import_file(state, path, SERVICE, request, "first")
+    import_file(state, path, SERVICE, request, "the same, after a restart")
+    with pytest.raises(UserError, match="churn is served here already") as refusal:
+        import_file(state, path, ServiceName("churn-2"), request, "second")
+    assert f"evertrain push {path}" in refusal.value.remedy
+    import_file(state, path, ServiceName("churn-2"), request._replace(named=True), "second")
+
+
 def test_without_names_the_sample_is_taken_as_it_is(state: State, tmp_path: Path) -> None:
     path = tmp_path / "churn.skops"
     skops.io.dump(numbers(), path)

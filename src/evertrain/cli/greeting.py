@@ -22,6 +22,7 @@ class Outcome(msgspec.Struct):
 
     state: str
     ordinal: int = 0
+    champion: int = 0
     why: str = ""
     example: dict[str, msgspec.Raw] = {}
 
@@ -46,6 +47,12 @@ def greet(startup: Startup, service: str, version: str | None, afterwards: str) 
 
 def lines_of(found: Outcome, service: str, address: str, token: Path, afterwards: str) -> list[str]:
     """What is said of an outcome, line by line."""
+    if found.state == "another":
+        because = f": it was refused: {found.why}" if found.why else "."
+        return [
+            f"Version {found.champion} of {service} answers at {address}/predict/{service}.",
+            f"The file given is version {found.ordinal}, which does not{because}",
+        ]
     if found.state == "refused":
         return [
             f"Version {found.ordinal} of {service} does not answer: {found.why}",

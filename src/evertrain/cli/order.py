@@ -111,11 +111,11 @@ def _wait_for(folder: Path | None, service: ServiceName, version: VersionId, sec
         typer.echo(msgspec.json.encode(outcome).decode())
     elif outcome.state == "answers":
         typer.echo(f"Version {outcome.ordinal} of {service} answers.")
-    elif outcome.state == "refused":
+    elif outcome.state == "refused" or (outcome.state == "another" and outcome.why):
         typer.echo(f"Version {outcome.ordinal} of {service} was refused: {outcome.why}")
     else:
         typer.echo(f"Version {outcome.ordinal} of {service} is not in service. {outcome.why}".rstrip())
-    return {"answers": 0, "refused": 1, "waits": 3}[outcome.state]
+    return {"answers": 0, "refused": 1}.get(outcome.state, 1 if outcome.why else 3)
 
 
 def _order(

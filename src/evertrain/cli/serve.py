@@ -67,7 +67,7 @@ def serve(
     if output is not None and classes is not None:
         raise UserError("Both --output and --classes say what the model gives.", "Give one of them.")
     name = service or _name_of(model)
-    words = ["--service", name, str(model)]
+    words = ["--service", name, str(model), *([] if service else ["--unnamed"])]
     for option, value in (("--schema", schema), ("--sample", sample), ("--output", output), ("--classes", classes)):
         words += [] if value is None else [option, str(value)]
     given = flags | {"dir": flags["dir"] or str(Path(".evertrain").absolute())}

@@ -31,10 +31,14 @@ _LOOK_S = 0.1
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a version. ordinal: its number. why: of a refusal. example: a request that it answers."""
+    """What became of a version. ordinal: its number. why: of a refusal. example: a request that it answers.
 
-    state: Literal["answers", "refused", "waits"]
+    champion: the number of the version that answers, when that is "another".
+    """
+
+    state: Literal["answers", "another", "refused", "waits"]
     ordinal: int = 0
+    champion: int = 0
     why: str = ""
     example: dict[str, Value] = {}
 
@@ -60,6 +64,9 @@ def await_outcome(state: State, service: ServiceName, version: VersionId | None,
 def _halted(record: ServiceRecord, known: Version | None, *, one_only: bool) -> Outcome | None:
     """Why nothing more is to be expected soon, if so. one_only: another version than `known` would not do."""
     is_idle = not record.open_cycles and record.open_rollout is None and bool(record.decisions)
+    if known is not None and one_only and is_idle and record.champion is not None:
+        answering = record.versions[record.champion].ordinal
+        return Outcome(state="another", ordinal=known.ordinal, champion=answering, why=known.refused)
     if known is not None and known.refused and (one_only or is_idle):
         return Outcome(state="refused", ordinal=known.ordinal, why=known.refused)
     if not is_idle or (known is None and one_only):

@@ -47,12 +47,16 @@ class Imported(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a person said of the columns and the output of a new service. Without any, the model file says it."""
+    """What a person said of the columns and the output of a new service. Without any, the model file says it.
+
+    named: the service was called so by a person, not after the file.
+    """
 
     schema: Path | None = None
     sample: Path | None = None
     output: Literal["probability", "value"] | None = None
     classes: tuple[str, ...] = ()
+    named: bool = True
 
 
 def import_file(state: State, model: Path, service: ServiceName, request: Request, words: str) -> Imported:
@@ -69,7 +73,10 @@ def import_file(state: State, model: Path, service: ServiceName, request: Reques
             artifacts, Verifier.load(state.trusted), digest_of_bytes(found.path.read_bytes()), found.path.name
         )
     with Ledger.open(state.ledger) as ledger:
-        record = Registry(ledger.read()).service(service)
+        registry = Registry(ledger.read())
+        record = registry.service(service)
+        if record.declaration is None and not request.named:
+            _refuse_second(registry, service, model)
         spec = _declared(artifacts, record) or _new_service(service, found, request)
         if spec.watched is not None:
             raise UserError(
@@ -103,6 +110,17 @@ def look_into_folder(model: Path) -> Foreign:
         inside = [one for one in path.iterdir() if one.is_file()] if path.is_dir() else [path]
         return look_at(inside[0] if len(inside) == 1 else path, signature)
     return look_at(model)
+
+
+def _refuse_second(registry: Registry, service: ServiceName, model: Path) -> None:
+    """A file that is served where another one is was more likely meant as its successor."""
+    others = [name for name, record in registry.services.items() if record.declaration is not None]
+    if others:
+        raise UserError(
+            f"{', '.join(others)} is served here already, and {service!r} would be one more service beside it.",
+            f"A successor comes in by `evertrain push {model}`. For one more, name it: --service {service}; "
+            "or keep it apart: --dir FOLDER.",
+        )
 
 
 def _declared(artifacts: Artifacts, record: ServiceRecord) -> ServiceSpec | None:
@@ -231,10 +249,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", choices=["probability", "value"], default=None)
     parser.add_argument("--classes", default="")
     parser.add_argument("--words", default="imported")
+    parser.add_argument("--unnamed", action="store_true", help="the service is called after the file")
     parser.add_argument("model", type=Path)
     given = parser.parse_args(arguments)
     classes = tuple(name.strip() for name in given.classes.split(",")) if given.classes else ()
-    request = Request(given.schema, given.sample, given.output, classes)
+    request = Request(given.schema, given.sample, given.output, classes, named=not given.unnamed)
     service = ServiceName(given.service)
     try:
         if given.dir is None:
