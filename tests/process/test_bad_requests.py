@@ -96,6 +96,7 @@ def test_a_value_is_refused_as_it_was_written(worker: RunningWorker) -> None:
         ({"amount": True}, "amount"),
         ({"n": 3.5}, "n"),
         ({"n": 2**63}, "n"),
+        ({"n": 2.0**53}, "n"),
         ({"n": "3"}, "n"),
         ({"vip": 1}, "vip"),
         ({"vip": "true"}, "vip"),
@@ -108,6 +109,11 @@ def test_a_wrong_value_is_named(worker: RunningWorker, changed: dict[str, Any], 
     assert (response.status_code, said["field"]) == (400, field)
     assert said["reason"]
     assert said["remedy"]
+
+
+def test_a_whole_float_is_the_integer_that_it_says(worker: RunningWorker) -> None:
+    whole, as_float = (worker.predict(n=value).json() for value in (3, 3.0))
+    assert whole["predictions"][0]["score"] == as_float["predictions"][0]["score"]
 
 
 def test_a_misspelt_column_is_answered_with_the_right_one(worker: RunningWorker) -> None:

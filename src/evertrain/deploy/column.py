@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from evertrain.config.wording import suggestion
 from evertrain.core.schema import Column, Schema, Value
@@ -119,11 +119,17 @@ def _bool(column: Column) -> _Read:
     return read
 
 
+_EXACT: Final = 2**53
+"""Below it every whole float is the integer that was meant, as in files."""
+
+
 def _int64(column: Column) -> _Read:
     def read(value: object) -> Value:
         if type(value) is int and -(2**63) <= value < 2**63:
             return value
-        _refuse(column, value, "an int64", "Send a whole number of 64 bits, without a decimal point.")
+        if type(value) is float and value.is_integer() and abs(value) < _EXACT:
+            return int(value)  # a row of a data frame of numbers is all floats
+        _refuse(column, value, "an int64", "Send a whole number of 64 bits.")
 
     return read
 
