@@ -11,9 +11,9 @@ from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 
 
-def trust(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "evertrain", "trust", "model.pkl", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, input="n\n", timeout=60)
+def trust(folder: Path, *words: str, file: str = "model.pkl", answer: str = "n\n") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "evertrain", "trust", file, *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, input=answer, timeout=60)
 
 
 def test_a_trusted_pickle_is_on_record_once(tmp_path: Path) -> None:
@@ -35,3 +35,21 @@ def test_what_nobody_vouches_for_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "model.pkl").write_bytes(pickle.dumps({"a": 1}))
     assert trust(tmp_path).returncode == 1
     assert not (tmp_path / ".evertrain").exists()
+
+
+def test_where_nobody_can_answer_the_refusal_names_the_option(tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps({"a": 1}))
+    done = trust(tmp_path, answer="")
+    assert done.returncode == 1
+    assert "Nobody answered" in done.stderr
+    assert "evertrain trust model.pkl --yes" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not (tmp_path / ".evertrain").exists()
+
+
+def test_a_table_is_not_offered_to_be_trusted(tmp_path: Path) -> None:
+    (tmp_path / "churn.csv").write_text("customer_id,plan\nc1,pro\n")
+    done = trust(tmp_path, "--yes", file="churn.csv")
+    assert done.returncode == 1
+    assert "is a table of rows" in done.stderr
+    assert "evertrain init NAME --data churn.csv" in done.stderr

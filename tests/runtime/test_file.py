@@ -147,14 +147,6 @@ def test_code_of_somebody_is_called_strange() -> None:
     assert contents.strange[0].endswith("Ordinary")
 
 
-def test_a_joblib_file_is_read_to_its_first_array(tmp_path: Path) -> None:
-    joblib.dump(LogisticRegression().fit(ROWS, np.arange(300) % 2), tmp_path / "m")
-    assert recognise(tmp_path / "m") == "pickle"
-    contents = look_into((tmp_path / "m").read_bytes())
-    assert not contents.whole
-    assert "sklearn.linear_model._logistic.LogisticRegression" in contents.names
-
-
 @pytest.mark.parametrize("content", [b"\x80\x04", b"x\x9cbroken", b"\x1f\x8b\x08", b"\x80\x04\x95\xff\xff"])
 def test_what_is_cut_is_not_whole(content: bytes) -> None:
     assert not look_into(content).whole
@@ -166,6 +158,15 @@ def test_an_object_with_predict_gives_a_value(tmp_path: Path) -> None:
     assert model.score([(1.5, 0.0), (2.0, 1.0)]).tolist() == [3.0, 4.0]
     with pytest.raises(ModelError, match=r"Ordinary, which has no predict_proba.*--output value"):
         PickledModel(tmp_path / "m", [Input(name="a")], Output(), {})
+
+
+@pytest.mark.parametrize("compress", [0, ("zlib", 3), ("lzma", 3)])
+def test_a_joblib_file_with_an_array_of_objects_answers_as_its_estimator(tmp_path: Path, compress: Any) -> None:
+    model = LogisticRegression().fit(ROWS, np.array(["no", "yes"] * 150, dtype=object))
+    joblib.dump(model, tmp_path / "m", compress=compress)
+    assert recognise(tmp_path / "m") == "pickle"
+    served = PickledModel(tmp_path / "m", [Input(name="a"), Input(name="b")], Output(), {})
+    assert served.score(ROWS[:9].tolist()).tolist() == model.predict_proba(ROWS[:9])[:, 1].tolist()
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def trust(
     if not as_json:
         for line in _told(found.path, digest, contents):
             typer.echo(line)
-    if not yes and not typer.confirm("Do you know who made this file, and trust them and the way it came to you?"):
-        raise UserError(f"{found.path} stays untrusted.", "Save the model in a format that runs no code.")
+    if not yes:
+        _ask(found.path, file)
     path = folder or Path(".evertrain").absolute()
     at = business_clock(path / "serving" / "clock").now()
     _sign(path, Vouched(model=digest, at=at, role="operator"), contents)
@@ -55,6 +55,20 @@ def trust(
         typer.echo(msgspec.json.encode(told).decode())
     else:
         typer.echo(f"Signed. `evertrain serve {file}` takes it now; a file that differs in one bit is refused.")
+
+
+def _ask(pickle: Path, file: Path) -> None:
+    """Raise UserError unless a person says yes. file: as it was typed."""
+    try:
+        said = typer.confirm("Do you know who made this file, and trust them and the way it came to you?", err=True)
+    except typer.Abort:
+        typer.echo(err=True)
+        raise UserError(
+            f"Nobody answered, and {pickle} stays untrusted.",
+            f"`evertrain trust {file} --yes` trusts it without asking, where you know who made it.",
+        ) from None
+    if not said:
+        raise UserError(f"{pickle} stays untrusted.", "Save the model in a format that runs no code.")
 
 
 def _sign(path: Path, vouched: Vouched, contents: Contents) -> None:
@@ -86,7 +100,9 @@ def _told(path: Path, digest: str, contents: Contents) -> list[str]:
         f"  It imports {_list(contents.names)}.",
     ]
     if not contents.whole:
-        lines.append("  That is only its beginning: arrays or compression hide the rest.")
+        lines.append(
+            "  NOT ALL OF IT COULD BE READ: it is damaged, or something in it is hidden. More than this may happen."
+        )
     if contents.dangerous:
         lines.append(f"  DANGEROUS: {_list(contents.dangerous)}. No model needs this.")
     if contents.strange:

@@ -21,6 +21,8 @@ _KNOWN = (
     "Give a LightGBM text model, an XGBoost model (UBJSON or JSON), an ONNX file, a skops file, an MLflow model "
     "folder, a pickle that you trust, or a Python file with predict(rows)."
 )
+_TABLES = (".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".ndjson", ".arrow", ".arrows", ".feather", ".xlsx")
+_TABLE_HEADS = (b"PAR1", b"ARROW1")
 
 
 def load(manifest: Manifest, model_path: Path, bundle_folder: Path | None = None) -> Model:
@@ -105,6 +107,12 @@ def recognise(path: Path) -> Format:
     if not head:
         raise UserError(f"{path} is empty.", _KNOWN)
     kind = _recognise_native(path, head)
+    if kind is None and (head.startswith(_TABLE_HEADS) or path.suffix.lower() in _TABLES):
+        raise UserError(
+            f"{path} is a table of rows, and no model.",
+            f"`evertrain init NAME --data {path}` makes a service that trains on it; for a model that takes such rows, "
+            "it is what --sample wants.",
+        )
     if kind is None:
         raise UserError(f"{path} is no model file that evertrain knows.", _KNOWN)
     return kind

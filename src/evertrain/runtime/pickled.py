@@ -53,16 +53,16 @@ def _check_versions(path: Path, environment: Mapping[str, str]) -> None:
 
 def _read(path: Path) -> Any:
     content = path.read_bytes()
-    plain = look_into(content).whole and content[:1] not in (b"\x1f", b"B", b"\xfd", b"x")
+    contents = look_into(content)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Trying to unpickle estimator")
-            if plain:
-                estimator = pickle.loads(content)  # noqa: S301 - signed by a person, and admitted by the caller
-            else:
+            if contents.by_joblib or not contents.whole or not content.startswith(b"\x80"):
                 import joblib
 
                 estimator = joblib.load(io.BytesIO(content))
+            else:
+                estimator = pickle.loads(content)  # noqa: S301 - signed by a person, and admitted by the caller
     except Exception as error:
         raise ModelError(
             f"{path.name} cannot be loaded: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
