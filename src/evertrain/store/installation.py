@@ -22,24 +22,24 @@ def install(path: Path, at: Instant, actor: str = "evertrain") -> State:
     Safe to call at every start, from several processes at once, and after one that was killed half-way.
     """
     state = State.create(path)
-    with _alone(state.path):
-        # A ledger without its key is a loss that somebody must hear of, not a reason for a new key.
-        signer = Signer.load(state.keys) if state.ledger.exists() else Signer.create(state.keys, state.trusted)
+    with _alone(state.path), Ledger.open(state.ledger) as ledger:
+        # A ledger without its key is a loss that somebody must hear of, not a reason for a new key; but an empty
+        # one may have been made by a command that looked at this directory a moment too early.
+        signer = Signer.load(state.keys) if ledger.count() else Signer.create(state.keys, state.trusted)
         create_token("control", state.keys, state.trusted)
         create_token("data", state.keys, state.trusted)
-        with Ledger.open(state.ledger) as ledger:
-            ledger.append(
-                Draft(
-                    id=f"installation/{signer.key}",
-                    at=at,
-                    actor=actor,
-                    subject="installation",
-                    reason="The state directory was made.",
-                    fact=InstallationCreated(schema=SCHEMA, key=signer.key),
-                )
+        ledger.append(
+            Draft(
+                id=f"installation/{signer.key}",
+                at=at,
+                actor=actor,
+                subject="installation",
+                reason="The state directory was made.",
+                fact=InstallationCreated(schema=SCHEMA, key=signer.key),
             )
-            if ledger.signed_head() is None:
-                ledger.sign_head(signer, at)
+        )
+        if ledger.signed_head() is None:
+            ledger.sign_head(signer, at)
     return state
 
 
