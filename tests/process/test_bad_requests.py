@@ -111,11 +111,6 @@ def test_a_wrong_value_is_named(worker: RunningWorker, changed: dict[str, Any], 
     assert said["remedy"]
 
 
-def test_a_whole_float_is_the_integer_that_it_says(worker: RunningWorker) -> None:
-    whole, as_float = (worker.predict(n=value).json() for value in (3, 3.0))
-    assert whole["predictions"][0]["score"] == as_float["predictions"][0]["score"]
-
-
 def test_a_misspelt_column_is_answered_with_the_right_one(worker: RunningWorker) -> None:
     response = worker.client.post(f"/predict/{SHOP}", json={**RECORD, "amuont": 3})
     assert "amount" in response.json()["remedy"]

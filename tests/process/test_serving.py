@@ -204,3 +204,8 @@ def test_a_good_canary_answers_its_share(
     assert {(record.arm, record.version) for record in worker.records() if isinstance(record, Predicted)} == {
         ("canary", canary)
     }
+
+
+def test_a_whole_float_is_the_integer_that_it_says(worker: RunningWorker) -> None:
+    whole, as_float = (worker.predict(n=value).json() for value in (3, 3.0))
+    assert whole["predictions"][0]["score"] == as_float["predictions"][0]["score"]
