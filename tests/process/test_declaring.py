@@ -5,6 +5,9 @@ from textwrap import dedent
 
 import pytest
 
+from evertrain.core.event import Draft, VersionBuilt
+from evertrain.core.identity import Digest, ServiceName, VersionId
+from evertrain.core.model import Fingerprint
 from evertrain.core.time import Instant
 from evertrain.errors import DeclarationError
 from evertrain.process.declaring import check, declare
@@ -61,3 +64,29 @@ def test_the_folder_of_a_source_must_be_there_and_its_files_may_come_later(tmp_p
     check(file)
     with pytest.raises(DeclarationError, match=r"early\.py: Source 'orders' of service 'a' .* there is no folder"):
         check(file, tmp_path / "elsewhere")
+
+
+def test_the_classes_of_a_service_that_has_versions_do_not_change(tmp_path: Path) -> None:
+    state = install(tmp_path / "state", Instant(1))
+    service = SERVICE.replace('"bad": "bool"', '"bad": "string"').replace("train=train", "train=train, output=OUTPUT")
+    (tmp_path / "orders").mkdir()
+    file = tmp_path / "kinds.py"
+
+    def declared(output: str) -> None:
+        file.write_text(f"{service.replace('OUTPUT', output)}\nservice = declared('a', 'int64')\n")
+        declare(state, file)
+
+    declared('et.classes("late", "lost", "good")')
+    declared('et.classes("late", "lost", "good", "back")')
+    built = VersionBuilt(
+        service=ServiceName("a"),
+        version=VersionId("v"),
+        fingerprint=Fingerprint(model=Digest("m"), features=Digest("f")),
+        ordinal=1,
+        cycle=None,
+    )
+    with Ledger.open(state.ledger) as ledger:
+        ledger.append(Draft(id="v", at=Instant(2), actor="test", subject="version/v", reason="A test.", fact=built))
+    declared('et.classes("back", "late", "lost", "good")')
+    with pytest.raises(DeclarationError, match=r"with back, good, late, lost; the file declares .* with good, late, l"):
+        declared('et.classes("late", "lost", "good")')

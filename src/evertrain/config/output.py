@@ -7,7 +7,7 @@ from evertrain.config.wording import suggestion
 from evertrain.core.model import Output
 from evertrain.errors import DeclarationError, UserError
 
-__all__ = ["OutputDeclared", "classes", "read_output"]
+__all__ = ["OutputDeclared", "classes", "read_output", "refuse_other_classes"]
 
 OutputDeclared = Literal["probability", "value"] | Output
 
@@ -40,3 +40,14 @@ def read_output(service: str, declared: object) -> Output:
     if declared == "classes":
         remedy = 'Name them: output=et.classes("bus", "car", "tram").'
     raise DeclarationError(f"Service {service!r} has the unknown output {declared!r}.", remedy)
+
+
+def refuse_other_classes(service: str, before: Output, after: Output) -> None:
+    """Refuse to change the classes of a service that has versions: their places are in its log and in its models."""
+    if before.names == after.names:
+        return
+    then, now = (f"with {', '.join(one.names)}" if one.names else f"with a {one.kind}" for one in (before, after))
+    raise DeclarationError(
+        f"Service {service!r} answers {then}; the file declares that it answers {now}.",
+        "Its versions, and the labels on record, are about the former: declare the latter under another name.",
+    )

@@ -18,6 +18,7 @@ from evertrain.config.authoring import load
 from evertrain.config.bundle import Bundle, freeze
 from evertrain.config.declaration import ServiceSpec, SourceSpec
 from evertrain.config.origin import waiting
+from evertrain.config.output import refuse_other_classes
 from evertrain.config.script import files_of_scripts
 from evertrain.config.validation import agree
 from evertrain.core.event import BundleFrozen, Draft, Event, ServiceDeclared, SourceTypesFixed
@@ -100,12 +101,16 @@ def declare(state: State, file: Path, data: Path | None = None) -> tuple[Service
 
 def _refuse_conflicts(services: Sequence[ServiceSpec], registry: Registry, artifacts: Artifacts) -> None:
     """The services of a file must agree with each other, and with those on record that it does not declare anew."""
-    names = {spec.name for spec in services}
-    others = [
-        msgspec.json.decode(artifacts.blobs.get(record.declaration), type=ServiceSpec)
+    standing = {
+        name: msgspec.json.decode(artifacts.blobs.get(record.declaration), type=ServiceSpec)
         for name, record in registry.services.items()
-        if name not in names and record.declaration is not None
-    ]
+        if record.declaration is not None
+    }
+    names = {spec.name for spec in services}
+    others = [spec for name, spec in standing.items() if name not in names]
+    for spec in services:
+        if spec.name in standing and registry.service(spec.name).versions:
+            refuse_other_classes(spec.name, standing[spec.name].output, spec.output)
     for place, spec in enumerate(services):
         for other in (*services[:place], *others):
             agree(spec, other)
