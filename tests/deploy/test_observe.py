@@ -6,13 +6,15 @@ import msgspec
 import pytest
 
 from evertrain.core.identity import ServiceName
-from evertrain.core.time import Instant, parse_instant
-from evertrain.deploy.observe import OBSERVED, read_observations
+from evertrain.core.model import Output
+from evertrain.core.prediction import Labelled
+from evertrain.core.time import parse_instant
+from evertrain.deploy.observe import OBSERVED, read_observations, refuse_labels
 from evertrain.deploy.protocol import Limits
 from evertrain.errors import RequestError, TooLargeError
 
 CHURN = ServiceName("churn")
-NOW = Instant(1_700_000_000_000_000)
+NOW = parse_instant("2024-05-02T00:00:00Z")
 LIMITS = Limits(max_rows=3)
 GOOD = {"id": "r1", "at": "2024-05-01T12:00:00+02:00", "score": 0.25, "row": {"region": "west"}}
 
@@ -50,6 +52,9 @@ def test_the_row_is_kept_as_it_came() -> None:
         ({"score": None}, "observations[0].score"),
         ({"at": "2024-05-01T12:00:00"}, "observations[0].at"),
         ({"at": "yesterday"}, "observations[0].at"),
+        ({"at": "2024-05-02T00:05:01Z"}, "observations[0].at"),
+        ({"at": "1970-01-01T00:00:00Z"}, "observations[0].at"),
+        ({"score": 1.7}, "observations[0].score"),
         ({"row": {"a": [1]}}, "observations[0].row[...]"),
         ({"rows": {}}, "observations[0]"),
     ],
@@ -66,6 +71,26 @@ def test_what_cannot_be_taken_is_refused_with_its_field(change: dict[str, Any], 
 def test_bodies_that_hold_nothing_are_refused(body: bytes) -> None:
     with pytest.raises(RequestError):
         read_observations(body, CHURN, NOW, LIMITS)
+
+
+def test_clocks_may_differ_a_little_and_values_are_any_number() -> None:
+    (one,) = read_observations(
+        msgspec.json.encode({"observations": [{"id": "a", "at": "2024-05-02T00:04:59Z", "score": -17.5}]}),
+        CHURN, NOW, LIMITS, Output(kind="value", low=None, high=None),
+    )  # fmt: skip
+    assert (one.score, one.at > NOW) == (-17.5, True)
+
+
+def test_one_label_that_is_no_outcome_of_a_probability_is_refused() -> None:
+    labels = [
+        Labelled(service=CHURN, prediction="", key="a", value=value, known=NOW, received=NOW)
+        for value in (0.0, 1.0, 2.0)
+    ]
+    refuse_labels(labels[:2], None)
+    refuse_labels(labels, Output(kind="value", low=None, high=None))
+    with pytest.raises(RequestError, match="Label 2 is 2, and the score is the probability") as caught:
+        refuse_labels(labels, None)
+    assert caught.value.field == "labels[2].value"
 
 
 @pytest.mark.parametrize("number", [b"1e999", b"-1e999"])

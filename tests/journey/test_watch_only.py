@@ -188,6 +188,7 @@ def test_what_another_server_posts_is_watched_on_a_page(
 ) -> None:
     """The commands that are printed, as they are printed; then the link that is printed."""
     folder, said = listening
+    assert said[0].startswith("Watches      churn: segments region; horizon none;")
     for line in said:
         if line.startswith("curl "):
             done = subprocess.run(["sh", "-c", f"{line} -fsS"], capture_output=True, text=True, check=False)
@@ -220,6 +221,12 @@ def test_a_table_or_a_stream_is_watched_and_not_both(walked: Walked) -> None:
     named = evertrain(walked.folder, "watch", "predictions.csv", "--score", "p")
     assert named.returncode == 2
     assert "Say which of its columns they are: id, at, region, plan, age, p, churned." in named.stderr
+    out = evertrain(walked.folder, "watch", "--listen", "--service", "x", "--out", "report.html")
+    assert out.returncode == 2
+    assert "--out is for a table, not for a stream." in out.stderr
+    name = evertrain(walked.folder, "watch", "--listen", "--service", "my model")
+    assert name.returncode == 1
+    assert "--service my-model." in name.stderr
     for words in (["predictions.csv", "--listen", "--service", "x"], []):
         done = evertrain(walked.folder, "watch", *words)
         assert done.returncode == 2

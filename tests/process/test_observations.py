@@ -231,9 +231,10 @@ def test_roles_that_cannot_be_are_refused(tmp_path: Path, change: dict[str, str]
 def test_a_reference_needs_inputs_alone(tmp_path: Path) -> None:
     present = read(tmp_path, GOOD)
     (tmp_path / "then.csv").write_text("zip,age\n02139,4\n10001,5\n")
-    found, shared, notices = read_reference(tmp_path / "then.csv", NAMED, present)
-    assert (shared, len(found.at), found.rows["zip"].to_list()) == (("zip",), 0, ["02139", "10001"])
-    assert notices == (
+    found = read_reference(tmp_path / "then.csv", NAMED, present)
+    assert (found.inputs, len(found.observations.at)) == (("zip",), 0)
+    assert found.observations.rows["zip"].to_list() == ["02139", "10001"]
+    assert found.notices == (
         "then.csv has no 'p', 'id', 'country': not compared.",
         "then.csv has no column at: its rows are taken as independent of each other.",
     )

@@ -17,7 +17,7 @@ from evertrain.monitor.report import Report
 from evertrain.process.importing import Request, import_file
 from evertrain.process.intake import Intake
 from evertrain.process.observed import ObservedReports, observed_report
-from evertrain.process.observing import declare_watched
+from evertrain.process.observing import Wishes, declare_watched
 from evertrain.store.access import create_token
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
@@ -26,6 +26,8 @@ from evertrain.testing.installation import SHOP, Installation
 from evertrain.testing.record import FIRST, ShopRecord
 from evertrain.testing.worker import RunningWorker, until
 
+WISHES = Wishes(segments=("region", "colour"), horizon=Span(DAY))
+
 
 class Stream:
     """A watched service and what somebody's server posts to it: one region where the model knows nothing."""
@@ -33,9 +35,7 @@ class Stream:
     def __init__(self, folder: Path) -> None:
         self.installation = Installation(folder)
         self.state = self.installation.state
-        self.spec: ServiceSpec = declare_watched(
-            self.state, SHOP, segments=("region", "colour"), horizon=Span(DAY), kind="probability"
-        )
+        self.spec: ServiceSpec = declare_watched(self.state, SHOP, WISHES)[0]
         token = create_token("data", self.state.keys, self.state.trusted)
         self.installation.route(Route(service=SHOP, observed=True))
         self.worker = RunningWorker(self.installation)
@@ -132,8 +132,13 @@ def test_only_who_has_the_token_posts_and_only_to_a_watched_service(stream: Stre
     assert answer.json()["remedy"] == f"Post what was answered to /observe/{SHOP}."
     invalid = stream.observe({"id": "a", "score": "high"})
     assert (invalid.status_code, invalid.json()["field"]) == (400, "observations[0].score")
-    assert stream.observe({"id": "odd", "score": 17}).status_code == 200
-    assert any("1 scores lie outside 0 and 1" in notice for notice in stream.report().notices)
+    for odd, field in (
+        ({"id": "odd", "score": 17}, "score"),
+        ({"id": "odd", "score": 0.5, "at": say_instant(stream.now + DAY)}, "at"),
+    ):
+        invalid = stream.observe(odd)
+        assert (invalid.status_code, invalid.json()["field"]) == (400, f"observations[0].{field}")
+    assert stream.label({"key": "r1", "value": 2.0}).json()["field"] == "labels[0].value"
 
 
 def test_reports_are_asked_by_name(stream: Stream) -> None:
@@ -147,7 +152,7 @@ def test_reports_are_asked_by_name(stream: Stream) -> None:
 
 def test_the_same_declaration_is_on_record_once(stream: Stream) -> None:
     for _ in range(2):
-        declare_watched(stream.state, SHOP, segments=("region", "colour"), horizon=Span(DAY), kind="probability")
+        assert declare_watched(stream.state, SHOP, WISHES) == (stream.spec, ())
     with Ledger.open(stream.state.ledger) as ledger:
         assert len(ledger.read(kinds={"service.declared"})) == 1
 
@@ -162,4 +167,49 @@ def test_a_service_with_a_model_is_not_watched(tmp_path: Path) -> None:
     record = ShopRecord(tmp_path / "state")
     record.build(FIRST)
     with pytest.raises(UserError, match="has a model that answers here"):
-        declare_watched(record.state, SHOP, segments=(), horizon=None, kind="probability")
+        declare_watched(record.state, SHOP, Wishes())
+
+
+def test_what_is_not_named_stays_as_it_is_on_record(tmp_path: Path) -> None:
+    state = Installation(tmp_path / "state").state
+    (tmp_path / "then.csv").write_text("at,region,age\n" + "2024-05-01T10:00:00Z,north,40\n" * 30)
+    first, changed = declare_watched(
+        state, SHOP, Wishes(segments=("region",), metric="brier", reference=tmp_path / "then.csv", time="at")
+    )
+    assert changed == ()
+    (tmp_path / "then.csv").unlink()
+    assert declare_watched(state, SHOP, Wishes()) == (first, ())
+    again, changed = declare_watched(state, SHOP, Wishes(segments=("region", "age"), horizon=Span(DAY)))
+    assert changed == ("segments: region before, now region, age", "horizon: none before, now 1d")
+    assert again.watched is not None
+    assert first.watched is not None
+    assert (again.watched.metric, again.watched.reference) == ("brier", first.watched.reference)
+    with pytest.raises(UserError, match="The metric 'rmse' does not fit: the score is a probability"):
+        declare_watched(state, SHOP, Wishes(metric="rmse"))
+    value, changed = declare_watched(state, SHOP, Wishes(kind="value"))
+    assert value.watched is not None
+    assert (value.watched.metric, len(changed)) == (None, 2)
+
+
+def test_inputs_of_a_stream_are_held_against_the_reference(stream: Stream, tmp_path: Path) -> None:
+    (tmp_path / "then.csv").write_text("region,age\n" + "north,70.5\nwest,71.5\n" * 100)
+    spec, _ = declare_watched(stream.state, SHOP, Wishes(reference=tmp_path / "then.csv"))
+    report = observed_report(stream.state, spec, Instant(stream.now))
+    assert report.inputs is not None
+    assert report.inputs.reference == "then.csv"
+    assert report.inputs.columns[0].column == "age"
+    assert "then.csv has no 'score', 'vip': not compared." in report.notices
+    other, _ = declare_watched(stream.state, SHOP, Wishes(reference=unlike(tmp_path)))
+    assert any("has none of the inputs" in one for one in observed_report(stream.state, other, stream.now).notices)
+
+
+def unlike(folder: Path) -> Path:
+    (folder / "unlike.csv").write_text("colour\nred\n")
+    return folder / "unlike.csv"
+
+
+def test_labels_of_no_prediction_are_told(stream: Stream) -> None:
+    assert stream.label({"key": "who", "value": 1}).status_code == 200
+    assert any(
+        one.startswith("1 label of no prediction that was posted, such as 'who'") for one in stream.report().notices
+    )

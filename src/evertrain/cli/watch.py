@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from evertrain.cli.up import ControlPort, Dir, Host, Json, Toml, Workers, begin, run_in_foreground
+from evertrain.config.naming import check_name
 from evertrain.core.policy import MetricName
 from evertrain.core.time import Instant, from_datetime, parse_instant, parse_span
 from evertrain.errors import EvertrainError, UsageError, UserError
@@ -38,7 +39,9 @@ def watch(
     ] = None,
     time: Annotated[str | None, typer.Option(help="The column of the time of the prediction.")] = None,
     key: Annotated[str | None, typer.Option(help="The column that names an example; its first row counts.")] = None,
-    segments: Annotated[str, typer.Option(help="Columns whose values are looked at one by one: region,plan.")] = "",
+    segments: Annotated[
+        str | None, typer.Option(help="Columns whose values are looked at one by one: region,plan.")
+    ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="What inputs are held against; default: the time before."),
@@ -70,15 +73,22 @@ def watch(
 
     Of a table, or with --listen of what their server posts to /observe/NAME.
     """
-    names = tuple(name.strip() for name in segments.split(",") if name.strip())
+    names = None if segments is None else tuple(name.strip() for name in segments.split(",") if name.strip())
     due = None if horizon is None else parse_span(horizon)
     newest = None if recent is None else parse_span(recent)
     if listen or service is not None:
         if table is not None or service is None or not listen:
             raise UsageError("A stream is watched by --listen and --service NAME, without a table.", _EITHER)
+        of_tables = {"score": score, "label": label, "key": key, "positive": positive, "now": now, "out": out}
+        _refuse_of_tables(service, of_tables | {"serve": serve or None})
         given = {"dir": folder, "host": host, "port": port, "control_port": control_port, "workers": workers}
-        words = ["--service", service, "--segments", ",".join(names), "--kind", kind or "probability"]
-        _listen(settings, given, [*words, *([] if horizon is None else ["--horizon", horizon])], service, as_json)
+        kept: dict[str, object] = {
+            "segments": None if names is None else ",".join(names),
+            "horizon": horizon,
+            "recent": recent,
+        }
+        kept |= {"kind": kind, "metric": metric, "reference": reference, "time": time, "zone": zone}
+        _listen(settings, given, kept, service, as_json)
         return
     if table is None:
         raise UsageError("There is no table and no --listen.", _EITHER)
@@ -92,6 +102,7 @@ def watch(
     from evertrain.process.observations import Named
     from evertrain.process.watching import WatchedTable
 
+    names = names or ()
     named = Named(
         score=score, label=label, time=time, key=key, segments=names, zone=zone, positive=positive, kind=kind
     )  # fmt: skip
@@ -108,10 +119,24 @@ def _say_columns(table: Path) -> str:
     return f"Say which of its columns they are: {', '.join(columns_of(table))}."
 
 
-def _listen(settings: Path | None, given: Mapping[str, object], words: list[str], service: str, as_json: bool) -> None:
-    """Declare the service as a watched one, and run the installation."""
+def _refuse_of_tables(service: str, given: Mapping[str, object]) -> None:
+    """Refuse what only a table has, rather than let it go unheard."""
+    name = next((name for name, value in given.items() if value is not None), None)
+    if name is not None:
+        remedy = f"Leave it out. The report is the page, and as JSON /api/services/{service}/observed beside it."
+        raise UsageError(f"--{name} is for a table, not for a stream.", remedy)
+
+
+def _listen(
+    settings: Path | None, given: Mapping[str, object], kept: Mapping[str, object], service: str, as_json: bool
+) -> None:
+    """Declare the service as a watched one, and run the installation. kept: stays on record where it is None."""
+    check_name(service)
+    words = [f"--{name}={value}" for name, value in kept.items() if value is not None]
     with begin(settings, given) as startup:
-        run_module("observing", ["--dir", str(startup.state.path), *words])
+        said = run_module("observing", ["--dir", str(startup.state.path), "--service", service, *words]).splitlines()
+        for number, line in enumerate([] if as_json else said):
+            typer.echo(f"Changed      {line}" if number else f"Watches      {service}: {line}")
         run_in_foreground(
             startup, as_json=as_json, then=(lambda: None) if as_json else lambda: _greet(startup, service)
         )

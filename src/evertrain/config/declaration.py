@@ -15,6 +15,7 @@ from evertrain.core.model import Output
 from evertrain.core.policy import (
     CanarySpec,
     GateSpec,
+    MetricName,
     PerformanceTrigger,
     RowsTrigger,
     ScheduleTrigger,
@@ -270,13 +271,30 @@ class TrainingSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True)
     timeout_s: Annotated[int, Meta(ge=1)] = 3600
 
 
+class ReferenceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table that inputs are held against, as it was when it was named: the file's name, and its content.
+
+    time, zone: the column of its times, and their zone where they name none.
+    """
+
+    name: str
+    content: Digest
+    time: str | None = None
+    zone: str | None = None
+
+
 class WatchedSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Watch only: somebody else answers, and posts what was answered.
 
-    horizon: how long after its time a row's label is due; None: nobody said.
+    horizon: how long after its time a row's label is due; None: nobody said. recent: how long the newest stretch is;
+    None: a quarter of the time. metric: what is compared; None: that of the kind. reference: what inputs are held
+    against; None: what is older.
     """
 
     horizon: Micros | None = None
+    recent: Micros | None = None
+    metric: MetricName | None = None
+    reference: ReferenceSpec | None = None
 
 
 class ServiceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -42,6 +42,7 @@ def desired_route(record: ServiceRecord, spec: ServiceSpec, *, paced: bool, ente
         salt=rollout.rollout if rollout is not None and arms else "",
         refused=tuple(record.refusals),
         observed=spec.watched is not None,
+        output=spec.output if spec.watched is not None else None,
     )
 
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from evertrain.core.identity import RolloutId, ServiceName, VersionId
-from evertrain.core.model import Fingerprint
+from evertrain.core.model import Fingerprint, Output
 
 __all__ = ["Arm", "Refusal", "Route", "RoutingTable"]
 
@@ -37,7 +37,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     control: the champion in a twin process on the same path, with the same share, so that latency is comparable.
     reference: a version that answers nobody and scores logged rows (the never-retrained model).
     salt: of the hash that puts an entity into a cohort; it changes with the rollout. enabled: False turns the model
-    off (503 with the reason in `notice`). observed: somebody else answers, and posts what was answered.
+    off (503 with the reason in `notice`). observed: somebody else answers, and posts what was answered; output: what
+    kind of answer that is, None of a model of our own.
     """
 
     service: ServiceName
@@ -53,6 +54,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
     notice: str = ""
     observed: bool = False
+    output: Output | None = None
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):

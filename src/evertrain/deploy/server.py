@@ -22,7 +22,7 @@ from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Predicted
 from evertrain.deploy.answer import Answering
 from evertrain.deploy.body import EncodingError, Intake, StalledError
-from evertrain.deploy.observe import read_observations
+from evertrain.deploy.observe import read_observations, refuse_labels
 from evertrain.deploy.protocol import (
     Limits,
     metadata,
@@ -236,6 +236,8 @@ class Server:
         live = self._swap.live(service)
         output = None if live is None or live.champion is None else live.champion.output
         labels = read_labels(body, ServiceName(service), self._clock.now(), self._limits, output)
+        if live is not None and live.route.observed:
+            refuse_labels(labels, live.route.output)
         self._log.append(*labels)
         return Reply(200, _encoder.encode({"taken": len(labels)}))
 
@@ -250,7 +252,8 @@ class Server:
         if refused is not None:
             return refused
         body = await self._intake.read(headers, receive)
-        observations = read_observations(body, ServiceName(service), self._clock.now(), self._limits)
+        output = live.route.output
+        observations = read_observations(body, ServiceName(service), self._clock.now(), self._limits, output)
         self._log.append(*observations)
         return Reply(200, _encoder.encode({"taken": len(observations)}))
 

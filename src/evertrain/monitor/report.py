@@ -8,13 +8,27 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from evertrain.config.wording import suggestion
 from evertrain.core.policy import MetricName
 from evertrain.core.time import Instant, Span, say_instant, say_span
+from evertrain.errors import UserError
 from evertrain.monitor.change import Change
 from evertrain.monitor.estimate import Estimate
 from evertrain.monitor.shift import Shift
 
-__all__ = ["METRICS", "Inputs", "Kind", "Mature", "Observations", "Period", "Question", "Report", "Segment", "to_json"]
+__all__ = [
+    "METRICS",
+    "Inputs",
+    "Kind",
+    "Mature",
+    "Observations",
+    "Period",
+    "Question",
+    "Report",
+    "Segment",
+    "check_metric",
+    "to_json",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,6 +40,13 @@ METRICS: Mapping[Kind, tuple[MetricName, ...]] = {
     "value": ("mae", "rmse"),
 }
 """What is told of a score, the one that segments and periods are compared by first."""
+
+
+def check_metric(metric: str | None, kind: Kind) -> None:
+    """UserError for a metric that says nothing of scores of this kind."""
+    if metric is not None and metric not in METRICS[kind]:
+        score = "a probability" if kind == "probability" else "a number, not a probability"
+        raise UserError(f"The metric {metric!r} does not fit: the score is {score}.", suggestion(metric, METRICS[kind]))
 
 
 class Observations(msgspec.Struct, frozen=True, kw_only=True):

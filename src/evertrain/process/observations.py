@@ -29,7 +29,7 @@ from evertrain.process.strays import (
 )
 from evertrain.web.wording import say_many
 
-__all__ = ["Named", "Seen", "columns_of", "read_reference", "read_table"]
+__all__ = ["Named", "Reference", "Seen", "columns_of", "read_reference", "read_table", "reference_of"]
 
 Floats = NDArray[np.float64]
 
@@ -70,6 +70,15 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[str, ...]
     notices: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """A table that inputs are compared with. inputs: the columns that it shares with what is compared."""
+
+    name: str
+    observations: Observations
+    inputs: tuple[str, ...]
+    notices: tuple[str, ...]
 
 
 def read_table(file: Path, named: Named) -> Seen:
@@ -116,32 +125,41 @@ def _without_odd_rows(frame: pl.DataFrame, named: Named, notices: list[str]) -> 
     return frame
 
 
-def read_reference(file: Path, named: Named, present: Seen) -> tuple[Observations, tuple[str, ...], tuple[str, ...]]:
-    """The table that inputs are compared with: its rows, the columns that both have, and notices.
+def read_reference(file: Path, named: Named, present: Seen) -> Reference:
+    """The table that inputs are compared with. It needs no scores and no labels."""
+    return reference_of(file.name, _content(file), present.inputs, time=named.time, zone=named.zone)
 
-    It needs no scores and no labels. Without times its rows are dealt one by one.
+
+def reference_of(
+    name: str, content: bytes, inputs: Sequence[str], *, time: str | None = None, zone: str | None = None
+) -> Reference:
+    """The same of a file's content. Without times, which `time` may name, its rows are dealt one by one.
+
+    inputs: the columns that are wanted, an empty sequence for all. SourceError where it has none of them.
     """
-    cells = _read(file)
+    cells = _cells(name, content)
     notices: list[str] = []
-    has_time = named.time in cells.names
-    cells = without_odd_cells(cells, [name for name in present.inputs if name in cells.names], notices)
-    frame = _typed(
-        cells, named.time if has_time else None, named.zone, notices, required=(named.time,) if has_time else ()
-    )
-    shared = tuple(name for name in present.inputs if name in frame.columns)
+    has_time = time is not None and time in cells.names
+    when = time if has_time else None
+    wanted = inputs or [each for each in cells.names if each != time]
+    cells = without_odd_cells(cells, [each for each in wanted if each in cells.names], notices)
+    frame = _typed(cells, when, zone, notices, required=() if when is None else (when,))
+    shared = tuple(each for each in wanted if each in frame.columns)
     if not shared:
         raise SourceError(
-            f"{file.name} has none of the inputs: it holds {_listed(cells.names)}.",
-            f"Give a reference with columns such as {_listed(present.inputs)}.",
+            f"{name} has none of the inputs: it holds {_listed(cells.names)}.",
+            f"Give a reference with columns such as {_listed(inputs)}.",
         )
-    lacking = [name for name in present.inputs if name not in shared]
+    lacking = [each for each in wanted if each not in shared]
     if lacking:
-        notices.append(f"{file.name} has no {_listed(lacking)}: not compared.")
+        notices.append(f"{name} has no {_listed(lacking)}: not compared.")
     if not has_time:
-        notices.append(f"{file.name} has no column {named.time}: its rows are taken as independent of each other.")
-    at = frame[named.time].to_physical().to_numpy() if has_time else np.empty(0, dtype=np.int64)
+        missing = "no column of times" if time is None else f"no column {time}"
+        notices.append(f"{name} has {missing}: its rows are taken as independent of each other.")
+    at = np.empty(0, dtype=np.int64) if when is None else frame[when].to_physical().to_numpy()
     nothing = np.empty(0)
-    return Observations(at=at, score=nothing, label=nothing, rows=frame.select(shared)), shared, tuple(notices)
+    seen = Observations(at=at, score=nothing, label=nothing, rows=frame.select(shared))
+    return Reference(name=name, observations=seen, inputs=shared, notices=tuple(notices))
 
 
 def _check_names(named: Named) -> None:
@@ -175,6 +193,10 @@ def require_columns(there: Sequence[str], wanted: Sequence[str], where: str) -> 
 
 
 def _read(file: Path) -> Cells:
+    return _cells(file.name, _content(file))
+
+
+def _content(file: Path) -> bytes:
     try:
         size = file.stat().st_size
         if size > _MOST_TEXT and form_of(file.name) in ("csv", "jsonl"):
@@ -182,16 +204,19 @@ def _read(file: Path) -> Cells:
                 f"{file.name} is text of {size >> 20:,} MiB, and at most {_MOST_TEXT >> 20:,} are read.",
                 "Write it as Parquet, which is read in a tenth of the memory.",
             )
-        content = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise SourceError(f"{file} cannot be read: {error.strerror}.", "Name a file that exists.") from error
+
+
+def _cells(name: str, content: bytes) -> Cells:
     if not content:
-        raise SourceError(f"{file.name} is empty.", "Give a table with a header and at least one row.")
-    cells = read_cells(file.name, content)
+        raise SourceError(f"{name} is empty.", "Give a table with a header and at least one row.")
+    cells = read_cells(name, content)
     if cells.frame.is_empty():
         first = f" The first of {len(cells.broken)} rows: {cells.broken[0].reason}." if cells.broken else ""
         raise SourceError(
-            f"{file.name} holds no row that can be read.{first}", "Give a table with a header and at least one row."
+            f"{name} holds no row that can be read.{first}", "Give a table with a header and at least one row."
         )
     return cells
 

@@ -13,25 +13,27 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from evertrain.config.declaration import ServiceSpec
+from evertrain.config.declaration import ReferenceSpec, ServiceSpec, WatchedSpec
 from evertrain.config.wording import suggestion
 from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.registry import Registry
 from evertrain.core.time import Instant, Span, say_instant
 from evertrain.data.commit import labels_table, predictions_table
-from evertrain.errors import NotFoundError, UnavailableError
+from evertrain.errors import EvertrainError, NotFoundError, UnavailableError
 from evertrain.monitor.observed import look
 from evertrain.monitor.report import Observations, Question, Report
 from evertrain.process.intake import read_cursor
+from evertrain.process.observations import Reference, reference_of
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
 from evertrain.store.log import LogReader
 from evertrain.store.state import State
 from evertrain.store.table import Table
+from evertrain.web.wording import say_many
 
-__all__ = ["ObservedReports", "observed_report"]
+__all__ = ["ObservedReports", "References", "observed_report"]
 
 _MOST_ROWS = 200_000
 """The newest ones are looked at, so that a page costs seconds and not the memory of the machine."""
@@ -57,6 +59,7 @@ class ObservedReports:
         self._state, self._ledger = state, ledger
         self._blobs = Artifacts.at(state.artifacts).blobs
         self._lock = threading.Lock()
+        self._references = References(state)
         self._made: dict[ServiceName, tuple[float, Report]] = {}
 
     def of(self, service: ServiceName) -> Report:
@@ -65,7 +68,8 @@ class ObservedReports:
             made = self._made.get(service)
             if made is None or time.monotonic() - made[0] > _FRESH_S:
                 spec = self._spec(service)
-                made = time.monotonic(), observed_report(self._state, spec, business_clock(self._state.clock).now())
+                now = business_clock(self._state.clock).now()
+                made = time.monotonic(), observed_report(self._state, spec, now, self._references)
                 self._made[service] = made
             return made[1]
 
@@ -81,8 +85,9 @@ class ObservedReports:
         return declared[service]
 
 
-def observed_report(state: State, spec: ServiceSpec, now: Instant) -> Report:
-    """The report of one watched service as of now."""
+def observed_report(state: State, spec: ServiceSpec, now: Instant, references: "References | None" = None) -> Report:
+    """The report of one watched service as of now. references: those that were read before."""
+    watched = spec.watched or WatchedSpec()
     predicted, labelled = _posted(state, spec.name)
     notices: list[str] = []
     seen = _observations(predicted, labelled, spec, notices)
@@ -94,16 +99,47 @@ def observed_report(state: State, spec: ServiceSpec, now: Instant) -> Report:
     lacking = [name for name in spec.segments if name not in seen.rows.columns]
     if lacking:
         notices.append(f"No row that was posted has a {' or a '.join(lacking)}, so there are no such segments.")
-    horizon = None if spec.watched is None or spec.watched.horizon is None else Span(spec.watched.horizon)
-    question = Question(segments=tuple(name for name in spec.segments if name not in lacking), horizon=horizon, now=now)
+    question = Question(
+        segments=tuple(name for name in spec.segments if name not in lacking),
+        metric=watched.metric,
+        horizon=None if watched.horizon is None else Span(watched.horizon),
+        recent=None if watched.recent is None else Span(watched.recent),
+        now=now,
+    )
+    inputs, reference = tuple(seen.rows.columns), None
+    if watched.reference is not None:
+        reference = (references or References(state)).of(watched.reference, inputs, notices)
     return look(
         spec.name,
         seen,
         question,
         kind="value" if spec.output.kind == "value" else "probability",
-        inputs=tuple(seen.rows.columns),
+        reference=None if reference is None else reference.observations,
+        reference_name="" if reference is None else reference.name,
+        inputs=inputs if reference is None else reference.inputs,
         notices=(*notices, f"Posted to /observe/{spec.name} by {say_instant(now)}."),
     )
+
+
+class References:
+    """Tables that inputs are held against, each read once."""
+
+    def __init__(self, state: State) -> None:
+        self._blobs = Artifacts.at(state.artifacts).blobs
+        self._read: dict[tuple[ReferenceSpec, tuple[str, ...]], Reference] = {}
+
+    def of(self, spec: ReferenceSpec, inputs: tuple[str, ...], notices: list[str]) -> Reference | None:
+        """The table's columns that were posted too; None, with the reason told, where it cannot be held against."""
+        if (spec, inputs) not in self._read:
+            try:
+                content = self._blobs.get(spec.content)
+                self._read[spec, inputs] = reference_of(spec.name, content, inputs, time=spec.time, zone=spec.zone)
+            except EvertrainError as error:
+                notices.append(f"Inputs are not held against {spec.name}: {error}")
+                return None
+        found = self._read[spec, inputs]
+        notices += found.notices
+        return found
 
 
 def _posted(state: State, service: ServiceName) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -143,12 +179,20 @@ def _table(state: State, name: str, columns: list[str], schema: dict[str, Any]) 
 def _observations(
     predicted: pl.DataFrame, labelled: pl.DataFrame, spec: ServiceSpec, notices: list[str]
 ) -> Observations | None:
-    """Predictions once each, with the newest label; None without any."""
+    """Predictions once each, with the newest label; None without any. Labels of no prediction are told."""
+    unknown = labelled.unique("name").join(predicted, left_on="name", right_on="key", how="anti")
+    unknown = unknown.join(predicted, left_on="name", right_on="id", how="anti")
+    if unknown.height and predicted.height:
+        first = unknown["name"].sort()[0]
+        notices.append(
+            f"{say_many(unknown.height, 'label')} of no prediction that was posted, such as {first!r}: a label's key "
+            f"is the id of its observation."
+        )
     once = predicted.sort("received", "id").unique("key", keep="first", maintain_order=True)
     if spec.output.kind == "probability":
         outside = once.filter(~pl.col("score").is_between(0.0, 1.0)).height
         if outside:
-            notices.append(f"{outside:,} scores lie outside 0 and 1 and are set aside: they are no probabilities.")
+            notices.append(f"{say_many(outside, 'score')} outside 0 and 1, set aside: no probabilities.")
             once = once.filter(pl.col("score").is_between(0.0, 1.0))
     if once.is_empty():
         return None

@@ -10,10 +10,8 @@ import msgspec
 import numpy as np
 import uvicorn
 
-from evertrain.config.wording import suggestion
-from evertrain.errors import UserError
 from evertrain.monitor.observed import look
-from evertrain.monitor.report import METRICS, Kind, Question, Report
+from evertrain.monitor.report import Question, Report, check_metric
 from evertrain.process.observations import Named, read_reference, read_table
 from evertrain.process.port import claim, require_free
 from evertrain.web.application import create_server
@@ -36,12 +34,12 @@ class WatchedTable(msgspec.Struct, frozen=True, kw_only=True):
 def report_of(table: WatchedTable) -> Report:
     """Read and look. SourceError or UserError with a remedy where the table is not what it was said to be."""
     seen = read_table(table.file, table.named)
-    _check_metric(table.question, seen.kind)
+    check_metric(table.question.metric, seen.kind)
     notices, inputs, reference, reference_name = list(seen.notices), seen.inputs, None, ""
     if table.reference is not None:
-        reference, inputs, said = read_reference(table.reference, table.named, seen)
-        notices += said
-        reference_name = table.reference.name
+        against = read_reference(table.reference, table.named, seen)
+        reference, reference_name, inputs = against.observations, against.name, against.inputs
+        notices += against.notices
     question = msgspec.structs.replace(table.question, labelled=table.named.label is not None)
     if question.labelled and question.horizon is None and bool(np.isnan(seen.observations.label).any()):
         notices.append(
@@ -59,15 +57,6 @@ def report_of(table: WatchedTable) -> Report:
         warnings=seen.warnings,
         notices=tuple(notices),
     )
-
-
-def _check_metric(question: Question, kind: Kind) -> None:
-    if question.metric is not None and question.metric not in METRICS[kind]:
-        score = "a probability" if kind == "probability" else "a number, not a probability"
-        raise UserError(
-            f"The metric {question.metric!r} does not fit: the score is {score}.",
-            suggestion(question.metric, METRICS[kind]),
-        )
 
 
 class FollowedReport:
