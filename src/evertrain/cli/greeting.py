@@ -34,8 +34,10 @@ def greet(startup: Startup, service: str, version: str | None, afterwards: str) 
     """
     words = ["--dir", str(startup.state.path), "--service", service]
     words += ["--seconds", str(_FIRST_S)] if version is None else ["--version", version]
-    if version is None:
-        typer.echo(f"{service}: its model is looked for, or trained; this says when it answers.")
+    doing = (
+        "its model is looked for, or trained" if version is None else "its file is checked, and loaded by the workers"
+    )
+    typer.echo(f"{service}: {doing}; this says when it answers.")
     try:
         found = msgspec.json.decode(run_module("greeting", words), type=Outcome)
     except (EvertrainError, msgspec.DecodeError, OSError, subprocess.SubprocessError):
