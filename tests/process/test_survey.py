@@ -99,6 +99,8 @@ def test_a_number_to_predict_gets_an_output_and_a_gate_of_its_own(folder: Path) 
         ("from sklearn.dummy import DummyClassifier\n\npipeline = DummyClassifier()\n", "pipeline"),
         ("import sys\n\nprint(sys.argv)\n\n\ndef train(x): ...\n", 'et.script("own.py")'),
         ("import argparse\n\nmodel = argparse.ArgumentParser()\n", 'et.script("own.py")'),
+        ("def train(data, run): ...\nif __name__ == '__main__':\n    train(pandas.read_csv('c.csv'), None)\n", "train"),
+        ("import sys, pandas\n\nrows = pandas.read_csv(sys.argv[1])\n", 'et.script("own.py", "{csv}")'),
     ],
 )
 def test_a_file_to_train_by_is_read_for_what_it_is(tmp_path: Path, text: str, expression: str) -> None:
@@ -111,6 +113,8 @@ def test_a_file_to_train_by_is_read_for_what_it_is(tmp_path: Path, text: str, ex
     [
         ("own.py", "x = 1\n", "defines neither train nor an estimator"),
         ("own.py", "def train(:\n", "is not Python"),
+        ("own.py", "import pandas\nmodel = 1\npandas.read_csv('c.csv')", r"reads 'c\.csv' itself, in line 3"),
+        ("own.py", "import pandas\npandas.read_csv('c.csv')", r"reads 'c\.csv' itself, in line 2.*sys\.argv\[1\]"),
         ("other.py", "", "there is no Python file"),
         ("sklaern", "", "there is no Python file"),
     ],

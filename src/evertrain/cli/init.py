@@ -1,7 +1,7 @@
 """`evertrain init`: from a table to a declaration that runs."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -59,7 +59,7 @@ def init(
         raise _unsaid(missing, candidates(opened.cells[0], zone))
     roles = Roles(key=_names(key), at=at, label=label, horizon=_horizon(horizon), zone=zone, exclude=_names(exclude))
     found = survey(opened, roles, Instant(time.time_ns() // 1_000))
-    training = read_training(train, out.absolute().parent)
+    training = read_training(train, out.absolute().parent, label)
     text = draft(name, _beside(pattern, out), roles, found, training)
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("x") as file:
@@ -68,7 +68,7 @@ def init(
         told = Written(file=str(out), lines=text.count("\n"), found=found, next=f"evertrain up {out}")
         typer.echo(msgspec.json.encode(told).decode())
         return
-    typer.echo("\n".join(_told(found, roles, pattern)))
+    typer.echo("\n".join((*_told(found, roles, pattern), *_listed("train", training.words))))
     typer.echo(f"\n{out} is written, {text.count(chr(10))} lines:\n\n{text}")
     typer.echo(f"Next: `evertrain plan {out}` says what it will do, `evertrain up {out}` does it.")
     typer.echo(BEYOND_ONE_TABLE)
@@ -140,6 +140,11 @@ def _told(found: Survey, roles: Roles, pattern: str) -> Iterator[str]:
         yield f"  {'look at' if place == 0 else '':<10}  {finding.column}: {finding.words}: is it known at {roles.at}?"
     if found.proposal.words:
         yield f"  gate        {found.proposal.words}"
+
+
+def _listed(head: str, lines: Sequence[str]) -> Iterator[str]:
+    """Lines under one head."""
+    yield from (f"  {head if place == 0 else '':<10}  {line}" for place, line in enumerate(lines))
 
 
 def _repeats(found: Survey) -> str:

@@ -7,11 +7,13 @@ from typing import Final
 
 import msgspec
 
+from evertrain.config.script import CSV, MODEL, ROWS
 from evertrain.config.table import DEFAULT_GATE, default_recipe
 from evertrain.core.policy import GateSpec
 from evertrain.core.time import say_span
 from evertrain.data.profile import Finding
 from evertrain.errors import UserError
+from evertrain.process.invocation import Invocation, read_invocation
 from evertrain.process.survey import Roles, Survey
 
 __all__ = ["Training", "draft", "read_training"]
@@ -22,20 +24,25 @@ _WHY: Final = {
     "identifier": "an id, or the same in every row",
     "constant": "an id, or the same in every row",
 }
+_SHOWN: Final = 5
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
-    """How to train, as Python: lines of imports, and the expression for `train=`; both "" for the default."""
+    """How to train, as Python: lines of imports, and the expression for `train=`; both "" for the default.
+
+    words: what a person should know of it.
+    """
 
     imports: str = ""
     expression: str = ""
+    words: tuple[str, ...] = ()
 
 
-def read_training(asked: str, folder: Path) -> Training:
+def read_training(asked: str, folder: Path, label: str = "") -> Training:
     """What `--train` says: "sklearn" or "lightgbm" for boosted trees, or a Python file in the declaration's folder.
 
     The file is a script that reads its arguments, or holds a function `train(data, run)` or an estimator under one of
-    the usual names. It is looked at, not run.
+    the usual names. It is looked at, not run. label: the column that it learns.
     """
     if asked in ("", "sklearn", "lightgbm"):
         recipe = default_recipe()
@@ -49,12 +56,15 @@ def read_training(asked: str, folder: Path) -> Training:
     if file.parent.resolve() != folder.resolve():
         raise UserError(f"--train: {file} is not beside the declaration.", f"Move it into {folder}.")
     tree = _read(file)
-    if _is_script(tree):
-        return Training(expression=f"et.script({_literal(file.name)})")
+    found = read_invocation(tree, label)
+    if _is_script(tree) or read_invocation(_imported(tree)).fixed:
+        return _scripted(file.name, found)
     names = _names_of(tree)
     for name in ("train", "pipeline", "model", "estimator", "classifier", "regressor"):
         if name in names:
             return Training(imports=f"from {file.stem} import {name}", expression=name)
+    if found.fixed:
+        return _scripted(file.name, found)
     raise UserError(
         f"--train: {file.name} reads no arguments, and defines neither train nor an estimator named pipeline or model.",
         "Define train(data, run) that returns the model, assign an estimator to pipeline, or make it a script.",
@@ -68,12 +78,46 @@ def _read(file: Path) -> ast.Module:
         raise UserError(f"--train: {file.name} is not Python: {error}.", "Mend the file.") from error
 
 
+def _scripted(name: str, found: Invocation) -> Training:
+    """A call of the script; UserError when it reads a table that no training will find."""
+    if found.fixed:
+        line = found.fixed[0]
+        raise UserError(
+            f"--train: {name} reads {line.what!r} itself, in line {line.number}, and trains on nothing else.",
+            "Let it take its table and the place of its model from its arguments: pd.read_csv(sys.argv[1]), "
+            "joblib.dump(model, sys.argv[2]).",
+        )
+    arguments = found.arguments or (ROWS, MODEL)
+    said = "" if arguments == (ROWS, MODEL) else ", " + ", ".join(map(_literal, arguments))
+    form = "CSV" if any(CSV in one for one in arguments) else "Parquet"
+    words = [f"`python {name} {' '.join(arguments)}`, with the training rows as {form}, the label as 1.0 and 0.0"]
+    if found.arguments is None:
+        words.append("it could not be told how the script takes its arguments: look at them")
+    if found.changes:
+        lines = ", ".join(f"{one.what} in line {one.number}" for one in found.changes[:_SHOWN])
+        words.append(
+            f"{lines}: what happens to rows before the fit does NOT happen in service, unless the model does it"
+        )
+    return Training(expression=f"et.script({_literal(name)}{said})", words=tuple(words))
+
+
 def _is_script(tree: ast.Module) -> bool:
     """Whether it reads its arguments: by sys.argv, or by a parser."""
     read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     return bool(read & {"argv", "ArgumentParser", "parse_args"}) or any(
         isinstance(node, ast.ImportFrom) and node.module in ("argparse", "click", "typer") for node in ast.walk(tree)
     )
+
+
+def _imported(tree: ast.Module) -> ast.Module:
+    """What of a file runs when it is imported."""
+    kept = [
+        node
+        for node in tree.body
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not (isinstance(node, ast.If) and "__name__" in ast.unparse(node.test))
+    ]
+    return ast.Module(body=kept, type_ignores=[])
 
 
 def _names_of(tree: ast.Module) -> set[str]:
