@@ -98,12 +98,26 @@ def test_what_was_refused_cannot_be_pushed_again(record: ShopRecord, tmp_path: P
     assert [decision.reason for decision in attempts[-2:]] == [done.stdout.strip()] * 2
 
 
+def test_a_refused_version_is_not_promoted_by_the_way(record: ShopRecord) -> None:
+    orders = len(record.stands.decisions)
+    done = ordered(record, "promote", "2", "--reason", "a slip")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Version 2 of shop was refused: A person (operator) took back ")
+    assert "Nobody answered, and version 2 stays refused." in done.stderr
+    assert "--yes" in done.stderr
+    assert len(record.stands.decisions) == orders
+
+
 def test_an_override_puts_it_into_service_on_record(record: ShopRecord) -> None:
     second = record.versions[1]
-    done = ordered(record, "promote", second[:8], "--reason", "I know better")
+    done = ordered(record, "promote", second[:8], "--reason", "I know better", "--yes")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "A person (operator) puts version 2 into service.\n"
+    assert done.stdout == (
+        "A person (operator) puts version 2, which was refused, into service.\n"
+        "The workers are to load it; `evertrain status` tells when it answers.\n"
+    )
     after = record.stands
+    assert "took back" in after.versions[second].overruled
     assert after.open_rollout is not None
     assert after.open_rollout.version == second
     assert not after.versions[second].refused

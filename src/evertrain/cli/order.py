@@ -8,19 +8,22 @@ import typer
 
 from evertrain.cli.opening import Service, opened
 from evertrain.cli.up import Dir, Json
-from evertrain.core.event import Event, OrderAnswered, OrderGiven
+from evertrain.core.event import Event, OrderAnswered, OrderGiven, RolloutMoved
 from evertrain.core.identity import ServiceName, VersionId, short
+from evertrain.core.registry import ServiceRecord
 from evertrain.core.time import SECOND, parse_span
+from evertrain.errors import UserError
 from evertrain.process.greeting import await_outcome
 from evertrain.process.importing import Request, import_file
-from evertrain.process.order import await_answer, find_service, find_version, give_order
-from evertrain.store.ledger import Ledger
+from evertrain.process.order import await_answer, await_entry, find_service, find_version, give_order
 
 __all__ = ["app"]
 
 app = typer.Typer()
 
 _PATIENCE_S = 10.0
+_ENTRY_S = 15.0
+"""How long `promote` waits for the workers to load the version."""
 
 Reason = Annotated[str, typer.Option(help="Why; it is kept beside the audit trail.")]
 
@@ -30,12 +33,68 @@ def promote(
     version: Annotated[str, typer.Argument(help="Its number, or the beginning of its id.")],
     reason: Reason,
     *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, even where it was refused.")] = False,
     service: Service = None,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
-    """Put a version into service past its verdict: an override, on record with your reason."""
-    _order(folder, service, "promote", reason, version=version, as_json=as_json)
+    """Put a version into service past its verdict: an override, on record with your reason. Asks first if refused."""
+    with opened(folder) as found:
+        record = find_service(found.registry, service)
+        chosen = find_version(record, version)
+        if not yes:
+            _confirm(record, chosen)
+        order = OrderGiven(
+            service=record.service,
+            verb="promote",
+            role="operator",
+            words=found.ledger.keep_words(reason),
+            version=chosen,
+        )
+        given = give_order(found.state, found.ledger, order)
+        answer = await_answer(found.ledger, given, _PATIENCE_S)
+        entry = (
+            None if _accepted(answer) is not True else await_entry(found.state, found.ledger, given, chosen, _ENTRY_S)
+        )
+    lines = [_says(answer)]
+    outcome, said = _fared(record, chosen, entry)
+    if _accepted(answer):
+        lines.append(said)
+    _tell(given, answer, lines, as_json=as_json, outcome=outcome)
+    if outcome == "refused":
+        raise typer.Exit(1)
+
+
+def _confirm(record: ServiceRecord, chosen: VersionId) -> None:
+    """Raise UserError unless a person wants a version that was refused all the same."""
+    version = record.versions[chosen]
+    refusal = record.refusal_of(version.fingerprint)
+    if refusal is None:
+        return
+    what = f"Version {version.ordinal} of {record.service} was refused: {refusal.reason}"
+    typer.echo(what, err=True)
+    try:
+        said = typer.confirm("Put it into service all the same?", err=True)
+    except typer.Abort:
+        typer.echo(err=True)
+        raise UserError(
+            f"Nobody answered, and version {version.ordinal} stays refused.",
+            "--yes puts it into service without asking.",
+        ) from None
+    if not said:
+        raise UserError(f"Version {version.ordinal} stays refused.", "`evertrain models` lists the others.")
+
+
+def _fared(record: ServiceRecord, chosen: VersionId, entry: Event | None) -> tuple[str, str]:
+    """What became of a version that was ordered into service: in a word, and in a sentence."""
+    name = f"Version {record.versions[chosen].ordinal} of {record.service}"
+    fact = None if entry is None else entry.fact
+    if entry is None or not isinstance(fact, RolloutMoved):
+        return "loading", "The workers are to load it; `evertrain status` tells when it answers."
+    if fact.move == "promote":
+        return "answers", f"{name} answers."
+    goes_on = "nothing answers" if record.champion is None else "who answered before goes on"
+    return "refused", f"{name} does not answer: {entry.reason}; {goes_on}."
 
 
 @app.command("rollback")
@@ -121,34 +180,37 @@ def _wait_for(folder: Path | None, service: ServiceName, version: VersionId, sec
 def _order(
     folder: Path | None,
     service: str | None,
-    verb: Literal["promote", "rollback", "retrain"],
+    verb: Literal["rollback", "retrain"],
     reason: str,
     *,
     as_json: bool,
-    version: str | None = None,
     recipe: str = "default",
 ) -> None:
     """Put an order on record and print the loop's answer."""
     with opened(folder) as found:
         record = find_service(found.registry, service)
-        chosen = None if version is None else find_version(record, version)
         words = found.ledger.keep_words(reason)
-        order = OrderGiven(
-            service=record.service, verb=verb, role="operator", words=words, version=chosen, recipe=recipe
-        )
-        _tell(found.ledger, give_order(found.state, found.ledger, order), as_json)
+        order = OrderGiven(service=record.service, verb=verb, role="operator", words=words, recipe=recipe)
+        given = give_order(found.state, found.ledger, order)
+        answer = await_answer(found.ledger, given, _PATIENCE_S)
+    _tell(given, answer, [_says(answer)], as_json=as_json)
 
 
-def _tell(ledger: Ledger, order: Event, as_json: bool) -> None:
-    """Print the loop's answer; exit code 1 when it declined."""
-    answer = await_answer(ledger, order, _PATIENCE_S)
+def _says(answer: Event | None) -> str:
+    return answer.reason if answer is not None else "The order is on record; no controller has taken it up yet."
+
+
+def _tell(order: Event, answer: Event | None, lines: list[str], *, as_json: bool, outcome: str = "") -> None:
+    """Print the loop's answer; exit code 1 when it declined. outcome: what came of it by now, for machines."""
     accepted = _accepted(answer)
-    says = answer.reason if answer is not None else "The order is on record; no controller has taken it up yet."
     if as_json:
-        told = {"order": order.sequence, "answered": answer is not None, "accepted": accepted is True, "says": says}
+        told: dict[str, int | str] = {"order": order.sequence, "answered": answer is not None}
+        told |= {"accepted": accepted is True, "says": " ".join(lines)}
+        if outcome and accepted:
+            told["outcome"] = outcome
         typer.echo(msgspec.json.encode(told).decode())
     else:
-        typer.echo(says)
+        typer.echo("\n".join(lines))
     if accepted is False:
         raise typer.Exit(1)
 

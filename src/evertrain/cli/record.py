@@ -32,6 +32,8 @@ def models(*, service: Service = None, folder: Dir = None, as_json: Json = False
         typer.echo(f"{version.ordinal:>4}  {short(version.version)}  built {built}  {_state(record, version)}")
         if version.refused or version.why:
             typer.echo(f"      {version.refused or version.why}")
+        if version.overruled:
+            typer.echo(f"      a person put it into service past its refusal: {version.overruled}")
     if not versions:
         typer.echo(f"{record.service} has no version yet.")
 

@@ -114,6 +114,8 @@ def _service(one: ServiceSituation, answers: str) -> Iterator[str]:
     yield _head(one, answers)
     if one.why:
         yield f"  because    {_reason(one.why)}"
+    if one.override:
+        yield f"  override   {_reason(one.override)}"
     standby = "" if one.standby is None else f"; version {one.standby} stands by"
     counts = one.requests
     yield (

@@ -120,7 +120,8 @@ class OrderDesk:
             return self._answer(event, "The order names a version that is not registered.", accepted=False)
         if version.version == self._record.champion:
             return self._answer(event, f"Version {version.ordinal} is the champion already.", accepted=False)
-        reason = f"A person ({order.role}) puts version {version.ordinal} into service."
+        refused = ", which was refused," if self._record.refusal_of(version.fingerprint) else ""
+        reason = f"A person ({order.role}) puts version {version.ordinal}{refused} into service."
         self._planes.attest_judged(version.version, self._record.service, self._now, "override", reason)
         overridden = facts.ChampionOverridden(
             service=self._record.service, version=version.version, role=order.role, words=order.words

@@ -26,7 +26,10 @@ __all__ = ["Cycle", "Decision", "Registry", "Rollout", "ServiceRecord", "Version
 
 
 class Version(msgspec.Struct, kw_only=True):
-    """A registered model version and what became of it."""
+    """A registered model version and what became of it.
+
+    overruled: why it was refused before a person put it into service all the same.
+    """
 
     version: VersionId
     ordinal: int
@@ -37,6 +40,7 @@ class Version(msgspec.Struct, kw_only=True):
     why: str = ""
     card: Digest | None = None
     refused: str = ""
+    overruled: str = ""
     championed: Instant | None = None
     retired: Instant | None = None
     recipe: str = ""
@@ -317,6 +321,8 @@ def _fold_version(
             _decide(record, event, "refused")
         case facts.ChampionOverridden():
             version = record.versions[fact.version]
+            refusal = record.refusal_of(version.fingerprint)
+            version.overruled = refusal.reason if refusal is not None else version.overruled
             record.refusals = [one for one in record.refusals if one.fingerprint != version.fingerprint]
             version.refused = ""
             _decide(record, event, "override")

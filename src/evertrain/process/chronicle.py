@@ -42,7 +42,10 @@ _DECIDED: dict[str, str] = {"merge": "joined a cycle", "defer": "put off", "skip
 
 
 class Chronicle:
-    """Folds events in ledger order. words: what a person typed, by digest."""
+    """Folds events in ledger order. words: what a person typed, by digest.
+
+    forced: versions that a person put into service, with the words. crowned: why each champion became one.
+    """
 
     def __init__(self, words: Callable[[Digest], str]) -> None:
         self._words = words
@@ -51,6 +54,7 @@ class Chronicle:
         self._decisions: dict[ServiceName, deque[Decision]] = {}
         self.sequence = -1
         self.crowned: dict[VersionId, str] = {}
+        self.forced: dict[VersionId, str] = {}
         self.set_aside: dict[SourceName, str] = {}
         self.story: dict[str, Event] = {}
 
@@ -101,6 +105,8 @@ class Chronicle:
                 self.crowned[fact.version] = event.reason
             case facts.ChampionReverted(after=str(after)):
                 self.crowned[VersionId(after)] = event.reason
+            case facts.ChampionOverridden() as fact:
+                self.forced[fact.version] = self._words(fact.words)
             case facts.FileQuarantined() as fact:
                 self.set_aside[fact.source] = f"{fact.file} was set aside: {fact.because}"
             case facts.StoryMarked() as fact:

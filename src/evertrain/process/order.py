@@ -4,17 +4,19 @@ import secrets
 import time
 
 from evertrain.config.wording import suggestion
-from evertrain.core.event import Draft, Event, OrderAnswered, OrderGiven
+from evertrain.core.event import Draft, Event, OrderAnswered, OrderGiven, RolloutMoved
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.errors import NotFoundError, UserError
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
+from evertrain.store.process import alive, heartbeats
 from evertrain.store.state import State
 
-__all__ = ["await_answer", "find_service", "find_version", "give_order"]
+__all__ = ["await_answer", "await_entry", "find_service", "find_version", "give_order"]
 
 _LOOK_S = 0.05
+_ENDS = ("promote", "roll back", "abort")
 
 
 def give_order(state: State, ledger: Ledger, order: OrderGiven) -> Event:
@@ -40,6 +42,22 @@ def await_answer(ledger: Ledger, order: Event, seconds: float) -> Event | None:
             if isinstance(event.fact, OrderAnswered) and event.fact.order == order.sequence:
                 return event
         if time.monotonic() > end:
+            return None
+        time.sleep(_LOOK_S)
+
+
+def await_entry(state: State, ledger: Ledger, order: Event, version: VersionId, seconds: float) -> Event | None:
+    """How a version that was ordered into service fared; None when that is not known within so many seconds.
+
+    Where no worker lives to load it, nothing is waited for.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        for event in ledger.read(after=order.sequence, kinds={"rollout.moved"}):
+            fact = event.fact
+            if isinstance(fact, RolloutMoved) and fact.version == version and fact.move in _ENDS:
+                return event
+        if time.monotonic() > end or not any(one.role == "worker" and alive(one) for one in heartbeats(state)):
             return None
         time.sleep(_LOOK_S)
 

@@ -17,7 +17,7 @@ from evertrain.control.loop import Loop
 from evertrain.core.canary import Assessment, assess
 from evertrain.core.card import Card
 from evertrain.core.event import Event
-from evertrain.core.identity import Digest, ServiceName, VersionId
+from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.rollout import RolloutState
 from evertrain.core.routing import Route, RoutingTable
@@ -111,7 +111,7 @@ class Observer:
         self._loop = loop
         self._planes = planes
         self.board = Board(state, ledger)
-        self._chronicle = Chronicle(self._words)
+        self._chronicle = Chronicle(ledger.words_if_kept)
         self.verification = Verification(state, now)
         self._memories: dict[ServiceName, _Memory] = {}
         self._tasks = Tasks(state.tasks)
@@ -147,12 +147,6 @@ class Observer:
         if waits != self._waits:
             self._waits = waits
             leave_looks(self._state.reports, waits)
-
-    def _words(self, digest: Digest) -> str:
-        try:
-            return self._ledger.words(digest)
-        except NotFoundError:
-            return "(erased)"
 
     def _around(self, table: RoutingTable, now: Instant) -> Overview:
         """What all services have in common, in an overview of none of them."""

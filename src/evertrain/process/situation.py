@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from evertrain.core.identity import ServiceName, SourceName, VersionId
-from evertrain.core.registry import Cycle, Registry, Rollout, ServiceRecord
+from evertrain.core.registry import Cycle, Registry, Rollout, ServiceRecord, Version
 from evertrain.core.routing import Route, RoutingTable
 from evertrain.core.time import Instant, Span
 from evertrain.data.freshness import is_stale
@@ -74,7 +74,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     """One service. champion: what is wanted to answer, by the routing table; without a ledger it has no ordinal.
 
-    watched: somebody else answers.
+    watched: somebody else answers. override: that a person put the champion into service, why, and past which refusal.
     """
 
     service: ServiceName
@@ -93,6 +93,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     refusing: tuple[Refusing, ...] = ()
     decisions: tuple[Decision, ...] = ()
     watched: bool = False
+    override: str = ""
 
 
 class SourceSituation(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,7 +161,7 @@ class _Known:
         if not state.ledger.exists():
             raise NotFoundError(f"There is no ledger at {state.ledger}.", "Restore it from a backup.")
         with Ledger.open(state.ledger) as ledger:
-            self.chronicle = Chronicle(ledger.words)
+            self.chronicle = Chronicle(ledger.words_if_kept)
             for event in ledger.read():
                 self.registry.fold(event)
                 self.chronicle.fold(event)
@@ -227,11 +228,21 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         refusing=tuple(_refusing(record, route, known.beats)),
         decisions=known.chronicle.decisions(name)[:_DECISIONS],
         watched=route.observed,
+        override="" if champion is None else _override(champion, known.chronicle),
     )
 
 
 def _ordinal(record: ServiceRecord, version: VersionId | None) -> int | None:
     return record.versions[version].ordinal if version is not None and version in record.versions else None
+
+
+def _override(champion: Version, chronicle: Chronicle) -> str:
+    """What is to be known of a champion that a person put into service."""
+    words = chronicle.forced.get(champion.version)
+    if words is None:
+        return ""
+    refused = f"was refused: {champion.overruled.rstrip('.')}; " if champion.overruled else ""
+    return f"{refused}a person put it into service: {words}"
 
 
 def _why_nobody(record: ServiceRecord, route: Route) -> str:

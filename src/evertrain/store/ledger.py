@@ -217,6 +217,13 @@ class Ledger:
             raise NotFoundError(f"No words with digest {digest} are kept.")
         return str(found)
 
+    def words_if_kept(self, digest: Digest) -> str:
+        """What a person typed, or that it was erased."""
+        try:
+            return self.words(digest)
+        except NotFoundError:
+            return "(erased)"
+
     def prove_inclusion(self, sequence: int) -> list[bytes]:
         """The hashes that lead from an event's leaf to the root of the present head."""
         return inclusion_proof(self._hashes(), sequence)
