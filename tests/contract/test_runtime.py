@@ -17,6 +17,7 @@ from evertrain.errors import ModelError
 from evertrain.runtime import Model, encode, load, recognise
 
 SHOPS = ("s1", "s2", "s3")
+CLASSES = ("bus", "car", "tram")
 VECTOR = (Input(name="shop", categories=SHOPS), Input(name="amount"), Input(name="n"), Input(name="vip"))
 SCHEMA = Schema(
     (
@@ -44,6 +45,11 @@ def _training(rows: int = 600) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return matrix, target.astype(np.int64)
 
 
+def _in_three(matrix: NDArray[np.float64], target: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Three classes of the same rows."""
+    return np.where(matrix[:, 2] > 5, 2, target)
+
+
 def _lightgbm(folder: Path) -> Path:
     lightgbm = pytest.importorskip("lightgbm", exc_type=ImportError)
     matrix, target = _training()
@@ -51,6 +57,17 @@ def _lightgbm(folder: Path) -> Path:
     parameters = {"objective": "binary", "num_threads": 1, "deterministic": True, "verbose": -1, "seed": 3}
     path = folder / "model.txt"
     lightgbm.train(parameters, data, num_boost_round=40).save_model(path)
+    return path
+
+
+def _lightgbm_classes(folder: Path) -> Path:
+    import lightgbm
+
+    matrix, target = _training()
+    data = lightgbm.Dataset(matrix, label=_in_three(matrix, target), categorical_feature=[0])
+    parameters = {"objective": "multiclass", "num_class": 3, "num_threads": 1, "verbose": -1, "seed": 3}
+    path = folder / "model.txt"
+    lightgbm.train(parameters, data, num_boost_round=20).save_model(path)
     return path
 
 
@@ -64,22 +81,36 @@ def _xgboost(folder: Path) -> Path:
     return path
 
 
-def _onnx(folder: Path) -> Path:
+def _xgboost_classes(folder: Path) -> Path:
+    import xgboost
+
+    matrix, target = _training()
+    label = _in_three(matrix, target)
+    data = xgboost.DMatrix(matrix, label, feature_types=["c", "q", "int", "i"], enable_categorical=True)
+    path = folder / "model.ubj"
+    settings = {"objective": "multi:softprob", "num_class": 3, "nthread": 1}
+    xgboost.train(settings, data, num_boost_round=10).save_model(path)
+    return path
+
+
+def _onnx(folder: Path, *, classes: int = 1) -> Path:
     """A logistic regression on a matrix, in which what is missing counts as 0."""
     from onnx import TensorProto, helper, numpy_helper
 
-    weights = np.array([[0.4], [-0.02], [0.1], [0.7]], dtype=np.float32)
+    one = np.array([[0.4], [-0.02], [0.1], [0.7]], dtype=np.float32)
+    weights = np.hstack([one * (place + 1) for place in range(classes)])
+    last = helper.make_node("Softmax", ["sum"], ["score"], axis=1)
     nodes = [
         helper.make_node("IsNaN", ["rows"], ["missing"]),
         helper.make_node("Where", ["missing", "zero", "rows"], ["filled"]),
         helper.make_node("MatMul", ["filled", "weights"], ["sum"]),
-        helper.make_node("Sigmoid", ["sum"], ["score"]),
+        last if classes > 1 else helper.make_node("Sigmoid", ["sum"], ["score"]),
     ]
     graph = helper.make_graph(
         nodes,
         "logistic",
         [helper.make_tensor_value_info("rows", TensorProto.FLOAT, [None, 4])],
-        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, 1])],
+        [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None, classes])],
         [
             numpy_helper.from_array(weights, "weights"),
             numpy_helper.from_array(np.array(0, dtype=np.float32), "zero"),
@@ -89,6 +120,10 @@ def _onnx(folder: Path) -> Path:
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def _onnx_classes(folder: Path) -> Path:
+    return _onnx(folder, classes=3)
 
 
 def _pickle(folder: Path) -> Path:
@@ -134,6 +169,27 @@ def _sklearn_pipeline(folder: Path) -> Path:
     return path
 
 
+def _sklearn_classes(folder: Path) -> Path:
+    import skops.io
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    matrix, target = _training()
+    path = folder / "model.skops"
+    names = np.array(CLASSES)[_in_three(matrix, target)]
+    skops.io.dump(HistGradientBoostingClassifier(max_iter=10, random_state=0).fit(matrix, names), path)
+    return path
+
+
+def _callable_classes(folder: Path) -> Path:
+    path = folder / "model.py"
+    path.write_text(
+        "def predict(rows):\n"
+        "    shares = [(0.1 if row['shop'] else 0.2, (row['amount'] or 0.0) % 90 / 100) for row in rows]\n"
+        "    return [[one, (1 - one) * two, (1 - one) * (1 - two)] for one, two in shares]\n"
+    )
+    return path
+
+
 def _callable(folder: Path) -> Path:
     path = folder / "model.py"
     path.write_text(
@@ -153,6 +209,11 @@ MAKERS: dict[str, tuple[Format, Callable[[Path], Path]]] = {
     "pickle": ("pickle", _pickle),
     "joblib": ("pickle", _joblib),
     "callable": ("callable", _callable),
+    "lightgbm classes": ("lightgbm", _lightgbm_classes),
+    "sklearn classes": ("sklearn", _sklearn_classes),
+    "xgboost classes": ("xgboost", _xgboost_classes),
+    "onnx classes": ("onnx", _onnx_classes),
+    "callable classes": ("callable", _callable_classes),
 }
 
 
@@ -160,7 +221,7 @@ def test_no_kind_of_model_is_left_out() -> None:
     assert {kind for kind, _ in MAKERS.values()} == set(get_args(Format))
 
 
-def manifest_of(kind: Format, *, environment: dict[str, str] | None = None) -> Manifest:
+def manifest_of(kind: Format, *, output: Output | None = None, environment: dict[str, str] | None = None) -> Manifest:
     return Manifest(
         service=ServiceName("shop"),
         format=kind,
@@ -169,21 +230,28 @@ def manifest_of(kind: Format, *, environment: dict[str, str] | None = None) -> M
         features=Digest("1" * 64),
         inputs=SCHEMA,
         vector=VECTOR,
-        output=Output(),
+        output=output or Output(),
         environment=environment or {},
     )
 
 
 @pytest.fixture(scope="module", params=sorted(MAKERS))
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Format, Path]:
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path]:
     kind, make = MAKERS[request.param]
-    return kind, make(tmp_path_factory.mktemp("model"))
+    output = Output.of_classes(CLASSES) if request.param.endswith("classes") else Output()
+    return manifest_of(kind, output=output), make(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture
-def model(made: tuple[Format, Path]) -> Model:
-    kind, path = made
-    return load(manifest_of(kind), path, None)
+def model(made: tuple[Manifest, Path]) -> Model:
+    return load(*made, None)
+
+
+@pytest.fixture
+def shape(made: tuple[Manifest, Path]) -> tuple[int, ...]:
+    """Of what is answered to one row: a number, or one for each class."""
+    manifest, _ = made
+    return (len(CLASSES),) if manifest.output.names else ()
 
 
 def _vectors(count: int = 200) -> list[tuple[Value, ...]]:
@@ -200,13 +268,14 @@ def _vectors(count: int = 200) -> list[tuple[Value, ...]]:
     ]
 
 
-def test_a_batch_is_answered_like_its_rows_one_by_one(model: Model) -> None:
+def test_a_batch_is_answered_like_its_rows_one_by_one(model: Model, shape: tuple[int, ...]) -> None:
     vectors = _vectors()
     batch = model.score(vectors)
     assert batch.dtype == np.float64
-    assert batch.shape == (len(vectors),)
-    assert [float(score) for score in batch] == [float(model.score([vector])[0]) for vector in vectors]
-    assert len(set(batch.tolist())) > 10
+    assert batch.shape == (len(vectors), *shape)
+    assert batch.tolist() == [model.score([vector])[0].tolist() for vector in vectors]
+    assert len(np.unique(batch, axis=0)) > 10
+    assert not shape or np.allclose(batch.sum(axis=1), 1.0)
 
 
 def test_encoded_rows_are_answered_like_values(model: Model) -> None:
@@ -227,9 +296,9 @@ def test_missing_numbers_are_answered_with_a_number(model: Model) -> None:
     assert np.isfinite(model.predict(np.array([[np.nan, np.nan, 1.0, 0.0]]))).all()
 
 
-def test_no_rows_are_no_scores(model: Model) -> None:
-    assert model.predict(np.empty((0, 4))).shape == (0,)
-    assert model.score([]).shape == (0,)
+def test_no_rows_are_no_scores(model: Model, shape: tuple[int, ...]) -> None:
+    assert model.predict(np.empty((0, 4))).shape == (0, *shape)
+    assert model.score([]).shape == (0, *shape)
 
 
 def test_a_wrong_width_is_refused(model: Model) -> None:
@@ -241,21 +310,20 @@ def test_a_wrong_width_is_refused(model: Model) -> None:
             model.score([vector])
 
 
-def test_loading_again_gives_the_same_scores(made: tuple[Format, Path], model: Model) -> None:
-    kind, path = made
-    again = load(manifest_of(kind), path, None)
+def test_loading_again_gives_the_same_scores(made: tuple[Manifest, Path], model: Model) -> None:
+    again = load(*made, None)
     assert again.score(_vectors()).tolist() == model.score(_vectors()).tolist()
 
 
 def test_threads_do_not_disturb_each_other(model: Model) -> None:
     vectors = _vectors(60)
-    expected = [float(model.score([vector])[0]) for vector in vectors]
+    expected = [model.score([vector]).tolist() for vector in vectors]
     wrong: list[int] = []
 
     def ask(offset: int) -> None:
         for step in range(len(vectors)):
             place = (step * 7 + offset) % len(vectors)
-            if float(model.score([vectors[place]])[0]) != expected[place]:
+            if model.score([vectors[place]]).tolist() != expected[place]:
                 wrong.append(place)
 
     threads = [threading.Thread(target=ask, args=(offset,)) for offset in range(4)]
@@ -266,6 +334,6 @@ def test_threads_do_not_disturb_each_other(model: Model) -> None:
     assert wrong == []
 
 
-def test_the_kind_is_recognised(made: tuple[Format, Path]) -> None:
-    kind, path = made
-    assert recognise(path) == kind
+def test_the_kind_is_recognised(made: tuple[Manifest, Path]) -> None:
+    manifest, path = made
+    assert recognise(path) == manifest.format
