@@ -86,7 +86,7 @@ def test_python_examples_run_or_are_files(page: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", BOOK, ids=name_of)
 def test_commands_in_the_pages_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for block in blocks_of(page, "sh"):
+    for block in [*blocks_of(page, "sh"), *blocks_of(page, "bash")]:
         assert set(re.findall(r"^make ([a-z]+)", block["text"], re.MULTILINE)) <= targets
         assert set(re.findall(r"^evertrain ([a-z]+)", block["text"], re.MULTILINE)) <= set(COMMANDS)
 

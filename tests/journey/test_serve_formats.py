@@ -24,9 +24,17 @@ from evertrain.core.identity import ServiceName, VersionId
 from evertrain.store.artifact import Artifacts
 from evertrain.testing.served import Served
 from evertrain.testing.tree import wait_until
+from evertrain.testing.walk import Walk, pages_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "tutorial" / "serve.md").read_text()
+HOW_TO = ROOT / "docs" / "how-to"
+MLMODEL = """\
+flavors:
+  xgboost:
+    data: model.ubj
+    xgb_version: 3.1.0
+"""
 MODEL = ServiceName("model")
 NAMES, KINDS = ["tenure", "visits", "paid"], ["float", "int", "float"]
 
@@ -100,6 +108,14 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tutorial]:
         made.served.end()
 
 
+@pytest.fixture(scope="module")
+def walk(tutorial: Tutorial) -> Walk:
+    """Other pages, followed in the folder of the tutorial."""
+    served = tutorial.served
+    ports = {"8080": served.port, "8081": served.control_port}
+    return Walk(served.folder, {f"127.0.0.1:{named}": f"127.0.0.1:{port}" for named, port in ports.items()})
+
+
 def test_the_first_answer_is_that_of_the_model(tutorial: Tutorial) -> None:
     [told] = msgspec.json.decode(tutorial.next("curl"))["predictions"]
     booster = xgboost.Booster(model_file=tutorial.served.folder / "model.ubj")
@@ -153,7 +169,21 @@ def test_a_better_successor_passes_and_is_taken_back_out_of_its_canary(tutorial:
     assert tutorial.left == []
 
 
+@pytest.mark.parametrize("name", pages_of("a served file"))
+def test_a_how_to_page_does_what_it_says(tutorial: Tutorial, walk: Walk, name: str) -> None:
+    if name == "mlflow":
+        (tutorial.served.folder / "churn-7").mkdir()
+        (tutorial.served.folder / "churn-7" / "MLmodel").write_text(MLMODEL)
+        booster = xgboost.Booster(model_file=tutorial.served.folder / "model.ubj")
+        booster[:2].save_model(tutorial.served.folder / "churn-7" / "model.ubj")
+    assert walk.follow(HOW_TO / f"{name}.md") > 0
+
+
 def test_ctrl_c_ends_it(tutorial: Tutorial) -> None:
     assert tutorial.served.supervisor is not None
     os.kill(tutorial.served.supervisor.pid, signal.SIGINT)
     assert tutorial.served.supervisor.wait(60) == 0
+
+
+def test_what_was_backed_up_is_proven_and_goes_on(walk: Walk) -> None:
+    assert walk.follow(HOW_TO / "back-up.md") > 0

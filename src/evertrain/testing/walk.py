@@ -1,9 +1,9 @@
 """Following a page of the documentation: its blocks are done one after the other, and print what it says they print.
 
-```sh       is typed into a shell; a line that ends in "# not run here" is left out
-```python   with `<!-- file: NAME -->` before it is saved under the file's own name
-```text     after a shell's block is what that printed, or a part of it: lines in order, each anywhere in a line.
-            Numbers and digests may differ, "..." stands for anything.
+- sh: is typed into a shell. A block of bash is for machines that are not here, and is left out.
+- python: is saved under the name of the file that the comment before it names, if it is the whole of that file.
+- text: after a shell's block is what that printed, or a part of it: lines in order, each anywhere in a line. Numbers
+  and digests may differ, "..." stands for anything.
 """
 
 import os
