@@ -1,12 +1,19 @@
-"""The shared library that a package brings, opened without importing the package."""
+"""What a model's library costs to start: its shared library opened alone, or its package without what it draws in."""
 
 import ctypes
+import importlib
 import importlib.util
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 from evertrain.errors import ModelError
 
-__all__ = ["open_library"]
+__all__ = ["import_without", "open_library"]
 
 
 def open_library(package: str, product: str, stem: str) -> ctypes.CDLL:
@@ -25,3 +32,36 @@ def open_library(package: str, product: str, stem: str) -> ctypes.CDLL:
         if path.exists():
             return ctypes.CDLL(str(path))
     raise ModelError(f"The package {package} at {root} has no library in it.", "Install it again.")
+
+
+def import_without(name: str, companions: Iterable[str]) -> ModuleType:
+    """Import a module, telling it that these packages are not installed; it is for those that it can do without.
+
+    Nobody else is told so: not other threads, and nothing afterwards. What is imported already stays.
+    """
+    if name in sys.modules:
+        return sys.modules[name]
+    hiding = _Hiding(frozenset(companions))
+    sys.meta_path.insert(0, hiding)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.meta_path.remove(hiding)
+
+
+class _Hiding(MetaPathFinder):
+    """Finds packages to be missing, for the thread that made it."""
+
+    def __init__(self, packages: frozenset[str]) -> None:
+        self._packages = packages
+        self._thread = threading.get_ident()
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002 - the import system hands them over
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        if threading.get_ident() == self._thread and fullname.partition(".")[0] in self._packages:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+        return None

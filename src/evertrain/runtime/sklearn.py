@@ -16,6 +16,7 @@ from evertrain.errors import ModelError, TrustError, say_raised
 from evertrain.runtime.bundled import bind
 from evertrain.runtime.classes import Arrangement
 from evertrain.runtime.estimator import Steps, address_by_place, parts_of, reads_text
+from evertrain.runtime.library import import_without
 from evertrain.runtime.protocol import Codec
 
 __all__ = ["EstimatorModel", "SklearnModel"]
@@ -151,10 +152,10 @@ def _is_function(name: str) -> bool:
 
 
 def _read(path: Path, bundle: Digest | None, folder: Path | None) -> Any:
-    import skops.io
-
+    # Importing pandas takes as long as all the rest, and an array needs none of it.
+    skops = import_without("skops.io", ("pandas",))
     content, package = bind(path.read_bytes(), path.name, bundle, folder)
-    listed = skops.io.get_untrusted_types(data=content)
+    listed = skops.get_untrusted_types(data=content)
     unknown = [name for name in listed if not package or not name.startswith(package)]
     own = _CHECKING if _CHECKING.issuperset(name for name in unknown if _is_function(name)) else frozenset()
     strangers = [name for name in unknown if not name.startswith(_OWN) and name not in own]
@@ -164,4 +165,4 @@ def _read(path: Path, bundle: Digest | None, folder: Path | None) -> Any:
             "Use estimators of scikit-learn itself, classes and functions of the declaration, or a predict function.",
         )
     # What is left are the version's own, and inner classes that skops does not list, like trees of an ensemble.
-    return skops.io.loads(content, trusted=listed)
+    return skops.loads(content, trusted=listed)
