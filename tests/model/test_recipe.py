@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -13,13 +15,17 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 
+import evertrain as et
 from evertrain import runtime
 from evertrain.config.training import Run, TrainingSet
 from evertrain.core.model import Manifest, Output
-from evertrain.core.schema import Input
+from evertrain.core.schema import Column, Input, Schema
 from evertrain.errors import ModelError
 from evertrain.model.recipe import Fitting, frame_of
-from evertrain.testing.orders import order_examples, order_service, train_orders
+from evertrain.model.script import Script
+from evertrain.model.trainer import train
+from evertrain.store.artifact import Artifacts
+from evertrain.testing.orders import assembled_orders, order_examples, order_service, order_training, train_orders
 
 NUMBERS = ["amount", "hour"]
 ONE_HOT = OneHotEncoder(handle_unknown="ignore")
@@ -163,3 +169,77 @@ def test_missing_values_reach_the_frame_as_pandas_has_them() -> None:
     told = frame_of(data)
     assert told.isna().to_numpy().tolist() == [[False, True], [True, False]]
     assert told["n"].dtype == np.float64
+
+
+CLASSES = ("early", "good", "late", "lost")
+
+
+def in_classes(*places: int) -> pl.DataFrame:
+    """Orders of these classes: the later the hour and the larger the amount, the later in the list."""
+    frame = order_examples(3_000)
+    rank = (pl.col("feature.amount") / 40 + pl.col("feature.hour") / 12).rank("ordinal")
+    place = (rank * len(places) / (frame.height + 1)).floor().cast(pl.Int64)
+    return frame.with_columns(label=place.replace_strict(dict(enumerate(places)), return_dtype=pl.Float64))
+
+
+def of_classes(folder: Path, recipe: Any, frame: pl.DataFrame) -> tuple[Manifest, Any]:
+    spec = order_service(output=Output.of_classes(CLASSES))
+    artifacts = Artifacts.at(folder / "artifacts")
+    task = order_training(assembled_orders(frame, spec, artifacts.blobs, artifacts.blobs.put(b"code")))
+    (folder / "task").mkdir()
+    done = train(task, spec, recipe, artifacts=artifacts, bundle_folder=folder, folder=folder / "task")
+    manifest = artifacts.manifest(done.version)
+    return manifest, runtime.load(manifest, artifacts.blobs.path(manifest.model), folder)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [linear(), HistGradientBoostingClassifier(max_iter=4), lightgbm.LGBMClassifier(n_estimators=4, verbose=-1)],
+    ids=["linear", "trees", "lightgbm"],
+)
+def test_an_estimator_of_classes_answers_as_it_was_fitted(tmp_path: Path, estimator: Any) -> None:
+    manifest, model = of_classes(tmp_path, Fitting(estimator, Output.of_classes(CLASSES)), in_classes(0, 1, 2, 3))
+    scores = model.score([("south", 1.0, 0), ("south", 400.0, 23)])
+    assert scores.shape == (2, 4)
+    assert scores[0].argmax() == 0
+    assert scores[1].argmax() == 3
+    assert manifest.golden is not None
+
+
+def test_a_class_without_a_training_row_keeps_its_place(tmp_path: Path) -> None:
+    estimator = HistGradientBoostingClassifier(max_iter=4)
+    _, model = of_classes(tmp_path, Fitting(estimator, Output.of_classes(CLASSES)), in_classes(1, 2, 3))
+    scores = model.score([("south", 1.0, 0), ("south", 400.0, 23)])
+    assert scores[:, 0].tolist() == [0.0, 0.0]
+    assert scores.argmax(axis=1).tolist() == [1, 3]
+
+
+def test_a_booster_that_never_saw_a_class_is_refused(tmp_path: Path) -> None:
+    estimator = lightgbm.LGBMClassifier(n_estimators=4, verbose=-1)
+    with pytest.raises(ModelError, match=r"gives 3 scores a row, and its service has 4 classes"):
+        of_classes(tmp_path, Fitting(estimator, Output.of_classes(CLASSES)), in_classes(1, 2, 3))
+
+
+def test_a_script_finds_the_names_of_the_classes_in_its_rows(tmp_path: Path) -> None:
+    (tmp_path / "learn.py").write_text(
+        "import sys\n"
+        "import joblib\n"
+        "import polars as pl\n"
+        "from sklearn.ensemble import HistGradientBoostingClassifier\n"
+        "rows = pl.read_parquet(sys.argv[1])\n"
+        "kinds = rows['kind'].to_numpy()\n"
+        "model = HistGradientBoostingClassifier(max_iter=4).fit(rows.select('amount', 'hour').to_numpy(), kinds)\n"
+        "assert sorted(model.classes_) == ['early', 'good', 'late', 'lost']\n"
+        "joblib.dump(model, sys.argv[2])\n"
+    )
+    script = Script(et.script("learn.py"), folder=tmp_path, label="kind", memory_mb=2048)
+    frame = in_classes(3, 2, 1, 0).drop("request.shop", "feature.shop")
+    inputs = Schema((Column(name="amount", type="float64"), Column(name="hour", type="int64")))
+    spec = order_service(output=Output.of_classes(CLASSES), inputs=inputs, categories=(), segments=())
+    artifacts = Artifacts.at(tmp_path / "artifacts")
+    task = order_training(assembled_orders(frame, spec, artifacts.blobs, artifacts.blobs.put(b"code")))
+    (tmp_path / "task").mkdir()
+    done = train(task, spec, script, artifacts=artifacts, bundle_folder=tmp_path, folder=tmp_path / "task")
+    manifest = artifacts.manifest(done.version)
+    scores = runtime.load(manifest, artifacts.blobs.path(manifest.model), tmp_path).score([(1.0, 0), (400.0, 23)])
+    assert scores.argmax(axis=1).tolist() == [3, 0]
