@@ -9,8 +9,9 @@ import pytest
 from evertrain.core.card import Figures
 from evertrain.core.gate import Criterion
 from evertrain.core.time import DAY, HOUR, Instant, Span, parse_instant
+from evertrain.testing.card import card_of_nine
 from evertrain.testing.door import TOKEN, ControlPort, control_port
-from evertrain.testing.overview import card_of_nine, overview_in_canary, overview_of_nothing
+from evertrain.testing.overview import overview_in_canary, overview_of_nothing
 from evertrain.web.chart import draw_latency, draw_metric, draw_traffic, merge_traffic
 from evertrain.web.overview import Alert, Overview, QualityPoint, TrafficPoint
 from evertrain.web.page import PANELS, Drawings, Panels

@@ -1,14 +1,10 @@
-"""Values made by hand: a service in the middle of a canary, as the page shows it, and the card of its version 9."""
+"""Values made by hand: a service in the middle of a canary, as the page shows it."""
 
 import math
 
 import msgspec
 
-from evertrain.core.card import Bin, Card, Figures, Measured
-from evertrain.core.gate import Criterion
-from evertrain.core.identity import CycleId, RolloutId, ServiceName, SourceName, VersionId, digest_of
-from evertrain.core.model import DatasetRef
-from evertrain.core.rehearsal import Rehearsed
+from evertrain.core.identity import CycleId, RolloutId, ServiceName, SourceName, digest_of
 from evertrain.core.time import DAY, HOUR, MINUTE, SECOND, Instant, Span, parse_instant
 from evertrain.web.overview import (
     Alert,
@@ -33,7 +29,7 @@ from evertrain.web.overview import (
     Work,
 )
 
-__all__ = ["BEGAN", "SERVICE", "card_of_nine", "overview_in_canary", "overview_of_nothing"]
+__all__ = ["BEGAN", "SERVICE", "overview_in_canary", "overview_of_nothing"]
 
 SERVICE = ServiceName("late-flights")
 BEGAN = parse_instant("2013-02-06T05:00:00Z")
@@ -368,52 +364,4 @@ def _sources() -> tuple[SourceState, ...]:
         source(
             "planes", 3_322, 30, quarantined=2, tone="good", reason="2 rows set aside: seats is not a whole number."
         ),
-    )
-
-
-def card_of_nine() -> Card:
-    """The card of version 9: it passed."""
-    metrics = {"log_loss": (0.4792, 0.4823, 0.5011), "auc": (0.7611, 0.7568, 0.7301)}
-    who = ("challenger", "champion", "constant")
-    return Card(
-        service=SERVICE,
-        version=VersionId(digest_of(9)),
-        cycle=CycleId(f"{SERVICE}/c11"),
-        claim="digest",
-        verdict="pass",
-        reasons=("not worse than the champion: log loss is at most 0.0021 higher, 0.01 is allowed",),
-        champion=VersionId(digest_of(8)),
-        dataset=DatasetRef(digest=digest_of("rows"), tables={"source.flights": 249}, cut=_day(247), rows=250_500),
-        recipe="gbm",
-        chosen="gbm had the best log_loss on 50100 newer training rows: 0.4301. deep is out: It ran out of memory.",
-        rehearsals=(
-            Rehearsed(recipe="gbm", training_rows=200_000, validation_rows=50_100, metrics={"log_loss": 0.4301}),
-            Rehearsed(recipe="deep", failed="It ran out of memory: its limit is 512 MiB."),
-        ),
-        training_rows=250_500,
-        holdout_rows=5_918,
-        boundary=_day(240),
-        end=_day(247),
-        missing_labels=0.004,
-        base_rate=0.2231,
-        criteria=(
-            Criterion(name="golden requests", status="pass", words="all 64 are answered identically"),
-            Criterion(
-                name="not worse than the champion",
-                status="pass",
-                words="log loss is at most 0.0021 higher",
-                figure=-0.0031,
-                limit=0.01,
-                interval=(-0.0083, 0.0021),
-            ),
-            Criterion(name="origin = LGA", status="inconclusive", words="173 labels, 200 are needed", limit=200.0),
-        ),
-        figures=tuple(
-            Figures(who=name, version=None, rows=5_918, metrics={metric: row[place] for metric, row in metrics.items()})
-            for place, name in enumerate(who)
-        ),
-        calibration=tuple(
-            Bin(rows=592, score=0.04 * n, label=0.041 * n, low=0.039 * n, high=0.043 * n) for n in range(1, 11)
-        ),
-        measured=Measured(p50_ms=0.4, p99_ms=1.9, memory_mb=181.0, requests=2_000, decides=False),
     )

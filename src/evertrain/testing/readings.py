@@ -9,7 +9,8 @@ from evertrain.core.event import AlertCleared, Event
 from evertrain.core.identity import ServiceName
 from evertrain.errors import NotFoundError, TrustError
 from evertrain.monitor.report import Report
-from evertrain.testing.overview import BEGAN, SERVICE, card_of_nine, overview_in_canary
+from evertrain.testing.card import card_of_nine
+from evertrain.testing.overview import BEGAN, SERVICE, overview_in_canary
 from evertrain.web.overview import Overview
 from evertrain.web.reading import Accepted
 
