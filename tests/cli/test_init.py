@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -44,6 +45,17 @@ def test_machines_get_all_of_it(folder: Path) -> None:
     assert told["lines"] == len((folder / "code" / "churn.py").read_text().splitlines())
     assert {one["column"] for one in told["found"]["findings"]} >= {"refund", "cancel_reason", "closed_at"}
     assert str(folder / "*.csv") in (folder / "code" / "churn.py").read_text()
+
+
+def test_dirt_and_empty_cells_are_named_by_column(folder: Path) -> None:
+    rows = pl.read_csv("customers.csv", infer_schema=False).with_row_index()
+    odd = pl.when(pl.col("index") % 40 == 0).then(pl.lit("12,50")).otherwise("charges")
+    empty = pl.when(pl.col("index") % 3 > 0).then("calls")
+    rows.with_columns(charges=odd, calls=empty).drop("index").write_csv("customers.csv")
+    said = run("--data", "customers.csv", *ROLES)
+    assert "charges: float64; 15 values do not fit, such as '12,50'" in said
+    assert "calls: int64, 200 cells empty" in said
+    assert "look at     charges: rows with cells that do not fit are set aside; a function in `repair=` keeps" in said
 
 
 def test_a_file_that_stands_is_not_touched(folder: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from evertrain.config.declaration import CheckSpec, FunctionRef, SourceSpec
 from evertrain.core.event import BatchIngested, Draft, Event, FileQuarantined, SourceTypesFixed
 from evertrain.core.identity import SourceName
+from evertrain.core.schema import Column
 from evertrain.core.time import HOUR, Instant, Moment, from_datetime
 from evertrain.data.arrival import Patience
 from evertrain.data.ingest import Ingest
@@ -19,6 +20,12 @@ from evertrain.store.table import Table
 
 TEN = datetime(2024, 1, 1, 10, tzinfo=UTC)
 NOW = from_datetime(TEN)
+
+AMOUNTS = (
+    Column(name="id", type="int64"),
+    Column(name="t", type="timestamp"),
+    Column(name="amount", type="float64", nullable=True),
+)
 
 
 class World:
@@ -278,6 +285,39 @@ def test_the_cleaning_function_changes_rows_and_can_lose_none_silently(tmp_path:
     world.csv("a.csv", "1,2024-01-01T09:00:00Z,999", "2,2024-01-01T09:00:00Z,1", "3,2024-01-01T09:00:00Z,7")
     assert world.take().select("id", "amount").rows() == [(1, None), (3, 7)]
     assert world.aside == [("a.csv", 3, "left out by the cleaning function")]
+
+
+def test_a_repair_makes_numbers_of_cells_and_what_it_cannot_mend_stands_aside_as_it_stood(tmp_path: Path) -> None:
+    world = World(tmp_path, repair=FunctionRef(module="service", name="repair"), columns=AMOUNTS)
+    world.functions["repair"] = lambda rows: rows.with_columns(
+        amount=pl.col("amount").replace("n/a", None).str.replace(",", ".").cast(pl.Float64, strict=False),
+        id=pl.col("id").str.strip_prefix("#"),
+    )
+    world.csv("a.csv", '1,2024-01-01T09:00:00Z,"12,50"', "#2,2024-01-01T09:00:00Z,n/a", "x,2024-01-01T09:00:00Z,7")
+    assert world.take().select("id", "amount").rows() == [(1, 12.5), (2, None)]
+    assert world.aside == [("a.csv", 4, "id: not a 64-bit integer in plain digits")]
+    [row] = Quarantine(world.folder / "quarantine").standing()
+    assert row.raw["amount"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("function", "because"),
+    [
+        (lambda rows: 1 / 0, "The repair service:repair of source 'orders' raised ZeroDivisionError"),
+        (lambda rows: None, "returned NoneType"),
+        (lambda rows: rows.head(1), "returned 1 rows of id, t, amount; it was given 2"),
+        (lambda rows: rows.drop("amount"), "returned 2 rows of id, t; it was given 2 of id, t, amount"),
+    ],
+)
+def test_a_repair_that_does_more_than_mend_cells_sets_the_file_aside(
+    tmp_path: Path, function: Callable[..., Any], because: str
+) -> None:
+    world = World(tmp_path, repair=FunctionRef(module="service", name="repair"))
+    world.functions["repair"] = function
+    world.csv("a.csv", "1,2024-01-01T09:00:00Z,9", "2,2024-01-01T09:00:00Z,9")
+    assert world.take().is_empty()
+    (fact,) = world.facts(FileQuarantined)
+    assert because in fact.because
 
 
 def _raises(rows: pl.LazyFrame) -> pl.LazyFrame:

@@ -85,6 +85,30 @@ def test_what_is_written_is_short_and_is_taken_in(folder: Path, tmp_path: Path, 
     assert recipe.module == "train"
 
 
+def test_numbers_with_a_few_odd_cells_are_declared_as_numbers_and_codes_are_left(folder: Path, tmp_path: Path) -> None:
+    rows = pl.read_csv(folder / "customers.csv", infer_schema=False)
+    odd = {3: "n/a", 7: "12,50", 9: "1,234.50 EUR", 11: "n/a"}
+    fees = [odd.get(place % 100, str(place % 83)) for place in range(rows.height)]
+    codes = ["02139" if place % 50 == 0 else str(10_000 + place % 83) for place in range(rows.height)]
+    rows.with_columns(
+        fee=pl.Series(fees), zip=pl.Series(codes), note=pl.Series([None, "x"] * (rows.height // 2))
+    ).write_csv(tmp_path / "customers.csv")
+    found = look(tmp_path)
+    [column] = found.mended
+    assert (column.name, column.type, column.nullable) == ("fee", "float64", True)
+    by_name = {one.column.name: one for one in found.columns}
+    assert by_name["fee"].samples == ("n/a", "12,50", "1,234.50 EUR")
+    assert by_name["fee"].misfits == 84
+    assert found.aside["fee: not a finite number"] == 83  # of one row, something else is told
+    assert by_name["zip"].column.type == "string"
+    assert by_name["note"].empty == rows.height // 2
+    text = draft("churn", "customers.csv", CHURN, found, Training())
+    assert 'columns={"fee": "float64?"},  # 84 rows are set aside: "n/a", "12,50", "1,234.50 EUR"' in text
+    (tmp_path / "service.py").write_text(text)
+    [spec] = check(tmp_path / "service.py")
+    assert {one.name: one.type for one in spec.sources[0].columns}["fee"] == "float64"
+
+
 def test_a_number_to_predict_gets_an_output_and_a_gate_of_its_own(folder: Path) -> None:
     found = look(folder, label="charges")
     text = draft("spend", "customers.csv", CHURN, found, Training())
@@ -129,6 +153,7 @@ def test_a_file_to_train_by_that_cannot_be_is_refused(tmp_path: Path, name: str,
     ("changes", "says"),
     [
         ({"at": "snapshot"}, 'Did you mean "snapshot_day"'),
+        ({"exclude": ("plan", "refnud")}, """--exclude: there is no column 'refnud'. Did you mean "refund"?"""),
         ({"label": "email"}, "is string, with [0-9]{3} values such as 'c00.*3 to 50 classes"),
         ({"label": "cancel_reason"}, "is string, with 1 values such as 'price'"),
         ({"at": "email"}, "No row of the table fits: email: not an ISO 8601 time"),

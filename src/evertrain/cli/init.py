@@ -132,12 +132,11 @@ def _told(found: Survey, roles: Roles, pattern: str) -> Iterator[str]:
     yield f"  label       {roles.label}: {_label(found)}"
     if labels.missing:
         yield f"              {labels.missing:,} rows are older than {say_span(roles.horizon)} and have none"
-    for place, one in enumerate(_inputs(found, roles)):
-        yield f"  {'inputs' if place == 0 else '':<10}  {_input(one)}"
-    for place, finding in enumerate([one for one in found.findings if one.kind != "suspect"]):
-        yield f"  {'left out' if place == 0 else '':<10}  {finding.column}: {_finding(finding)}"
-    for place, finding in enumerate([one for one in found.findings if one.kind == "suspect"]):
-        yield f"  {'look at' if place == 0 else '':<10}  {finding.column}: {finding.words}: is it known at {roles.at}?"
+    yield from _listed("inputs", [_input(one) for one in _inputs(found, roles)])
+    yield from _listed(
+        "left out", [f"{one.column}: {_finding(one)}" for one in found.findings if one.kind != "suspect"]
+    )
+    yield from _listed("look at", [*_suspects(found, roles), *_mendable(found)])
     if found.proposal.words:
         yield f"  gate        {found.proposal.words}"
 
@@ -178,7 +177,21 @@ def _inputs(found: Survey, roles: Roles) -> list[Found]:
 
 def _input(one: Found) -> str:
     dirt = f"; {one.misfits:,} values do not fit, such as {', '.join(map(repr, one.samples))}" if one.misfits else ""
-    return f"{one.column.name}: {_kind(one.column, one.distinct)}{dirt}"
+    empty = f", {one.empty:,} cells empty" if one.empty else ""
+    return f"{one.column.name}: {_kind(one.column, one.distinct)}{empty}{dirt}"
+
+
+def _suspects(found: Survey, roles: Roles) -> list[str]:
+    suspects = [one for one in found.findings if one.kind == "suspect"]
+    return [f"{one.column}: {one.words}: is it known at {roles.at}?" for one in suspects]
+
+
+def _mendable(found: Survey) -> list[str]:
+    """Columns of numbers with cells that are none, and what to do about them."""
+    names = ", ".join(one.column.name for one in found.inputs if one.misfits)
+    return (
+        [f"{names}: rows with cells that do not fit are set aside; a function in `repair=` keeps them"] if names else []
+    )
 
 
 def _kind(column: Column, distinct: int) -> str:

@@ -84,6 +84,7 @@ def Source(  # noqa: N802 - reads as the thing that it makes
     known_after: str = "0s",
     zone: str | None = None,
     columns: Mapping[str, str] | None = None,
+    repair: Callable[..., Any] | None = None,
     clean: Callable[..., Any] | None = None,
     checks: Sequence[CheckSpec] = (),
     owner: str = "",
@@ -94,7 +95,8 @@ def Source(  # noqa: N802 - reads as the thing that it makes
     known_at: a column, perhaps moved ("published", "hour + 90m"); else the event time plus `known_after`. columns:
     names to types (string, int64, float64, bool, timestamp; "?" after it lets a value be missing), or None to infer
     them once. key: the columns that identify a row; a later row with the same key and event time corrects it. Without
-    a key, rows that are equal in every column are one row.
+    a key, rows that are equal in every column are one row. repair: a function of a lazy frame with the cells of a file
+    as they stand there, text in CSV, before they are typed; clean: one of the typed rows that fit. Both give it back.
     """
     known = Moment.parse(known_at) if known_at else Moment(column=event_time, offset=parse_span(known_after))
     query = msgspec.structs.replace(data.spec, cursor=data.cursor or known.column) if isinstance(data, Sql) else None
@@ -106,6 +108,7 @@ def Source(  # noqa: N802 - reads as the thing that it makes
         known_at=known,
         zone=zone,
         columns=read_columns(columns or {}),
+        repair=refer(repair, f"repair of source {name!r}") if repair else None,
         clean=refer(clean, f"cleaning of source {name!r}") if clean else None,
         checks=tuple(checks),
         owner=owner,

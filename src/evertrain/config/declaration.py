@@ -98,7 +98,8 @@ class SourceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     files: a glob relative to the declaration's folder; "" where `sql` is given instead. columns: () means inferred
     once, then fixed. zone: the IANA time zone of naive times; None refuses them. key: columns that identify a row; a
-    later row with the same key and event time is a correction.
+    later row with the same key and event time is a correction. repair: of a file's cells, before they are typed; clean:
+    of the rows that fit.
     """
 
     name: SourceName
@@ -108,6 +109,7 @@ class SourceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     known_at: Moment
     zone: str | None = None
     columns: tuple[Column, ...] = ()
+    repair: FunctionRef | None = None
     clean: FunctionRef | None = None
     checks: tuple[CheckSpec, ...] = ()
     owner: str = ""

@@ -90,6 +90,8 @@ def from_table(
     train: Train | Mapping[str, Train] | None = None,
     exclude: Names = (),
     columns: Mapping[str, str] | None = None,
+    repair: Callable[..., Any] | None = None,
+    clean: Callable[..., Any] | None = None,
     zone: str = "UTC",
     output: OutputDeclared = "probability",
     segments: Names = (),
@@ -107,8 +109,9 @@ def from_table(
     output: "probability" of a label of 1, any "value", or `et.classes(...)` where the label is a text, or a number that
     stands for a class. columns: types that the first file would not show. zone: of times without an offset. train: a
     function, an estimator, a script, or several by name; without it, scikit-learn's boosted trees, else LightGBM's.
+    repair, clean: as of `et.Source`; a column that is repaired into numbers needs its type in `columns`.
     """
-    source = Source(name, _origin(data), key=key, event_time=at, zone=zone, owner=owner)
+    source = Source(name, _origin(data), key=key, event_time=at, zone=zone, repair=repair, clean=clean, owner=owner)
     if output == "value" and gate is None:
         raise DeclarationError(
             f"Service {name!r} predicts a value and has no gate.",

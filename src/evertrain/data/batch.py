@@ -1,4 +1,4 @@
-"""One file of a source, made into checked rows: read, parse, clean, check, date, and say where each row came from.
+"""One file of a source, made into checked rows: read, repair, parse, clean, check, date, and say whence each row is.
 
 Nothing gets lost on the way: the rows of the file are the rows that were kept plus those that were set aside, and
 that is checked here.
@@ -16,6 +16,7 @@ from evertrain.core.schema import Column
 from evertrain.core.time import Instant
 from evertrain.data.checks import broken_rule
 from evertrain.data.column import STORED, UNFIT, parse, refuse_drift
+from evertrain.data.repair import repaired
 from evertrain.data.source import ROW, Broken, Cells
 from evertrain.errors import IntegrityError, SourceError, say_raised
 from evertrain.store.table import TIME
@@ -61,8 +62,9 @@ def schema_of(columns: Sequence[Column]) -> pl.Schema:
 
 def check_file(spec: SourceSpec, columns: tuple[Column, ...], file: Taken, cells: Cells, resolve: Resolve) -> Batch:
     """Make the rows of a file. Raises SourceError when the file as a whole cannot be taken in."""
-    refuse_drift(cells, columns)
-    typed = parse(cells, columns, spec.zone)
+    mended = repaired(spec, cells, resolve)
+    refuse_drift(mended, columns)
+    typed = parse(mended, columns, spec.zone)
     staged = typed if spec.clean is None else _clean(spec, spec.clean, columns, typed.collect(), resolve)
     # One pass over everything: a small file costs that pass and little else.
     rule = pl.coalesce(UNFIT, broken_rule(spec, columns)).alias(_REASON)

@@ -19,11 +19,15 @@ from evertrain.core.time import Instant
 from evertrain.data.column import fix_columns, parse_text, says_yes_or_no
 from evertrain.data.source import Cells
 
-__all__ = ["Finding", "Found", "Held", "Labels", "find", "findings", "hold", "label_of", "settle"]
+__all__ = ["Finding", "Found", "Held", "Labels", "as_numbers", "find", "findings", "hold", "label_of", "settle"]
 
 _DIRT: Final = 0.05
 """The share of values that may not fit a column's type before it counts as text."""
 _SAMPLES: Final = 3
+_MOSTLY: Final = 0.9
+"""The share of a text column's values that are numbers, from which on the others may be dirt."""
+_DISGUISED: Final = r"^[€$£]?\s*[+-]?(?:0|[1-9]\d{0,2}(?:[.,' ]?\d{3})*)(?:[.,]\d+)?\s*(?:[€$£%]|[A-Za-z]{3})?$"
+"""A number as people write it: 12,50 and 1,234.50 and 12 EUR; never a code, like 02139 or K1A 0B1."""
 _ROWS: Final = 50_000
 """Leaks are looked for in so many rows at most, drawn evenly."""
 _NEAR_ALL: Final = 0.9
@@ -34,11 +38,12 @@ _ID_NAME: Final = r"(?i)(^|_)(id|uuid|guid|key|no|nr|number|code|email|mail|phon
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """One column. misfits: values that do not fit its type, with samples; their rows are set aside."""
+    """One column. misfits: values that do not fit its type, with the most frequent ones; their rows are set aside."""
 
     column: Column
     filled: int
     distinct: int
+    empty: int = 0
     misfits: int = 0
     samples: tuple[str, ...] = ()
 
@@ -131,6 +136,33 @@ def _unfit(values: pl.Series, kind: Kind, zone: str | None) -> pl.Series:
     return values.to_frame().filter(reason.is_not_null())[values.name]
 
 
+def as_numbers(cells: Cells, columns: Sequence[Column], zone: str | None) -> tuple[Column, ...]:
+    """The columns, those as numbers that are text only because of a few cells that a person would mend.
+
+    Of such a column nine values in ten are numbers. The others are words without a digit, or numbers in a disguise; a
+    single code among them, and it stays what it is.
+    """
+    return tuple(
+        Column(name=one.name, type="float64", nullable=True)
+        if cells.text and one.type == "string" and _is_dirty_number(cells.frame[one.name], zone)
+        else one
+        for one in columns
+    )
+
+
+def _is_dirty_number(values: pl.Series, zone: str | None) -> bool:
+    there = values.drop_nulls()
+    unfit = _unfit(there, "float64", zone)
+    if not 0 < unfit.len() <= (1.0 - _MOSTLY) * there.len():
+        return False
+    return bool((unfit.str.contains(_DISGUISED) | ~unfit.str.contains(r"\d")).all())
+
+
+def _frequent(values: pl.Series) -> list[str]:
+    counted = values.alias("value").to_frame().group_by("value", maintain_order=True).len()
+    return counted.sort("len", descending=True, maintain_order=True)["value"].head(_SAMPLES).to_list()
+
+
 def find(cells: Cells, columns: Sequence[Column], zone: str | None) -> tuple[Found, ...]:
     """Each column with its dirt."""
     found = []
@@ -141,9 +173,10 @@ def find(cells: Cells, columns: Sequence[Column], zone: str | None) -> tuple[Fou
             Found(
                 column=column,
                 filled=values.len() - values.null_count(),
+                empty=values.null_count(),
                 distinct=values.drop_nulls().n_unique(),
                 misfits=unfit.len(),
-                samples=tuple(unfit.unique(maintain_order=True).head(_SAMPLES).to_list()),
+                samples=tuple(_frequent(unfit)),
             )
         )
     return tuple(found)

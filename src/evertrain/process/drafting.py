@@ -11,7 +11,7 @@ from evertrain.config.script import CSV, MODEL, ROWS
 from evertrain.config.table import DEFAULT_GATE, default_recipe
 from evertrain.core.policy import GateSpec
 from evertrain.core.time import say_span
-from evertrain.data.profile import Finding
+from evertrain.data.profile import Finding, Found
 from evertrain.errors import UserError
 from evertrain.process.invocation import Invocation, read_invocation
 from evertrain.process.survey import Roles, Survey
@@ -25,6 +25,7 @@ _WHY: Final = {
     "constant": "an id, or the same in every row",
 }
 _SHOWN: Final = 5
+_WIDE: Final = 20
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +150,7 @@ def _lines(name: str, data: str, roles: Roles, found: Survey, training: Training
     key = roles.key[0] if len(roles.key) == 1 else list(roles.key)
     yield "    " + _arguments(key=key, at=roles.at, label=roles.label, horizon=say_span(roles.horizon))
     yield from _exclusions(roles, found.findings)
+    yield from _types(found)
     rest = {} if roles.zone == "UTC" else {"zone": roles.zone}
     rest |= {} if found.labels.binary or found.labels.classes else {"output": "value"}
     said = [f"{key}={_literal(value)}," for key, value in rest.items()]
@@ -184,6 +186,29 @@ def _exclusions(roles: Roles, findings: Sequence[Finding]) -> Iterator[str]:
     yield "    exclude=["
     yield from (f"        {', '.join(map(_literal, names))},  # {why}" for why, names in stated)
     yield "    ],"
+
+
+def _types(found: Survey) -> Iterator[str]:
+    """The types of columns that are numbers but for a few cells, each with what that costs."""
+    if not found.mended:
+        return
+    names = {one.name for one in found.mended}
+    told = [
+        (f'{_literal(one.column.name)}: "{one.column.type}?"', _cost(one))
+        for one in found.columns
+        if one.column.name in names
+    ]
+    if len(told) == 1:
+        yield f"    columns={{{told[0][0]}}},  # {told[0][1]}"
+        return
+    yield "    columns={"
+    yield from (f"        {column},  # {cost}" for column, cost in told)
+    yield "    },"
+
+
+def _cost(found: Found) -> str:
+    samples = ", ".join(_literal(sample[:_WIDE]) for sample in found.samples)
+    return f"{found.misfits:,} rows are set aside: {samples}"
 
 
 def _gate(gate: GateSpec) -> str:

@@ -20,7 +20,7 @@ from evertrain.core.schema import Column
 from evertrain.core.time import Instant
 from evertrain.data.arrival import Arrivals
 from evertrain.data.column import UNFIT, parse, refuse_drift
-from evertrain.data.profile import Finding, Found, Held, Labels, find, findings, hold, label_of, settle
+from evertrain.data.profile import Finding, Found, Held, Labels, as_numbers, find, findings, hold, label_of, settle
 from evertrain.data.source import ROW, Cells, read_cells
 from evertrain.errors import SourceError, UserError
 
@@ -45,7 +45,8 @@ class Roles(msgspec.Struct, frozen=True, kw_only=True):
 class Survey(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was found. rows: that fit; aside: how many rows will be set aside, by reason, the most first.
 
-    naive: times at `at` without an offset, which are read in the zone. faults: files that cannot be read.
+    naive: times at `at` without an offset, which are read in the zone. faults: files that cannot be read. mended: the
+    columns that are text only because of a few cells, and are declared as numbers.
     """
 
     files: int
@@ -58,6 +59,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     labels: Labels
     findings: tuple[Finding, ...]
     proposal: Proposal
+    mended: tuple[Column, ...] = ()
 
     @property
     def inputs(self) -> tuple[Found, ...]:
@@ -97,11 +99,17 @@ def open_table(pattern: Path) -> Opened:
 def survey(opened: Opened, roles: Roles, now: Instant) -> Survey:
     """Look at the whole table; UserError names a role that no column has, with the nearest one."""
     first = opened.cells[0]
-    for option, names in (("--key", roles.key), ("--at", (roles.at,)), ("--label", (roles.label,))):
+    asked = (("--key", roles.key), ("--at", (roles.at,)), ("--label", (roles.label,)), ("--exclude", roles.exclude))
+    for option, names in asked:
         for name in names:
             if name not in first.names:
                 raise UserError(f"{option}: there is no column {name!r}.", suggestion(name, first.names))
-    columns = settle(first, roles.key, (roles.at,), roles.zone, label=roles.label)
+    settled = settle(first, roles.key, (roles.at,), roles.zone, label=roles.label)
+    kept = {*roles.key, roles.at, roles.label, *roles.exclude}
+    columns = tuple(
+        told if told.name in kept else number
+        for told, number in zip(settled, as_numbers(first, settled, roles.zone), strict=True)
+    )
     typed = [parse(cells, columns, roles.zone).collect() for cells in opened.cells]
     whole = pl.concat(typed)
     needed = (*roles.key, roles.at)
@@ -132,6 +140,7 @@ def survey(opened: Opened, roles: Roles, now: Instant) -> Survey:
             spread=None if labels.binary or labels.classes else labels.spread,
             classes=bool(labels.classes),
         ),
+        mended=tuple(one for one in columns if one not in settled),
     )
 
 
@@ -168,6 +177,7 @@ def _add(found: Sequence[tuple[Found, ...]]) -> tuple[Found, ...]:
             same[0],
             filled=sum(one.filled for one in same),
             distinct=max(one.distinct for one in same),
+            empty=sum(one.empty for one in same),
             misfits=sum(one.misfits for one in same),
             samples=tuple(dict.fromkeys(sample for one in same for sample in one.samples))[:3],
         )
