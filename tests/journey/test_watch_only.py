@@ -204,9 +204,13 @@ def test_what_another_server_posts_is_watched_on_a_page(
     assert page.locator(".mark svg").evaluate("one => one.getBoundingClientRect().width") < 40  # the styles are there
     assert complaints == []
     page.close()
+    wait_until(lambda: "1 prediction, the newest of" in evertrain(folder, "status").stdout, "the first look")
     status = evertrain(folder, "status")
     assert status.returncode == 0
     assert "churn: only watched" in status.stdout
+    assert "1 that count, 0 missing, 0 not due yet" in status.stdout
+    told = httpx.get(f"{link.partition('?')[0]}metrics", trust_env=False).text
+    assert 'evertrain_observed_rows{service="churn"} 1' in told
 
 
 def opens(page: Page, link: str) -> bool:

@@ -13,11 +13,16 @@ from evertrain.core.routing import Route
 from evertrain.core.time import DAY, Instant, Span, say_instant
 from evertrain.data.arrival import Patience
 from evertrain.errors import NotFoundError, UnavailableError, UserError
+from evertrain.monitor.gist import expose_gists
 from evertrain.monitor.report import Report
+from evertrain.process.advice import advise
 from evertrain.process.importing import Request, import_file
 from evertrain.process.intake import Intake
+from evertrain.process.looks import read_gists
 from evertrain.process.observed import ObservedReports, observed_report
 from evertrain.process.observing import Wishes, declare_watched
+from evertrain.process.overseeing import Overseer
+from evertrain.process.situation import look_at
 from evertrain.store.access import create_token
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
@@ -206,6 +211,34 @@ def test_inputs_of_a_stream_are_held_against_the_reference(stream: Stream, tmp_p
 def unlike(folder: Path) -> Path:
     (folder / "unlike.csv").write_text("colour\nred\n")
     return folder / "unlike.csv"
+
+
+def test_what_got_worse_is_left_for_status_and_for_prometheus(stream: Stream) -> None:
+    with Ledger.open(stream.state.ledger) as ledger:
+        overseer = Overseer(stream.state, ObservedReports(stream.state, ledger))
+        overseer.oversee([SHOP])
+        overseer.stop()
+    (found,) = look_at(stream.state).services
+    assert found.gist == overseer.gists[0] == read_gists(stream.state.reports)[SHOP]
+    assert (found.gist.rows, found.gist.segments) == (2000, ("region = west",))
+    (advice,) = (one for one in advise(look_at(stream.state)) if one.what.startswith("shop: "))
+    assert "region = west is shown to be worse" in advice.what
+    told = expose_gists(overseer.gists)
+    assert 'evertrain_observed_rows{service="shop"} 2000' in told
+    assert 'evertrain_observed_alarms{service="shop",claim="segment_worse"} 1' in told
+    assert 'evertrain_observed_quality{service="shop",metric="log_loss"} 0.' in told
+
+
+def test_nothing_is_looked_at_where_nothing_is_watched(stream: Stream, tmp_path: Path) -> None:
+    state = Installation(tmp_path / "state").state
+    declare_watched(state, SHOP, Wishes())
+    with Ledger.open(state.ledger) as ledger:
+        overseer = Overseer(state, ObservedReports(state, ledger))
+        for services in ([], [SHOP]):
+            overseer.oversee(services)
+        overseer.stop()
+    assert overseer.gists == ()
+    assert read_gists(state.reports) == {}
 
 
 def test_labels_of_no_prediction_are_told(stream: Stream) -> None:

@@ -27,7 +27,15 @@ from evertrain.process.situation import (
 )
 from evertrain.store.state import State
 from evertrain.web.overview import Alert, Decision, Work
-from evertrain.web.wording import say_count, say_many, say_moment, say_percent, say_progress, say_sentence
+from evertrain.web.wording import (
+    say_count,
+    say_many,
+    say_moment,
+    say_number,
+    say_percent,
+    say_progress,
+    say_sentence,
+)
 
 __all__ = ["app"]
 
@@ -116,6 +124,9 @@ def _service(one: ServiceSituation, answers: str) -> Iterator[str]:
         yield f"  because    {_reason(one.why)}"
     if one.override:
         yield f"  override   {_reason(one.override)}"
+    if one.watched:
+        yield from _observed(one)
+        return
     standby = "" if one.standby is None else f"; version {one.standby} stands by"
     counts = one.requests
     yield (
@@ -131,6 +142,26 @@ def _service(one: ServiceSituation, answers: str) -> Iterator[str]:
         yield f"  refused    version {short(version)}: {_reason(reason)}"
     for number, decision in enumerate(one.decisions):
         yield f"  {'' if number else 'decisions':<11}{_decision(decision)}"
+
+
+def _observed(one: ServiceSituation) -> Iterator[str]:
+    gist = one.gist
+    if gist is None:
+        yield f"  observed   nothing yet; post to /observe/{one.service}"
+        return
+    yield f"  observed   {say_many(gist.rows, 'prediction')}, the newest of {say_moment(gist.newest)}"
+    missing, waiting = say_count(gist.missing), say_count(gist.waiting)
+    yield f"  labels     {say_count(gist.labelled)} that count, {missing} missing, {waiting} not due yet"
+    if gist.figure is not None:
+        metric = gist.metric.replace("_", " ")
+        yield f"  quality    {metric} {say_number(gist.figure)}, mean label {say_number(gist.base)}"
+    yield from (f"  MIND       {_cut(each)}" for each in gist.warnings)
+    if gist.worse:
+        yield f"  WORSE NOW  {_cut(gist.changed)}"
+    if gist.segments:
+        yield f"  WORSE      {_cut(gist.worst)}"
+    if gist.moved:
+        yield f"  moved      {_cut(', '.join(gist.moved))}"
 
 
 def _head(one: ServiceSituation, answers: str) -> str:

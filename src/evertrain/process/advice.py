@@ -67,12 +67,24 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
             remedy=f"evertrain doctor, for a library that is missing; or evertrain rollback {name} --reason ...",
             urgent=each.instead is None,
         )
+    yield from _observed(one)
     for cycle in one.cycles:
         if cycle.until is not None and cycle.ordinal is not None:
             yield Advice(
                 what=f"Version {cycle.ordinal} of {one.service} is held: the evidence does not decide.",
                 remedy=f"Wait, or decide: evertrain promote {cycle.ordinal} {name} --reason ...",
             )
+
+
+def _observed(one: ServiceSituation) -> Iterator[Advice]:
+    """What the report of a watched service claims; of inputs that moved alone nobody is sent for."""
+    if one.gist is None:
+        return
+    where = f"Look at /services/{one.service}/observed on the page, and tell whoever owns the model."
+    if one.gist.worse:
+        yield Advice(what=f"{one.service}: {one.gist.changed}", remedy=where)
+    elif one.gist.segments:
+        yield Advice(what=f"{one.service}: {one.gist.worst}", remedy=where)
 
 
 def _source(one: SourceSituation) -> Iterator[Advice]:

@@ -202,6 +202,7 @@ def main(arguments: Sequence[str]) -> int:
                 Doorway(settings.control_host, settings.control_port, board, actions, token),
             ):
                 controller.run()
+                board.overseer.stop()
     except EvertrainError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -1,16 +1,22 @@
-"""What the controller's newest look at each rollout waits for, left where `evertrain status` finds it."""
+"""What the controller's newest looks found, left where `evertrain status` finds it.
 
-from collections.abc import Mapping
+looks.json: what each rollout waits for. observed.json: the gist of each watched service's report.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from evertrain.core.identity import ServiceName
+from evertrain.monitor.gist import Gist
 from evertrain.store.file import write_atomically
 
-__all__ = ["leave_looks", "read_looks"]
+__all__ = ["leave_gists", "leave_looks", "read_gists", "read_looks"]
 
-_FILE = "looks.json"
+_FILE, _GISTS = "looks.json", "observed.json"
+_Value = TypeVar("_Value")
 
 
 def leave_looks(reports: Path, waits: Mapping[ServiceName, str]) -> None:
@@ -20,7 +26,21 @@ def leave_looks(reports: Path, waits: Mapping[ServiceName, str]) -> None:
 
 def read_looks(reports: Path) -> dict[ServiceName, str]:
     """What was left last; nothing where no controller has looked yet."""
+    return _read(reports / _FILE, dict[ServiceName, str]) or {}
+
+
+def leave_gists(reports: Path, gists: Sequence[Gist]) -> None:
+    """Leave the gists of all watched services."""
+    write_atomically(reports / _GISTS, msgspec.json.encode(gists), durable=False)
+
+
+def read_gists(reports: Path) -> dict[ServiceName, Gist]:
+    """The gists that were left last, by service."""
+    return {one.service: one for one in _read(reports / _GISTS, list[Gist]) or []}
+
+
+def _read(file: Path, kind: type[_Value]) -> _Value | None:
     try:
-        return msgspec.json.decode((reports / _FILE).read_bytes(), type=dict[ServiceName, str])
+        return msgspec.json.decode(file.read_bytes(), type=kind)
     except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
-        return {}
+        return None

@@ -24,12 +24,14 @@ from evertrain.core.routing import Route, RoutingTable
 from evertrain.core.time import Instant
 from evertrain.errors import NotFoundError
 from evertrain.model.progress import Tasks, UnderWay
+from evertrain.monitor.gist import expose_gists
 from evertrain.monitor.health import expose
 from evertrain.monitor.report import Report
 from evertrain.process.chronicle import Chronicle
 from evertrain.process.looks import leave_looks
 from evertrain.process.observed import ObservedReports
 from evertrain.process.order import find_service, find_version
+from evertrain.process.overseeing import Overseer
 from evertrain.process.planes import InstalledPlanes
 from evertrain.process.quality import QualityHistory, metrics_of
 from evertrain.process.standing import show_cycles, show_rollout, show_shares, show_versions, show_work
@@ -58,6 +60,7 @@ class Board:
         self._blobs = Artifacts.at(state.artifacts).blobs
         self._ledger = ledger
         self._observed = ObservedReports(state, ledger)
+        self.overseer = Overseer(state, self._observed)
         self._shown: Mapping[ServiceName, Overview] = MappingProxyType({})
 
     def put_up(self, shown: Mapping[ServiceName, Overview]) -> None:
@@ -87,7 +90,7 @@ class Board:
         return self._ledger.read(after=after, limit=limit)
 
     def metrics(self) -> str:
-        return expose(read_statistics(self._statistics))
+        return expose(read_statistics(self._statistics)) + expose_gists(self.overseer.gists)
 
 
 class _Memory:
@@ -143,6 +146,7 @@ class Observer:
                 spec = self._planes.declaration(record.declaration)
                 shown[name] = self._show(record, spec, table.routes.get(name) or Route(service=name), series, around)
         self.board.put_up(shown)
+        self.board.overseer.oversee([name for name, one in shown.items() if one.watched])
         waits = {name: one.rollouts[0].waiting for name, one in shown.items() if one.trial and one.rollouts}
         if waits != self._waits:
             self._waits = waits

@@ -18,9 +18,10 @@ from evertrain.data.ingest import Freshness
 from evertrain.data.quarantine import Quarantine, SetAside
 from evertrain.errors import EvertrainError, NotFoundError
 from evertrain.model.progress import Tasks
+from evertrain.monitor.gist import Gist
 from evertrain.monitor.health import Totals, totals
 from evertrain.process.chronicle import Chronicle
-from evertrain.process.looks import read_looks
+from evertrain.process.looks import read_gists, read_looks
 from evertrain.process.standing import show_work
 from evertrain.process.surroundings import say_reading, show_alerts, taken_in
 from evertrain.store.clock import StoryClock, business_clock
@@ -74,6 +75,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     """One service. champion: what is wanted to answer, by the routing table; without a ledger it has no ordinal.
 
+    gist: what was observed of a watched service, once anything was.
     watched: somebody else answers. override: that a person put the champion into service, why, and past which refusal.
     """
 
@@ -93,6 +95,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     refusing: tuple[Refusing, ...] = ()
     decisions: tuple[Decision, ...] = ()
     watched: bool = False
+    gist: Gist | None = None
     override: str = ""
 
 
@@ -151,6 +154,7 @@ class _Known:
         self.beats = heartbeats(state)
         self.series = read_statistics(state.path / "serving" / "statistics")
         self.looks = read_looks(state.reports)
+        self.gists = read_gists(state.reports)
         self.running = Tasks(state.tasks).under_way()
         self.registry = Registry()
         self.chronicle = Chronicle(lambda _: "")
@@ -228,6 +232,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         refusing=tuple(_refusing(record, route, known.beats)),
         decisions=known.chronicle.decisions(name)[:_DECISIONS],
         watched=route.observed,
+        gist=known.gists.get(name) if route.observed else None,
         override="" if champion is None else _override(champion, known.chronicle),
     )
 
