@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from evertrain.control.cycles import FEWEST_ROWS
+from evertrain.control.review import FEWEST_ROWS
 from evertrain.core.card import Card
 from evertrain.core.event import BatchIngested, Draft, FileQuarantined, TriggerDecided
 from evertrain.core.gate import Criterion, Status

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import polars as pl
 import pytest
 
 from evertrain.config.declaration import GateSpec, ServiceSpec
@@ -20,6 +21,7 @@ from evertrain.data.logged import labelled_requests
 from evertrain.data.prediction import ServiceTables
 from evertrain.model.importing import import_model
 from evertrain.process.evaluation import check_version
+from evertrain.process.trafficgate import lacking_in
 from evertrain.store.artifact import Artifacts
 from evertrain.store.installation import install
 from evertrain.store.log import Position
@@ -152,6 +154,40 @@ def test_too_few_labels_leave_it_at_health_only(tmp_path: Path) -> None:
     assert any("30 logged requests have a label, 50 are needed" in reason for reason in card.reasons)
 
 
+@pytest.mark.parametrize("positive", [0, 6, 54, 60])
+def test_a_few_labels_of_a_rare_thing_say_nothing(positive: int) -> None:
+    rows = pl.DataFrame({"label": [1.0] * positive + [0.0] * (60 - positive)})
+    rare = min(positive, 60 - positive)
+    assert lacking_in(rows, Output()).startswith(f"of 60 labels {rare} are not of the commonest kind, 10 are needed")
+    assert lacking_in(rows, Output.of_values()) == ""
+    assert lacking_in(pl.DataFrame({"label": [1.0] * 50 + [0.0] * 10}), Output()) == ""
+
+
+def test_the_constant_to_beat_is_what_was_known_before(tmp_path: Path) -> None:
+    """Positives come late: no constant could know how many, and a file that sees them coming is not refused."""
+    world = World(tmp_path, Output())
+    requests = [asked(number, 0.01 if number < 40 else 0.6, at=number * 1000) for number in range(60)]
+    world.log([*requests, *(told(number, float(number >= 48)) for number in range(60))])
+    done, card = world.judged(world.file(GOOD), world.file(GOOD.replace("0.98", "0.979")))
+    assert card.base_rate == pytest.approx(1 / 32)
+    assert done.verdict == "pass", done.reasons
+
+
+def test_without_labels_scores_are_held_beside_the_champions(tmp_path: Path) -> None:
+    world = World(tmp_path, Output())
+    world.log(one for one in burst(200) if isinstance(one, Predicted))
+    good = world.file(GOOD)
+    turned, card = world.judged(world.file(BAD), good)
+    assert turned.verdict == "health only"
+    assert turned.hold == "it ranks requests the other way round than the champion (rank correlation -1.00)"
+    assert turned.evidence == {"labelled": 0.0, "compared": 200.0}
+    assert "a person has to look" in " ".join(card.reasons)
+    assert any("on 200 logged requests, rank correlation" in one.words for one in card.criteria)
+    broken, card = world.judged(world.file("[1 / 0 if 0.9 < row['amount'] < 1 else 0.5 for row in rows]"), good)
+    assert (broken.verdict, broken.hold) == ("health only", ""), broken.reasons
+    assert any("it was not compared with the champion" in one.words for one in card.criteria)
+
+
 def test_the_margin_of_a_value_is_a_share_of_the_spread(tmp_path: Path) -> None:
     world = World(tmp_path, Output(kind="value", low=None, high=None))
     draws = np.random.default_rng(6)
@@ -228,7 +264,8 @@ def test_a_file_of_classes_is_judged_by_the_probability_of_the_class_that_came(t
     assert (done.verdict, card.claim) == ("fail", "traffic"), done.reasons
     done, card = world.judged(files["good"], files["timid"])
     assert (done.verdict, card.claim) == ("pass", "traffic"), done.reasons
-    assert card.base_rate == pytest.approx(tuple(np.bincount([int(one) for one in came[600:]]) / 600))
+    older = np.bincount([int(one) for one in came[600:900]]) + 1
+    assert card.base_rate == pytest.approx(tuple(older / 303))  # the older half, and one of each class
     assert [one.who for one in card.figures] == ["challenger", "champion", "constant"]
     assert {*card.figures[0].metrics} == {"log_loss", "accuracy", "brier"}
     assert sum(one.rows for one in card.calibration) == 600

@@ -8,21 +8,19 @@ import msgspec
 
 from evertrain.config.declaration import ServiceSpec, TrainingSpec
 from evertrain.control.planes import Crashed, Done, Planes, Running
+from evertrain.control.review import FEWEST_ROWS, check_of, judged_by
 from evertrain.control.step import NOTHING, Step
 from evertrain.core import event as facts
 from evertrain.core.cycle import CycleMove, CycleState, advance
 from evertrain.core.event import Draft, Fact
-from evertrain.core.identity import Digest, RolloutId, VersionId, short
+from evertrain.core.identity import RolloutId, VersionId, short
 from evertrain.core.registry import Cycle, ServiceRecord
 from evertrain.core.rehearsal import Choice, Rehearsed, asked_for, choose
 from evertrain.core.rollout import RolloutState
-from evertrain.core.stage import Assemble, Assembled, Check, Evaluate, Evaluated, Rehearse, StageTask, Train, Trained
+from evertrain.core.stage import Assemble, Assembled, Evaluate, Evaluated, Rehearse, StageTask, Train, Trained
 from evertrain.core.time import DAY, HOUR, Instant, say_instant
 
-__all__ = ["FEWEST_ROWS", "CycleDesk", "SnapshotTaken"]
-
-FEWEST_ROWS = 50
-"""A training set smaller than this waits for labels: nothing could be proved with it."""
+__all__ = ["CycleDesk", "SnapshotTaken"]
 
 _ASSEMBLING, _EVALUATING = HOUR, HOUR
 """How long these stages take on a story's clock."""
@@ -193,14 +191,7 @@ class CycleDesk:
             tables = self._planes.committed(f"{cycle.cycle}-{cycle.looks}", self._record.service)
         if tables is None:
             return Step(awaiting=f"{cycle.cycle}: the tables are being committed")
-        check = Check(
-            service=self._record.service,
-            version=version,
-            declaration=self._planes.manifest(version).declaration or self._record.declaration or Digest(""),
-            champion=self._record.champion,
-            tables=dict(tables),
-            timed=not self._planes.paced(),
-        )
+        check = check_of(self._planes, self._record, version, tables)
         return self._work(cycle, "evaluate", check, _EVALUATING, self._evaluated_now)
 
     def _holdout_is_old(self, cycle: Cycle) -> bool:
@@ -250,9 +241,7 @@ class CycleDesk:
 
     def _evaluated(self, cycle: Cycle) -> Step:
         evaluated = self._result(cycle, "evaluate", Evaluated)
-        judged = facts.VersionJudged(
-            service=self._record.service, version=evaluated.version, verdict=evaluated.verdict, card=evaluated.card
-        )
+        judged = judged_by(self._planes, self._record, evaluated, again=False)
         return self._move(cycle, "judge", "; ".join(evaluated.reasons), judged)
 
     def _judged(self, cycle: Cycle) -> Step:

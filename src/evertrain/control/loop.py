@@ -13,6 +13,7 @@ from evertrain.config.declaration import ServiceSpec
 from evertrain.control.cycles import CycleDesk
 from evertrain.control.orders import OrderDesk
 from evertrain.control.planes import Journal, Planes
+from evertrain.control.review import ChampionReview
 from evertrain.control.rollouts import RolloutDesk
 from evertrain.control.routes import route_step
 from evertrain.control.schedule import TriggerDesk
@@ -106,4 +107,6 @@ class Loop:
             desk = RolloutDesk(self._planes, record, spec, now)
             yield desk.step(rollout)
             entering = desk.entering
+        else:
+            yield ChampionReview(self._planes, record, now).step()
         yield route_step(self._planes, record, spec, now, entering=entering)

@@ -93,6 +93,9 @@ class Planes(Protocol):
     def observed(self, service: ServiceName, since: Instant, now: Instant) -> Observed:
         """What triggers look at: rows matured since the last run's cut, performance of the champion."""
 
+    def labelled(self, service: ServiceName) -> int:
+        """How many of the logged requests have a label by now."""
+
     # Trust
 
     def manifest(self, version: VersionId) -> Manifest: ...

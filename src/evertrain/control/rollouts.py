@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.planes import Planes
+from evertrain.control.review import check_of, judged_by, review, review_is_due, stood_in_line
 from evertrain.control.step import NOTHING, Step
 from evertrain.core import event as facts
 from evertrain.core.canary import Assessment, assess
@@ -70,6 +71,8 @@ class RolloutDesk:
         control = self._planes.standing("control", route.control)
         if not (canary.ready and control.ready):
             return Step(awaiting=f"{rollout.rollout}: its processes start")
+        if rollout.reviewed < rollout.step and stood_in_line(self._record, rollout):
+            return self._review(rollout)
         step = max(rollout.step, 0)
         share = rollout.steps[step]
         return self._move(rollout, "start", f"Its process is warm; it gets {share:.0%} of the traffic.", step=step)
@@ -84,15 +87,41 @@ class RolloutDesk:
             self._now,
             latency_decides=not self._planes.paced(),
         )
+        if seen.action == "roll back":
+            return self._end(rollout, "; ".join(seen.reasons), seen.figures)
+        moving = seen.action != "wait"
+        if review_is_due(self._planes, self._record, rollout, moving=moving):
+            return self._review(rollout)
+        if moving and self._record.versions[rollout.version].hold:
+            return NOTHING  # it stays at its share until a person decides, or labels speak for it
         match seen.action:
-            case "roll back":
-                return self._end(rollout, "; ".join(seen.reasons), seen.figures)
             case "advance":
                 return self._move(rollout, "advance", "; ".join(seen.reasons), seen.figures, step=rollout.step + 1)
             case "promote":
                 return self._enter(rollout, seen)
-            case "wait":
+            case _:
                 return Step(until=Instant(self._now + HOUR) if self._planes.paced() else seen.next_look)
+
+    def _review(self, rollout: Rollout) -> Step:
+        """Judge the version again: bad ends its rollout, good is put on record, and undecided lets it go on."""
+        version = self._record.versions[rollout.version]
+        check = check_of(self._planes, self._record, rollout.version, {})
+        name = f"{rollout.rollout}-review-{version.verdicts}"
+        found = review(self._planes, self._record, check, name)
+        if isinstance(found, Step):
+            return found
+        if isinstance(found, str):
+            return self._move(rollout, "abort", f"It could not be judged again: {found}")
+        why = "; ".join(found.reasons)
+        judged = judged_by(self._planes, self._record, found, again=True)
+        match found.verdict:
+            case "fail" | "error":
+                return self._end(rollout, f"Judged again, its verdict is {found.verdict}. {why}", judged=judged)
+            case "pass":
+                self._planes.attest_judged(rollout.version, self._record.service, self._now, "pass", why)
+            case _:
+                pass
+        return self._record_all(rollout, why, judged)
 
     def _enter(self, rollout: Rollout, seen: Assessment) -> Step:
         """Earned: once every worker holds the version, the generation flips. Until then the canary goes on."""
@@ -104,7 +133,13 @@ class RolloutDesk:
             return Step(awaiting=f"{rollout.rollout}: the workers load the version")
         return self._move(rollout, "promote", "; ".join(seen.reasons), seen.figures)
 
-    def _end(self, rollout: Rollout, why: str, figures: Mapping[str, float] | None = None) -> Step:
+    def _end(
+        self,
+        rollout: Rollout,
+        why: str,
+        figures: Mapping[str, float] | None = None,
+        judged: facts.VersionJudged | None = None,
+    ) -> Step:
         refused = facts.VersionRefused(
             service=self._record.service,
             version=rollout.version,
@@ -112,7 +147,7 @@ class RolloutDesk:
             because=why,
         )
         moved = self._moved(rollout, "roll back", figures, step=rollout.step, share=0.0)
-        return self._record_all(rollout, why, moved, refused)
+        return self._record_all(rollout, why, *((judged,) if judged is not None else ()), moved, refused)
 
     def _move(
         self,
@@ -149,7 +184,8 @@ class RolloutDesk:
         )
 
     def _record_all(self, rollout: Rollout, reason: str, *told: Fact) -> Step:
-        stem = f"{rollout.rollout}:{rollout.state}:{rollout.step}:{len(rollout.shares)}"
+        verdicts = self._record.versions[rollout.version].verdicts
+        stem = f"{rollout.rollout}:{rollout.state}:{rollout.step}:{len(rollout.shares)}:{verdicts}"
         return Step(
             drafts=tuple(
                 Draft(

@@ -187,12 +187,19 @@ class VersionBuilt(_Fact, frozen=True, kw_only=True, tag="version.built"):
 
 
 class VersionJudged(_Fact, frozen=True, kw_only=True, tag="version.judged"):
-    """card: digest of the evaluation card (criteria, figures, verdict), kept as a blob."""
+    """card: digest of the evaluation card (criteria, figures, verdict), kept as a blob.
+
+    evidence: what the verdict rests on, by name. hold: why a person has to decide before it answers more, "" where
+    nobody has to. again: it was judged before, and this is what the labels that came since say.
+    """
 
     service: ServiceName
     version: VersionId
     verdict: Verdict
     card: Digest | None
+    evidence: dict[str, float] = {}
+    hold: str = ""
+    again: bool = False
 
 
 class ModelVouched(_Fact, frozen=True, kw_only=True, tag="model.vouched"):

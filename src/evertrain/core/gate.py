@@ -28,7 +28,10 @@ from evertrain.core.segment import harmed
 from evertrain.core.time import say_span
 from evertrain.errors import UserError
 
-__all__ = ["Criterion", "GateEvidence", "Health", "Judgement", "constants", "judge"]
+__all__ = ["NOT_WORSE", "Criterion", "GateEvidence", "Health", "Judgement", "constants", "judge"]
+
+NOT_WORSE = "not worse than the champion"
+"""The name of the criterion that compares with what answers now."""
 
 Floats = NDArray[np.float64]
 Status = Literal["pass", "fail", "error", "inconclusive", "informative"]
@@ -206,17 +209,23 @@ def constants(score: RowScore, rows: int) -> Floats:
 
 
 def _constant(evidence: GateEvidence, spec: GateSpec, seed: int) -> Criterion:
+    """Fail: no better on any row, or shown to be worse. That luck let it lose on these few rows refuses nobody."""
     constant = constants(evidence.base_rate, len(evidence.label))
     against = _compare(evidence, constant, spec, seed)
     if not against.sufficient:
         return _too_few("constant", against, spec)
-    beaten = against.estimate < 0
     figures = [
         metric(spec.primary, evidence.label, score, evidence.weight, threshold=evidence.threshold)
         for score in (evidence.challenger, constant)
     ]
     words = f"{spec.primary} {figures[0]:.4f}, that of a constant {figures[1]:.4f}"
-    status: Status = "pass" if beaten else "fail"
+    if against.estimate < 0:
+        status: Status = "pass"
+    elif against.low >= 0:
+        status = "fail"
+    else:
+        status = "inconclusive"
+        words += "; it does not beat it here, and is not shown to be worse: more labels would tell"
     return Criterion(name="constant", status=status, words=words, figure=figures[0], limit=figures[1])
 
 
@@ -225,16 +234,19 @@ def _not_worse(name: str, against: Difference, spec: GateSpec, margin: float) ->
     if not against.sufficient:
         return _too_few(f"not worse than the {name}", against, spec)
     change = "lower" if spec.primary in HIGHER_IS_BETTER else "higher"
-    words = f"{spec.primary} is at most {against.high:.4f} {change} (estimate {against.estimate:+.4f})"
+    at_most = f"{spec.primary} is at most {against.high:.4f} {change} (estimate {against.estimate:+.4f})"
     if against.high <= margin:
         status: Status = "pass"
-        words += f", within the margin {margin:g}"
+        words = f"{at_most}, within the margin {margin:g}"
     elif against.low > 0:
         status = "fail"
-        words += f", beyond the margin {margin:g}, and shown to be worse"
+        words = (
+            f"no, it is shown to be worse: {spec.primary} is {against.estimate:.4f} {change} "
+            f"(at least {against.low:.4f}, at most {against.high:.4f}), and the margin is {margin:g}"
+        )
     else:
         status = "inconclusive"
-        words += f", beyond the margin {margin:g}, but not shown to be worse: more labels would tell"
+        words = f"{at_most}, beyond the margin {margin:g}, but not shown to be worse: more labels would tell"
     return Criterion(
         name=f"not worse than the {name}",
         status=status,

@@ -28,7 +28,8 @@ __all__ = ["Cycle", "Decision", "Registry", "Rollout", "ServiceRecord", "Version
 class Version(msgspec.Struct, kw_only=True):
     """A registered model version and what became of it.
 
-    overruled: why it was refused before a person put it into service all the same.
+    overruled: why it was refused before a person put it into service all the same. judged: when it was last, of
+    `verdicts` times; evidence: what that rests on; hold: why a person has to decide before it gets more traffic.
     """
 
     version: VersionId
@@ -39,6 +40,10 @@ class Version(msgspec.Struct, kw_only=True):
     verdict: Verdict | None = None
     why: str = ""
     card: Digest | None = None
+    judged: Instant = Instant(0)
+    verdicts: int = 0
+    evidence: dict[str, float] = {}
+    hold: str = ""
     refused: str = ""
     overruled: str = ""
     championed: Instant | None = None
@@ -85,7 +90,8 @@ class Rollout(msgspec.Struct, kw_only=True):
     """One attempt to put a version into service.
 
     champion: what answers everything else, None when this is the first version. steps: the declared shares; step:
-    index into them, -1 before the first. shares: from when on it got which share of the traffic.
+    index into them, -1 before the first. shares: from when on it got which share of the traffic. reviewed: the step in
+    which its version was judged again last, -2 when it was not.
     """
 
     rollout: RolloutId
@@ -100,6 +106,7 @@ class Rollout(msgspec.Struct, kw_only=True):
     step: int = -1
     shares: list[tuple[Instant, float]] = []
     evidence: dict[str, float] = {}
+    reviewed: int = -2
 
     @property
     def started(self) -> Instant | None:
@@ -314,6 +321,11 @@ def _fold_version(
         case facts.VersionJudged():
             version = record.versions[fact.version]
             version.verdict, version.card, version.why = fact.verdict, fact.card, event.reason
+            version.evidence, version.hold = fact.evidence, fact.hold
+            version.judged, version.verdicts = event.at, version.verdicts + 1
+            on_trial = record.open_rollout
+            if on_trial is not None and on_trial.version == fact.version:
+                on_trial.reviewed = on_trial.step
             _decide(record, event, fact.verdict)
         case facts.VersionRefused():
             record.versions[fact.version].refused = fact.because

@@ -172,12 +172,20 @@ class Check(_Stage, frozen=True, kw_only=True, tag="check", forbid_unknown_field
 
 
 class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict, why, and the digest of the card that tells the whole story."""
+    """The verdict, why, and the digest of the card that tells the whole story.
+
+    evidence: what it rests on, by name: labelled rows, requests on which it was compared without labels. hold: why a
+    person has to decide before it answers more, "" where nobody has to. worse: whether it is shown to be worse than the
+    other version, beyond the margin.
+    """
 
     version: VersionId
     verdict: Verdict
     reasons: tuple[str, ...]
     card: Digest
+    evidence: dict[str, float] = {}
+    hold: str = ""
+    worse: bool = False
 
 
 class Reproduce(_Stage, frozen=True, kw_only=True, tag="reproduce", forbid_unknown_fields=True):

@@ -22,23 +22,31 @@ __all__ = ["LabelledRequests", "labelled_requests"]
 _MOST: Final = 50_000
 """Rows that are judged on; more would tell no more and take long."""
 
+_COMPARED: Final = 2_000
+"""Requests on which two versions are compared that have no label."""
+
 
 class LabelledRequests(NamedTuple):
     """rows: `key`, `at`, `mature_at`, `label`, `request.<name>`, `feature.<name>`, by time and id; the newest 50,000.
 
-    unlabelled: share of the requests since the first of these rows that have no label.
+    unlabelled: share of the requests since the first of these rows that have no label. asked: the newest 2,000 requests
+    of all, in the same form; the label is null where there is none.
     """
 
     rows: pl.DataFrame
     unlabelled: float
+    asked: pl.DataFrame
 
 
 def labelled_requests(tables: Path, spec: ServiceSpec, versions: Mapping[str, int]) -> LabelledRequests:
     """The labelled requests of a service whose model takes the request as it is, at these versions of its tables."""
     asked, told = predictions_table(spec.name), labels_table(spec.name)
-    if asked not in versions or told not in versions:
-        return LabelledRequests(_frame(spec.inputs, []), 0.0)
-    labels = Table(tables, told).read(versions[told], columns=["prediction", "value", "received"])
+    if asked not in versions:
+        nothing = _frame(spec.inputs, [])
+        return LabelledRequests(nothing, 0.0, nothing)
+    labels = _NO_LABELS
+    if told in versions:
+        labels = Table(tables, told).read(versions[told], columns=["prediction", "value", "received"])
     newest = labels.filter(pl.col("prediction") != "").sort("received", "value").unique("prediction", keep="last")
     requests = (
         Table(tables, asked)
@@ -51,12 +59,17 @@ def labelled_requests(tables: Path, spec: ServiceSpec, versions: Mapping[str, in
     known = requests.filter(pl.col("label").is_not_null()).tail(_MOST)
     since = requests.filter(pl.col("at") >= known["at"].min()) if known.height else requests
     unlabelled = since["label"].null_count() / since.height if since.height else 0.0
-    return LabelledRequests(
-        _frame(spec.inputs, known.select("id", pl.col("at").dt.epoch("us"), "row", "label").rows()), unlabelled
+    known, compared = (
+        _frame(spec.inputs, found.select("id", pl.col("at").dt.epoch("us"), "row", "label").rows())
+        for found in (known, requests.tail(_COMPARED))
     )
+    return LabelledRequests(known, unlabelled, compared)
 
 
-def _frame(inputs: Schema, rows: Sequence[tuple[str, int, str, float]]) -> pl.DataFrame:
+_NO_LABELS: Final = pl.DataFrame(schema={"prediction": pl.String, "value": pl.Float64, "received": pl.Int64})
+
+
+def _frame(inputs: Schema, rows: Sequence[tuple[str, int, str, float | None]]) -> pl.DataFrame:
     decoder = msgspec.json.Decoder(list[Any])
     cells = [decoder.decode(row) for _, _, row, _ in rows]
     columns = [

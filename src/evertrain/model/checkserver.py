@@ -105,12 +105,15 @@ class CheckServer:
         """One request, features and all; an answer that is not ok is returned, a dead server raises."""
         return self._ask(Predict(id=identity, row=row, at=at), Answer)
 
-    def score(self, vectors: Sequence[tuple[Value, ...]]) -> tuple[RowScore, ...]:
-        """The scores of vectors, in batches; raises ModelError when the model does."""
+    def score(self, vectors: Sequence[tuple[Value, ...]], within_s: float | None = None) -> tuple[RowScore, ...]:
+        """The scores of vectors, in batches; raises ModelError when the model does.
+
+        within_s: for each batch, in place of the server's deadline.
+        """
         scores: list[RowScore] = []
         for start in range(0, len(vectors), _BATCH):
             batch = tuple(vectors[start : start + _BATCH])
-            answer = self._ask(Score(vectors=batch), Scores)
+            answer = self._ask(Score(vectors=batch), Scores, within_s)
             if not answer.ok:
                 raise self._fault(f"cannot score: {say_fault(answer)}")
             if len(answer.scores) != len(batch):
@@ -137,18 +140,19 @@ class CheckServer:
             wait.close()
             return
 
-    def _ask(self, message: Ask, reply: type[_Reply]) -> _Reply:
-        end = time.monotonic() + self._deadline_s
+    def _ask(self, message: Ask, reply: type[_Reply], within_s: float | None = None) -> _Reply:
+        seconds = self._deadline_s if within_s is None else within_s
+        end = time.monotonic() + seconds
         try:
-            self._send(frame(message), end)
-            length = frame_length(self._receive(4, end))
-            return msgspec.msgpack.decode(self._receive(length, end), type=reply)
+            self._send(frame(message), end, seconds)
+            length = frame_length(self._receive(4, end, seconds))
+            return msgspec.msgpack.decode(self._receive(length, end, seconds), type=reply)
         except (OSError, EOFError):
             raise self._fault(self._obituary(wait_s=2.0)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RequestError) as error:
             raise self._fault(f"broke the protocol: {error}") from error
 
-    def _send(self, content: bytes, end: float) -> None:
+    def _send(self, content: bytes, end: float, seconds: float) -> None:
         connection = self._connected()
         view = memoryview(content)
         with selectors.DefaultSelector() as ready:
@@ -157,16 +161,16 @@ class CheckServer:
                 if ready.select(_LOOK_S):
                     view = view[connection.send(view) :]
                 else:
-                    self._watch(end, f"did not take a request within {self._deadline_s:g} s")
+                    self._watch(end, f"did not take a request within {seconds:g} s")
 
-    def _receive(self, size: int, end: float) -> bytes:
+    def _receive(self, size: int, end: float, seconds: float) -> bytes:
         connection = self._connected()
         parts: list[bytes] = []
         with selectors.DefaultSelector() as ready:
             ready.register(connection, selectors.EVENT_READ)
             while size:
                 if not ready.select(_LOOK_S):
-                    self._watch(end, f"did not answer within {self._deadline_s:g} s")
+                    self._watch(end, f"did not answer within {seconds:g} s")
                     continue
                 part = connection.recv(min(size, 1 << 20))
                 if not part:

@@ -47,10 +47,10 @@ def launched(servers: Mapping[str, CheckServer]) -> Iterator[None]:
             server.stop()
 
 
-def score_rows(server: CheckServer, manifest: Manifest, rows: pl.DataFrame) -> Floats:
-    """The scores of rows by a version, in their order; raises ModelError when it cannot."""
+def score_rows(server: CheckServer, manifest: Manifest, rows: pl.DataFrame, within_s: float | None = None) -> Floats:
+    """The scores of rows by a version, in their order; raises ModelError when it cannot, or not within so long."""
     vectors = values_of(rows, [FEATURE + item.name for item in manifest.vector])
-    return np.array(server.score(vectors), dtype=np.float64)
+    return np.array(server.score(vectors, within_s), dtype=np.float64)
 
 
 def column_of(rows: pl.DataFrame, name: str, purpose: str) -> pl.Series:

@@ -15,8 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.core.agreement import Agreement, agreement_of
 from evertrain.core.card import Bin, Card, Measured, calibration
-from evertrain.core.gate import GateEvidence, Health, Judgement, constants, judge
+from evertrain.core.gate import Criterion, GateEvidence, Health, Judgement, constants, judge
 from evertrain.core.golden import Golden
 from evertrain.core.identity import VersionId
 from evertrain.core.metric import weights_of
@@ -46,6 +47,9 @@ Floats = NDArray[np.float64]
 HoldoutOf = Callable[[Manifest], pl.DataFrame]
 """The holdout rows with the features that a version needs, always the same rows in the same order."""
 
+_PATIENCE_S: Final = 5.0
+"""How long a version may take over a batch of logged requests that it is only compared on."""
+
 _METRICS: Final[dict[str, tuple[MetricName, ...]]] = {
     "probability": ("log_loss", "auc", "brier", "accuracy"),
     "value": ("rmse", "mae"),
@@ -56,13 +60,15 @@ _METRICS: Final[dict[str, tuple[MetricName, ...]]] = {
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
     """What the check server showed of a version. cause: why it could not be examined, "" when it could.
 
-    scores: of the holdout rows, in order; None when there were none to score, or it could not.
+    scores: of the holdout rows, in order; None when there were none to score, or it could not. tried: the same of
+    logged requests that it was asked besides, or why it could not.
     """
 
     health: Health
     cause: str = ""
     inspection: Inspection | None = None
     scores: Floats | None = None
+    tried: Floats | str | None = None
 
     @property
     def category_scores(self) -> tuple[RowScore | None, RowScore | None]:
@@ -107,14 +113,31 @@ def evaluate(
     return judgement, _with_rehearsals(card, manifest, artifacts)
 
 
-def check(task: Check, spec: ServiceSpec, *, state: State, folder: Path) -> tuple[Judgement, Card]:
-    """The verdict on a version that came as a file: it loads and answers, or not. Nothing is said of its quality."""
+def check(
+    task: Check, spec: ServiceSpec, *, state: State, folder: Path, asked: pl.DataFrame | None = None
+) -> tuple[Judgement, Card, Agreement | None]:
+    """The verdict on a version that came as a file: it loads and answers, or not. Nothing is said of its quality.
+
+    asked: logged requests, labelled or not, on which its scores are held beside the champion's. What fails on them is
+    told and decides nothing here: the champion answers in the place of a canary that fails.
+    """
     artifacts = Artifacts.at(state.artifacts)
-    manifest = artifacts.manifest(task.version)
-    server = _server(state, spec, task.version, task.deadline_s, folder)
-    with launched({"challenger": server}):
-        examined = examine(server, manifest, artifacts, None, timed=task.timed)
-    judgement = _with_faults(_health_only(examined.health, spec), examined)
+    rows = asked if task.champion is not None and asked is not None and asked.height else None
+    manifests = {"challenger": artifacts.manifest(task.version)}
+    if task.champion is not None and rows is not None:
+        manifests["champion"] = artifacts.manifest(task.champion)
+    servers = {who: _server(state, spec, one.version, task.deadline_s, folder) for who, one in manifests.items()}
+    with launched(servers):
+        examined = examine(
+            servers["challenger"], manifests["challenger"], artifacts, None, timed=task.timed, asked=rows
+        )
+        tried = {"challenger": examined.tried}
+        if rows is not None and examined.tried is not None:
+            with servers["champion"] as server:
+                tried["champion"] = _try_to_score(server, manifests["champion"], rows)
+    criterion, agreement = _agreement(tried)
+    judgement = _health_only(examined.health, spec, () if criterion is None else (criterion,))
+    judgement = _with_faults(judgement, examined)
     card = Card(
         service=task.service,
         version=task.version,
@@ -122,37 +145,75 @@ def check(task: Check, spec: ServiceSpec, *, state: State, folder: Path) -> tupl
         claim="health only",
         verdict=judgement.verdict,
         reasons=judgement.reasons,
+        champion=task.champion,
         criteria=judgement.criteria,
         null_score=examined.category_scores[0],
         unseen_score=examined.category_scores[1],
         measured=_measured(examined),
     )
-    return judgement, card
+    return judgement, card, agreement
+
+
+def _try_to_score(server: CheckServer, manifest: Manifest, rows: pl.DataFrame) -> Floats | str:
+    """Scores of logged requests, or why there are none."""
+    try:
+        return score_rows(server, manifest, rows, within_s=_PATIENCE_S)
+    except ModelError as error:
+        return error.what
+
+
+def _agreement(tried: Mapping[str, Floats | str | None]) -> tuple[Criterion | None, Agreement | None]:
+    """What the two say of the same requests."""
+    challenger, champion = tried["challenger"], tried.get("champion")
+    if isinstance(challenger, str):
+        return _informative(f"it was not compared with the champion: {challenger}"), None
+    if challenger is None or champion is None or isinstance(champion, str):
+        return (None if champion is None else _informative(f"the champion has no scores to compare: {champion}")), None
+    finite, known = (np.isfinite(scores).reshape(len(scores), -1).all(axis=1) for scores in (challenger, champion))
+    both = finite & known
+    found = agreement_of(challenger[both], champion[both])
+    lacking = np.count_nonzero(~finite)
+    words = f"; it gives no finite score to {lacking} of them" if lacking else ""
+    return _informative(found.words + words, found.correlation), found
+
+
+def _informative(words: str, figure: float | None = None) -> Criterion:
+    return Criterion(name="agreement", status="informative", words=words, figure=figure)
 
 
 def examine(
-    server: CheckServer, manifest: Manifest, artifacts: Artifacts, rows: pl.DataFrame | None, *, timed: bool
+    server: CheckServer,
+    manifest: Manifest,
+    artifacts: Artifacts,
+    rows: pl.DataFrame | None,
+    *,
+    timed: bool,
+    asked: pl.DataFrame | None = None,
 ) -> Examined:
     """Load, query and, where there are rows, score a version; its faults become words and stop here."""
     golden = Golden(requests=())
     if manifest.golden is not None:
         golden = msgspec.json.decode(artifacts.blobs.get(manifest.golden), type=Golden)
+    tried = None
     try:
         with server:
             inspection = inspect(server, manifest, golden)
             scores = None if rows is None or inspection.faults else score_rows(server, manifest, rows)
             server.ping()
+            peak = server.peak_mb
+            if asked is not None and not inspection.faults:
+                tried = _try_to_score(server, manifest, asked)
     except ModelError as error:
         return Examined(health=Health(cause=error.what, timed=timed), cause=error.what)
     health = Health(
         golden=len(golden.requests),
         golden_failed=min(len(inspection.faults), len(golden.requests)),
         p99_ms=inspection.p99_ms,
-        memory_mb=server.peak_mb,
+        memory_mb=peak,
         timed=timed,
     )
     cause = inspection.faults[0] if inspection.faults else ""
-    return Examined(health=health, cause=cause, inspection=inspection, scores=scores)
+    return Examined(health=health, cause=cause, inspection=inspection, scores=scores, tried=tried)
 
 
 def _server(state: State, spec: ServiceSpec, version: VersionId, deadline_s: float, folder: Path) -> CheckServer:
@@ -170,14 +231,14 @@ def _scores_of_others(
     return found
 
 
-def _health_only(health: Health, spec: ServiceSpec) -> Judgement:
+def _health_only(health: Health, spec: ServiceSpec, besides: tuple[Criterion, ...]) -> Judgement:
     """The gate's criteria of health, and no other: there are no rows to say anything else about."""
     nothing = np.zeros(0)
     evidence = GateEvidence(
         health=health, label=nothing, at=np.zeros(0, dtype=np.int64), challenger=nothing, base_rate=0.0
     )
     unlabelled = msgspec.structs.replace(spec.gate, protect=())
-    criteria = tuple(one for one in judge(evidence, unlabelled).criteria if one.name != "constant")
+    criteria = (*(one for one in judge(evidence, unlabelled).criteria if one.name != "constant"), *besides)
     broken = [one for one in criteria if one.status in ("error", "fail")]
     return Judgement(
         verdict="error" if any(one.status == "error" for one in broken) else "fail" if broken else "health only",

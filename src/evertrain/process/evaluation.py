@@ -12,9 +12,8 @@ import msgspec
 import polars as pl
 
 from evertrain.config.declaration import ServiceSpec
-from evertrain.control.cycles import FEWEST_ROWS
 from evertrain.core.card import Card
-from evertrain.core.gate import Judgement
+from evertrain.core.gate import NOT_WORSE, Judgement
 from evertrain.core.identity import VersionId, canonical
 from evertrain.core.model import Manifest
 from evertrain.core.stage import Assembled, Check, Evaluate, Evaluated, StageTask
@@ -23,7 +22,7 @@ from evertrain.errors import ModelError, UserError
 from evertrain.model.assemble import FEATURE, read_parquet
 from evertrain.model.evaluate import check, evaluate
 from evertrain.process.stage import run_stage
-from evertrain.process.trafficgate import judge_on_traffic
+from evertrain.process.trafficgate import judge_on_traffic, lacking_in
 from evertrain.store.artifact import Artifacts
 from evertrain.store.blob import Blobs
 from evertrain.store.state import State
@@ -64,16 +63,24 @@ def check_version(task: Check, state: State, folder: Path) -> Evaluated:
     spec = msgspec.json.decode(blobs.get(task.declaration), type=ServiceSpec)
     # With features of its own, a service's model takes something else than the request; its log cannot tell.
     logged = None if spec.features else labelled_requests(state.tables, spec, task.tables)
-    if task.champion is not None and logged is not None and logged.rows.height >= FEWEST_ROWS:
+    lacking = "" if logged is None else lacking_in(logged.rows, spec.output)
+    if task.champion is not None and logged is not None and not lacking:
         judgement, card = judge_on_traffic(task, task.champion, spec, logged, state=state, folder=folder)
-    else:
-        judgement, card = check(task, spec, state=state, folder=folder)
-        count = 0 if logged is None else logged.rows.height
-        if judgement.verdict == "health only" and task.champion is not None:
-            words = f"{count} logged requests have a label, {FEWEST_ROWS} are needed to say more"
-            judgement = msgspec.structs.replace(judgement, reasons=(*judgement.reasons, words))
-            card = msgspec.structs.replace(card, reasons=judgement.reasons)
-    return _answer(task.version, judgement, card, blobs)
+        done = _answer(task.version, judgement, card, blobs)
+        return msgspec.structs.replace(done, evidence={"labelled": float(logged.rows.height)})
+    judgement, card, agreement = check(
+        task, spec, state=state, folder=folder, asked=None if logged is None else logged.asked
+    )
+    hold = "" if agreement is None or judgement.verdict != "health only" else agreement.objection
+    if judgement.verdict == "health only" and task.champion is not None:
+        told = "the log does not hold what its model takes" if logged is None else lacking
+        words = (told, *((f"{hold}: a person has to look before it gets more traffic",) if hold else ()))
+        judgement = msgspec.structs.replace(judgement, reasons=(*words, *judgement.reasons))
+        card = msgspec.structs.replace(card, reasons=judgement.reasons)
+    evidence = {"labelled": float(logged.rows.height) if logged is not None else 0.0}
+    evidence["compared"] = float(agreement.rows) if agreement is not None else 0.0
+    done = _answer(task.version, judgement, card, blobs)
+    return msgspec.structs.replace(done, evidence=evidence, hold=hold)
 
 
 def holdout_for(manifest: Manifest, assembled: Assembled, rows: pl.DataFrame, state: State) -> pl.DataFrame:
@@ -102,6 +109,7 @@ def _answer(version: VersionId, judgement: Judgement, card: Card, blobs: Blobs) 
         verdict=judgement.verdict,
         reasons=judgement.reasons,
         card=blobs.put(canonical(card)),
+        worse=any(one.name == NOT_WORSE and one.status == "fail" for one in judgement.criteria),
     )
 
 

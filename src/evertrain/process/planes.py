@@ -119,6 +119,9 @@ class InstalledPlanes:
             self._seen = key, self._observe(service, since, now)
         return self._seen[1]
 
+    def labelled(self, service: ServiceName) -> int:
+        return self.watch.service(service).performance.joined()
+
     def _observe(self, service: ServiceName, since: Instant, now: Instant) -> Observed:
         record = self._registry.service(service)
         spec = self._declared_for(service)

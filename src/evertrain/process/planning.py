@@ -21,7 +21,7 @@ import polars as pl
 from evertrain.config.bundle import freeze, unpack
 from evertrain.config.declaration import ServiceSpec, SourceSpec
 from evertrain.config.script import files_of_scripts
-from evertrain.control.cycles import FEWEST_ROWS
+from evertrain.control.review import FEWEST_ROWS
 from evertrain.core.card import Card
 from evertrain.core.event import BatchIngested, Event, FileQuarantined
 from evertrain.core.identity import Digest, SourceName, digest_of_bytes, short

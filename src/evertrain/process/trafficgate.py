@@ -11,14 +11,16 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from evertrain.config.declaration import GateSpec, ServiceSpec
+from evertrain.control.review import FEWEST_ROWS
 from evertrain.core.card import Card
 from evertrain.core.comparison import MIN_BLOCKS
 from evertrain.core.gate import Judgement
 from evertrain.core.identity import CycleId, Digest, VersionId, digest_of_bytes
-from evertrain.core.model import DatasetRef
-from evertrain.core.score import constant_of
+from evertrain.core.model import DatasetRef, Output
+from evertrain.core.score import RowScore, constant_of
 from evertrain.core.stage import Assembled, Check, Evaluate
 from evertrain.core.time import Instant, say_span
 from evertrain.data.logged import LabelledRequests
@@ -27,7 +29,10 @@ from evertrain.model.evaluate import evaluate
 from evertrain.store.artifact import Artifacts
 from evertrain.store.state import State
 
-__all__ = ["judge_on_traffic"]
+__all__ = ["judge_on_traffic", "lacking_in"]
+
+FEWEST_OF_EACH: Final = 10
+"""With fewer labels of one kind a log loss is a matter of luck."""
 
 _BLOCKS: Final = 2 * MIN_BLOCKS
 """Into how many blocks the requests are cut, where time does not cut them into enough."""
@@ -60,8 +65,7 @@ def judge_on_traffic(
             boundary=Instant(int(rows["at"][0]) - 1),
             end=Instant(int(rows["at"][-1])),
             missing_labels=logged.unlabelled,
-            # The best constant in hindsight: harder to beat than that of a training set, which is not known.
-            base_rate=constant_of(rows["label"].to_numpy(), spec.output),
+            base_rate=_known_before(rows["label"].to_numpy(), spec.output),
         ),
         challenger=task.version,
         champion=champion,
@@ -84,6 +88,35 @@ def judge_on_traffic(
     judgement = msgspec.structs.replace(judgement, reasons=(*judgement.reasons, *said))
     claim = card.claim if judgement.verdict == "health only" else "traffic"
     return judgement, msgspec.structs.replace(card, cycle=None, claim=claim, dataset=dataset, reasons=judgement.reasons)
+
+
+def lacking_in(rows: pl.DataFrame, output: Output) -> str:
+    """Why labelled requests do not suffice to judge on, "" where they do."""
+    if rows.height < FEWEST_ROWS:
+        return (
+            f"{rows.height} logged requests have a label, {FEWEST_ROWS} are needed to say more than that it is healthy"
+        )
+    if output.kind == "value":
+        return ""
+    commonest = int(np.unique(rows["label"].to_numpy(), return_counts=True)[1].max())
+    if rows.height - commonest >= FEWEST_OF_EACH:
+        return ""
+    return (
+        f"of {rows.height} labels {rows.height - commonest} are not of the commonest kind, {FEWEST_OF_EACH} are needed "
+        "to say more than that it is healthy"
+    )
+
+
+def _known_before(label: NDArray[np.float64], output: Output) -> RowScore:
+    """The constant to beat: what the older half of the labels said, with one of each kind added.
+
+    The mean of all of them would be the best constant in hindsight, which nobody could have answered.
+    """
+    older = label[: max(len(label) // 2, 1)]
+    if output.kind == "value":
+        return constant_of(older, output)
+    kinds = np.arange(len(output.names) if output.kind == "classes" else 2, dtype=np.float64)
+    return constant_of(np.concatenate([older, kinds]), output)
 
 
 class _Fitted(NamedTuple):

@@ -83,10 +83,12 @@ class MemoryJournal:
 class SimulatedPlanes:
     """Everything outside of the loop. It outlives the controller, as the real planes do.
 
-    crashing: part of the names of the tasks that always crash; "" for none.
+    crashing: part of the names of the tasks that always crash; "" for none. labels: how many logged requests have one.
+    checks: what the next checks of a pushed file say, one after the other, and the last one from then on.
     """
 
     crashing = ""
+    labels = 0
 
     def __init__(self, spec: ServiceSpec, seed: int, faults: Faults) -> None:
         self.spec = spec
@@ -96,6 +98,8 @@ class SimulatedPlanes:
         self.table = RoutingTable(generation=0, routes={})
         self.built: set[VersionId] = set()
         self.judged: set[VersionId] = set()
+        self.checks: list[Evaluated] = []
+        self.checked: list[Check] = []
         self._blobs: dict[Digest, bytes] = {}
         self._work: dict[str, Work] = {}
         self._tallies: dict[str, Tally] = {}
@@ -137,7 +141,7 @@ class SimulatedPlanes:
             case Evaluate():
                 return msgspec.json.encode(self._evaluated(work.challenger))
             case Check():
-                return msgspec.json.encode(self._evaluated(work.version))
+                return msgspec.json.encode(self._checked(work))
             case _:
                 raise TypeError(f"{work!r} is not simulated")
 
@@ -169,6 +173,13 @@ class SimulatedPlanes:
             verdict = "inconclusive"
         return Evaluated(version=version, verdict=verdict, reasons=("It was simulated.",), card=digest_of(version))
 
+    def _checked(self, work: Check) -> Evaluated:
+        self.checked.append(work)
+        if not self.checks:
+            return self._evaluated(work.version)
+        told = self.checks.pop(0) if len(self.checks) > 1 else self.checks[0]
+        return msgspec.structs.replace(told, version=work.version)
+
     def keep(self, content: bytes) -> Digest:
         digest = digest_of_bytes(content)
         self._blobs[digest] = content
@@ -182,6 +193,9 @@ class SimulatedPlanes:
     def committed(self, request: str, service: ServiceName) -> Mapping[str, int] | None:
         self._perhaps_killed()
         return None if self._happens(self.faults.slow) else {"source.rows": self.now // HOUR}
+
+    def labelled(self, service: ServiceName) -> int:
+        return self.labels
 
     def observed(self, service: ServiceName, since: Instant, now: Instant) -> Observed:
         return Observed(now=now, since=since, rows=(now - since) // DAY * 1_000)

@@ -1,0 +1,177 @@
+"""A pushed file whose quality nobody knew is judged again when labels come: on trial, in line, and once it serves."""
+
+import msgspec
+import pytest
+
+from evertrain.core.event import Draft, OrderGiven, VersionJudged
+from evertrain.core.identity import VersionId, digest_of
+from evertrain.core.model import Verdict
+from evertrain.core.policy import CanarySpec
+from evertrain.core.registry import Registry, Rollout, ServiceRecord
+from evertrain.core.rollout import RolloutState
+from evertrain.core.stage import Evaluated
+from evertrain.testing.simulation import SERVICE, World, simulated_service
+
+FIRST, SECOND, THIRD = (VersionId(digest_of(name)) for name in ("first", "second", "third"))
+
+
+def says(verdict: Verdict, *, hold: str = "", worse: bool = False, compared: int = 1000) -> Evaluated:
+    return Evaluated(
+        version=FIRST,
+        verdict=verdict,
+        reasons=(f"a planned {verdict}",),
+        card=digest_of(verdict),
+        evidence={"compared": float(compared)},
+        hold=hold,
+        worse=worse,
+    )
+
+
+def record_of(world: World) -> ServiceRecord:
+    return Registry(world.journal.read()).service(SERVICE)
+
+
+def rollout_of(world: World, version: VersionId) -> Rollout:
+    return [one for one in record_of(world).rollouts.values() if one.version == version][-1]
+
+
+def push(world: World, version: VersionId) -> None:
+    world.journal.append(
+        Draft(
+            id=f"order:{len(world.journal.events)}",
+            at=world.planes.now,
+            actor="test",
+            subject=f"service/{SERVICE}",
+            reason="A test pushes.",
+            fact=OrderGiven(service=SERVICE, verb="import", role="operator", words=digest_of("why"), version=version),
+        )
+    )
+    world.run(1)
+
+
+def pushed(*checks: Evaluated) -> World:
+    """A served file, and a second one that has just begun with its first share; `checks`: what is said of it."""
+    slow = CanarySpec(steps=(0.1, 0.2, 0.5), max_bad_answers=5.0)
+    world = World(seed=1, spec=msgspec.structs.replace(simulated_service(), recipes={}, triggers=(), rollout=slow))
+    world.planes.checks = [says("health only")]
+    push(world, FIRST)
+    world.run(1)
+    assert record_of(world).champion == FIRST
+    world.planes.checks = list(checks)
+    push(world, SECOND)
+    assert rollout_of(world, SECOND).step == 0
+    return world
+
+
+def verdicts(world: World, version: VersionId) -> list[str]:
+    facts = [event.fact for event in world.journal.read()]
+    return [fact.verdict for fact in facts if isinstance(fact, VersionJudged) and fact.version == version]
+
+
+@pytest.mark.parametrize("verdict", ["fail", "error"])
+def test_a_bad_file_is_taken_back_as_soon_as_labels_tell(verdict: Verdict) -> None:
+    world = pushed(says("health only"), says(verdict, worse=True))
+    world.planes.labels = 49
+    world.tick(world.planes.now)
+    assert verdicts(world, SECOND) == ["health only"]
+    world.planes.labels = 50
+    world.tick(world.planes.now)
+    rollout, record = rollout_of(world, SECOND), record_of(world)
+    assert (rollout.state, rollout.step) == (RolloutState.ROLLED_BACK, 0)
+    assert record.versions[SECOND].refused == f"Judged again, its verdict is {verdict}. a planned {verdict}"
+    assert record.champion == FIRST
+    assert not record.open_cycles
+
+
+def test_a_good_file_gets_its_verdict_and_goes_on() -> None:
+    world = pushed(says("health only"), says("inconclusive"), says("pass"))
+    world.planes.labels = 60
+    world.tick(world.planes.now)
+    assert rollout_of(world, SECOND).open  # undecided lets it go on
+    world.planes.labels = 119
+    world.tick(world.planes.now)
+    assert verdicts(world, SECOND) == ["health only", "inconclusive"]
+    world.planes.labels = 120
+    world.run(60)
+    assert verdicts(world, SECOND) == ["health only", "inconclusive", "pass"]
+    assert record_of(world).champion == SECOND
+
+
+def test_it_is_judged_before_each_advance_where_labels_came() -> None:
+    world = pushed(says("health only"), says("inconclusive"))
+    labels = 100
+    while rollout_of(world, SECOND).open:
+        labels += 1  # never twice as many
+        world.planes.labels = labels
+        before = rollout_of(world, SECOND).step
+        world.run(1)
+        if rollout_of(world, SECOND).step > before:
+            assert record_of(world).versions[SECOND].evidence["known"] == labels
+    assert len(verdicts(world, SECOND)) >= 3
+
+
+def test_without_labels_it_goes_on_by_its_health() -> None:
+    world = pushed(says("health only"))
+    world.run(90)
+    assert verdicts(world, SECOND) == ["health only"]
+    assert record_of(world).champion == SECOND
+
+
+def test_what_nobody_could_compare_is_compared_before_it_is_promoted() -> None:
+    world = pushed(says("health only", compared=3), says("health only", hold="it ranks the other way round"))
+    world.run(90)
+    rollout = rollout_of(world, SECOND)
+    assert (rollout.state, rollout.last_step) == (RolloutState.STEPPING, True)
+    assert record_of(world).versions[SECOND].hold == "it ranks the other way round"
+
+
+def test_one_that_contradicts_the_champion_waits_for_a_person_or_for_labels() -> None:
+    world = pushed(says("health only", hold="it ranks the other way round"), says("pass"))
+    world.run(90)
+    assert (rollout_of(world, SECOND).step, record_of(world).champion) == (0, FIRST)
+    world.planes.labels = 50
+    world.run(60)
+    assert record_of(world).champion == SECOND
+
+
+def test_a_file_that_stood_in_line_is_judged_again_before_it_gets_traffic() -> None:
+    world = pushed(says("health only"))
+    push(world, THIRD)
+    assert verdicts(world, THIRD) == ["health only"]
+    world.planes.checks = [says("fail")]
+    while rollout_of(world, SECOND).open:
+        world.run(1)
+    rollout = rollout_of(world, THIRD)
+    assert rollout.state is RolloutState.ROLLED_BACK
+    assert [share for _, share in rollout.shares] == [0.0, 0.0]
+    assert world.planes.checked[-1].champion == record_of(world).champion
+
+
+def test_a_champion_that_labels_show_to_be_worse_gives_way_to_the_one_before() -> None:
+    world = pushed(says("health only"))
+    world.run(90)
+    assert record_of(world).champion == SECOND
+    world.planes.checks = [says("inconclusive"), says("fail", worse=True)]
+    world.planes.labels = 70
+    world.run(1)
+    assert record_of(world).champion == SECOND
+    world.planes.labels = 140
+    world.run(1)
+    record = record_of(world)
+    assert record.champion == FIRST
+    assert world.planes.checked[-1].champion == FIRST
+    assert "Labels show that it is worse than version 1" in record.versions[SECOND].refused
+    assert world.planes.table.routes[SERVICE].champion == FIRST
+    seen = len(world.planes.checked)
+    world.planes.labels = 10_000
+    world.run(5)
+    assert len(world.planes.checked) == seen  # nothing stands behind it any more
+
+
+def test_a_review_that_cannot_be_done_ends_the_trial_without_a_refusal() -> None:
+    world = pushed(says("health only"))
+    world.planes.crashing = "review"
+    world.planes.labels = 50
+    world.tick(world.planes.now)
+    assert rollout_of(world, SECOND).state is RolloutState.ABORTED
+    assert not record_of(world).versions[SECOND].refused
