@@ -162,6 +162,11 @@ label = et.Label(source=sold, of=asked, value="price", horizon="1d")
         ('train=LinearRegression(), output="valu"', 'unknown output.*Did you mean "value"'),
         ('train=LinearRegression(), output="value"', "judged by 'log_loss'.*gate=et.Gate"),
         ('train=et.script("learn.R")', "is no Python file"),
+        ('train=LogisticRegression(), output="classes"', 'output=et.classes\\("bus"'),
+        ('train=LogisticRegression(), output=et.classes("a", "b")', "There are 2 classes.*the label is 0 or 1"),
+        ('train=LogisticRegression(), output=et.classes("a", "b", "a")', "two have one: a, a, b"),
+        ("train=LogisticRegression(), output=et.classes(1, 2, 3)", "is 1.*each class as a text"),
+        ('train=LogisticRegression(), output=et.classes("1", "2", "3")', "'price' of source 'sold', which is float64"),
     ],
 )
 def test_a_way_to_train_that_cannot_be_is_refused(tmp_path: Path, options: str, words: str) -> None:
@@ -170,6 +175,17 @@ def test_a_way_to_train_that_cannot_be_is_refused(tmp_path: Path, options: str, 
     )
     with pytest.raises(DeclarationError, match=rf"(?s)houses\.py, line \d+.*{words}"):
         load(tmp_path / "houses.py")
+
+
+def test_classes_are_judged_by_what_there_is_of_classes(tmp_path: Path) -> None:
+    of_texts = HOUSES.replace('"price": "float64"', '"price": "string"')
+    service = 'et.Service("price", examples=asked, label=label, train=LogisticRegression(), output=et.classes(*"zyx")'
+    (tmp_path / "houses.py").write_text(f'{of_texts}service = {service}, gate=et.Gate(primary="auc"))\n')
+    with pytest.raises(DeclarationError, match="predicts classes, and is judged by 'auc'"):
+        load(tmp_path / "houses.py")
+    (tmp_path / "houses.py").write_text(f"{of_texts}service = {service})\n")
+    (spec,) = load(tmp_path / "houses.py")
+    assert spec.output.names == ("x", "y", "z")
 
 
 def test_every_way_to_train_is_taken(tmp_path: Path) -> None:

@@ -83,6 +83,12 @@ def test_a_gate_is_proposed_that_something_can_pass(days: NDArray[np.int64], pri
     assert bool(proposal.words) == (primary == "auc")
 
 
+def test_of_classes_no_auc_is_proposed() -> None:
+    proposal = propose_gate(np.arange(24) * 30 * DAY, 30 * DAY, DEFAULT, classes=True)
+    assert proposal.gate.primary == "log_loss"
+    assert "stays undecided" in proposal.words
+
+
 def test_a_value_gets_a_margin_in_its_own_units() -> None:
     proposal = propose_gate(np.arange(400) * DAY, 30 * DAY, DEFAULT, spread=53.21)
     assert (proposal.gate.primary, proposal.gate.margin, proposal.gate.anchor_margin) == ("mae", 1.1, 2.2)

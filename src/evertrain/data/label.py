@@ -138,11 +138,15 @@ class PostedLabels:
     def filed(self, rows: pl.DataFrame, now: Instant) -> list[Labelled]:
         """The labels in rows of the source that came in files, of predictions that are logged; in the rows' order.
 
-        Corrections are among them: a prediction's later label counts.
+        Corrections are among them: a prediction's later label counts. One of a class that is not declared is left out
+        here; the next training says so.
         """
         if self._spec.examples is None:
             return []
-        told = physical(rows.filter(pl.col(self._label.value).is_not_null()))
+        there = pl.col(self._label.value).is_not_null()
+        if self._spec.output.names:
+            there &= pl.col(self._label.value).cast(pl.String).is_in(self._spec.output.names)
+        told = physical(rows.filter(there))
         keys = key_texts(told, self._spec.examples).to_list()
         self._look_up([], [key for key in keys if key not in self._by_key])
         values = label_numbers(self._spec, told[self._label.value]).to_list()

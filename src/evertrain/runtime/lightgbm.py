@@ -61,6 +61,7 @@ class LightGBMModel:
         self._lock = threading.Lock()
         self._row = (ctypes.c_double * self._width)()
         self._out, self._out_length = (ctypes.c_double * self._classes)(), ctypes.c_int64()
+        self._answered: NDArray[np.float64] = np.ctypeslib.as_array(self._out)
         self._prepared = self._prepare()
 
     def __del__(self) -> None:
@@ -115,7 +116,7 @@ class LightGBMModel:
             )
             if status:
                 raise ModelError(f"LightGBM: {self._reason()}.")
-            return np.array(self._out, dtype=np.float64)
+            return self._answered.copy()
 
     def _prepare(self) -> ctypes.c_void_p | None:
         """The library's single-row path, or None when it does not answer exactly like the path for matrices."""
