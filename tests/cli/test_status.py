@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from evertrain.core import event as facts
-from evertrain.core.identity import RolloutId, SourceName, digest_of
+from evertrain.core.identity import CycleId, RolloutId, SourceName, digest_of
 from evertrain.core.routing import Arm, Refusal, Route
 from evertrain.core.time import HOUR, Instant
 from evertrain.data.ingest import Freshness
@@ -20,6 +20,7 @@ from evertrain.data.quarantine import Quarantine
 from evertrain.data.source import Broken
 from evertrain.process.looks import leave_looks
 from evertrain.store.file import write_atomically
+from evertrain.store.ledger import Ledger
 from evertrain.store.process import beat, heartbeat_of
 from evertrain.store.state import State
 from evertrain.testing.installation import SHOP
@@ -144,6 +145,43 @@ def test_when_nobody_answers_it_says_so_and_exits_with_1(tmp_path: Path) -> None
     assert "NOBODY ANSWERS" in done.stdout
     assert "version 2" in done.stdout
     assert "is to answer" in done.stdout
+
+
+def test_a_first_training_that_failed_is_told_with_its_end_and_its_log(tmp_path: Path) -> None:
+    record = ShopRecord(tmp_path / "state")
+    beat(record.state, heartbeat_of("w0", "worker"))
+    cycle = CycleId(f"{SHOP}/c1")
+    record.tell("none yet", facts.TriggerDecided(service=SHOP, trigger="first", decision="run", cycle=cycle))
+    frames = "".join(f'  File "train.py", line {line}, in step\n    next(step)\n' for line in range(40))
+    record.tell(
+        f"The stage train failed: It exited with code 1.\nTraceback:\n{frames}ValueError: no column 'amuont'",
+        facts.CycleMoved(service=SHOP, cycle=cycle, move="fail", before="triggered", after="failed"),
+    )
+    log = record.state.tasks / "shop-c1-train-0" / "stderr.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("ValueError")
+    done = status(record.state)
+    assert done.returncode == 1, "the service is not answered"
+    todo = done.stdout.partition("To do\n")[2].partition("\n\n")[0]
+    assert "URGENT: No version of shop answers. The last training ended as failed: The stage train failed" in todo
+    assert "ValueError: no column 'amuont'" in todo
+    assert f"All that it printed: {log}" in todo
+    assert max(map(len, done.stdout.splitlines())) < 320
+
+
+def test_a_version_that_a_person_put_past_its_refusal_says_so(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path / "state")
+    first, second = record.versions
+    record.refuse(first, "The gate's verdict is fail: log_loss is worse.")
+    with Ledger.open(record.state.ledger) as ledger:
+        words = ledger.keep_words("the desk wants it")
+    record.tell("by order", facts.ChampionOverridden(service=SHOP, version=first, role="operator", words=words))
+    record.enter(first, "r9")
+    record.installation.route(Route(service=SHOP, champion=first, previous=second))
+    assert (
+        "  override   Was refused: The gate's verdict is fail: log_loss is worse; "
+        "a person put it into service: the desk wants it."
+    ) in status(record.state).stdout
 
 
 def test_without_a_ledger_processes_and_routing_are_still_told(tmp_path: Path) -> None:

@@ -228,6 +228,7 @@ def test_new_code_is_tried_at_once_where_no_version_answers() -> None:
     world.run(1)
     [failed] = record_of(world).cycles.values()
     assert failed.state == "failed"
+    assert world.planes.table.routes[SERVICE].champion is None, "workers know that there is such a service"
     world.planes.faults = Faults()
     declare_anew(world, "mended")
     world.tick(world.planes.now)

@@ -9,6 +9,7 @@ from evertrain.core.time import Instant
 from evertrain.monitor.health import Totals
 from evertrain.process.advice import advise
 from evertrain.process.situation import (
+    Fruitless,
     Refusing,
     Running,
     ServiceSituation,
@@ -35,6 +36,13 @@ SOURCE = SourceSituation(
     owner="the desk",
     rows_aside=0,
     files_aside=0,
+)
+FAILED = Fruitless(
+    cycle="shop/c1",
+    state="failed",
+    at=Instant(0),
+    why="no rows",
+    log="/state/control/tasks/shop-c1-train-0/stderr.log",
 )
 PROCESSES = tuple(
     Running(name=name, role=role, pid=number, alive=True)
@@ -103,6 +111,24 @@ def test_what_the_machine_mends_alone_is_nobodys_task() -> None:
             "Version 3 of shop is held",
             "evertrain promote 3 --service shop",
             False,
+        ),
+        (
+            with_service(champion=None, fruitless=FAILED),
+            "No version of shop answers. The last training ended as failed: no rows",
+            "evertrain apply FILE. All that it printed: /state/control/tasks/shop-c1-train-0/stderr.log",
+            True,
+        ),
+        (
+            with_service(fruitless=FAILED),
+            "The last training ended as failed: no rows",
+            "evertrain retrain --service shop",
+            False,
+        ),
+        (
+            with_service(champion=None, fruitless=msgspec.structs.replace(FAILED, pushed=True, log="")),
+            "The file that was pushed ended as failed",
+            "evertrain push FILE --service shop",
+            True,
         ),
         (with_source(stale=True), "orders is stale", "Ask the desk.", False),
         (with_source(trouble="no such table"), "no such table", "Ask the desk", False),

@@ -86,6 +86,18 @@ def test_a_swap_takes_two_phases_and_fails_no_request(
     until(lambda: worker.serves(champion))  # it stays, so that going back is one flip
 
 
+def test_a_declared_service_without_a_version_is_known_and_answers_nothing_yet(
+    worker: RunningWorker, installation: Installation, champion: VersionId
+) -> None:
+    installation.route(Route(service=SHOP))
+    until(lambda: worker.predict().status_code == 503)
+    told = worker.predict()
+    assert told.json()["reason"] == f"Service '{SHOP}' does not answer: No version is in service yet."
+    assert "evertrain status" in told.json()["remedy"]
+    assert told.headers["retry-after"] == "1"
+    assert worker.client.get("/v2/health/ready").json() == {"ready": False, "waiting": [SHOP]}
+
+
 def test_a_version_that_nobody_judged_is_not_served(
     worker: RunningWorker, installation: Installation, champion: VersionId
 ) -> None:

@@ -52,7 +52,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Stay, and show what changes, until Ctrl-C.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what answers and why, what is on trial, what waits, and what is wrong. Exits with 1 when nobody answers."""
+    """Show what answers and why, what waits, and what is wrong. Exits with 1 when a service is not answered."""
     stated = load({"dir": None if folder is None else str(folder)}, environment=os.environ)
     state = State.open(Path(stated.settings.dir))
 
@@ -68,7 +68,7 @@ def status(
         typer.echo(_for_machines(found))
     else:
         show(list(_screen(found)))
-    if not found.answers:
+    if not found.is_whole:
         raise typer.Exit(1)
 
 
@@ -111,8 +111,18 @@ def _reason(words: str) -> str:
 
 
 def _cut(words: str) -> str:
-    """What fits of words that begin with a name."""
-    return textwrap.shorten(words, _REASON, placeholder=" ...")
+    """What fits of words that begin with a name; of several lines the first and the end, where a traceback says most.
+
+    >>> _cut("It failed.\\n" + "  File 1, in f\\n" * 40 + "ValueError: no rows")[-19:]
+    'ValueError: no rows'
+    """
+    first, _, rest = words.strip().partition("\n")
+    whole = " ".join(words.split())
+    if len(whole) <= _REASON or not rest:
+        return textwrap.shorten(whole, _REASON, placeholder=" ...")
+    head = textwrap.shorten(first, _REASON // 2, placeholder=" ...")
+    end = " ".join(rest.split())[len(head) - _REASON + 5 :]
+    return f"{head} ... {end.partition(' ')[2]}"
 
 
 # Services -------------------------------------------------------------------------------------------------------------

@@ -62,11 +62,10 @@ def route_step(planes: Planes, record: ServiceRecord, spec: ServiceSpec, now: In
     wanted = desired_route(record, spec, paced=planes.paced(), entering=entering)
     standing = table.routes.get(record.service)
     if standing == wanted:
-        if planes.followed(table.generation):
+        nobody = wanted.champion is None and not wanted.prepare
+        if nobody or planes.followed(table.generation):
             return NOTHING
         return Step(awaiting=f"{record.service}: the workers take over routing table {table.generation}")
-    if standing is None and wanted == Route(service=record.service, reference=wanted.reference):
-        return NOTHING
     generation = table.generation + 1
     if record.routed == digest_of(wanted):
         planes.publish(RoutingTable(generation=generation, routes={**table.routes, record.service: wanted}))

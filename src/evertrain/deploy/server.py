@@ -206,7 +206,9 @@ class Server:
             )
         if live is None or not live.route.enabled or live.champion is None:
             reason = "it was taken away" if live is None else (live.route.notice or live.reason)
-            raise UnavailableError(f"Service {service!r} does not answer: {reason}", "Send it again later.")
+            raise UnavailableError(
+                f"Service {service!r} does not answer: {reason}", "Send it again later; `evertrain status` says why."
+            )
         return live, live.champion
 
     async def _answer(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from evertrain.core.identity import short
-from evertrain.process.situation import ServiceSituation, Situation, SourceSituation
+from evertrain.process.situation import Fruitless, ServiceSituation, Situation, SourceSituation
 from evertrain.web.wording import say_many
 
 __all__ = ["Advice", "advise"]
@@ -59,6 +59,8 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
     if not one.enabled:
         what = f"{one.service} is turned off: {one.notice}"
         yield Advice(what=what, remedy=f"evertrain promote VERSION {name} --reason ...", urgent=True)
+    if one.fruitless is not None:
+        yield _fruitless(one, one.fruitless)
     for each in one.refusing:
         version = short(each.version) if each.ordinal is None else str(each.ordinal)
         answers = "nothing answers there" if each.instead is None else f"version {each.instead} answers there meanwhile"
@@ -72,8 +74,25 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
         if cycle.until is not None and cycle.ordinal is not None:
             yield Advice(
                 what=f"Version {cycle.ordinal} of {one.service} is held: the evidence does not decide.",
-                remedy=f"Wait, or decide: evertrain promote {cycle.ordinal} {name} --reason ...",
+                remedy=f"Wait, or decide: evertrain promote {cycle.ordinal} {name} --reason ... puts it into service; "
+                f"evertrain retrain {name} --reason ... makes another instead.",
             )
+
+
+def _fruitless(one: ServiceSituation, end: Fruitless) -> Advice:
+    """What to do about a cycle that brought nothing. Without a version the next apply tries again at once."""
+    what = "The file that was pushed" if end.pushed else "The last training"
+    lead = f"No version of {one.service} answers. " if one.champion is None else ""
+    if end.pushed:
+        remedy = f"evertrain push FILE --service {one.service}"
+    else:
+        then = "" if one.champion is None else f", then evertrain retrain --service {one.service} --reason ..."
+        remedy = f"Mend it, then evertrain apply FILE{then}"
+    return Advice(
+        what=f"{lead}{what} ended as {end.state}: {end.why}",
+        remedy=f"{remedy}{f'. All that it printed: {end.log}' if end.log else ''}",
+        urgent=one.champion is None,
+    )
 
 
 def _observed(one: ServiceSituation) -> Iterator[Advice]:

@@ -6,9 +6,11 @@ routing are still told, with the reason for what is missing.
 
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import msgspec
 
+from evertrain.core.cycle import CycleState
 from evertrain.core.identity import ServiceName, SourceName, VersionId
 from evertrain.core.registry import Cycle, Registry, Rollout, ServiceRecord, Version
 from evertrain.core.routing import Route, RoutingTable
@@ -32,7 +34,17 @@ from evertrain.store.state import State
 from evertrain.store.statistics import read_statistics
 from evertrain.web.overview import Alert, Decision, Work
 
-__all__ = ["Refusing", "Running", "ServiceSituation", "Situation", "SourceSituation", "Trial", "Waiting", "look_at"]
+__all__ = [
+    "Fruitless",
+    "Refusing",
+    "Running",
+    "ServiceSituation",
+    "Situation",
+    "SourceSituation",
+    "Trial",
+    "Waiting",
+    "look_at",
+]
 
 _DECISIONS = 5
 
@@ -72,6 +84,17 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     until: Instant | None = None
 
 
+class Fruitless(msgspec.Struct, frozen=True, kw_only=True):
+    """How the newest cycle ended, where it brought nothing. log: the file of what its last task printed."""
+
+    cycle: str
+    state: str
+    at: Instant
+    why: str
+    log: str = ""
+    pushed: bool = False
+
+
 class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     """One service. champion: what is wanted to answer, by the routing table; without a ledger it has no ordinal.
 
@@ -97,6 +120,12 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     watched: bool = False
     gist: Gist | None = None
     override: str = ""
+    fruitless: Fruitless | None = None
+
+    @property
+    def answers(self) -> bool:
+        """Whether a version is in service, where one is to be."""
+        return self.watched or (self.enabled and self.champion is not None)
 
 
 class SourceSituation(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +175,11 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
         """Whether anybody answers predictions."""
         return any(one.role == "worker" and one.alive for one in self.processes)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every service is answered."""
+        return self.answers and all(one.answers for one in self.services)
+
 
 class _Known:
     """What was read, to tell each service from: of the ledger nothing, where it cannot be read."""
@@ -156,6 +190,7 @@ class _Known:
         self.looks = read_looks(state.reports)
         self.gists = read_gists(state.reports)
         self.running = Tasks(state.tasks).under_way()
+        self.tasks = state.tasks
         self.registry = Registry()
         self.chronicle = Chronicle(lambda _: "")
         self.events = 0
@@ -234,6 +269,23 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         watched=route.observed,
         gist=known.gists.get(name) if route.observed else None,
         override="" if champion is None else _override(champion, known.chronicle),
+        fruitless=_fruitless(record, known.tasks),
+    )
+
+
+def _fruitless(record: ServiceRecord, tasks: Path) -> Fruitless | None:
+    """The newest cycle, if it failed, or ended in any other way than by a version for a service that has none."""
+    newest = record.cycles.get(record.newest_cycle) if record.newest_cycle is not None else None
+    if newest is None or newest.open or (newest.state is not CycleState.FAILED and record.champion is not None):
+        return None
+    logs = list(tasks.glob(f"{newest.cycle.replace('/', '-')}-*/stderr.log"))
+    return Fruitless(
+        cycle=newest.cycle,
+        state=newest.state.replace("_", " "),
+        at=newest.since,
+        why=newest.why,
+        log=str(max(logs, key=lambda log: log.stat().st_mtime_ns)) if logs else "",
+        pushed=newest.kind == "external",
     )
 
 

@@ -79,7 +79,11 @@ class ShopRecord:
 
     def crown(self, version: VersionId, champion: VersionId | None = None) -> None:
         """Have a version answer everything."""
-        rollout = RolloutId(f"{SHOP}/r{self.versions.index(version) + 1}")
+        self.enter(version, f"r{self.versions.index(version) + 1}", champion)
+
+    def enter(self, version: VersionId, name: str, champion: VersionId | None = None) -> None:
+        """Have a version answer everything, by a rollout of this name."""
+        rollout = RolloutId(f"{SHOP}/{name}")
         begun = facts.RolloutBegun(
             service=SHOP, rollout=rollout, version=version, champion=champion, steps=(1.0,), cycle=None
         )
