@@ -3,6 +3,7 @@
 from pathlib import Path
 from textwrap import dedent
 
+import polars as pl
 import pytest
 
 import evertrain as et
@@ -10,7 +11,7 @@ from evertrain import runtime
 from evertrain.core.model import Manifest
 from evertrain.errors import DeclarationError, ModelError
 from evertrain.model.script import Script
-from evertrain.testing.orders import train_orders
+from evertrain.testing.orders import order_examples, train_orders
 
 PIPELINE = """
     import sys
@@ -66,6 +67,7 @@ def test_a_script_that_leaves_a_pickle_becomes_a_version_without_one(
 ) -> None:
     manifest, path = trained(tmp_path, scripted(tmp_path, PIPELINE, "{csv}", "{model}"))
     assert manifest.format == "sklearn"
+    assert "caution" not in manifest.parameters
     assert [(item.name, bool(item.categories)) for item in manifest.vector] == [("amount", False), ("shop", True)]
     scores = runtime.load(manifest, path).score([(20.0, "south"), (20.0, "west"), (20.0, None)])
     assert scores[0] > scores[1]
@@ -116,6 +118,62 @@ def test_a_script_gets_training_rows_and_nothing_else(tmp_path: Path) -> None:
 def test_a_script_that_makes_no_model_is_told_in_its_own_words(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(Exception, match=words):
         train_orders(tmp_path, scripted(tmp_path, text))
+
+
+CAUTIOUS = """
+    import sys, joblib
+    import pandas as pd
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    rows = pd.read_csv(sys.argv[1]).head(400)
+    rows["shop"] = rows["shop"].replace("west", "unknown")
+    codes = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["shop"]))
+    joblib.dump(make_pipeline(codes, LogisticRegression()).fit(rows[["shop"]], rows["late"]), sys.argv[2])
+"""
+GAPS = """
+    import sys, joblib
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+
+    rows = pd.read_csv(sys.argv[1])
+    joblib.dump(LogisticRegression().fit(rows[["amount", "hour"]].fillna(0.0), rows["late"]), sys.argv[2])
+"""
+ONE_CLASS = """
+    import sys, joblib
+    import pandas as pd
+    from sklearn.dummy import DummyClassifier
+
+    rows = pd.read_csv(sys.argv[1])
+    joblib.dump(DummyClassifier().fit(rows[["amount"]], (rows["late"] == "yes").astype(int)), sys.argv[2])
+"""
+
+
+def test_what_a_script_put_into_its_rows_is_on_record_as_a_caution(tmp_path: Path) -> None:
+    manifest, _ = trained(tmp_path, scripted(tmp_path, CAUTIOUS, "{csv}", "{model}"))
+    assert "knows the category 'unknown', which no training row holds" in str(manifest.parameters["caution"])
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "words"),
+    [
+        (
+            "import sys\nopen(sys.argv[1]).read()",
+            (),
+            r'Parquet file. For CSV, declare et.script\("learn.py", "{csv}", "{mod',
+        ),
+        (ONE_CLASS, ("{csv}", "{model}"), r"knows one class only, .*0.*; the label 'late' .* arrives as 1\.0 and 0\.0"),
+        (GAPS, ("{csv}", "{model}"), r"does not take the training rows as they are: .*NaN.*does not happen in service"),
+    ],
+)
+def test_what_most_likely_is_behind_a_failure_is_told(
+    tmp_path: Path, text: str, arguments: tuple[str, ...], words: str
+) -> None:
+    gaps = order_examples(1_000).with_columns(pl.col("feature.amount").replace(pl.col("feature.amount").max(), None))
+    with pytest.raises(ModelError, match=words):
+        train_orders(tmp_path, scripted(tmp_path, text, *arguments), frame=gaps)
 
 
 def test_a_model_of_the_label_is_no_model(tmp_path: Path) -> None:

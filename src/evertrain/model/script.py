@@ -23,7 +23,9 @@ from evertrain.config.training import Run, TrainingSet
 from evertrain.core.model import Format
 from evertrain.core.schema import Input
 from evertrain.errors import ModelError, say_raised
+from evertrain.model.hint import LABEL, hint_for_script
 from evertrain.model.obituary import say_exit
+from evertrain.model.skew import CAUTION, invented
 from evertrain.runtime.artifact import describe
 
 __all__ = ["Script"]
@@ -44,8 +46,22 @@ class Script:
         place = run.path("script")
         shutil.rmtree(place, ignore_errors=True)  # what an interrupted run left
         place.mkdir()
-        self._run(place, self._filled(data, place, run))
-        return self._left(place)
+        self._run(place, self._filled(data, place, run), data)
+        model = self._left(place)
+        self._refuse_one_class(model, data)
+        caution = invented(model, data)
+        if caution:
+            run.record(**{CAUTION: caution})
+        return model
+
+    def blamed(self, error: ModelError) -> ModelError:
+        """What is wrong when its model cannot be asked with the rows that it was given itself."""
+        why = error.what.splitlines()[0]
+        return ModelError(
+            f"Script {self._spec.path!r} made a model that does not take the training rows as they are: {why}",
+            "What the script does to its rows before it fits (fillna, map, get_dummies) does not happen in service: "
+            "put it into a Pipeline, and save that.",
+        )
 
     def vector(self, path: Path, kind: Format, vector: Sequence[Input]) -> tuple[Input, ...]:
         """The inputs in the order of the model file, with its own categories, where it names them.
@@ -61,7 +77,8 @@ class Script:
         if unknown:
             raise ModelError(
                 f"Script {self._spec.path!r} made a model that takes {unknown[0]!r}, which is none of the features.",
-                f"Train it on columns of the Parquet file, without the label {self._label!r}.",
+                f"Train it on columns of the table that it is given, without the label {self._label!r}; what it makes "
+                "of them before it fits (get_dummies) is not made in service, and belongs into a Pipeline.",
             )
         own = _categories_of(path, kind, told.vector, known)
         return tuple(
@@ -92,7 +109,7 @@ class Script:
             arguments = [one.replace(name, value) for one in arguments]
         return arguments
 
-    def _run(self, place: Path, arguments: Sequence[str]) -> None:
+    def _run(self, place: Path, arguments: Sequence[str], data: TrainingSet) -> None:
         process = subprocess.Popen(
             [sys.executable, "-u", str(self._folder / self._spec.path), *arguments],
             cwd=place,
@@ -110,8 +127,22 @@ class Script:
                 sys.stderr.write(line)
                 sys.stderr.flush()
         if process.returncode:
-            sentence = say_exit(process.returncode, "".join(said), self._memory_mb)
-            raise ModelError(f"Script {self._spec.path!r} failed. {sentence}", "Mend the script.")
+            printed = "".join(said)
+            sentence = say_exit(process.returncode, printed, self._memory_mb)
+            hint = hint_for_script(
+                self._spec.path, self._spec.arguments, printed, data.categories, numbered=not data.classes
+            )
+            raise ModelError(f"Script {self._spec.path!r} failed. {sentence}", hint or "Mend the script.")
+
+    def _refuse_one_class(self, model: object, data: TrainingSet) -> None:
+        known = getattr(model, "classes_", None)
+        if known is None or len(known) != 1 or data.classes or len({*data.y.tolist()}) == 1:
+            return
+        raise ModelError(
+            f"Script {self._spec.path!r} made a classifier that knows one class only, {known[0]!r}; "
+            f"the label {self._label!r} of its rows has two.",
+            LABEL,
+        )
 
     def _left(self, place: Path) -> object:
         """The model that it left: the file, or the object in a pickle."""

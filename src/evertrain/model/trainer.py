@@ -27,6 +27,7 @@ from evertrain.core.stage import Rehearse, Train, Trained, TrainingRecord
 from evertrain.errors import ModelError, say_raised
 from evertrain.model.assemble import FEATURE, read_parquet
 from evertrain.model.golden import choose_golden
+from evertrain.model.hint import hint_for
 from evertrain.model.matrix import encode_frame, pin_vector, values_of
 from evertrain.model.package import environment_of, native
 from evertrain.model.recipe import Fitting
@@ -113,7 +114,12 @@ def pack(
     )
     model = runtime.load(manifest, made.path, bundle_folder)
     sample = frame.gather_every(max(1, frame.height // _SAMPLE))
-    scores = model.score(values_of(sample, [FEATURE + item.name for item in vector]))
+    try:
+        scores = model.score(values_of(sample, [FEATURE + item.name for item in vector]))
+    except ModelError as error:
+        if isinstance(recipe, Script):
+            raise recipe.blamed(error) from error
+        raise
     check_scores(scores, spec.output, f"Recipe {task.recipe!r} made a model that")
     if isinstance(recipe, Fitting):
         recipe.compare(training_set(sample, vector, spec.output.names), scores)
@@ -138,9 +144,11 @@ def make(name: str, recipe: Recipe, data: TrainingSet, run: Run, bundle_folder: 
     except ModelError:
         raise
     except Exception as error:  # the user's code: whatever it raises is its answer
-        kind, *words = say_raised(error).partition(": ")
+        said = say_raised(error)
+        kind, *words = said.partition(": ")
         raise ModelError(
-            f"Recipe {name!r} raised {kind} at {_place(error)}{''.join(words)}.", "Mend the recipe."
+            f"Recipe {name!r} raised {kind} at {_place(error)}{''.join(words)}.",
+            hint_for(said, data.categories) or "Mend the recipe.",
         ) from error
     content = native(model, bundle_folder)
     if isinstance(content, bytes):

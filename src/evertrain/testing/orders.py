@@ -103,11 +103,20 @@ def order_training(work: Assembled, **changes: Any) -> Train:
 
 
 def train_orders(
-    folder: Path, recipe: Recipe, *, spec: ServiceSpec | None = None, shuffled: int | None = None, **changes: Any
+    folder: Path,
+    recipe: Recipe,
+    *,
+    spec: ServiceSpec | None = None,
+    frame: pl.DataFrame | None = None,
+    shuffled: int | None = None,
+    **changes: Any,
 ) -> tuple[Artifacts, Trained]:
-    """Train on all orders in this process; shuffled: the seed of another order of arrival. changes: of the task."""
+    """Train on all orders in this process, or on those of `frame`. shuffled: the seed of another order of arrival.
+
+    changes: of the task.
+    """
     artifacts = Artifacts.at(folder / "artifacts")
-    spec, frame = spec or order_service(), order_examples()
+    spec, frame = spec or order_service(), order_examples() if frame is None else frame
     if shuffled is not None:
         frame = frame.sample(fraction=1.0, shuffle=True, seed=shuffled)
     task = order_training(assembled_orders(frame, spec, artifacts.blobs), **changes)

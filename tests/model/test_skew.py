@@ -1,0 +1,52 @@
+"""Categories that only a script can have put into its rows."""
+
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+
+from evertrain.config.training import TrainingSet
+from evertrain.core.schema import Input
+from evertrain.model.skew import invented
+
+INPUTS = (Input(name="plan", categories=("basic", "pro")), Input(name="calls"))
+
+
+def training_set(inputs: tuple[Input, ...] = INPUTS) -> TrainingSet:
+    rows = np.column_stack([np.arange(40) % 2, np.arange(40) % 7]).astype(float)
+    return TrainingSet(X=rows, y=np.tile([0.0, 1.0], 20), at=np.arange(40), inputs=inputs)
+
+
+def fitted(encoder: Any, texts: list[str]) -> Any:
+    rows = pd.DataFrame({"plan": texts * 20, "calls": range(20 * len(texts))})
+    columns = make_column_transformer((encoder, ["plan"]), remainder="passthrough")
+    return make_pipeline(columns, LogisticRegression()).fit(rows, np.arange(len(rows)) % 2)
+
+
+@pytest.mark.parametrize("encoder", [OneHotEncoder(), OrdinalEncoder()])
+def test_a_category_that_no_row_holds_is_named(encoder: Any) -> None:
+    assert invented(fitted(encoder, ["basic", "pro"]), training_set()) == ""
+    assert "knows the category 'unknown', which no" in invented(fitted(encoder, ["basic", "unknown"]), training_set())
+
+
+def test_of_many_only_a_few_are_named() -> None:
+    said = invented(fitted(OneHotEncoder(), ["e", "d", "c", "b", "a"]), training_set())
+    assert "'a', 'b', 'c' and 2 more" in said
+
+
+def test_the_categories_that_lightgbm_keeps_count_too() -> None:
+    rows = pd.DataFrame({"plan": pd.Categorical(["basic", "none"] * 60), "calls": range(120)})
+    model = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1, n_jobs=1).fit(rows, np.arange(120) % 2)
+    assert "'none'" in invented(model, training_set())
+
+
+def test_without_texts_in_the_rows_or_a_model_to_look_into_nothing_is_said() -> None:
+    numbers = training_set((Input(name="plan"), Input(name="calls")))
+    assert invented(fitted(OneHotEncoder(), ["basic", "unknown"]), numbers) == ""
+    assert invented("model.txt", training_set()) == ""
