@@ -311,6 +311,19 @@ def test_a_rollout_under_way_shows_its_evidence_and_what_it_waits_for(world: Wor
     assert [one.state for one in shown.versions] == ["on trial", "champion"]
 
 
+def test_a_version_that_a_person_put_into_service_took_one_step(world: World) -> None:
+    world.declare()
+    for version, ordinal in ((FIRST, 1), (SECOND, 2)):
+        world.build(version, ordinal)
+        world.crown(version, ordinal, None, ordinal * HOUR, "Every worker holds it.")
+    with world.controller() as controller:
+        newest, first = world.look(controller, DAY).rollouts
+    assert [[(step.share, step.note) for step in one.steps] for one in (first, newest)] == [
+        [(1.0, "the first version")],
+        [(1.0, "at once, as a person ordered")],
+    ]
+
+
 def test_what_was_taken_back_or_refused_says_why(world: World) -> None:
     world.declare()
     world.build(FIRST, 1)

@@ -156,7 +156,7 @@ def show_rollout(
         state=_ROLLOUT_STATES.get(rollout.state, rollout.state.value),
         began=rollout.began,
         ended=None if rollout.open else rollout.since,
-        steps=_show_steps(rollout, figures),
+        steps=_show_steps(record, rollout, figures),
         evidence=show_evidence(figures, timed=timed),
         requests=int(figures.get("canary", 0)),
         failures=int(figures.get("canary_errors", 0)),
@@ -165,11 +165,12 @@ def show_rollout(
     )
 
 
-def _show_steps(rollout: Rollout, figures: dict[str, float]) -> tuple[shown.Step, ...]:
-    """The declared shares, and the promotion that they lead to."""
+def _show_steps(record: ServiceRecord, rollout: Rollout, figures: dict[str, float]) -> tuple[shown.Step, ...]:
+    """The declared shares, and the promotion that they lead to. Against no champion there is one step."""
     promoted = rollout.state is RolloutState.PROMOTED
     if rollout.champion is None:
-        return (shown.Step(share=1.0, state="passed" if promoted else "current", note="the first version"),)
+        note = "the first version" if record.anchor in (None, rollout.version) else "at once, as a person ordered"
+        return (shown.Step(share=1.0, state="passed" if promoted else "current", note=note),)
     steps = [_show_step(rollout, place, share, figures) for place, share in enumerate(rollout.steps)]
     return (*steps, shown.Step(share=1.0, state="passed" if promoted else "ahead", note="promotion"))
 
@@ -244,8 +245,8 @@ def _bound(bound: float, limit: float | None) -> shown.Evidence:
 def _sentence(text: str) -> str:
     """A reason as a sentence of its own.
 
-    >>> _sentence("waiting: there is no traffic")
-    'Waiting: there is no traffic.'
+    >>> _sentence("waiting: there is next to no traffic")
+    'Waiting: there is next to no traffic.'
     """
     text = text[:1].upper() + text[1:]
     return text if not text or text[-1] in ".!?" else f"{text}."

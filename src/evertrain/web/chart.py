@@ -4,6 +4,7 @@ A series of a version has the class `version-N`, N being the ordinal modulo COLO
 they show (`champion`, `reference`, `p50`). Each point carries its figures as a title.
 """
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from xml.etree import ElementTree as Tree
@@ -112,10 +113,22 @@ def draw_metric(metric: Metric) -> str:
         _Series("reference", "never retrained", [_metric_point(p.at, p.reference, p.labels) for p in metric.points]),
         _Series("champion", "champion", [_metric_point(p.at, p.champion, p.labels) for p in metric.points]),
     ]
-    chart = _chart(pygal.Line, labels, lambda value: say_number(value, 2), height=150)
+    digits = _digits(value for point in metric.points for value in (point.champion, point.reference))
+    chart = _chart(pygal.Line, labels, lambda value: say_number(value, digits), height=150)
     return _drawn(
         chart, series, f"{metric.name} over business time, champion and never-retrained model", _axis(metric.points)
     )
+
+
+def _digits(values: Iterable[float | None]) -> int:
+    """How many digits tell the marks of an axis apart that spans these values.
+
+    >>> _digits([0.71, 0.83]), _digits([0.866, None, 0.871]), _digits([180.0, 214.0]), _digits([0.5])
+    (2, 4, 0, 3)
+    """
+    known = [value for value in values if value is not None]
+    span = max(known, default=0.0) - min(known, default=0.0)
+    return 3 if span <= 0 else min(max(2 - math.floor(math.log10(span)) - 1, 0), 5)
 
 
 def _metric_point(at: int, value: float | None, labels: int) -> Point:
