@@ -269,6 +269,8 @@ def test_a_file_of_classes_is_judged_by_the_probability_of_the_class_that_came(t
     assert [one.who for one in card.figures] == ["challenger", "champion", "constant"]
     assert {*card.figures[0].metrics} == {"log_loss", "accuracy", "brier"}
     assert sum(one.rows for one in card.calibration) == 600
+    assert {one.value for one in card.segments if one.column == "class"} == {"left", "right", "straight"}
+    assert card.segments[0].figures[0].metrics["accuracy"] > 0.5
     done, _ = world.judged(world.file("[[0.5, 0.5] for row in rows]"), files["good"])
     assert done.verdict == "error"
     assert any("probabilities" in reason for reason in done.reasons), done.reasons

@@ -27,7 +27,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SegmentFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The same for the rows where a segment column has one value; "" stands for a missing one."""
+    """The same for the rows where a segment column has one value, or of one "class"; "" stands for a missing value."""
 
     column: str
     value: str

@@ -5,7 +5,7 @@ verdict *error* with the cause; the champion and the anchor are only scored. A f
 fails the stage.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.agreement import Agreement, agreement_of
-from evertrain.core.card import Bin, Card, Measured, calibration
+from evertrain.core.card import Bin, Card, Measured, SegmentFigures, calibration
 from evertrain.core.gate import Criterion, GateEvidence, Health, Judgement, constants, judge
 from evertrain.core.golden import Golden
 from evertrain.core.identity import VersionId
@@ -289,12 +289,25 @@ def _card(
         weight=spec.gate.weight,
         criteria=judgement.criteria,
         figures=figures_of(contenders, evidence.label, metrics, weight),
-        segments=segment_figures(contenders, evidence.label, evidence.segments, (spec.gate.primary,), weight),
+        segments=(
+            *segment_figures(contenders, evidence.label, evidence.segments, (spec.gate.primary,), weight),
+            *_by_class(contenders, evidence, spec, weight),
+        ),
         calibration=_calibration(evidence) if scored and spec.output.kind != "value" else (),
         null_score=examined.category_scores[0],
         unseen_score=examined.category_scores[1],
         measured=_measured(examined),
     )
+
+
+def _by_class(
+    contenders: Sequence[Contender], evidence: GateEvidence, spec: ServiceSpec, weight: Floats | None
+) -> tuple[SegmentFigures, ...]:
+    """Figures on the rows of each class that came; the accuracy of these is the recall of the class."""
+    if not spec.output.names or not contenders:
+        return ()
+    came = [spec.output.names[int(place)] for place in evidence.label]
+    return segment_figures(contenders, evidence.label, {"class": came}, (spec.gate.primary, "accuracy"), weight)
 
 
 def _calibration(evidence: GateEvidence) -> tuple[Bin, ...]:
