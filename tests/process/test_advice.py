@@ -130,6 +130,12 @@ def test_what_the_machine_mends_alone_is_nobodys_task() -> None:
             "evertrain push FILE --service shop",
             True,
         ),
+        (
+            with_service(caution="the model knows the category 'unknown'"),
+            "Version 2 of shop: the model knows the category 'unknown'.",
+            "evertrain retrain --service shop",
+            False,
+        ),
         (with_source(stale=True), "orders is stale", "Ask the desk.", False),
         (with_source(trouble="no such table"), "no such table", "Ask the desk", False),
         (with_source(rows_aside=3), "3 rows and 0 files", "control/quarantine/orders", False),

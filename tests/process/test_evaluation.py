@@ -107,9 +107,16 @@ def test_an_honest_challenger_passes_and_its_card_says_why(world: World) -> None
 
 
 def test_a_first_version_is_judged_by_health_and_a_constant_only(world: World) -> None:
-    done, card = world.judged(world.version("default"), None)
+    artifacts = world.shop.artifacts
+    manifest = msgspec.structs.replace(
+        artifacts.manifest(world.version("default")), parameters={"caution": "it knows too much"}
+    )
+    cautious = artifacts.put_manifest(manifest)
+    artifacts.attest(world.shop.signer.sign_attestation("built", cautious, world.shop.spec.name, Instant(0)))
+    done, card = world.judged(cautious, None)
     assert done.verdict == "health only", done.reasons
     assert card.claim == "health only"
+    assert card.reasons[-1] == done.reasons[-1] == "caution: it knows too much"
     assert [figures.who for figures in card.figures] == ["challenger", "constant"]
 
 

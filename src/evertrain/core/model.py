@@ -11,6 +11,7 @@ from evertrain.core.time import Instant
 from evertrain.errors import UserError
 
 __all__ = [
+    "CAUTION",
     "FEWEST_CLASSES",
     "MOST_CLASSES",
     "Attestation",
@@ -27,6 +28,8 @@ __all__ = [
 Format = Literal["lightgbm", "xgboost", "onnx", "sklearn", "pickle", "callable"]
 FEWEST_CLASSES: Final = 3
 MOST_CLASSES: Final = 1_000
+CAUTION: Final = "caution"
+"""The parameter under which a training records what a person should know of its version."""
 OutputKind = Literal["probability", "value", "classes"]
 Verdict = Literal["pass", "fail", "error", "inconclusive", "health only", "override"]
 
@@ -120,6 +123,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def version(self) -> VersionId:
         return VersionId(digest_of(self))
+
+    @property
+    def caution(self) -> str:
+        """What a person should know of the version before it answers; "" where nothing is to be known."""
+        return str(self.parameters.get(CAUTION, ""))
 
     @property
     def fingerprint(self) -> Fingerprint:

@@ -20,12 +20,12 @@ from evertrain import runtime
 from evertrain.config.declaration import ScriptSpec
 from evertrain.config.script import CSV, MODEL, ROWS
 from evertrain.config.training import Run, TrainingSet
-from evertrain.core.model import Format
+from evertrain.core.model import CAUTION, Format
 from evertrain.core.schema import Input
 from evertrain.errors import ModelError, say_raised
 from evertrain.model.hint import LABEL, hint_for_script
 from evertrain.model.obituary import say_exit
-from evertrain.model.skew import CAUTION, invented
+from evertrain.model.skew import invented
 from evertrain.runtime.artifact import describe
 
 __all__ = ["Script"]

@@ -9,10 +9,8 @@ from typing import Any, Final
 from evertrain.config.training import TrainingSet
 from evertrain.runtime.estimator import parts_of
 
-__all__ = ["CAUTION", "invented"]
+__all__ = ["invented"]
 
-CAUTION: Final = "caution"
-"""The parameter of a version under which such a finding is on record."""
 _SHOWN: Final = 3
 
 

@@ -70,6 +70,11 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
             urgent=each.instead is None,
         )
     yield from _observed(one)
+    if one.caution:
+        yield Advice(
+            what=f"Version {one.ordinal} of {one.service}: {one.caution}.",
+            remedy=f"Mend the script, then evertrain apply FILE, then evertrain retrain {name} --reason ...",
+        )
     for cycle in one.cycles:
         if cycle.until is not None and cycle.ordinal is not None:
             yield Advice(

@@ -42,8 +42,9 @@ def _do(task: object, state: State, folder: Path) -> msgspec.Struct:  # noqa: AR
 
 @_do.register
 def evaluate_challenger(task: Evaluate, state: State, folder: Path) -> Evaluated:
-    """Judge a challenger on the holdout rows."""
-    blobs = Artifacts.at(state.artifacts).blobs
+    """Judge a challenger on the holdout rows. What its training says of it is told beside the verdict."""
+    artifacts = Artifacts.at(state.artifacts)
+    blobs = artifacts.blobs
     spec = msgspec.json.decode(blobs.get(task.assembled.declaration), type=ServiceSpec)
     rows = read_parquet(blobs.get(task.assembled.holdout))
     judgement, card = evaluate(
@@ -53,6 +54,10 @@ def evaluate_challenger(task: Evaluate, state: State, folder: Path) -> Evaluated
         holdout_of=lambda manifest: holdout_for(manifest, task.assembled, rows, state),
         folder=folder,
     )
+    caution = artifacts.manifest(task.challenger).caution
+    if caution:
+        judgement = msgspec.structs.replace(judgement, reasons=(*judgement.reasons, f"caution: {caution}"))
+        card = msgspec.structs.replace(card, reasons=judgement.reasons)
     return _answer(task.challenger, judgement, card, blobs)
 
 

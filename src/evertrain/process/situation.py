@@ -26,6 +26,7 @@ from evertrain.process.chronicle import Chronicle
 from evertrain.process.looks import read_gists, read_looks
 from evertrain.process.standing import show_work
 from evertrain.process.surroundings import say_reading, show_alerts, taken_in
+from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import StoryClock, business_clock
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import Heartbeat, alive, heartbeats
@@ -100,6 +101,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
 
     gist: what was observed of a watched service, once anything was.
     watched: somebody else answers. override: that a person put the champion into service, why, and past which refusal.
+    caution: what its training says of the champion.
     """
 
     service: ServiceName
@@ -120,6 +122,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     watched: bool = False
     gist: Gist | None = None
     override: str = ""
+    caution: str = ""
     fruitless: Fruitless | None = None
 
     @property
@@ -191,6 +194,7 @@ class _Known:
         self.gists = read_gists(state.reports)
         self.running = Tasks(state.tasks).under_way()
         self.tasks = state.tasks
+        self.artifacts = Artifacts.at(state.artifacts)
         self.registry = Registry()
         self.chronicle = Chronicle(lambda _: "")
         self.events = 0
@@ -269,6 +273,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         watched=route.observed,
         gist=known.gists.get(name) if route.observed else None,
         override="" if champion is None else _override(champion, known.chronicle),
+        caution="" if route.champion is None else _caution(route.champion, known.artifacts),
         fruitless=_fruitless(record, known.tasks),
     )
 
@@ -300,6 +305,13 @@ def _override(champion: Version, chronicle: Chronicle) -> str:
         return ""
     refused = f"was refused: {champion.overruled.rstrip('.')}; " if champion.overruled else ""
     return f"{refused}a person put it into service: {words}"
+
+
+def _caution(champion: VersionId, artifacts: Artifacts) -> str:
+    try:
+        return artifacts.manifest(champion).caution
+    except (EvertrainError, OSError):
+        return ""  # a version that cannot be read cannot be loaded either, and that is told of whoever tries
 
 
 def _why_nobody(record: ServiceRecord, route: Route) -> str:
