@@ -1,14 +1,18 @@
 """The report as a document: whole by itself, and safe whatever stands in somebody's table."""
 
+import asyncio
 import re
+import threading
 
 import numpy as np
 import polars as pl
+import pytest
 
 from evertrain.core.time import DAY
+from evertrain.errors import UnavailableError
 from evertrain.monitor.observed import look
 from evertrain.monitor.report import Observations, Question, Report
-from evertrain.web.observation import document
+from evertrain.web.observation import computed, document
 
 EVIL = "<script>alert(1)</script>"
 
@@ -42,6 +46,24 @@ def test_a_file_alone_asks_for_nothing() -> None:
     assert "@import" not in html
     assert "default-src 'none'" in html
     assert '<link rel="stylesheet" href="/static/observed.css">' in document(report(), alone=False)
+
+
+def test_a_report_that_a_stopping_server_does_not_finish_is_no_fault_of_ours() -> None:
+    begun, released = threading.Event(), threading.Event()
+
+    def make() -> None:
+        begun.set()
+        released.wait(30)
+
+    async def stop() -> None:
+        task = asyncio.create_task(computed(make))
+        await asyncio.to_thread(begun.wait, 30)
+        task.cancel()
+        with pytest.raises(UnavailableError, match="The server is stopping"):
+            await task
+        released.set()
+
+    asyncio.run(stop())
 
 
 def test_a_report_without_labels_is_shown_too() -> None:

@@ -209,7 +209,7 @@ def _say_changed(changes: Sequence[Change], metric: MetricName, question: Questi
 def _say_change(one: Change, metric: MetricName) -> str:
     since = "" if one.since is None else f" since about {_day(one.since)}"
     p_value = "< 0.001" if (one.p_value or 0.0) < 0.001 else f"{one.p_value:.3f}"
-    name = {"mae": "MAE", "rmse": "RMSE"}.get(metric, metric.replace("_", " "))
+    name = {"mae": "MAE", "rmse": "RMSE", "brier": "Brier score"}.get(metric, metric.replace("_", " "))
     figures = f"{name} {one.figure[0]:.4f} before the newest stretch, {one.figure[1]:.4f} in it"
     return f"{one.name} got worse{since}: {figures}, Holm p {p_value}"
 

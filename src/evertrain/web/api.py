@@ -25,6 +25,7 @@ from evertrain.errors import (
     UserError,
 )
 from evertrain.monitor.report import to_json
+from evertrain.web.observation import computed
 from evertrain.web.reading import Accepted, Actions, Readings
 
 __all__ = [
@@ -184,7 +185,7 @@ class Api:
     async def observed(self, request: Request) -> Response:
         """Of a service that is only watched: the report of what was observed."""
         service = ServiceName(request.path_params["service"])
-        report = await run_in_threadpool(self._readings.report, service)
+        report = await computed(lambda: self._readings.report(service))
         return Response(to_json(report), media_type="application/json")
 
     async def card(self, request: Request) -> Response:

@@ -1,7 +1,9 @@
 """The report of a watched table as one document: within a page that is served, or as a file that needs no network."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
+from typing import TypeVar
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -16,20 +18,21 @@ from starlette.staticfiles import StaticFiles
 
 from evertrain.core.metric import HIGHER_IS_BETTER
 from evertrain.core.policy import MetricName
-from evertrain.errors import EvertrainError
+from evertrain.errors import EvertrainError, UnavailableError
 from evertrain.monitor.estimate import Estimate
 from evertrain.monitor.report import Inputs, Period, Report, to_json
 from evertrain.web import wording
 from evertrain.web.chart import EstimatePoint, draw_estimates
 from evertrain.web.guard import SecurityHeaders
 
-__all__ = ["create_report_app", "document", "say_metric", "say_moved"]
+__all__ = ["computed", "create_report_app", "document", "say_metric", "say_moved"]
 
 _METRICS: Mapping[MetricName, str] = {
     "auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "accuracy": "accuracy", "mae": "MAE", "rmse": "RMSE",
 }  # fmt: skip
 _HOSTS = ("127.0.0.1", "localhost")
 _NAMED = 4
+_Made = TypeVar("_Made")
 _CLEAR = 0.1
 """A distance that is clear by convention."""
 
@@ -196,19 +199,26 @@ def _plotter(report: Report) -> Callable[[Estimate], _Plot | None]:
     return plot
 
 
+async def computed(make: Callable[[], _Made]) -> _Made:
+    """What takes seconds to make, made in a thread. UnavailableError when the server stops before it is done."""
+    try:
+        return await run_in_threadpool(make)
+    except asyncio.CancelledError:
+        raise UnavailableError("The server is stopping.", "Start it again, and load the page anew.") from None
+
+
 def create_report_app(report_of: Callable[[], Report]) -> Starlette:
     """The report on a port of its own: the page, and the same as JSON at /report.json."""
 
     async def page(_: Request) -> Response:
-        report = await run_in_threadpool(report_of)
-        return HTMLResponse(await run_in_threadpool(lambda: document(report, alone=False)))
+        return HTMLResponse(await computed(lambda: document(report_of(), alone=False)))
 
     async def numbers(_: Request) -> Response:
-        report = await run_in_threadpool(report_of)
-        return Response(to_json(report), media_type="application/json")
+        return Response(await computed(lambda: to_json(report_of())), media_type="application/json")
 
     async def say_error(_: Request, error: Exception) -> Response:
-        return Response(str(error), status_code=400, media_type="text/plain")
+        status = 503 if isinstance(error, UnavailableError) else 400
+        return Response(str(error), status_code=status, media_type="text/plain")
 
     return Starlette(
         routes=[

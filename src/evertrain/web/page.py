@@ -158,8 +158,8 @@ class Page:
     async def observed(self, request: Request) -> Response:
         """The page of a service that is only watched: what was observed."""
         service = ServiceName(request.path_params["service"])
-        report = await run_in_threadpool(self._readings.report, service)
-        return HTMLResponse(await run_in_threadpool(lambda: observation.document(report, alone=False)))
+        report = await observation.computed(lambda: self._readings.report(service))
+        return HTMLResponse(await observation.computed(lambda: observation.document(report, alone=False)))
 
     async def card(self, request: Request) -> Response:
         """Why a version got its verdict."""
