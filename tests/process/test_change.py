@@ -52,3 +52,10 @@ def test_code_is_told_file_by_file() -> None:
     )
     found = [(one.part, one.before[:1], one.after[:1]) for one in code_changes(old, new)]
     assert found == [("code a.py", "1", ""), ("code b.py", "2", "3"), ("code c.py", "", "4")]
+
+
+def test_a_hold_that_stands_is_not_shortened() -> None:
+    shorter = msgspec.structs.replace(SPEC, gate=msgspec.structs.replace(SPEC.gate, hold=DAY))
+    [change] = changes_of(SPEC, shorter)
+    assert change.part == "gate.hold"
+    assert "held from now on" in change.holds

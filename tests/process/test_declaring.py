@@ -31,6 +31,13 @@ SERVICE = dedent("""
 """)
 
 
+TABLE = dedent("""
+    import evertrain as et
+
+    service = et.Service.from_table("churn", "c.csv", key="id", at="day", label="left", horizon="1d")
+""")
+
+
 def write(folder: Path, name: str, *services: str) -> Path:
     (folder / "orders").mkdir(exist_ok=True)
     file = folder / f"{name}.py"
@@ -50,6 +57,33 @@ def test_services_that_share_a_source_must_mean_the_same_one(tmp_path: Path) -> 
     with Ledger.open(state.ledger) as ledger:
         declared = ledger.read(kinds={"service.declared"})
     assert [event.subject for event in declared] == ["service/a", "service/a", "service/b"]
+
+
+def test_a_source_keeps_the_types_that_are_on_record(tmp_path: Path) -> None:
+    file = write(tmp_path, "typed", "declared('a', 'int64')")
+    [source] = check(file)[0].sources
+    fixed = {source.name: source.columns}
+    assert check(file, fixed=fixed)
+    retyped = write(tmp_path, "retyped", "declared('a', 'float64')")
+    with pytest.raises(DeclarationError, match="'amount' of source 'orders' is declared float64, and is int64") as told:
+        check(retyped, fixed=fixed)
+    assert 'et.Source("orders2", ...)' in told.value.remedy
+    with pytest.raises(DeclarationError, match=r"'amount' of source 'orders' .* has no such column"):
+        check(file, fixed={source.name: source.columns[:2]})
+
+
+def test_a_table_keeps_its_types_too(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("id,day,zip,left\n" + "".join(f"{n},2026-01-01,{n},{n % 2}\n" for n in range(9)))
+    (tmp_path / "table.py").write_text(TABLE)
+    [spec] = check(tmp_path / "table.py")
+    fixed = {spec.sources[0].name: spec.sources[0].columns}
+    (tmp_path / "retyped.py").write_text(TABLE.replace('horizon="1d"', 'horizon="1d", columns={"zip": "string"}'))
+    with pytest.raises(
+        DeclarationError, match="'zip' of source 'churn' is declared string, and is int64 there"
+    ) as told:
+        check(tmp_path / "retyped.py", fixed=fixed)
+    assert 'et.Service.from_table("churn2", ...)' in told.value.remedy
+    assert check(tmp_path / "table.py", fixed=fixed) == (spec,)
 
 
 def test_what_a_declaration_prints_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +15,9 @@ from evertrain.process.applying import Applied, AppliedService
 from evertrain.process.change import Change
 from evertrain.process.startup import run_module
 from evertrain.store.state import State
+from evertrain.web.wording import say_many
 
-__all__ = ["app"]
+__all__ = ["app", "lines_of"]
 
 app = typer.Typer()
 
@@ -40,10 +41,11 @@ def apply(
     if as_json:
         typer.echo(said.strip())
         return
-    typer.echo("\n".join(_lines(msgspec.json.decode(said, type=Applied))))
+    typer.echo("\n".join(lines_of(msgspec.json.decode(said, type=Applied))))
 
 
-def _lines(applied: Applied) -> Iterator[str]:
+def lines_of(applied: Applied) -> Iterator[str]:
+    """What is said of what was applied, line by line."""
     for one in applied.services:
         yield from _service(one)
     for name in applied.others:
@@ -60,12 +62,23 @@ def _service(one: AppliedService) -> Iterator[str]:
     if one.new:
         yield f"{one.service}: new; its first training begins when there are rows and labels enough"
         return
-    yield f"{one.service}: {f'{len(one.changes)} changes' if one.changes else 'nothing changes'}"
+    yield f"{one.service}: {say_many(len(one.changes), 'change') if one.changes else 'nothing changes'}"
     for change in one.changes:
         yield f"  {change.part}: {_said(change)}"
     for holds in dict.fromkeys(change.holds for change in one.changes):
-        parts = dict.fromkeys(re.split(r"[. ]", change.part)[0] for change in one.changes if change.holds == holds)
+        parts = dict.fromkeys(_head(change, one.changes) for change in one.changes if change.holds == holds)
         yield f"  {', '.join(parts)}: {holds}"
+
+
+def _head(change: Change, among: Iterable[Change]) -> str:
+    """What a part is called: by its beginning, where all that begins so holds alike."""
+    head = _beginning(change)
+    alike = all(other.holds == change.holds for other in among if _beginning(other) == head)
+    return head if alike else change.part
+
+
+def _beginning(change: Change) -> str:
+    return re.split(r"[. ]", change.part)[0]
 
 
 def _said(change: Change) -> str:

@@ -14,7 +14,8 @@ __all__ = ["Change", "changes_of", "code_changes"]
 
 _AT_ONCE: Final = "holds from the next decision on"
 _NEW_VERSIONS: Final = "holds from the next training on; versions that are there keep what they were made with"
-_NEW_ROWS: Final = "the sources are read anew by it; rows that are in the tables stay"
+_NEW_ROWS: Final = "files that come or change from now on are read by it; rows that are in the tables stay"
+_NEXT_HOLD: Final = "holds for versions that are held from now on; `evertrain retrain` ends a hold that stands"
 _HOLDS: Final[Mapping[str, str]] = {
     "triggers": _AT_ONCE,
     "gate": _AT_ONCE,
@@ -22,6 +23,7 @@ _HOLDS: Final[Mapping[str, str]] = {
     "owner": _AT_ONCE,
     "cooldown": _AT_ONCE,
     "sources": _NEW_ROWS,
+    "gate.hold": _NEXT_HOLD,
 }
 _LENGTHS: Final = ("holdout", "block", "hold", "window", "overlap", "start", "end", "ttl", "duration", "cooldown")
 _SPANS: Final = frozenset({*_LENGTHS, "every", "horizon", "fresh_within"})
@@ -55,7 +57,8 @@ def changes_of(before: ServiceSpec, after: ServiceSpec) -> tuple[Change, ...]:
     for name in ServiceSpec.__struct_fields__:
         then, now = _named(name, getattr(before, name)), _named(name, getattr(after, name))
         for part, old, new in _differences(name, then, now):
-            found.append(Change(part=part, before=old, after=new, holds=_HOLDS.get(name, _NEW_VERSIONS)))
+            holds = _HOLDS.get(part) or _HOLDS.get(name, _NEW_VERSIONS)
+            found.append(Change(part=part, before=old, after=new, holds=holds))
     return tuple(found)
 
 

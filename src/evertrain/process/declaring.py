@@ -30,6 +30,7 @@ from evertrain.errors import DeclarationError, EvertrainError
 from evertrain.process.entry import tell_fault
 from evertrain.process.inspecting import closed
 from evertrain.process.origins import keep_tables, look_at_source
+from evertrain.process.retyping import refuse_retyping
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
@@ -55,6 +56,7 @@ def check(
     for spec in services:
         for source in spec.sources:
             _look_at(source, spec.name, file, data)
+    refuse_retyping(services, fixed or {})
     return closed(services, _place(file, data), fixed)
 
 

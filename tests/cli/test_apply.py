@@ -1,0 +1,25 @@
+"""What `evertrain apply` says of changes; that they hold is shown in journey/test_apply."""
+
+from evertrain.cli.apply import lines_of
+from evertrain.core.identity import ServiceName
+from evertrain.process.applying import Applied, AppliedService
+from evertrain.process.change import Change
+
+
+def said(*changes: Change) -> list[str]:
+    one = AppliedService(service=ServiceName("shop"), new=False, changes=changes)
+    return list(lines_of(Applied(services=(one,), files=(), taken_up=True, others=())))
+
+
+def test_one_change_is_one() -> None:
+    assert said(Change(part="owner", before="a", after="b", holds="now"))[0] == "shop: 1 change"
+
+
+def test_parts_that_hold_alike_are_told_by_their_beginning_and_others_by_name() -> None:
+    told = said(
+        Change(part="gate.margin", before="1", after="2", holds="now"),
+        Change(part="gate.hold", before="7d", after="1d", holds="later"),
+        Change(part="rollout.alpha", before="1", after="2", holds="soon"),
+        Change(part="rollout.steps", before="1", after="2", holds="soon"),
+    )
+    assert told[5:8] == ["  gate.margin: now", "  gate.hold: later", "  rollout: soon"]
