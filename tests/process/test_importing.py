@@ -353,3 +353,39 @@ def test_each_kind_answers_within_the_limits_of_its_check_server(
     task = Check(service=SERVICE, version=version, declaration=declaration, timed=False)
     done = check_version(task, state, tmp_path)
     assert done.verdict == "health only", done.reasons
+
+
+def of_classes(path: Path, count: int) -> Path:
+    """A LightGBM model of so many classes, which its file numbers."""
+    rows = np.random.default_rng(1).normal(size=(300, 2))
+    settings = {"objective": "multiclass", "num_class": count, "verbose": -1, "num_threads": 1}
+    data = lightgbm.Dataset(rows, np.arange(300) % count, feature_name=["tenure", "visits"])
+    lightgbm.train(settings, data, 2).save_model(path)
+    return path
+
+
+def test_classes_are_those_of_the_file_or_those_that_were_named(state: State, tmp_path: Path) -> None:
+    three, four = (of_classes(tmp_path / f"{count}.txt", count) for count in (3, 4))
+    version, _ = import_file(state, three, ServiceName("numbered"), Request(), "first")
+    assert manifest_of(state, version).output.names == ("0", "1", "2")
+    named = Request(classes=("bus", "car", "tram"))
+    version, _ = import_file(state, three, ServiceName("named"), named, "first")
+    manifest = manifest_of(state, version)
+    assert manifest.output.names == ("bus", "car", "tram")
+    assert manifest.declaration is not None
+    declared = Artifacts.at(state.artifacts).blobs.get(manifest.declaration)
+    assert msgspec.json.decode(declared, type=ServiceSpec).gate.primary == "log_loss"
+    for service in ("named", "new"):
+        with pytest.raises(UserError, match=r"4\.txt has 4 classes \(0, 1, 2, 3\), and 3 are declared"):
+            import_file(state, four, ServiceName(service), named, "second")
+
+
+def test_the_command_takes_names_of_classes_with_commas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = of_classes(tmp_path / "m.txt", 3)
+    words = ["--service", "trips", str(path)]
+    assert main([*words, "--classes", "bus, car,tram"]) == 0
+    assert main([*words, "--classes", "bus,car"]) != 0
+    assert "There are 2 classes" in capsys.readouterr().err
+    done = CliRunner().invoke(command_line(["serve"]), ["serve", str(path), "--classes", "a,b,c", "--output", "value"])
+    assert isinstance(done.exception, UserError)
+    assert "Both --output and --classes" in done.exception.what

@@ -170,6 +170,7 @@ def test_what_was_not_said_gets_candidates(folder: Path) -> None:
     assert found["key"][0] == "customer_id"
     assert found["at"][0] in {"snapshot_day", "joined"}
     assert "churned" in found["label"]
+    assert found["classes"] == ("plan",)
 
 
 def test_files_that_cannot_be_read_are_told(folder: Path, tmp_path: Path) -> None:

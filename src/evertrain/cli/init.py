@@ -107,8 +107,10 @@ def _unsaid(missing: list[str], found: Mapping[str, tuple[str, ...]]) -> UserErr
         for option in missing
         if option in asks
     ]
-    if "label" in missing and found["value"]:
-        says.append(f"Or a number to predict: {', '.join(found['value'][:_SHOWN])}.")
+    others = {"value": "a number to predict", "classes": "one of a few classes"}
+    for name, words in others.items() if "label" in missing else ():
+        if found[name]:
+            says.append(f"Or {words}: {', '.join(found[name][:_SHOWN])}.")
     if "horizon" in missing:
         says.append("--horizon: how long after that time the label is certain, for example 30d.")
     return UserError(f"Not said: {', '.join(f'--{option}' for option in missing)}.", " ".join(says))

@@ -200,4 +200,9 @@ def candidates(cells: Cells, zone: str) -> Mapping[str, tuple[str, ...]]:
         "at": tuple(sorted(times, key=lambda name: cells.frame[name].null_count())),
         "label": tuple(name for name in cells.names if distinct[name] == 2),
         "value": tuple(numbers),
+        "classes": tuple(
+            one.name
+            for one in columns
+            if one.type == "string" and FEWEST_CLASSES <= distinct[one.name] <= min(FEW_CLASSES, _FEW_VALUES)
+        ),
     }
