@@ -189,6 +189,17 @@ def test_the_newest_stretch_can_be_named() -> None:
     assert report.since == START + 73 * DAY
 
 
+def test_a_few_old_rows_do_not_make_one_period_of_the_rest() -> None:
+    seen = observations(days=30)
+    at = seen.at.copy()
+    at[:40] = START - np.arange(40)[::-1] * 45 * DAY
+    report = told(msgspec.structs.replace(seen, at=at), Question())
+    assert 25 < len(report.periods) < 40
+    assert report.periods[-1].width == DAY
+    assert min(one.rows for one in report.periods[:-1]) >= 15
+    assert sum(one.rows for one in report.periods) == 3000
+
+
 def test_rows_after_the_look_are_not_looked_at() -> None:
     """Nor are they by the comparison of inputs: what moved later has not moved yet."""
     seen, now = observations(unlike=30.0), Instant(START + 29 * DAY)
@@ -205,7 +216,8 @@ def test_rows_after_the_look_are_not_looked_at() -> None:
 def test_scores_that_are_the_wrong_way_round_are_told() -> None:
     seen = observations(bad="")
     report = told(msgspec.structs.replace(seen, score=1.0 - seen.score), Question())
-    assert "wrong way round" in report.warnings[0]
+    assert report.warnings[0].startswith("The scores are worse than none: their log loss is ")
+    assert "wrong way round" in report.warnings[1]
 
 
 def test_without_a_label_scores_and_inputs_are_told() -> None:

@@ -5,6 +5,7 @@ label comes early do not push ahead. Every interval and every test takes rows of
 (`monitor.estimate`); where a table has too few blocks, rows are taken one by one and the report says so.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,11 +13,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from evertrain.core.policy import MetricName
-from evertrain.core.time import DAY, HOUR, Instant, Span, say_span, to_datetime
+from evertrain.core.time import DAY, Instant, Span, say_span, to_datetime
 from evertrain.errors import UserError
 from evertrain.monitor.change import Change, Group, Labelled, compare_stretches
 from evertrain.monitor.estimate import Estimate, estimate, mean_estimate
-from evertrain.monitor.report import METRICS, Inputs, Kind, Mature, Observations, Period, Question, Report
+from evertrain.monitor.period import Periods
+from evertrain.monitor.report import METRICS, Inputs, Kind, Mature, Observations, Question, Report
 from evertrain.monitor.segment import groups_of, look_at_segments, say_worst
 from evertrain.monitor.shift import DEALS, Course, Side, compare_inputs
 from evertrain.monitor.stretch import Tail, cut_blocks, newest_from, shared_block, unsettled_tail
@@ -26,8 +28,6 @@ __all__ = ["look"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-
-_WEEK = Span(7 * DAY)
 
 
 def look(
@@ -65,11 +65,12 @@ def look(
     until = (
         Instant(int(seen.at[judged].max())) if judged.any() and tail is None else None if tail is None else tail.start
     )
-    periods = _Periods(seen)
+    periods = Periods(seen)
     figures = {
         one: estimate(one, label, score, block=own, alpha=question.alpha)
         for one in dict.fromkeys((metric, *METRICS[kind]))
     }
+    base = float(label.mean()) if len(label) else None
     return Report(
         name=name,
         kind=kind,
@@ -83,7 +84,7 @@ def look(
         labelled=int(np.count_nonzero(judged)),
         waiting=int(np.count_nonzero(~due)) if question.labelled else 0,
         missing=int(np.count_nonzero(due & ~judged)) if question.labelled else 0,
-        base=float(label.mean()) if len(label) else None,
+        base=base,
         figures=figures,
         bias=mean_estimate(score - label, block=own, alpha=question.alpha),
         dependence=blocks.says,
@@ -98,7 +99,7 @@ def look(
         has_labels=question.labelled,
         periods=tuple(periods.told(seen, question, metric, mature, tail)),
         inputs=_inputs(seen, reference, reference_name, inputs, question=question, periods=periods),
-        warnings=(*_warnings(kind, figures, tail, question), *warnings),
+        warnings=(*_warnings(kind, figures, base, tail=tail, question=question), *warnings),
         notices=(*([] if not later else [f"{_rows(later)} of a later time than the look: left out."]), *notices),
     )
 
@@ -121,16 +122,31 @@ def _part(seen: Observations, rows: Flags) -> Observations:
 # What to know first ---------------------------------------------------------------------------------------------------
 
 
-def _warnings(kind: Kind, figures: dict[MetricName, Estimate], tail: Tail | None, question: Question) -> Iterator[str]:
+def _warnings(
+    kind: Kind, figures: dict[MetricName, Estimate], base: float | None, *, tail: Tail | None, question: Question
+) -> Iterator[str]:
     """What makes the figures say something else than they seem to."""
     if tail is not None and tail.labelled:
         yield _say_tail(tail, kind, question)
+    if base is not None and kind == "probability" and (said := _say_worthless(figures["log_loss"].value, base)):
+        yield said
     auc = figures.get("auc")
     if auc is not None and auc.high is not None and auc.high < 0.5:
         yield (
             f"The scores order the labels the wrong way round: the AUC is {auc.value:.3f}, and chance is 0.5. Is the "
             f"label that counts as 1 the one that the score is about?"
         )
+
+
+def _say_worthless(found: float | None, base: float) -> str:
+    """That always saying the mean label would do better than the scores; "" where it would not."""
+    constant = -sum(share * math.log(share) for share in (base, 1.0 - base) if share > 0.0)
+    if found is None or found <= constant or not 0.0 < base < 1.0:
+        return ""
+    return (
+        f"The scores are worse than none: their log loss is {found:.4f}, and that of always saying the mean label, "
+        f"{base:.3g}, would be {constant:.4f}."
+    )
 
 
 def _say_tail(tail: Tail, kind: Kind, question: Question) -> str:
@@ -214,53 +230,6 @@ def _say_change(one: Change, metric: MetricName) -> str:
     return f"{one.name} got worse{since}: {figures}, Holm p {p_value}"
 
 
-# Periods --------------------------------------------------------------------------------------------------------------
-
-
-class _Periods:
-    """Hours, days or weeks: the number of each row's period, and where the periods begin."""
-
-    def __init__(self, seen: Observations) -> None:
-        self.width = _width(int(seen.at.max() - seen.at.min()))
-        self._offset = 0 if self.width < _WEEK else int(seen.at.min() // DAY * DAY)
-        names, place = np.unique((seen.at - self._offset) // self.width, return_inverse=True)
-        self.number: Ints = place.astype(np.int64)
-        self.starts = [Instant(int(name) * self.width + self._offset) for name in names]
-
-    def told(
-        self, seen: Observations, question: Question, metric: MetricName, mature: Mature, tail: Tail | None
-    ) -> Iterator[Period]:
-        """Each period that holds a row, in order."""
-        for number, start in enumerate(self.starts):
-            rows = self.number == number
-            judged = rows & mature.judged
-            label, score = seen.label[judged], seen.score[judged]
-            block = cut_blocks(seen.at[judged], np.ones(len(label), dtype=np.bool_)).number
-            in_part = tail is not None and start + self.width > tail.start
-            yield Period(
-                start=start,
-                width=self.width,
-                rows=int(np.count_nonzero(rows)),
-                waiting=int(np.count_nonzero(rows & ~mature.due)) if question.labelled else 0,
-                missing=int(np.count_nonzero(rows & mature.due & ~mature.judged)) if question.labelled else 0,
-                figure=estimate(metric, label, score, block=block, alpha=question.alpha),
-                base=float(label.mean()) if len(label) else None,
-                words="labels in part" if in_part and len(label) else "",
-            )
-
-
-def _width(covered: int) -> Span:
-    """Hours, days, weeks or four weeks, so that there are some ten to sixty periods.
-
-    >>> say_span(_width(20 * DAY)), say_span(_width(200 * DAY))
-    ('1d', '7d')
-    """
-    for width, most in ((HOUR, 2 * DAY), (DAY, 28 * DAY), (_WEEK, 420 * DAY)):
-        if covered <= most:
-            return Span(width)
-    return Span(4 * _WEEK)
-
-
 # Inputs ---------------------------------------------------------------------------------------------------------------
 
 
@@ -271,7 +240,7 @@ def _inputs(
     columns: tuple[str, ...],
     *,
     question: Question,
-    periods: _Periods,
+    periods: Periods,
 ) -> Inputs | None:
     """The newest stretch against the reference, or against the time before it."""
     size = shared_block(seen.at)
