@@ -195,6 +195,7 @@ def test_what_another_server_posts_is_watched_on_a_page(
             assert (done.returncode, done.stdout) == (0, '{"taken":1}'), done.stderr
     link = next(line.split()[1] for line in said if line.startswith("Page "))
     page = browser.new_page()
+    page.clock.install()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     wait_until(lambda: opens(page, link), "the page")
@@ -202,15 +203,24 @@ def test_what_another_server_posts_is_watched_on_a_page(
     assert page.locator("h1").inner_text() == "churn"
     assert "1 of 1 row" in page.locator(".figures").inner_text()
     assert page.locator(".mark svg").evaluate("one => one.getBoundingClientRect().width") < 40  # the styles are there
+    post = next(line for line in said if "/observe/churn" in line)
+    subprocess.run(["sh", "-c", f"{post.replace('r1', 'r2')} -fsS"], check=True, capture_output=True)
+    wait_until(lambda: renewed(page, "1 of 2 rows"), "the page to renew itself")
     assert complaints == []
     page.close()
-    wait_until(lambda: "1 prediction, the newest of" in evertrain(folder, "status").stdout, "the first look")
+    wait_until(lambda: "the newest of" in evertrain(folder, "status").stdout, "the first look")
     status = evertrain(folder, "status")
     assert status.returncode == 0
     assert "churn: only watched" in status.stdout
-    assert "1 that count, 0 missing, 0 not due yet" in status.stdout
+    assert "1 that count, " in status.stdout
     told = httpx.get(f"{link.partition('?')[0]}metrics", trust_env=False).text
-    assert 'evertrain_observed_rows{service="churn"} 1' in told
+    assert 'evertrain_observed_labels{service="churn"} 1' in told
+
+
+def renewed(page: Page, text: str) -> bool:
+    """Whether the page shows it, some seconds of its own later."""
+    page.clock.run_for(11_000)
+    return text in page.locator(".figures").inner_text()
 
 
 def opens(page: Page, link: str) -> bool:

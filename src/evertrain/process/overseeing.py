@@ -14,7 +14,8 @@ from evertrain.store.state import State
 
 __all__ = ["Overseer"]
 
-_EVERY_S = 15.0
+_EVERY_S, _SOON_S = 15.0, 1.0
+"""Between looks; and while nothing was posted yet."""
 _SHARE = 20.0
 """A look is made no oftener than after so many times what the last one took."""
 
@@ -51,7 +52,7 @@ class Overseer:
             self.look(services)
         except Exception:  # noqa: BLE001 - a look that failed is told and made again; nothing depends on it
             _log.exception("The watched services could not be looked at")
-        self._due = time.monotonic() + max(_EVERY_S, _SHARE * (time.monotonic() - began))
+        self._due = time.monotonic() + max(_EVERY_S if self.gists else _SOON_S, _SHARE * (time.monotonic() - began))
 
     def look(self, services: Sequence[ServiceName]) -> None:
         """Look at all of them now, and leave what was found. One of which nothing was posted is left out."""
