@@ -224,7 +224,7 @@ def test_the_newest_label_of_each_request_counts_once(tmp_path: Path) -> None:
         ]
     )
     found = labelled_requests(world.state.tables, world.spec, world.tables)
-    assert found.rows.select("key", "label", "request.amount", "feature.shop").rows() == [
+    assert found.rows.select("key", "label", "request.amount", "request.shop").rows() == [
         ("p1", 0.0, 0.25, "north"),
         ("p3", 1.0, 0.75, "north"),
     ]

@@ -13,7 +13,7 @@ from evertrain.data.feature import REQUEST, Resolve, offline
 from evertrain.data.revision import revise
 from evertrain.errors import DeclarationError, SourceError
 
-__all__ = ["Mature", "examples", "key_texts", "label_numbers", "training_rows"]
+__all__ = ["Mature", "examples", "instant_of", "key_texts", "label_numbers", "training_rows"]
 
 
 class Mature(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ def training_rows(
     """The mature examples with label and features. Labels and rows count as they were known at `cut`."""
     label, asked = _declared(spec)
     whole = examples(spec, tables[asked.source])
-    matured = whole.with_columns(_instant(label.mature_at).alias("mature_at"))
+    matured = whole.with_columns(instant_of(label.mature_at).alias("mature_at"))
     mature = matured.filter(pl.col("mature_at") <= cut)
     rows = mature.join(_labels(spec, label, asked, tables[label.source], cut), on="key", how="left")
     rows = rows.sort("at", "key")
@@ -108,7 +108,8 @@ def label_numbers(spec: ServiceSpec, values: pl.Series) -> pl.Series:
     return texts.replace_strict(places, default=None, return_dtype=pl.Float64)
 
 
-def _instant(moment: Moment) -> pl.Expr:
+def instant_of(moment: Moment) -> pl.Expr:
+    """A moment of the request, or of the prediction time, in rows of examples."""
     column = pl.col("at") if moment.column == "at" else pl.col(REQUEST + moment.column)
     return column + moment.offset
 

@@ -1,10 +1,12 @@
 """Logged requests that have a label: rows on which a model file can be judged that nobody trained here.
 
-A label names a prediction by its id. The newest label of a prediction counts, as everywhere; a story's steady load and
-repeated requests do not. Rows come in the form of a holdout (`model.assemble`): the request's columns are the features.
+A label names a prediction by its id, or the first one of an entity by its key. The newest label counts, as everywhere;
+a story's steady load and repeated requests do not. Where the label has a declared clock, only requests count whose
+label is mature by the newest record: those that are labelled early are a biased sample. Rows come in the form of a
+holdout (`model.assemble`), without its features.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -12,10 +14,11 @@ import msgspec
 import polars as pl
 
 from evertrain.config.declaration import ServiceSpec
-from evertrain.core.schema import Schema
 from evertrain.data.column import STORED
 from evertrain.data.commit import labels_table, predictions_table
-from evertrain.store.table import Table
+from evertrain.data.example import instant_of
+from evertrain.data.feature import REQUEST
+from evertrain.store.table import TIME, Table
 
 __all__ = ["LabelledRequests", "labelled_requests"]
 
@@ -27,10 +30,10 @@ _COMPARED: Final = 2_000
 
 
 class LabelledRequests(NamedTuple):
-    """rows: `key`, `at`, `mature_at`, `label`, `request.<name>`, `feature.<name>`, by time and id; the newest 50,000.
+    """rows: `key`, `at`, `mature_at`, `label`, `request.<name>`, by time and id; the newest 50,000.
 
-    unlabelled: share of the requests since the first of these rows that have no label. asked: the newest 2,000 requests
-    of all, in the same form; the label is null where there is none.
+    unlabelled: share of the (mature) requests since the first of these rows that have no label. asked: the newest 2,000
+    requests of all, in the same form; the label is null where there is none.
     """
 
     rows: pl.DataFrame
@@ -39,47 +42,58 @@ class LabelledRequests(NamedTuple):
 
 
 def labelled_requests(tables: Path, spec: ServiceSpec, versions: Mapping[str, int]) -> LabelledRequests:
-    """The labelled requests of a service whose model takes the request as it is, at these versions of its tables."""
+    """The labelled requests of a service at these versions of its tables."""
     asked, told = predictions_table(spec.name), labels_table(spec.name)
     if asked not in versions:
-        nothing = _frame(spec.inputs, [])
+        nothing = _frame(spec, _NOTHING)
         return LabelledRequests(nothing, 0.0, nothing)
-    labels = _NO_LABELS
-    if told in versions:
-        labels = Table(tables, told).read(versions[told], columns=["prediction", "value", "received"])
-    newest = labels.filter(pl.col("prediction") != "").sort("received", "value").unique("prediction", keep="last")
     requests = (
         Table(tables, asked)
-        .read(versions[asked], columns=["id", "at", "row", "received"], where=~pl.col("load") & ~pl.col("retry"))
+        .read(versions[asked], columns=["id", "key", "at", "row", "received"], where=~pl.col("load") & ~pl.col("retry"))
         .sort("received", "row")
-        .unique("id", keep="first")
-        .join(newest.select(id="prediction", label="value"), on="id", how="left")
-        .sort("at", "id")
+        .unique("id", keep="first", maintain_order=True)
     )
-    known = requests.filter(pl.col("label").is_not_null()).tail(_MOST)
-    since = requests.filter(pl.col("at") >= known["at"].min()) if known.height else requests
+    labels = _NO_LABELS
+    if told in versions:
+        labels = Table(tables, told).read(versions[told], columns=["prediction", "key", "value", "received"])
+    whole = requests.join(_newest(labels, requests), on="id", how="left").sort("at", "id")
+    rows = _frame(spec, whole)
+    mature = _mature(rows, spec, pl.concat([requests["received"], labels["received"]]))
+    known = mature.filter(pl.col("label").is_not_null()).tail(_MOST)
+    since = mature.filter(pl.col("at") >= known["at"].min()) if known.height else mature
     unlabelled = since["label"].null_count() / since.height if since.height else 0.0
-    known, compared = (
-        _frame(spec.inputs, found.select("id", pl.col("at").dt.epoch("us"), "row", "label").rows())
-        for found in (known, requests.tail(_COMPARED))
-    )
-    return LabelledRequests(known, unlabelled, compared)
+    return LabelledRequests(known, unlabelled, rows.tail(_COMPARED))
 
 
-_NO_LABELS: Final = pl.DataFrame(schema={"prediction": pl.String, "value": pl.Float64, "received": pl.Int64})
+_NO_LABELS: Final = pl.DataFrame(
+    schema={"prediction": pl.String(), "key": pl.String(), "value": pl.Float64(), "received": TIME}
+)
+_NOTHING: Final = pl.DataFrame(schema={"id": pl.String(), "at": TIME, "row": pl.String(), "label": pl.Float64()})
 
 
-def _frame(inputs: Schema, rows: Sequence[tuple[str, int, str, float | None]]) -> pl.DataFrame:
+def _newest(labels: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
+    """The newest label of each request: `id` and `label`. A key means its first request."""
+    names = ["id", "value", "received"]
+    first = requests.filter(pl.col("key") != "").unique("key", keep="first", maintain_order=True).select("key", "id")
+    by_key = labels.filter(pl.col("prediction") == "").join(first, on="key").select(names)
+    by_id = labels.filter(pl.col("prediction") != "").rename({"prediction": "id"}).select(names)
+    told = pl.concat([by_id, by_key]).sort("received", "value").unique("id", keep="last")
+    return told.select("id", label="value")
+
+
+def _mature(rows: pl.DataFrame, spec: ServiceSpec, received: pl.Series) -> pl.DataFrame:
+    if spec.label is None or not rows.height:
+        return rows
+    cut = received.dt.epoch("us").max()
+    return rows.with_columns(instant_of(spec.label.mature_at).alias("mature_at")).filter(pl.col("mature_at") <= cut)
+
+
+def _frame(spec: ServiceSpec, whole: pl.DataFrame) -> pl.DataFrame:
     decoder = msgspec.json.Decoder(list[Any])
-    cells = [decoder.decode(row) for _, _, row, _ in rows]
-    columns = [
-        pl.Series("key", [key for key, *_ in rows], dtype=pl.String),
-        pl.Series("at", [at for _, at, *_ in rows], dtype=pl.Int64),
-        pl.Series("mature_at", [at for _, at, *_ in rows], dtype=pl.Int64),
-        pl.Series("label", [label for *_, label in rows], dtype=pl.Float64),
-    ]
-    for place, column in enumerate(inputs.columns):
+    cells = [decoder.decode(row) for row in whole["row"]]
+    at = whole["at"].dt.epoch("us")
+    columns = [whole["id"].alias("key"), at, at.alias("mature_at"), whole["label"]]
+    for place, column in enumerate(spec.inputs.columns):
         kind = pl.Int64() if column.type == "timestamp" else STORED[column.type]
-        values = pl.Series("", [row[place] for row in cells], dtype=kind)
-        columns += [values.alias(f"request.{column.name}"), values.alias(f"feature.{column.name}")]
+        columns.append(pl.Series(REQUEST + column.name, [row[place] for row in cells], dtype=kind))
     return pl.DataFrame(columns)

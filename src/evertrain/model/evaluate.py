@@ -114,27 +114,33 @@ def evaluate(
 
 
 def check(
-    task: Check, spec: ServiceSpec, *, state: State, folder: Path, asked: pl.DataFrame | None = None
+    task: Check, spec: ServiceSpec, *, state: State, folder: Path, asked: HoldoutOf | None = None
 ) -> tuple[Judgement, Card, Agreement | None]:
     """The verdict on a version that came as a file: it loads and answers, or not. Nothing is said of its quality.
 
-    asked: logged requests, labelled or not, on which its scores are held beside the champion's. What fails on them is
-    told and decides nothing here: the champion answers in the place of a canary that fails.
+    asked: logged requests, labelled or not, on which its scores are held beside the champion's, as a version takes
+    them. What fails on them is told and decides nothing here: the champion answers in the place of a canary that fails.
     """
     artifacts = Artifacts.at(state.artifacts)
-    rows = asked if task.champion is not None and asked is not None and asked.height else None
     manifests = {"challenger": artifacts.manifest(task.version)}
-    if task.champion is not None and rows is not None:
+    rows: dict[str, pl.DataFrame] = {}
+    if task.champion is not None and asked is not None and asked(manifests["challenger"]).height:
         manifests["champion"] = artifacts.manifest(task.champion)
+        rows = {who: asked(manifest) for who, manifest in manifests.items()}
     servers = {who: _server(state, spec, one.version, task.deadline_s, folder) for who, one in manifests.items()}
     with launched(servers):
         examined = examine(
-            servers["challenger"], manifests["challenger"], artifacts, None, timed=task.timed, asked=rows
+            servers["challenger"],
+            manifests["challenger"],
+            artifacts,
+            None,
+            timed=task.timed,
+            asked=rows.get("challenger"),
         )
         tried = {"challenger": examined.tried}
-        if rows is not None and examined.tried is not None:
+        if rows and examined.tried is not None:
             with servers["champion"] as server:
-                tried["champion"] = _try_to_score(server, manifests["champion"], rows)
+                tried["champion"] = _try_to_score(server, manifests["champion"], rows["champion"])
     criterion, agreement = _agreement(tried)
     judgement = _health_only(examined.health, spec, () if criterion is None else (criterion,))
     judgement = _with_faults(judgement, examined)

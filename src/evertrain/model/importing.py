@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from evertrain.core.golden import Golden, GoldenRequest
 from evertrain.core.identity import Digest, ServiceName, canonical, digest_of
 from evertrain.core.model import Format, Manifest, Output
 from evertrain.core.schema import Column, Input, Schema, Value
@@ -17,7 +18,7 @@ from evertrain.runtime.description import Description
 from evertrain.runtime.pickle_file import look_into
 from evertrain.store.artifact import Artifacts
 
-__all__ = ["Foreign", "import_model", "look_at", "schema_for", "vector_for"]
+__all__ = ["Computed", "Foreign", "import_model", "look_at", "schema_for", "vector_for"]
 
 
 class Foreign(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +28,36 @@ class Foreign(msgspec.Struct, frozen=True, kw_only=True):
     kind: Format
     told: Description
     signature: Schema | None = None
+
+
+class Computed(msgspec.Struct, frozen=True, kw_only=True):
+    """The features of a declaration, which the model takes in place of the request.
+
+    features: their names and types. bundle, digest: of the code that computes them, and of all that decides them.
+    tried: requests that a version with these features was tried with, and `vector`, its inputs.
+    """
+
+    features: Schema
+    bundle: Digest | None
+    digest: Digest
+    tried: Golden
+    vector: tuple[Input, ...]
+
+    def golden(self, vector: Sequence[Input]) -> Golden:
+        """The same requests with these of the features, in this order; what a model must score is not known."""
+        places = {item.name: place for place, item in enumerate(self.vector)}
+        missing = [item.name for item in vector if item.name not in places]
+        if missing:
+            raise ModelError(
+                f"No version of the service has taken {missing[0]!r} yet, so there is no request to try the file with.",
+                "Let a version be trained under this declaration first.",
+            )
+        chosen = [places[item.name] for item in vector]
+        requests = (
+            GoldenRequest(row=one.row, at=one.at, vector=tuple(one.vector[place] for place in chosen))
+            for one in self.tried.requests
+        )
+        return Golden(requests=tuple(requests))
 
 
 def look_at(path: Path, signature: Schema | None = None) -> Foreign:
@@ -93,23 +124,27 @@ def import_model(
     output: Output | None = None,
     declaration: Digest | None = None,
     rows: Sequence[tuple[Value, ...]] = (),
+    computed: Computed | None = None,
 ) -> Manifest:
     """Keep the file and a manifest for it; nobody has attested or judged it yet.
 
     The schema's columns are what a caller sends and, in the model's own order where its file names them, what the
-    model takes. rows: requests to try it with, in the schema's order; without any they are made from the schema. Raises
-    ModelError when schema and file do not fit.
+    model takes, unless its inputs are `computed` from them. rows: requests to try it with, in the schema's order;
+    without any they are made from the schema. Raises ModelError when what it is given and the file do not fit.
     """
     found = look_at(file) if isinstance(file, Path) else file
-    vector = vector_for(found, schema)
-    golden = take_golden(rows, schema, vector) if rows else synthesise_golden(schema, vector)
+    vector = vector_for(found, schema if computed is None else computed.features)
+    if computed is not None:
+        golden = computed.golden(vector)
+    else:
+        golden = take_golden(rows, schema, vector) if rows else synthesise_golden(schema, vector)
     digest = artifacts.blobs.put_file(found.path)
     manifest = Manifest(
         service=service,
         format=found.kind,
         model=digest,
-        bundle=None,
-        features=digest_of(vector),
+        bundle=None if computed is None else computed.bundle,
+        features=digest_of(vector) if computed is None else computed.digest,
         inputs=schema,
         vector=vector,
         output=output or Output(),

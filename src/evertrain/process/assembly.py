@@ -12,12 +12,13 @@ from evertrain.config.namespace import module_of, resolve
 from evertrain.core.identity import Digest, SourceName, digest_of
 from evertrain.core.time import Instant
 from evertrain.data.example import training_rows
+from evertrain.data.feature import offline
 from evertrain.errors import DeclarationError, NotFoundError
 from evertrain.store.blob import Blobs
 from evertrain.store.state import State
 from evertrain.store.table import Table
 
-__all__ = ["bundle_folder", "features_digest", "mature_rows", "resolver"]
+__all__ = ["bundle_folder", "features_digest", "mature_rows", "resolver", "with_features"]
 
 
 def mature_rows(
@@ -32,6 +33,21 @@ def mature_rows(
     """The examples mature at `cut`, in the form of `model.assemble`, computed by this declaration and this bundle."""
     frames = {source.name: _rows_of(state, source.name, tables) for source in spec.sources}
     return training_rows(spec, frames, cut, resolver(folder, bundle)).rows
+
+
+def with_features(
+    state: State,
+    spec: ServiceSpec,
+    folder: Path | None,
+    bundle: Digest | None,
+    *,
+    rows: pl.DataFrame,
+    tables: Mapping[str, int],
+) -> pl.DataFrame:
+    """Rows of requests (`at`, `request.<name>`) with the features as known at each one's prediction time."""
+    frames = {source.name: _rows_of(state, source.name, tables) for source in spec.sources}
+    features = offline(spec, frames, rows, resolver(folder, bundle))
+    return pl.concat([rows, features], how="horizontal")
 
 
 def _rows_of(state: State, source: SourceName, tables: Mapping[str, int]) -> pl.DataFrame:

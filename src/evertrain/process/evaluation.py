@@ -5,6 +5,7 @@ features of each version's own declaration and bundle where they differ from the
 """
 
 import sys
+from collections.abc import Iterable, Mapping
 from functools import singledispatch
 from pathlib import Path
 
@@ -14,12 +15,12 @@ import polars as pl
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.card import Card
 from evertrain.core.gate import NOT_WORSE, Judgement
-from evertrain.core.identity import VersionId, canonical
+from evertrain.core.identity import Digest, VersionId, canonical, short
 from evertrain.core.model import Manifest
 from evertrain.core.stage import Assembled, Check, Evaluate, Evaluated, StageTask
 from evertrain.data.logged import labelled_requests
-from evertrain.errors import ModelError, UserError
-from evertrain.model.assemble import FEATURE, read_parquet
+from evertrain.errors import EvertrainError, ModelError, UserError
+from evertrain.model.assemble import FEATURE, REQUEST, read_parquet
 from evertrain.model.evaluate import check, evaluate
 from evertrain.process.stage import run_stage
 from evertrain.process.trafficgate import judge_on_traffic, lacking_in
@@ -27,7 +28,7 @@ from evertrain.store.artifact import Artifacts
 from evertrain.store.blob import Blobs
 from evertrain.store.state import State
 
-__all__ = ["check_version", "do", "evaluate_challenger", "holdout_for"]
+__all__ = ["LoggedRows", "check_version", "do", "evaluate_challenger", "holdout_for"]
 
 
 def do(task: StageTask, state: State, folder: Path) -> msgspec.Struct:
@@ -64,28 +65,66 @@ def evaluate_challenger(task: Evaluate, state: State, folder: Path) -> Evaluated
 @_do.register
 def check_version(task: Check, state: State, folder: Path) -> Evaluated:
     """Judge whether a version that came as a file loads and answers, and how well where that can be told."""
-    blobs = Artifacts.at(state.artifacts).blobs
-    spec = msgspec.json.decode(blobs.get(task.declaration), type=ServiceSpec)
-    # With features of its own, a service's model takes something else than the request; its log cannot tell.
-    logged = None if spec.features else labelled_requests(state.tables, spec, task.tables)
-    lacking = "" if logged is None else lacking_in(logged.rows, spec.output)
-    if task.champion is not None and logged is not None and not lacking:
-        judgement, card = judge_on_traffic(task, task.champion, spec, logged, state=state, folder=folder)
-        done = _answer(task.version, judgement, card, blobs)
+    artifacts = Artifacts.at(state.artifacts)
+    spec = msgspec.json.decode(artifacts.blobs.get(task.declaration), type=ServiceSpec)
+    logged = labelled_requests(state.tables, spec, task.tables)
+    lacking = lacking_in(logged.rows, spec.output)
+    rows_for = LoggedRows(state, spec, logged.asked if lacking else logged.rows, task.tables)
+    versions = (task.version,) if task.champion is None else (task.version, task.champion)
+    obstacle = "" if task.champion is None else rows_for.obstacle(map(artifacts.manifest, versions))
+    if task.champion is not None and not lacking and not obstacle:
+        judgement, card = judge_on_traffic(
+            task, task.champion, spec, logged, state=state, folder=folder, rows_for=rows_for
+        )
+        done = _answer(task.version, judgement, card, artifacts.blobs)
         return msgspec.structs.replace(done, evidence={"labelled": float(logged.rows.height)})
-    judgement, card, agreement = check(
-        task, spec, state=state, folder=folder, asked=None if logged is None else logged.asked
-    )
+    judgement, card, agreement = check(task, spec, state=state, folder=folder, asked=None if obstacle else rows_for)
     hold = "" if agreement is None or judgement.verdict != "health only" else agreement.objection
     if judgement.verdict == "health only" and task.champion is not None:
-        told = "the log does not hold what its model takes" if logged is None else lacking
-        words = (told, *((f"{hold}: a person has to look before it gets more traffic",) if hold else ()))
+        words = (obstacle or lacking, *((f"{hold}: a person has to look before it gets more traffic",) if hold else ()))
         judgement = msgspec.structs.replace(judgement, reasons=(*words, *judgement.reasons))
         card = msgspec.structs.replace(card, reasons=judgement.reasons)
-    evidence = {"labelled": float(logged.rows.height) if logged is not None else 0.0}
+    evidence = {"labelled": 0.0 if obstacle else float(logged.rows.height)}
     evidence["compared"] = float(agreement.rows) if agreement is not None else 0.0
-    done = _answer(task.version, judgement, card, blobs)
+    done = _answer(task.version, judgement, card, artifacts.blobs)
     return msgspec.structs.replace(done, evidence=evidence, hold=hold)
+
+
+class LoggedRows:
+    """Logged requests as each version takes them: by its own declaration and bundle, as known at their times."""
+
+    def __init__(self, state: State, spec: ServiceSpec, rows: pl.DataFrame, tables: Mapping[str, int]) -> None:
+        self._state, self._spec, self._rows, self._tables = state, spec, rows, tables
+        self._made: dict[Digest, pl.DataFrame] = {}
+
+    def __call__(self, manifest: Manifest) -> pl.DataFrame:
+        """The same requests in the same order; an EvertrainError says why their features cannot be computed."""
+        if manifest.features not in self._made:
+            self._made[manifest.features] = self._make(manifest)
+        return self._made[manifest.features]
+
+    def obstacle(self, manifests: Iterable[Manifest]) -> str:
+        """Why the requests cannot be put to all of these versions, "" when they can."""
+        try:
+            for manifest in manifests:
+                self(manifest)
+        except EvertrainError as error:
+            return f"the logged requests cannot be scored, so nothing is said of its quality: {error.what}"
+        return ""
+
+    def _make(self, manifest: Manifest) -> pl.DataFrame:
+        from evertrain.process.assembly import bundle_folder, with_features
+
+        if manifest.inputs != self._spec.inputs:
+            raise ModelError(f"Version {short(manifest.version)} takes another request than the service does now.")
+        blobs = Artifacts.at(self._state.artifacts).blobs
+        spec = self._spec
+        if manifest.declaration is not None:
+            spec = msgspec.json.decode(blobs.get(manifest.declaration), type=ServiceSpec)
+        if not spec.features:
+            return self._rows.with_columns(pl.col(REQUEST + name).alias(FEATURE + name) for name in spec.inputs.names)
+        folder = bundle_folder(self._state, blobs, manifest.bundle)
+        return with_features(self._state, spec, folder, manifest.bundle, rows=self._rows, tables=self._tables)
 
 
 def holdout_for(manifest: Manifest, assembled: Assembled, rows: pl.DataFrame, state: State) -> pl.DataFrame:

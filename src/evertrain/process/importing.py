@@ -26,8 +26,9 @@ from evertrain.core.time import DAY
 from evertrain.data.column import UNFIT, fix_columns, parse
 from evertrain.data.source import ROW, Cells, read_cells
 from evertrain.errors import EvertrainError, UserError
-from evertrain.model.importing import Foreign, import_model, look_at, schema_for, vector_for
+from evertrain.model.importing import Computed, Foreign, import_model, look_at, schema_for, vector_for
 from evertrain.model.mlflow import MLMODEL, unfold
+from evertrain.process.assembly import bundle_folder, features_digest
 from evertrain.process.entry import tell_fault
 from evertrain.process.order import give_order
 from evertrain.store.artifact import Artifacts
@@ -91,6 +92,7 @@ def import_file(state: State, model: Path, service: ServiceName, request: Reques
             output=spec.output,
             declaration=artifacts.blobs.put(canonical(spec)),
             rows=_rows_of(request, spec.inputs) or _rows_before(artifacts, record, spec.inputs),
+            computed=_computed(state, artifacts, record, spec) if spec.features else None,
         )
         version = artifacts.put_manifest(manifest)
         if record.declaration is None:
@@ -216,6 +218,29 @@ def _rows_before(artifacts: Artifacts, record: ServiceRecord, inputs: Schema) ->
             golden = msgspec.json.decode(artifacts.blobs.get(manifest.golden), type=Golden)
             return [request.row for request in golden.requests]
     return []
+
+
+def _computed(state: State, artifacts: Artifacts, record: ServiceRecord, spec: ServiceSpec) -> Computed:
+    """The features that the declaration computes, and what the newest version with the same ones was tried with."""
+    digest = features_digest(spec, bundle_folder(state, artifacts.blobs, record.bundle))
+    for version in reversed(record.versions):
+        manifest = artifacts.manifest(version)
+        if manifest.golden is not None and manifest.features == digest and manifest.inputs == spec.inputs:
+            texts = {item.name for item in manifest.vector if item.categories is not None}
+            columns = (
+                Column(name=name, type="string" if name in texts else "float64", nullable=True) for name in spec.vector
+            )
+            return Computed(
+                features=Schema(tuple(columns)),
+                bundle=record.bundle,
+                digest=digest,
+                tried=msgspec.json.decode(artifacts.blobs.get(manifest.golden), type=Golden),
+                vector=manifest.vector,
+            )
+    raise UserError(
+        f"Service {spec.name!r} computes features, and no version has been trained with them yet.",
+        "Wait for the first training: a file is tried with the requests that it was trained on.",
+    )
 
 
 def _declare(state: State, ledger: Ledger, spec: ServiceSpec) -> None:

@@ -5,6 +5,7 @@ gate are fitted to what was logged, and the card says so: blocks are requests in
 enough blocks of time, and the margin of an error in units of the label is a share of the labels' spread.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,7 +20,7 @@ from evertrain.core.card import Card
 from evertrain.core.comparison import MIN_BLOCKS
 from evertrain.core.gate import Judgement
 from evertrain.core.identity import CycleId, Digest, VersionId, digest_of_bytes
-from evertrain.core.model import DatasetRef, Output
+from evertrain.core.model import DatasetRef, Manifest, Output
 from evertrain.core.score import RowScore, constant_of
 from evertrain.core.stage import Assembled, Check, Evaluate
 from evertrain.core.time import Instant, say_span
@@ -29,7 +30,7 @@ from evertrain.model.evaluate import evaluate
 from evertrain.store.artifact import Artifacts
 from evertrain.store.state import State
 
-__all__ = ["judge_on_traffic", "lacking_in"]
+__all__ = ["RowsFor", "judge_on_traffic", "lacking_in"]
 
 FEWEST_OF_EACH: Final = 10
 """With fewer labels of one kind a log loss is a matter of luck."""
@@ -38,18 +39,29 @@ _BLOCKS: Final = 2 * MIN_BLOCKS
 """Into how many blocks the requests are cut, where time does not cut them into enough."""
 
 
+RowsFor = Callable[[Manifest], pl.DataFrame]
+"""Logged requests with what a version takes: always the same requests in the same order."""
+
+
 def judge_on_traffic(
-    task: Check, champion: VersionId, spec: ServiceSpec, logged: LabelledRequests, *, state: State, folder: Path
+    task: Check,
+    champion: VersionId,
+    spec: ServiceSpec,
+    logged: LabelledRequests,
+    *,
+    state: State,
+    folder: Path,
+    rows_for: RowsFor,
 ) -> tuple[Judgement, Card]:
-    """The verdict of the gate and its card, whose claim is "traffic"."""
+    """The verdict of the gate and its card, whose claim is "traffic". rows_for: gives the labelled requests."""
     artifacts = Artifacts.at(state.artifacts)
-    rows = logged.rows
+    manifest = artifacts.manifest(task.version)
+    rows = rows_for(manifest)
     fitted = _fitted(spec.gate, rows)
     content = parquet(rows)
     dataset = DatasetRef(
         digest=digest_of_bytes(content), tables=task.tables, cut=Instant(int(rows["at"][-1])), rows=rows.height
     )
-    manifest = artifacts.manifest(task.version)
     evaluation = Evaluate(
         service=task.service,
         cycle=CycleId(""),
@@ -76,7 +88,7 @@ def judge_on_traffic(
         evaluation,
         msgspec.structs.replace(spec, gate=fitted.gate),
         state=state,
-        holdout_of=lambda manifest: fitted.rows,  # noqa: ARG005 - the request is what every version takes
+        holdout_of=lambda manifest: rows_for(manifest).with_columns(fitted.at),
         folder=folder,
     )
     none = f"{logged.unlabelled:.0%}"
@@ -120,15 +132,15 @@ def _known_before(label: NDArray[np.float64], output: Output) -> RowScore:
 
 
 class _Fitted(NamedTuple):
-    """The gate for these rows, their times as the gate takes them, and what was changed, in words."""
+    """The gate for these rows, their times as it takes them (`at`), and what was changed, in words."""
 
     gate: GateSpec
-    rows: pl.DataFrame
+    at: pl.Series
     words: tuple[str, ...]
 
 
 def _fitted(gate: GateSpec, rows: pl.DataFrame) -> _Fitted:
-    words = []
+    words, at = [], rows["at"]
     if gate.primary in ("rmse", "mae"):
         spread = float(np.std(rows["label"].to_numpy()))
         words.append(f"the margin is {gate.margin:g} of the labels' spread, {spread:.4g}")
@@ -140,5 +152,5 @@ def _fitted(gate: GateSpec, rows: pl.DataFrame) -> _Fitted:
             f"blocks are {size} requests in a row, since the traffic holds {held} blocks of {say_span(gate.block)}"
         )
         gate = msgspec.structs.replace(gate, block=size)
-        rows = rows.with_columns(at=pl.int_range(pl.len(), dtype=pl.Int64))
-    return _Fitted(gate, rows, tuple(words))
+        at = pl.int_range(rows.height, dtype=pl.Int64, eager=True).alias("at")
+    return _Fitted(gate, at, tuple(words))

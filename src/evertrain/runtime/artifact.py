@@ -28,7 +28,8 @@ _TABLE_HEADS = (b"PAR1", b"ARROW1")
 def load(manifest: Manifest, model_path: Path, bundle_folder: Path | None = None) -> Model:
     """Load a model that was admitted: its bytes and signatures were checked by `store.signature.admit`.
 
-    bundle_folder: the unpacked bundle of its version; a scikit-learn estimator may hold classes and functions of it.
+    bundle_folder: the unpacked bundle of its version; a scikit-learn estimator that was trained from it may hold its
+    classes and functions. A file that was brought in may not: it would choose what they are called with.
     ModelError when it cannot be loaded, with the reason.
     """
     match manifest.format:
@@ -52,7 +53,7 @@ def load(manifest: Manifest, model_path: Path, bundle_folder: Path | None = None
                 manifest.vector,
                 manifest.output,
                 manifest.environment,
-                bundle=manifest.bundle,
+                bundle=None if manifest.origin == "import" else manifest.bundle,
                 folder=bundle_folder,
             )
         case "pickle":
