@@ -38,10 +38,12 @@ def test_what_nobody_vouches_for_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_where_nobody_can_answer_the_refusal_names_the_option(tmp_path: Path) -> None:
-    (tmp_path / "model.pkl").write_bytes(pickle.dumps({"a": 1}))
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(subprocess.run))
     done = trust(tmp_path, answer="")
     assert done.returncode == 1
+    assert "DANGEROUS: subprocess.run" in done.stdout
     assert "Nobody answered" in done.stderr
+    assert "speaks against that" in done.stderr
     assert "evertrain trust model.pkl --yes" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert not (tmp_path / ".evertrain").exists()

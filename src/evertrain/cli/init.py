@@ -25,11 +25,12 @@ _ENDINGS: Final = ("csv", "parquet", "jsonl")
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """What `--json` prints."""
+    """What `--json` prints. train: what is to be known of how it trains."""
 
     file: str
     lines: int
     found: Survey
+    train: tuple[str, ...]
     next: str
 
 
@@ -65,7 +66,9 @@ def init(
     with out.open("x") as file:
         file.write(text)
     if as_json:
-        told = Written(file=str(out), lines=text.count("\n"), found=found, next=f"evertrain up {out}")
+        told = Written(
+            file=str(out), lines=text.count("\n"), found=found, train=training.words, next=f"evertrain up {out}"
+        )
         typer.echo(msgspec.json.encode(told).decode())
         return
     typer.echo("\n".join((*_told(found, roles, pattern), *_listed("train", training.words))))

@@ -46,7 +46,7 @@ def trust(
         for line in _told(found.path, digest, contents):
             typer.echo(line)
     if not yes:
-        _ask(found.path, file)
+        _ask(found.path, file, contents)
     path = folder or Path(".evertrain").absolute()
     at = business_clock(path / "serving" / "clock").now()
     _sign(path, Vouched(model=digest, at=at, role="operator"), contents)
@@ -57,15 +57,17 @@ def trust(
         typer.echo(f"Signed. `evertrain serve {file}` takes it now; a file that differs in one bit is refused.")
 
 
-def _ask(pickle: Path, file: Path) -> None:
+def _ask(pickle: Path, file: Path, contents: Contents) -> None:
     """Raise UserError unless a person says yes. file: as it was typed."""
+    plain = contents.whole and not contents.dangerous
     try:
         said = typer.confirm("Do you know who made this file, and trust them and the way it came to you?", err=True)
     except typer.Abort:
         typer.echo(err=True)
         raise UserError(
             f"Nobody answered, and {pickle} stays untrusted.",
-            f"`evertrain trust {file} --yes` trusts it without asking, where you know who made it.",
+            f"`evertrain trust {file} --yes` trusts it without asking, "
+            + ("where you know who made it." if plain else "and what was said of it above speaks against that."),
         ) from None
     if not said:
         raise UserError(f"{pickle} stays untrusted.", "Save the model in a format that runs no code.")
