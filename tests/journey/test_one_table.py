@@ -56,7 +56,7 @@ class Churn:
             return Registry(ledger.read()).service(ServiceName("churn"))
 
     def ask(self, connection: HTTPConnection, number: int) -> dict[str, Any]:
-        day = f"{TODAY:%Y-%m-%d}T00:00:00Z"
+        day = f"{TODAY:%Y-%m-%d}"  # as the file has it
         row = {
             "customer_id": f"new{number}",
             "snapshot_day": day,

@@ -304,7 +304,9 @@ def test_labels_that_are_none_are_named(worker: RunningWorker) -> None:
     for label, field in [
         ({"value": 1}, "labels[0]"),
         ({"value": 1, "key": "k", "prediction_id": "p"}, "labels[0]"),
-        ({"value": "yes", "key": "k"}, "labels[0].value"),
+        ({"value": "perhaps", "key": "k"}, "labels[0].value"),
+        ({"value": 7, "key": "k"}, "labels[0].value"),
+        ({"value": 0.5, "key": "k"}, "labels[0].value"),
         ({"value": None, "key": "k"}, "labels[0].value"),
         ({"value": 1, "key": "k", "known_at": "2024-01-01T00:00:00"}, "labels[0].known_at"),
         ({"value": 1, "key": "k", "when": "now"}, "labels[0]"),
@@ -313,3 +315,4 @@ def test_labels_that_are_none_are_named(worker: RunningWorker) -> None:
         assert (response.status_code, response.json()["field"]) == (400, field), label
     wrong = worker.client.post(f"/labels/{SHOP}", json={"labels": []}, headers={"authorization": "Bearer nonsense"})
     assert wrong.status_code == 401
+    assert "control/keys/token-data" in wrong.json()["remedy"]

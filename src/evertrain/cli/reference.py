@@ -31,8 +31,12 @@ _PREDICT = """\
 | `GET /v2/models/{service}/ready` | Whether the service has a champion. |
 | `POST /v2/models/{service}/infer` | Open Inference Protocol V2, JSON, columns by name. |
 | `POST /predict/{service}` | A record, or `{"rows": [...]}`; answers `{"predictions": [{"id", "score", "version"}]}`. |
-| `POST /labels/{service}` | `{"labels": [{"prediction_id" or "key", "value", "known_at"}]}`; needs the data token. |
+| `POST /labels/{service}` | `{"labels": [{"prediction_id" or "key", "value", "known_at"}]}`; needs the data token, \
+`.evertrain/control/keys/token-data`. |
 | `POST /observe/{service}` | Watched: `{"observations": [{"id", "at", "score", "row"}]}`; needs the data token. |
+
+A time is ISO 8601 with an offset; one without, or a plain date, is of the zone of the declared table. A label of a
+probability is 0 or 1, true or false, yes or no; one of an unknown id is taken, and counts for nothing.
 
 `x-request-id` makes a retry the same prediction. Each answer names the version that gave it in `x-evertrain-version`,
 and the id of each prediction in its body. A service of classes answers with the most probable `class` and the `scores`

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NewType
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -97,10 +98,12 @@ def to_datetime(at: int) -> datetime:
     return _EPOCH + timedelta(microseconds=at)
 
 
-def parse_instant(text: str) -> Instant:
-    """Read an ISO 8601 time with an offset, to the microsecond.
+def parse_instant(text: str, zone: str | None = None) -> Instant:
+    """Read an ISO 8601 time, to the microsecond. zone: of one without an offset, and of a plain date, its midnight.
 
     >>> say_instant(parse_instant("2013-02-06T00:00:00-05:00"))
+    '2013-02-06T05:00:00Z'
+    >>> say_instant(parse_instant("2013-02-06", "America/New_York"))
     '2013-02-06T05:00:00Z'
     """
     try:
@@ -111,7 +114,11 @@ def parse_instant(text: str) -> Instant:
     if fraction is not None and fraction[1][6:].strip("0"):
         raise ValueError(f"{text!r} is finer than a microsecond")
     if moment.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone")
+        if zone is None:
+            raise ValueError(f"{text!r} has no time zone")
+        moment = moment.replace(tzinfo=ZoneInfo(zone))
+        if moment.utcoffset() != moment.replace(fold=1).utcoffset():
+            raise ValueError(f"the clocks of {zone} show {text!r} twice or never")
     return from_datetime(moment)
 
 

@@ -17,12 +17,15 @@ _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 
 class Columns:
-    """The columns of a service's requests, ready to read values."""
+    """The columns of a service's requests, ready to read values.
 
-    def __init__(self, schema: Schema) -> None:
+    zone: of times without an offset, as in the table that the service was declared on; None refuses them.
+    """
+
+    def __init__(self, schema: Schema, zone: str | None = None) -> None:
         self.names = schema.names
         self._columns = {column.name: column for column in schema.columns}
-        self._reads: dict[str, _Read] = {column.name: _reader(column) for column in schema.columns}
+        self._reads: dict[str, _Read] = {column.name: _reader(column, zone) for column in schema.columns}
         self._optional = frozenset(column.name for column in schema.columns if column.nullable)
 
     def column(self, name: str) -> Column:
@@ -75,8 +78,8 @@ def _name_row(read: _Read, data: Sequence[object]) -> None:
             raise RequestError(f"Row {number}: {error.what}", error.remedy, field=error.field) from None
 
 
-def _reader(column: Column) -> _Read:
-    read = _READERS[column.type](column)
+def _reader(column: Column, zone: str | None) -> _Read:
+    read = _timestamp(column, zone) if column.type == "timestamp" else _READERS[column.type](column)
     if column.low is not None or column.high is not None:
         read = _bounded(column, read)
     name, nullable = column.name, column.nullable
@@ -148,20 +151,22 @@ def _float64(column: Column) -> _Read:
     return read
 
 
-def _timestamp(column: Column) -> _Read:
+def _timestamp(column: Column, zone: str | None) -> _Read:
+    wanted = "ISO 8601 with an offset" if zone is None else f"ISO 8601, without an offset as of {zone}"
+
     def read(value: object) -> Value:
         if type(value) is int and _EARLIEST <= value <= _LATEST:
             return value
         if type(value) is str:
             try:
-                return parse_instant(value)
+                return parse_instant(value, zone)
             except (ValueError, OverflowError) as error:
                 raise RequestError(
                     f"Column {column.name!r}: {error}.",
-                    'Send ISO 8601 with an offset, like "2013-02-06T05:00:00Z".',
+                    f'Send {wanted}, like "2013-02-06T05:00:00Z".',
                     field=column.name,
                 ) from error
-        _refuse(column, value, "a time", "Send ISO 8601 with an offset, or microseconds since 1970 in UTC.")
+        _refuse(column, value, "a time", f"Send {wanted}, or microseconds since 1970 in UTC.")
 
     return read
 
@@ -184,5 +189,4 @@ _READERS: dict[str, Callable[[Column], _Read]] = {
     "bool": _bool,
     "int64": _int64,
     "float64": _float64,
-    "timestamp": _timestamp,
 }

@@ -1,4 +1,4 @@
-"""The forms that requests and answers take: the Open Inference Protocol V2, plain records, and labels.
+"""The forms that requests and answers take: the Open Inference Protocol V2, and plain records.
 
 V2: https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 Tensors are columns, by name: one input a column, of shape [n] or [n, 1], its data flat or nested as the shape says.
@@ -9,18 +9,14 @@ from typing import Any
 
 import msgspec
 
-from evertrain.config.wording import suggestion
-from evertrain.core.cohort import entity_key
-from evertrain.core.identity import ServiceName
 from evertrain.core.model import Manifest, Output
-from evertrain.core.prediction import Labelled, Predicted
+from evertrain.core.prediction import Predicted
 from evertrain.core.schema import Kind, Value
-from evertrain.core.time import Instant, parse_instant
 from evertrain.deploy.body import decode, refuse_repeated
 from evertrain.deploy.column import Columns
 from evertrain.errors import RequestError, TooLargeError
 
-__all__ = ["Asked", "Limits", "metadata", "read_infer", "read_labels", "read_records", "render_infer", "render_records"]
+__all__ = ["Asked", "Limits", "bound_rows", "metadata", "read_infer", "read_records", "render_infer", "render_records"]
 
 PREDICTION_ID = "prediction_id"
 CLASS = "class"
@@ -67,20 +63,8 @@ class _Infer(msgspec.Struct):
     outputs: list[_Output] = []
 
 
-class _Label(msgspec.Struct, forbid_unknown_fields=True):
-    value: float | bool | str
-    prediction_id: str = ""
-    key: str | int | list[str | int | float | bool | None] = ""
-    known_at: str | int | None = None
-
-
-class _Labels(msgspec.Struct, forbid_unknown_fields=True):
-    labels: list[_Label]
-
-
 _infer = msgspec.json.Decoder(_Infer)
 _records: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
-_labels = msgspec.json.Decoder(_Labels)
 _encoder = msgspec.json.Encoder()
 
 
@@ -93,7 +77,7 @@ def read_infer(body: bytes, columns: Columns, output: Output, limits: Limits) ->
     if not asked.inputs:
         raise RequestError("There are no inputs.", "Send one input a column.", field="inputs")
     rows = asked.inputs[0].shape[0] if asked.inputs[0].shape else 0
-    _bound_rows(rows, limits, "inputs")
+    bound_rows(rows, limits, "inputs")
     found: dict[str, list[Value]] = {}
     for tensor in asked.inputs:
         if tensor.name in found:
@@ -209,7 +193,7 @@ def read_records(body: bytes, columns: Columns, limits: Limits) -> Asked:
     if len(asked) > 1:
         other = next(name for name in asked if name != "rows")
         raise RequestError(f"There is {other!r} beside rows.", "Send rows alone.", field=other)
-    _bound_rows(len(records), limits, "rows")
+    bound_rows(len(records), limits, "rows")
     refuse_repeated(body, 1 + sum(len(record) for record in records if type(record) is dict))
     rows = []
     for number, record in enumerate(records):
@@ -244,78 +228,8 @@ def _class(answer: Predicted, output: Output) -> str:
     return output.names[answer.scores.index(answer.score)]
 
 
-# Labels --------------------------------------------------------------------------------------------------------------
-
-
-def read_labels(
-    body: bytes, service: ServiceName, received: Instant, limits: Limits, output: Output | None = None
-) -> list[Labelled]:
-    """`{"labels": [{"prediction_id" or "key", "value", "known_at"}, ...]}`; a key of several columns is a list.
-
-    output: of the service, whose classes a value names; None where it is not known.
-    """
-    labels = decode(body, _labels, limits.max_nesting).labels
-    _bound_rows(len(labels), limits, "labels")
-    names = () if output is None else output.names
-    return [_labelled(label, number, service, received, names) for number, label in enumerate(labels)]
-
-
-def _labelled(label: _Label, number: int, service: ServiceName, received: Instant, classes: Sequence[str]) -> Labelled:
-    key = _key(label.key)
-    if (key == "") == (label.prediction_id == ""):
-        raise RequestError(
-            f"Label {number} names {'neither a prediction nor a key' if key == '' else 'a prediction and a key'}.",
-            "Send one of prediction_id and key.",
-            field=f"labels[{number}]",
-        )
-    return Labelled(
-        service=service,
-        prediction=label.prediction_id,
-        key=key,
-        value=_value(label.value, number, classes),
-        known=_known(label.known_at, number, received),
-        received=received,
-    )
-
-
-def _value(value: float | bool | str, number: int, classes: Sequence[str]) -> float:
-    """A label as a number: of classes, the place of the one that is named."""
-    field = f"labels[{number}].value"
-    if not classes:
-        if isinstance(value, str):
-            raise RequestError(
-                f"Label {number} is the text {value[:80]!r}.",
-                "Send a number, or true or false; the name of a class once a model of classes answers.",
-                field=field,
-            )
-        return float(value)
-    name = value if isinstance(value, str) else f"{value:g}"
-    if name not in classes:
-        what = f"Label {number}: there is no class {name[:80]!r}."
-        raise RequestError(what, suggestion(name[:80], classes), field=field)
-    return float(classes.index(name))
-
-
-def _key(key: str | int | list[str | int | float | bool | None]) -> str:
-    if isinstance(key, str):
-        return key
-    return entity_key(key if isinstance(key, list) else [key])
-
-
-def _known(known_at: str | int | None, number: int, received: Instant) -> Instant:
-    if known_at is None:
-        return received
-    if isinstance(known_at, int):
-        return Instant(known_at)
-    try:
-        return parse_instant(known_at)
-    except (ValueError, OverflowError) as error:
-        raise RequestError(
-            f"Label {number}: known_at: {error}.", "Send ISO 8601 with an offset.", field=f"labels[{number}].known_at"
-        ) from error
-
-
-def _bound_rows(rows: int, limits: Limits, field: str) -> None:
+def bound_rows(rows: int, limits: Limits, field: str) -> None:
+    """RequestError or TooLargeError for a request of none, or of more than may be sent at once."""
     if rows < 1:
         raise RequestError(f"There are no {field}.", "Send at least one row.", field=field)
     if rows > limits.max_rows:

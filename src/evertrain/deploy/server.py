@@ -22,12 +22,12 @@ from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Predicted
 from evertrain.deploy.answer import Answering
 from evertrain.deploy.body import EncodingError, Intake, StalledError
+from evertrain.deploy.label import read_labels
 from evertrain.deploy.observe import read_observations, refuse_labels
 from evertrain.deploy.protocol import (
     Limits,
     metadata,
     read_infer,
-    read_labels,
     read_records,
     render_infer,
     render_records,
@@ -264,7 +264,9 @@ class Server:
         if self._admits(headers.get(b"authorization", b"").decode("latin-1")):
             return None
         error = RequestError(
-            f"{what} need the data token.", "Send it as 'Authorization: Bearer TOKEN'.", field="authorization"
+            f"{what} need the data token.",
+            "Send it as 'Authorization: Bearer TOKEN'; it lies in control/keys/token-data of the state directory.",
+            field="authorization",
         )
         return msgspec.structs.replace(_refusal(401, error), headers=((b"www-authenticate", b"Bearer"),))
 

@@ -45,7 +45,7 @@ class Loaded:
     ) -> None:
         self.manifest = manifest
         self.version = manifest.version
-        self.columns = Columns(manifest.inputs)
+        self.columns = Columns(manifest.inputs, _zone(spec))
         self.output = manifest.output
         self._names = manifest.inputs.names
         self._model = model
@@ -152,6 +152,11 @@ class Loader:
             loaded.prove(msgspec.json.decode(self._artifacts.blobs.get(manifest.golden), type=Golden))
         loaded.warm(recent)
         return loaded
+
+
+def _zone(spec: ServiceSpec | None) -> str | None:
+    """The zone in which the population's table, and so a request, is read."""
+    return None if spec is None or spec.examples is None else spec.source(spec.examples.source).zone
 
 
 def _places(names: Sequence[str], key: Sequence[str]) -> tuple[int, ...]:
