@@ -184,6 +184,41 @@ def test_rows_that_do_not_fit_are_set_aside_and_the_others_stand(tmp_path: Path)
     assert [(fact.rows, fact.quarantined) for fact in world.facts(BatchIngested)] == [(2, 6)]
 
 
+def waits(world: World) -> tuple[int, int]:
+    told = world.ingest.freshness()
+    return told.quarantined, told.files_quarantined
+
+
+def settled(world: World, tick: float) -> None:
+    """Look for as long as a file has to stand still."""
+    for later in (0.0, 30.0, 60.0):
+        world.take(tick=tick + later)
+
+
+def test_what_was_mended_where_it_lies_waits_no_longer(tmp_path: Path) -> None:
+    world = World(tmp_path, columns=AMOUNTS)
+    world.patience = Patience()
+    world.start()
+    bad, good = "2,2024-01-01T09:00:00Z,much", "1,2024-01-01T09:00:00Z,1"
+    world.csv("a.csv", good, bad, "3,yesterday,1")
+    world.csv("b.csv", "4,2024-01-01T09:00:00Z", header="id,t")
+    settled(world, 0)
+    assert waits(world) == (2, 1)
+    world.commit()
+    world.start()
+    settled(world, 100)
+    assert waits(world) == (2, 1), "a restart knows it"
+    world.csv("a.csv", good, bad.replace("much", "2"), "3,yesterday,1")
+    world.csv("b.csv", "4,2024-01-01T09:00:00Z,4")
+    settled(world, 200)
+    assert waits(world) == (1, 0)
+    world.commit()
+    assert world.rows["id"].to_list() == [1, 2, 4]
+    world.start()
+    assert waits(world) == (1, 0)
+    assert len(world.aside) == 4, "the papers of every reading are kept"
+
+
 def test_codes_stay_codes_on_every_day(tmp_path: Path) -> None:
     world = World(tmp_path)
     header = "id,t,country,zip,account"

@@ -26,6 +26,7 @@ from evertrain.data.commit import ACTOR, source_table, table_fact
 from evertrain.data.label import Posted
 from evertrain.data.quarantine import Quarantine
 from evertrain.data.source import Cells, read_cells
+from evertrain.data.standing import Standing
 from evertrain.errors import IntegrityError, SourceError
 from evertrain.store.crash import crash_point
 from evertrain.store.table import Committed, Table
@@ -62,6 +63,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     """How a source stands. newest: the latest event time of a row; pending: rows that wait for the next commit.
+    quarantined, files_quarantined: what is still set aside, by the newest reading of each file.
 
     trouble: why it cannot be read now, or what is not read of it; "" when all is well. reading: of what is under way.
     """
@@ -97,6 +99,7 @@ class Ingest:
         self.spec, self._resolve = spec, resolve
         self.table = Table(tables, source_table(spec.name))
         self._quarantine = Quarantine(quarantine)
+        self._aside = Standing(self._quarantine)
         self._journal = Journal(journal)
         self.columns: tuple[Column, ...] = ()
         self._pending: list[Batch] = []
@@ -105,7 +108,7 @@ class Ingest:
         self._ingested: dict[str, set[Digest]] = {}
         self._twins: dict[Digest, str] = {}
         self._recorded = _NO_TABLE
-        self._rows = self._aside = self._files_aside = 0
+        self._rows = 0
         self._newest: Instant | None = None
         self._arrived: Instant | None = None
         self._reading: Reading | None = None
@@ -135,7 +138,7 @@ class Ingest:
         """Rows that did not come in a file: labels that clients posted. They wait for the commit like any others."""
         for broken in posted.aside:
             self._quarantine.rows("posted labels", digest_of(broken), [broken])
-        self._aside += len(posted.aside)
+        self._aside.posted(len(posted.aside))
         self._posted.append(posted)
         self._places |= posted.places
         return posted.rows
@@ -213,7 +216,7 @@ class Ingest:
         self._quarantine.rows(file.name, file.digest, batch.aside)
         self._pending.append(batch)
         self._remember(file.name, file.digest)
-        self._aside += len(batch.aside)
+        self._aside.read(file.name, len(batch.aside))
         if not batch.rows.is_empty():
             self._arrived = file.arrived
             self._note_newest(_newest(batch.rows, self.spec.event_time))
@@ -351,8 +354,8 @@ class Ingest:
             newest=self._newest,
             arrived=self._arrived,
             rows=self._rows,
-            quarantined=self._aside,
-            files_quarantined=self._files_aside,
+            quarantined=self._aside.rows,
+            files_quarantined=self._aside.files,
             pending=sum(batch.rows.height for batch in self._waiting),
             fresh_within=self.spec.fresh_within,
             owner=self.spec.owner,
@@ -364,14 +367,14 @@ class Ingest:
             self.columns = fact.columns
         elif isinstance(fact, FileQuarantined):
             self._ingested.setdefault(fact.file, set()).add(fact.digest)
-            self._files_aside += 1
+            self._aside.refused(fact.file)
         elif isinstance(fact, BatchIngested):
             self._recorded = max(self._recorded, fact.version)
             self._rows += fact.rows
-            self._aside += fact.quarantined
             self._note_newest(fact.newest)
             for name, digest in fact.files.items():
                 self._remember(name, digest)
+                self._aside.recall(name, digest)
 
     def _remember(self, name: str, digest: Digest) -> None:
         self._ingested.setdefault(name, set()).add(digest)
