@@ -40,5 +40,6 @@ def test_every_page_that_types_something_is_followed_or_says_why_not() -> None:
 
 @pytest.mark.parametrize("page", sorted(HOW_TO.glob("*.md")), ids=lambda page: page.name)
 def test_a_question_is_answered_in_two_screens(page: Path) -> None:
-    assert len(page.read_text().splitlines()) <= 120
+    most = 160 if page.name == "train.md" else 100  # how to train is several questions in one
+    assert len(page.read_text().splitlines()) <= most
     assert page.name == "README.md" or f"({page.name})" in (HOW_TO / "README.md").read_text()

@@ -15,6 +15,7 @@ from evertrain.process.situation import (
     ServiceSituation,
     Situation,
     SourceSituation,
+    Trial,
     Waiting,
 )
 
@@ -149,3 +150,15 @@ def test_each_trouble_has_its_remedy(situation: Situation, what: str, remedy: st
 def test_the_urgent_come_first() -> None:
     found = advise(msgspec.structs.replace(with_source(stale=True), lacking=("The ledger is damaged.",)))
     assert [one.urgent for one in found] == [True, False]
+
+
+def test_a_version_that_contradicts_the_champion_is_for_a_person_to_decide() -> None:
+    trial = Trial(
+        version=VERSION, ordinal=3, state="stepping", share=0.01, step=1, steps=3, since=Instant(0), why="", hold=""
+    )
+    assert advise(msgspec.structs.replace(WELL, services=(msgspec.structs.replace(SERVICE, trial=trial),))) == ()
+    held = msgspec.structs.replace(trial, hold="it ranks requests the other way round than the champion")
+    [told] = advise(msgspec.structs.replace(WELL, services=(msgspec.structs.replace(SERVICE, trial=held),)))
+    assert told.what == f"Version 3 of shop gets no more traffic: {held.hold}."
+    assert "evertrain promote 3 --service shop --reason" in told.remedy
+    assert not told.urgent

@@ -311,6 +311,22 @@ def test_a_rollout_under_way_shows_its_evidence_and_what_it_waits_for(world: Wor
     assert [one.state for one in shown.versions] == ["on trial", "champion"]
 
 
+def test_a_version_that_is_held_says_what_it_waits_for(world: World) -> None:
+    world.declare()
+    for version, ordinal in ((FIRST, 1), (SECOND, 2)):
+        world.build(version, ordinal)
+    world.crown(FIRST, 1, None, HOUR, "First.")
+    card = world.installation.artifacts.blobs.put(b"{}")
+    held = facts.VersionJudged(
+        service=SHOP, version=SECOND, verdict="health only", card=card, hold="it answers at another level", again=True
+    )
+    world.record(held, at=HOUR)
+    world.begin_rollout(SECOND, 2, FIRST, 2 * HOUR)
+    with world.controller() as controller:
+        [newest, _] = world.look(controller, DAY).rollouts
+    assert "eld, since it answers at another level: labels decide, or a person" in newest.waiting
+
+
 def test_a_version_that_a_person_put_into_service_took_one_step(world: World) -> None:
     world.declare()
     for version, ordinal in ((FIRST, 1), (SECOND, 2)):

@@ -75,6 +75,12 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
             what=f"Version {one.ordinal} of {one.service}: {one.caution}.",
             remedy=f"Mend the script, then evertrain apply FILE, then evertrain retrain {name} --reason ...",
         )
+    if one.trial is not None and one.trial.hold:
+        number = one.trial.ordinal
+        yield Advice(
+            what=f"Version {number} of {one.service} gets no more traffic: {one.trial.hold}.",
+            remedy=f"Post labels; or decide: evertrain promote {number} {name} --reason ..., or the same with rollback",
+        )
     for cycle in one.cycles:
         if cycle.until is not None and cycle.ordinal is not None:
             yield Advice(

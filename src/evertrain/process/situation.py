@@ -61,7 +61,10 @@ class Refusing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """A version on its way into service. step counts from 1, 0 before the first; waits: what it waits for now."""
+    """A version on its way into service. step counts from 1, 0 before the first; waits: what it waits for now.
+
+    hold: why it gets no more traffic before labels or a person decide, "" when nothing speaks against it.
+    """
 
     version: VersionId
     ordinal: int
@@ -72,6 +75,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     since: Instant
     why: str
     waits: str = ""
+    hold: str = ""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -331,6 +335,7 @@ def _trial(record: ServiceRecord, rollout: Rollout, waits: str) -> Trial:
         since=rollout.since,
         why=rollout.why,
         waits=waits,
+        hold=record.versions[rollout.version].hold,
     )
 
 

@@ -148,7 +148,6 @@ def show_rollout(
     """One attempt. look: what the newest look at it found, for the one under way. timed: whether latency decides."""
     figures = look.figures if look is not None else rollout.evidence
     against = record.versions[rollout.champion].ordinal if rollout.champion in record.versions else None
-    waits = look is not None and look.action == "wait"
     return shown.Rollout(
         id=rollout.rollout,
         version=record.versions[rollout.version].ordinal,
@@ -160,9 +159,17 @@ def show_rollout(
         evidence=show_evidence(figures, timed=timed),
         requests=int(figures.get("canary", 0)),
         failures=int(figures.get("canary_errors", 0)),
-        waiting=_sentence("; ".join(look.reasons)) if look is not None and waits else "",
+        waiting=_sentence("; ".join(_waits_for(record.versions[rollout.version], look))) if rollout.open else "",
         reason=_sentence(rollout.why),
     )
+
+
+def _waits_for(version: Version, look: Assessment | None) -> list[str]:
+    """Traffic that does not suffice yet, and a person or labels where something speaks against the version."""
+    words = list(look.reasons) if look is not None and look.action == "wait" else []
+    if version.hold:
+        words.append(f"held, since {version.hold}: labels decide, or a person who promotes it or rolls it back")
+    return words
 
 
 def _show_steps(record: ServiceRecord, rollout: Rollout, figures: dict[str, float]) -> tuple[shown.Step, ...]:
