@@ -15,7 +15,9 @@ from evertrain.core.schema import Column
 from evertrain.core.time import HOUR, Instant, Moment, from_datetime
 from evertrain.data.arrival import Patience
 from evertrain.data.ingest import Ingest
+from evertrain.data.label import Posted
 from evertrain.data.quarantine import Quarantine
+from evertrain.data.source import Broken
 from evertrain.store.table import Table
 
 TEN = datetime(2024, 1, 1, 10, tzinfo=UTC)
@@ -217,6 +219,16 @@ def test_what_was_mended_where_it_lies_waits_no_longer(tmp_path: Path) -> None:
     world.start()
     assert waits(world) == (1, 0)
     assert len(world.aside) == 4, "the papers of every reading are kept"
+
+
+def test_posted_rows_that_fit_nothing_wait_through_a_restart(world: World) -> None:
+    world.csv("a.csv", "1,2024-01-01T09:00:00Z,1")
+    world.take()
+    broken = Broken(7, {"prediction": "nobody"}, "No prediction of this id or key is logged.")
+    world.ingest.post(Posted(pl.DataFrame(), (broken,), {}))
+    assert waits(world) == (1, 0)
+    world.start()
+    assert waits(world) == (1, 0)
 
 
 def test_codes_stay_codes_on_every_day(tmp_path: Path) -> None:

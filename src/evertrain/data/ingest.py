@@ -26,7 +26,7 @@ from evertrain.data.commit import ACTOR, source_table, table_fact
 from evertrain.data.label import Posted
 from evertrain.data.quarantine import Quarantine
 from evertrain.data.source import Cells, read_cells
-from evertrain.data.standing import Standing
+from evertrain.data.standing import POSTED, Standing
 from evertrain.errors import IntegrityError, SourceError
 from evertrain.store.crash import crash_point
 from evertrain.store.table import Committed, Table
@@ -137,7 +137,7 @@ class Ingest:
     def post(self, posted: Posted) -> pl.DataFrame:
         """Rows that did not come in a file: labels that clients posted. They wait for the commit like any others."""
         for broken in posted.aside:
-            self._quarantine.rows("posted labels", digest_of(broken), [broken])
+            self._quarantine.rows(POSTED, digest_of(broken), [broken])
         self._aside.posted(len(posted.aside))
         self._posted.append(posted)
         self._places |= posted.places

@@ -56,10 +56,15 @@ class Quarantine:
             found += [msgspec.json.decode(line, type=SetAside) for line in path.read_bytes().splitlines()]
         return sorted(found, key=lambda aside: (aside.file, aside.row))
 
-    def counts(self) -> dict[Digest, int]:
-        """How many rows were set aside of each file, by the file's digest."""
-        papers = self.folder.glob("*.rows.jsonl")
-        return {Digest(path.name.partition(".")[0]): path.read_bytes().count(b"\n") for path in papers}
+    def counts(self) -> dict[tuple[str, Digest], int]:
+        """How many rows were set aside of each file, by its name and digest."""
+        found = {}
+        for path in self.folder.glob("*.rows.jsonl"):
+            rows = path.read_bytes().splitlines()
+            if rows:
+                name = msgspec.json.decode(rows[0], type=SetAside).file
+                found[name, Digest(path.name.partition(".")[0])] = len(rows)
+        return found
 
     def newest(self) -> SetAside | None:
         """What was set aside last: a whole file, or the first row of a file's that were."""

@@ -7,10 +7,10 @@ the papers of every reading.
 from evertrain.core.identity import Digest
 from evertrain.data.quarantine import Quarantine
 
-__all__ = ["Standing"]
+__all__ = ["POSTED", "Standing"]
 
-_POSTED = ""
-"""Stands for the rows that came in no file."""
+POSTED = "posted labels"
+"""Stands where a file would, for rows that came in none."""
 
 
 class Standing:
@@ -19,6 +19,7 @@ class Standing:
     def __init__(self, quarantine: Quarantine) -> None:
         self._papers = quarantine.counts()
         self._rows: dict[str, int] = {}
+        self.posted(sum(rows for (name, _), rows in self._papers.items() if name == POSTED))
         self._files: set[str] = set()
 
     @property
@@ -36,7 +37,7 @@ class Standing:
 
     def recall(self, file: str, digest: Digest) -> None:
         """A file was read by an earlier process: the quarantine says what was set aside of it."""
-        self.read(file, self._papers.get(digest, 0))
+        self.read(file, self._papers.get((file, digest), 0))
 
     def refused(self, file: str) -> None:
         """A whole file was set aside, and with it what was set aside of its rows before."""
@@ -45,4 +46,4 @@ class Standing:
 
     def posted(self, aside: int) -> None:
         """So many rows that were posted fit nothing."""
-        self._rows[_POSTED] = self._rows.get(_POSTED, 0) + aside
+        self._rows[POSTED] = self._rows.get(POSTED, 0) + aside
