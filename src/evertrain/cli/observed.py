@@ -198,12 +198,18 @@ def _inputs(report: Report) -> Table | None:
             _moved(one),
             say_number(one.psi, 3),
             _p(one.p_value),
-            "" if one.since is None else say_moment(one.since).partition(",")[0],
+            _since(one, report),
             f"{say_percent(one.missing[0])}, {say_percent(one.missing[1])}",
             f"{say_percent(one.fresh)}: {', '.join(one.fresh_names)}" if one.fresh else "",
         )
     table.caption = report.inputs.method
     return _cut(table, len(report.inputs.columns))
+
+
+def _since(one: Shift, report: Report) -> str:
+    if one.since is None:
+        return ""
+    return "the start" if one.since <= report.first else say_moment(one.since).partition(",")[0]
 
 
 def _moved(one: Shift) -> str:

@@ -18,7 +18,7 @@ from evertrain.config.wording import suggestion
 from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.registry import Registry
-from evertrain.core.time import Instant, Span, say_instant
+from evertrain.core.time import Instant, Span
 from evertrain.data.commit import labels_table, predictions_table
 from evertrain.errors import EvertrainError, NotFoundError, UnavailableError
 from evertrain.monitor.observed import look
@@ -31,7 +31,7 @@ from evertrain.store.ledger import Ledger
 from evertrain.store.log import LogReader
 from evertrain.store.state import State
 from evertrain.store.table import Table
-from evertrain.web.wording import say_many
+from evertrain.web.wording import say_many, say_moment
 
 __all__ = ["ObservedReports", "References", "observed_report"]
 
@@ -117,7 +117,7 @@ def observed_report(state: State, spec: ServiceSpec, now: Instant, references: "
         reference=None if reference is None else reference.observations,
         reference_name="" if reference is None else reference.name,
         inputs=inputs if reference is None else reference.inputs,
-        notices=(*notices, f"Posted to /observe/{spec.name} by {say_instant(now)}."),
+        notices=(*notices, f"Posted to /observe/{spec.name} by {say_moment(now)}."),
     )
 
 
