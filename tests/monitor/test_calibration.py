@@ -1,4 +1,4 @@
-"""The avoidable part of a loss: nothing where probabilities hold, whatever the base rate; else what calibration mends."""
+"""The avoidable part of a loss: nothing where probabilities hold, be the outcome rare or not; else what is mended."""
 
 import itertools
 
