@@ -50,6 +50,18 @@ def test_a_plan_says_what_will_happen(project: Path) -> None:
     assert not (project / ".evertrain").exists()
 
 
+def test_a_column_of_numbers_that_a_few_cells_make_text_is_named(tmp_path: Path) -> None:
+    rows = [f"c{day},2024-05-{day:02},{fee},{day % 2}" for day, fee in enumerate([*range(18), '"12,50"'], start=1)]
+    (tmp_path / "c.csv").write_text("\n".join(["id,day,fee,left", *rows]) + "\n")
+    (tmp_path / "service.py").write_text(
+        "import evertrain as et\n\nservice = et.Service.from_table("
+        '"c", "c.csv", key="id", at="day", label="left", horizon="1d")\n'
+    )
+    told = evertrain("plan", "service.py", folder=tmp_path).stdout
+    assert """look at fee: text, because of a few cells among numbers; columns={"fee": "float64?"}""" in told
+    assert "look at day" not in told
+
+
 def test_a_plan_as_json(project: Path) -> None:
     done = evertrain("plan", "service.py", "--json", folder=project)
     [service] = msgspec.json.decode(done.stdout)["services"]

@@ -77,6 +77,9 @@ def _source(source: SourcePlan) -> Iterator[str]:
     yield f"{source.name}: {read}, {say_many(source.rows, 'row')}{aside}{newest}{types}"
     for fault in source.faults:
         yield f"  set aside: {fault}"
+    for name in source.numbers:
+        declared = f'columns={{"{name}": "float64?"}}'
+        yield f"  look at {name}: text, because of a few cells among numbers; {declared} sets those rows aside"
 
 
 def _history(history: HistoryPlan) -> list[str]:

@@ -38,7 +38,10 @@ __all__ = [
 
 
 class SourcePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found of a source. faults: whole files that are set aside, and why. parts: what `files` counts."""
+    """What was found of a source. faults: whole files that are set aside, and why. parts: what `files` counts.
+
+    numbers: columns that are text only because of a few cells.
+    """
 
     name: SourceName
     pattern: str
@@ -49,6 +52,7 @@ class SourcePlan(msgspec.Struct, frozen=True, kw_only=True):
     inferred: bool = False
     faults: tuple[str, ...] = ()
     parts: Literal["files", "pages"] = "files"
+    numbers: tuple[str, ...] = ()
 
 
 class HistoryPlan(msgspec.Struct, frozen=True, kw_only=True):

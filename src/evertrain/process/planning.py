@@ -34,7 +34,9 @@ from evertrain.data.checks import refuse_columns
 from evertrain.data.column import fix_columns
 from evertrain.data.commit import source_table
 from evertrain.data.example import examples, training_rows
-from evertrain.data.source import read_cells
+from evertrain.data.profile import as_numbers
+from evertrain.data.repair import repaired
+from evertrain.data.source import Cells, read_cells
 from evertrain.errors import EvertrainError, SourceError, UnavailableError, UserError
 from evertrain.model.assemble import split
 from evertrain.process.assembly import resolver
@@ -147,6 +149,7 @@ def _read_source(
     columns: tuple[Column, ...] = source.columns
     frames: list[pl.DataFrame] = []
     faults: list[str] = []
+    numbers: tuple[str, ...] = ()
     files = aside = 0
     for name, content in _told(contents_of(source, folder), faults):
         files += 1
@@ -158,6 +161,7 @@ def _read_source(
             )
             refuse_columns(source, columns)
             batch = check_file(source, columns, file, cells, find)
+            numbers = numbers or _text_of_numbers(source, repaired(source, cells, find), columns)
         except SourceError as error:
             faults.append(f"{name}: {error}")
             continue
@@ -174,8 +178,15 @@ def _read_source(
         inferred=not source.columns,
         faults=tuple(faults),
         parts="files" if source.sql is None else "pages",
+        numbers=numbers,
     )
     return plan, rows
+
+
+def _text_of_numbers(source: SourceSpec, cells: Cells, columns: Sequence[Column]) -> tuple[str, ...]:
+    """Columns of a file that a person would call numbers, though a few of their cells are none."""
+    told = as_numbers(cells, columns, source.zone)
+    return tuple(one.name for one in told if one not in columns and one.name not in source.key)
 
 
 def _told(contents: Iterator[tuple[str, bytes]], faults: list[str]) -> Iterator[tuple[str, bytes]]:
