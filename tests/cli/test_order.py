@@ -12,7 +12,7 @@ import pytest
 
 from evertrain.core.event import OrderGiven
 from evertrain.store.ledger import Ledger
-from evertrain.store.process import alive, heartbeats
+from evertrain.store.process import alive, beat, forget, heartbeat_of, heartbeats
 from evertrain.testing.record import ShopRecord
 from evertrain.testing.tree import free_port, wait_until
 
@@ -121,6 +121,23 @@ def test_an_override_puts_it_into_service_on_record(record: ShopRecord) -> None:
     assert after.open_rollout is not None
     assert after.open_rollout.version == second
     assert not after.versions[second].refused
+
+
+def test_promote_says_whether_the_workers_took_it(record: ShopRecord) -> None:
+    second, third = (list(record.stands.versions)[place] for place in (1, 2))
+    beat(record.state, msgspec.structs.replace(heartbeat_of("w0", "worker"), failed={third: "model.py is cut in half"}))
+    done = ordered(record, "promote", "3", "--reason", "once more", "--yes")
+    assert done.returncode == 1
+    assert "Version 3 of shop does not answer: A worker cannot load it: model.py is cut in half" in done.stdout
+    assert "who answered before goes on" in done.stdout
+    assert record.stands.champion == record.versions[0]
+    beat(record.state, msgspec.structs.replace(heartbeat_of("w0", "worker"), ready=(second,)))
+    done = ordered(record, "promote", "2", "--reason", "I still know better", "--json")
+    told = msgspec.json.decode(done.stdout)
+    assert (done.returncode, told["outcome"]) == (0, "answers")
+    assert told["says"].endswith("Version 2 of shop answers.")
+    assert record.stands.champion == second
+    forget(record.state, "w0")
 
 
 def test_a_version_that_does_not_exist_is_named_with_those_that_do(record: ShopRecord) -> None:

@@ -79,7 +79,7 @@ def test_two_runs_of_one_seed_are_the_same(seed: int) -> None:
 def test_a_killed_controller_changes_no_decision() -> None:
     """Kills repeat calls, and calls may be repeated: the ledger is the same as without them."""
     faults = Faults(worse=0.0, failing=0.2)
-    calm, killed = World(3, faults), World(3, Faults(kill=0.2, failing=0.2))
+    calm, killed = World(3, faults), World(3, Faults(kill=0.25, failing=0.2))
     calm.run(days=60)
     killed.run(days=60)
     assert killed.kills > 50
