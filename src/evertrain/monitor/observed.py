@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from evertrain.core.policy import MetricName
-from evertrain.core.time import DAY, Instant, Span, say_span, to_datetime
+from evertrain.core.time import DAY, HOUR, Instant, Span, say_span, to_datetime
 from evertrain.errors import UserError
 from evertrain.monitor.change import Change, Group, Labelled, compare_stretches
 from evertrain.monitor.estimate import Estimate, estimate, mean_estimate
@@ -53,18 +53,17 @@ def look(
     due = seen.at + (question.horizon or 0) <= now
     judged = due & ~np.isnan(seen.label)
     blocks = cut_blocks(seen.at, judged)
-    mature = Mature(due=due, judged=judged, block=blocks.number)
-    label, score, own = seen.label[judged], seen.score[judged], blocks.number[judged]
-    groups = list(groups_of(seen.rows, question.segments, judged)) if question.labelled else []
-    segments = look_at_segments(seen, groups, question, metric, mature)
     tail = unsettled_tail(seen.at, due, seen.label, blocks.size) if question.labelled else None
+    every = Mature(due=due, judged=judged, block=blocks.number)
+    settled = _settled(every, seen.at, tail)
+    mature = settled if question.horizon is None else every
+    counted = mature.judged
+    label, score, own = seen.label[counted], seen.score[counted], blocks.number[counted]
+    groups = list(groups_of(seen.rows, question.segments, counted)) if question.labelled else []
+    segments = look_at_segments(seen, groups, question, metric, mature)
     compared: MetricName = "log_loss" if metric == "auc" else metric
-    since, changes = _changes(
-        seen, groups, question, metric=compared, judged=judged, tail=tail, size=blocks.size or DAY
-    )
-    until = (
-        Instant(int(seen.at[judged].max())) if judged.any() and tail is None else None if tail is None else tail.start
-    )
+    asked = settled.judged
+    since, changes = _changes(seen, groups, question, metric=compared, counted=asked, size=blocks.size or DAY)
     periods = Periods(seen)
     figures = {
         one: estimate(one, label, score, block=own, alpha=question.alpha)
@@ -95,13 +94,21 @@ def look(
         changed=_say_changed(changes, compared, question),
         compared=compared,
         since=since,
-        until=until,
+        until=Instant(int(seen.at[asked].max())) if asked.any() else None,
         has_labels=question.labelled,
-        periods=tuple(periods.told(seen, question, metric, mature, tail)),
+        periods=tuple(periods.told(seen, question, metric, every, tail)),
         inputs=_inputs(seen, reference, reference_name, inputs, question=question, periods=periods),
-        warnings=(*_warnings(kind, figures, base, tail=tail, question=question), *warnings),
+        warnings=(*_warnings(kind, figures, base, tail=tail, question=question, now=now), *warnings),
         notices=(*([] if not later else [f"{_rows(later)} of a later time than the look: left out."]), *notices),
     )
+
+
+def _settled(every: Mature, at: Ints, tail: Tail | None) -> Mature:
+    """Without rows of a time whose labels have come in part only."""
+    if tail is None:
+        return every
+    settled = at < tail.start
+    return Mature(due=every.due & settled, judged=every.judged & settled, block=every.block)
 
 
 def _as_of(seen: Observations, now: Instant) -> tuple[Observations, int]:
@@ -123,11 +130,17 @@ def _part(seen: Observations, rows: Flags) -> Observations:
 
 
 def _warnings(
-    kind: Kind, figures: dict[MetricName, Estimate], base: float | None, *, tail: Tail | None, question: Question
+    kind: Kind,
+    figures: dict[MetricName, Estimate],
+    base: float | None,
+    *,
+    tail: Tail | None,
+    question: Question,
+    now: Instant,
 ) -> Iterator[str]:
     """What makes the figures say something else than they seem to."""
-    if tail is not None and tail.labelled:
-        yield _say_tail(tail, kind, question)
+    if tail is not None:
+        yield _say_tail(tail, kind, question, now)
     if base is not None and kind == "probability" and (said := _say_worthless(figures["log_loss"].value, base)):
         yield said
     auc = figures.get("auc")
@@ -149,7 +162,7 @@ def _say_worthless(found: float | None, base: float) -> str:
     )
 
 
-def _say_tail(tail: Tail, kind: Kind, question: Question) -> str:
+def _say_tail(tail: Tail, kind: Kind, question: Question, now: Instant) -> str:
     there = (
         f"{tail.labelled / tail.due:.0%} of the rows from {_day(tail.start)} on have a label, {tail.usual:.0%} before"
     )
@@ -157,13 +170,26 @@ def _say_tail(tail: Tail, kind: Kind, question: Question) -> str:
     if None not in tail.mean:
         what = "the share of positives" if kind == "probability" else "the mean"
         means = f"; of the labels that have come {what} is {tail.mean[0]:.3g}, and {tail.mean[1]:.3g} before"
-    horizon = "State when a label is due: --horizon 30d"
-    if question.horizon is not None:
-        horizon = f"The horizon of {say_span(question.horizon)} seems too short"
+    said = f"Only {there}{means}: what is known early is seldom like the rest"
+    if question.horizon is None:
+        return (
+            f"{said}, so these rows count in no figure but that of their own period. State when a label is due; by "
+            f"these rows it is --horizon {_said_wait(now - tail.start)}."
+        )
     return (
-        f"Only {there}{means}: what is known early is seldom like the rest, so the figures of that time may be false, "
-        f"and what got worse is asked of the time before. {horizon}."
+        f"{said}, and what got worse is asked of the time before. The horizon of {say_span(question.horizon)} seems "
+        f"too short, or labels were lost."
     )
+
+
+def _said_wait(span: int) -> str:
+    """A duration for an option, rounded up to days, or hours below one.
+
+    >>> _said_wait(29 * DAY + 1), _said_wait(5 * HOUR)
+    ('30d', '5h')
+    """
+    unit, name = (DAY, "d") if span > DAY else (HOUR, "h")
+    return f"{-(-span // unit)}{name}"
 
 
 def _day(at: int) -> str:
@@ -184,19 +210,17 @@ def _changes(
     question: Question,
     *,
     metric: MetricName,
-    judged: Flags,
-    tail: Tail | None,
+    counted: Flags,
     size: Span,
 ) -> tuple[Instant | None, tuple[Change, ...]]:
     """Where the newest stretch of settled labels begins, and each group before and in it."""
-    asked = judged if tail is None else judged & (seen.at < tail.start)
-    at = seen.at[asked]
+    at = seen.at[counted]
     start = newest_from(at, size, question.recent)
     if start is None:
         return None, ()
     every = Group("", "", np.ones(len(at), dtype=np.bool_))
-    rows = Labelled(label=seen.label[asked], score=seen.score[asked], at=at, block=at // size, size=size)
-    inside = [Group(one.column, one.value, one.rows[asked]) for one in groups]
+    rows = Labelled(label=seen.label[counted], score=seen.score[counted], at=at, block=at // size, size=size)
+    inside = [Group(one.column, one.value, one.rows[counted]) for one in groups]
     return start, compare_stretches(
         metric, rows, [every, *inside], start, alpha=question.alpha, needed=question.labels, seed=question.seed
     )

@@ -84,7 +84,7 @@ def newest_from(at: Ints, size: Span | None, recent: Span | None) -> Instant | N
 
 
 def unsettled_tail(at: Ints, due: Flags, label: Floats, size: Span | None) -> Tail | None:
-    """The newest blocks whose due rows have fewer labels than is usual: what comes early is seldom like the rest.
+    """The newest blocks whose due rows have some labels and fewer than is usual: early ones are seldom like the rest.
 
     The usual share is the median of the older half of blocks; the tail is told when luck does not explain it.
     """
@@ -100,7 +100,7 @@ def unsettled_tail(at: Ints, due: Flags, label: Floats, size: Span | None) -> Ta
     in_tail = place >= begins
     expected, there = usual * int(in_tail.sum()), int(known[in_tail].sum())
     spread = math.sqrt(max(usual * (1.0 - usual) * int(in_tail.sum()), 1.0))
-    if not 0 < begins < len(names) or expected - there < _ERRORS * spread:
+    if not there or not 0 < begins < len(names) or expected - there < _ERRORS * spread:
         return None
     found = label[due]
     sides = (found[in_tail & known], found[~in_tail & known])
