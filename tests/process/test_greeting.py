@@ -1,5 +1,6 @@
 """What is said when a served file answers, is refused, or has to wait."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ from evertrain.core.golden import Golden, GoldenRequest
 from evertrain.core.identity import canonical
 from evertrain.core.time import Instant
 from evertrain.process.greeting import Outcome, _example, await_outcome, main
+from evertrain.store.process import PARENT
 from evertrain.testing.installation import SHOP, SHOP_ROW, SHOP_SCHEMA
 from evertrain.testing.record import FIRST, ShopRecord
 
@@ -39,6 +41,12 @@ def test_a_version_that_was_followed_names_its_follower(tmp_path: Path) -> None:
 def test_without_a_version_the_one_that_answers_is_told(tmp_path: Path) -> None:
     record = ShopRecord.with_two_versions(tmp_path)
     assert await_outcome(record.state, SHOP, None, 0.0).ordinal == 2
+
+
+def test_it_does_not_outlive_whoever_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = ShopRecord(tmp_path)
+    monkeypatch.setenv(PARENT, str(os.getpid()))  # not the parent of this process
+    assert main(["--dir", str(record.state.path), "--service", SHOP, "--seconds", "3600"]) == 0
 
 
 def test_a_refused_version_is_told_with_its_reason(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What `evertrain serve` and `evertrain up` say when a model answers, or why it does not."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import typer
 
 from evertrain.errors import EvertrainError
 from evertrain.process.startup import Startup, run_module
+from evertrain.store.process import PARENT
 
 __all__ = ["Outcome", "greet", "lines_of"]
 
@@ -39,7 +41,7 @@ def greet(startup: Startup, service: str, version: str | None, afterwards: str) 
     )
     typer.echo(f"{service}: {doing}; this says when it answers.")
     try:
-        found = msgspec.json.decode(run_module("greeting", words), type=Outcome)
+        found = msgspec.json.decode(run_module("greeting", words, {PARENT: str(os.getpid())}), type=Outcome)
     except (EvertrainError, msgspec.DecodeError, OSError, subprocess.SubprocessError):
         return  # the installation is being stopped
     for line in lines_of(found, service, startup.address, startup.state.keys / "token-data", afterwards):

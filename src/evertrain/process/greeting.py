@@ -6,9 +6,10 @@ A process of its own, so that the supervisor never loads a database. It prints a
 """
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from evertrain.errors import EvertrainError
 from evertrain.process.entry import tell_fault
 from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
+from evertrain.store.process import PARENT
 from evertrain.store.state import State
 
 __all__ = ["Outcome", "await_outcome", "main"]
@@ -43,8 +45,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     example: dict[str, Value] = {}
 
 
-def await_outcome(state: State, service: ServiceName, version: VersionId | None, seconds: float) -> Outcome:
-    """Look until the version answers or is refused, at most so many seconds. None: whichever is the first to answer."""
+def await_outcome(
+    state: State,
+    service: ServiceName,
+    version: VersionId | None,
+    seconds: float,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> Outcome:
+    """Look until the version answers or is refused, at most so many seconds. None: whichever is the first to answer.
+
+    is_wanted: whether anybody still waits for it.
+    """
     end = time.monotonic() + seconds
     with Ledger.open(state.ledger) as ledger:
         while True:
@@ -56,7 +67,7 @@ def await_outcome(state: State, service: ServiceName, version: VersionId | None,
             found = _halted(record, known, one_only=version is not None)
             if found is not None:
                 return found
-            if time.monotonic() > end:
+            if time.monotonic() > end or not is_wanted():
                 return Outcome(state="waits", ordinal=0 if known is None else known.ordinal)
             time.sleep(_LOOK_S)
 
@@ -103,7 +114,10 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         state = State.open(given.dir)
-        found = await_outcome(state, ServiceName(given.service), given.version, given.seconds)
+        parent = int(os.environ.get(PARENT, os.getppid()))
+        found = await_outcome(
+            state, ServiceName(given.service), given.version, given.seconds, lambda: os.getppid() == parent
+        )
     except EvertrainError as error:
         return tell_fault(error)
     sys.stdout.write(msgspec.json.encode(found).decode())
