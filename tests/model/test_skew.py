@@ -1,5 +1,6 @@
 """Categories that only a script can have put into its rows."""
 
+from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -40,13 +41,14 @@ def test_of_many_only_a_few_are_named() -> None:
     assert "'a', 'b', 'c' and 2 more" in said
 
 
-def test_the_categories_that_lightgbm_keeps_count_too() -> None:
+def test_the_categories_that_lightgbm_keeps_count_too(tmp_path: Path) -> None:
     rows = pd.DataFrame({"plan": pd.Categorical(["basic", "none"] * 60), "calls": range(120)})
     model = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1, n_jobs=1).fit(rows, np.arange(120) % 2)
-    assert "'none'" in invented(model, training_set())
+    model.booster_.save_model(tmp_path / "model.txt")
+    for left in (model, tmp_path / "model.txt"):
+        assert "'none'" in invented(left, training_set())
 
 
-def test_without_texts_in_the_rows_or_a_model_to_look_into_nothing_is_said() -> None:
+def test_where_the_rows_hold_no_text_nothing_is_said() -> None:
     numbers = training_set((Input(name="plan"), Input(name="calls")))
     assert invented(fitted(OneHotEncoder(), ["basic", "unknown"]), numbers) == ""
-    assert invented("model.txt", training_set()) == ""

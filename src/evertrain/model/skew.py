@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from evertrain.config.training import TrainingSet
+from evertrain.runtime.artifact import describe, recognise
 from evertrain.runtime.estimator import parts_of
 
 __all__ = ["invented"]
@@ -17,10 +18,9 @@ _SHOWN: Final = 3
 def invented(model: object, data: TrainingSet) -> str:
     """A sentence about categories that the model knows and no training row holds; "" where there are none.
 
-    model: an estimator, with encoders somewhere in it, or a LightGBM booster that keeps pandas' categories.
+    model: an estimator, with encoders somewhere in it, a LightGBM booster that keeps pandas' categories, or the path of
+    a file that says its categories.
     """
-    if isinstance(model, str | Path):
-        return ""
     held = {text for texts in data.categories.values() for text in texts}
     strange = sorted(_known(model) - held) if held else []
     if not strange:
@@ -35,6 +35,9 @@ def invented(model: object, data: TrainingSet) -> str:
 
 def _known(model: Any) -> set[str]:
     """Texts that the model has numbers for."""
+    if isinstance(model, str | Path):
+        told = describe(Path(model), recognise(Path(model))).vector or ()
+        return {text for item in told for text in item.categories or ()}
     lists = [values for part in parts_of(model) for values in getattr(part, "categories_", None) or ()]
     booster = getattr(model, "booster_", model)
     lists += getattr(booster, "pandas_categorical", None) or []
