@@ -120,7 +120,7 @@ def retrain(
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
-    """Begin a retraining now, or join the one that is under way."""
+    """Begin a retraining now: one that only waits gives way to it, one at work is joined, or followed if it differs."""
     _order(folder, service, "retrain", reason, recipe=recipe, as_json=as_json)
 
 

@@ -116,12 +116,13 @@ def _cut(words: str) -> str:
     >>> _cut("It failed.\\n" + "  File 1, in f\\n" * 40 + "ValueError: no rows")[-19:]
     'ValueError: no rows'
     """
-    first, _, rest = words.strip().partition("\n")
-    whole = " ".join(words.split())
-    if len(whole) <= _REASON or not rest:
+    lines = words.strip().splitlines() or [""]
+    # How a task ended names what it printed last: its frames say no more here.
+    whole = " ".join((lines[0] if lines[-1] in lines[0] else words).split())
+    if len(whole) <= _REASON or len(lines) == 1:
         return textwrap.shorten(whole, _REASON, placeholder=" ...")
-    head = textwrap.shorten(first, _REASON // 2, placeholder=" ...")
-    end = " ".join(rest.split())[len(head) - _REASON + 5 :]
+    head = textwrap.shorten(lines[0], _REASON // 2, placeholder="")
+    end = whole[len(head) - _REASON + 5 :]
     return f"{head} ... {end.partition(' ')[2]}"
 
 
