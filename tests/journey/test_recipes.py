@@ -27,6 +27,8 @@ from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 from evertrain.testing.tree import Tree, free_port, wait_until
 
+pytestmark = pytest.mark.timeout(600)
+
 STREETS: Final = 5_000
 DECLARATION: Final = """
 import evertrain as et
@@ -51,8 +53,8 @@ def guess(data, run):
 service = et.Service.from_table(
     "prices", "sold.csv", key="house", at="asked", label="price", horizon="1d", output="value",
     train={"guess": guess, "streets": streets, "old": et.script("old.py", "--rows", "{csv}")},
-    gate=et.Gate(primary="mae", margin=5.0, anchor_margin=10.0, holdout="21d", block="1d"),
-    rollout=et.Canary(steps=[0.5], margin=0.2),
+    gate=et.Gate(primary="mae", margin=5.0, anchor_margin=10.0, holdout="21d", block="1d", max_p99="5s"),
+    rollout=et.Canary(steps=[0.5], margin=0.2, deadline="20s"),
 )
 """
 OLD: Final = "import sys\n\nraise RuntimeError('written for ' + sys.argv[1])\n"
@@ -226,10 +228,12 @@ def test_the_page_leads_to_how_the_recipes_fared(prices: Prices, opened: Callabl
 def test_labels_arrive_and_page_and_status_say_how_far_off_the_answers_were(prices: Prices) -> None:
     houses = sold(120, first=20_000, days=3, seed=8)
     assert prices.ask_all(houses) == {prices.record().champion}
-    prices.deliver(pl.concat([houses, sold(1_500, first=30_000, days=20, seed=9)]))
+    prices.deliver(pl.concat([houses, sold(600, first=30_000, days=60, seed=9)]))
     wait_until(lambda: labels_on(prices.overview()) == {"MAE": 120, "RMSE": 120}, "labels of all that was asked", 120)
     mae, rmse = (metric["champion"] for metric in prices.overview()["quality"])
     assert 7.0 < mae < rmse < 30.0
+    wait_until(lambda: " on 120 labels" in prices.run("status"), "the same in status", 30)
+    assert f"quality    MAE {mae:.4g}, RMSE {rmse:.4g} on 120 labels" in prices.run("status")
 
 
 def test_a_retrained_value_passes_the_gate_and_the_canary_and_answers(prices: Prices) -> None:

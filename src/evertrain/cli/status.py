@@ -144,6 +144,9 @@ def _service(one: ServiceSituation, answers: str) -> Iterator[str]:
         f"  requests   {say_count(counts.answered)} answered, {say_count(counts.failed)} failed, "
         f"{say_count(counts.invalid)} invalid{standby}"
     )
+    if one.quality:
+        figures = ", ".join(f"{each.name} {each.value:.4g}" for each in one.quality)
+        yield f"  quality    {figures} on {say_many(one.quality[0].labels, 'label')}"
     yield from (f"  WANTED     {_refusing(each)}" for each in one.refusing)
     if one.trial is not None:
         yield from _trial(one.trial)

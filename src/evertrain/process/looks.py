@@ -1,6 +1,7 @@
 """What the controller's newest looks found, left where `evertrain status` finds it.
 
-looks.json: what each rollout waits for. observed.json: the gist of each watched service's report.
+looks.json: what each rollout waits for. quality.json: how good the answers of each service were. observed.json: the
+gist of each watched service's report.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,18 @@ from evertrain.core.identity import ServiceName
 from evertrain.monitor.gist import Gist
 from evertrain.store.file import write_atomically
 
-__all__ = ["leave_gists", "leave_looks", "read_gists", "read_looks"]
+__all__ = ["Figure", "leave_gists", "leave_looks", "leave_quality", "read_gists", "read_looks", "read_quality"]
 
-_FILE, _GISTS = "looks.json", "observed.json"
+_FILE, _GISTS, _QUALITY = "looks.json", "observed.json", "quality.json"
 _Value = TypeVar("_Value")
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One metric of everything that was answered since the first champion, on so many labels."""
+
+    name: str
+    value: float
+    labels: int
 
 
 def leave_looks(reports: Path, waits: Mapping[ServiceName, str]) -> None:
@@ -27,6 +36,16 @@ def leave_looks(reports: Path, waits: Mapping[ServiceName, str]) -> None:
 def read_looks(reports: Path) -> dict[ServiceName, str]:
     """What was left last; nothing where no controller has looked yet."""
     return _read(reports / _FILE, dict[ServiceName, str]) or {}
+
+
+def leave_quality(reports: Path, figures: Mapping[ServiceName, Sequence[Figure]]) -> None:
+    """Leave, by service, how good the answers were."""
+    write_atomically(reports / _QUALITY, msgspec.json.encode(figures), durable=False)
+
+
+def read_quality(reports: Path) -> dict[ServiceName, tuple[Figure, ...]]:
+    """What was left last, of the services that have labels."""
+    return _read(reports / _QUALITY, dict[ServiceName, tuple[Figure, ...]]) or {}
 
 
 def leave_gists(reports: Path, gists: Sequence[Gist]) -> None:

@@ -28,7 +28,7 @@ from evertrain.monitor.gist import expose_gists
 from evertrain.monitor.health import expose
 from evertrain.monitor.report import Report
 from evertrain.process.chronicle import Chronicle
-from evertrain.process.looks import leave_looks
+from evertrain.process.looks import Figure, leave_looks, leave_quality
 from evertrain.process.observed import ObservedReports
 from evertrain.process.order import find_service, find_version
 from evertrain.process.overseeing import Overseer
@@ -121,6 +121,7 @@ class Observer:
         self._running: list[UnderWay] = []
         self._looked = float("-inf")
         self._waits: dict[ServiceName, str] | None = None
+        self._quality: dict[ServiceName, list[Figure]] | None = None
 
     def look(self, now: Instant) -> None:
         """Put up new snapshots, if the last ones are a second old. Nothing that goes wrong here stops the loop."""
@@ -151,6 +152,10 @@ class Observer:
         if waits != self._waits:
             self._waits = waits
             leave_looks(self._state.reports, waits)
+        quality = {name: figures for name, one in shown.items() if (figures := _figures(one))}
+        if quality != self._quality:
+            self._quality = quality
+            leave_quality(self._state.reports, quality)
 
     def _around(self, table: RoutingTable, now: Instant) -> Overview:
         """What all services have in common, in an overview of none of them."""
@@ -244,6 +249,15 @@ class Observer:
             return None
         paced = self._planes.paced()
         return assess(rollout.step, spec.rollout, tally, trial.requests_24h(now), now, latency_decides=not paced)
+
+
+def _figures(shown: Overview) -> list[Figure]:
+    """What `evertrain status` says of the quality."""
+    return [
+        Figure(name=metric.name, value=metric.champion, labels=metric.labels)
+        for metric in shown.quality
+        if metric.champion is not None
+    ]
 
 
 def _answering(record: ServiceRecord) -> dict[VersionId, int]:

@@ -23,7 +23,7 @@ from evertrain.model.progress import Tasks
 from evertrain.monitor.gist import Gist
 from evertrain.monitor.health import Totals, totals
 from evertrain.process.chronicle import Chronicle
-from evertrain.process.looks import read_gists, read_looks
+from evertrain.process.looks import Figure, read_gists, read_looks, read_quality
 from evertrain.process.standing import show_work
 from evertrain.process.surroundings import say_reading, show_alerts, taken_in
 from evertrain.store.artifact import Artifacts
@@ -105,7 +105,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
 
     gist: what was observed of a watched service, once anything was.
     watched: somebody else answers. override: that a person put the champion into service, why, and past which refusal.
-    caution: what its training says of the champion.
+    caution: what its training says of the champion. quality: how good the answers were, once there are labels.
     """
 
     service: ServiceName
@@ -128,6 +128,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     override: str = ""
     caution: str = ""
     fruitless: Fruitless | None = None
+    quality: tuple[Figure, ...] = ()
 
     @property
     def answers(self) -> bool:
@@ -195,6 +196,7 @@ class _Known:
         self.beats = heartbeats(state)
         self.series = read_statistics(state.path / "serving" / "statistics")
         self.looks = read_looks(state.reports)
+        self.quality = read_quality(state.reports)
         self.gists = read_gists(state.reports)
         self.running = Tasks(state.tasks).under_way()
         self.tasks = state.tasks
@@ -269,6 +271,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         standby=_ordinal(record, route.previous),
         requests=totals(known.series, name),
         trial=None if rollout is None else _trial(record, rollout, known.looks.get(name, "")),
+        quality=known.quality.get(name, ()),
         cycles=tuple(_waiting(record, cycle) for cycle in record.open_cycles),
         work=show_work(record, known.running, time.time()),
         refused={one.version: one.reason for one in route.refused},
