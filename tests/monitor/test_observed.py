@@ -132,10 +132,10 @@ def test_segments_are_not_worse_because_their_outcome_is_nearer_to_even() -> Non
         assert all(one.skill is not None and one.skill > 0.05 for one in report.segments)
 
 
-def worsening(seed: int = 1, *, days: int = 80, since: int = 50, bad: str = "west") -> Observations:
+def worsening(seed: int = 1, *, days: int = 80, since: int = 50, a_day: int = 100, bad: str = "west") -> Observations:
     """A model that is right, until from one day on it knows nothing of one region any more."""
     source = np.random.default_rng(seed)
-    rows = days * 100
+    rows = days * a_day
     at = START + np.sort(source.integers(0, days * DAY, rows))
     region = source.choice(["north", "south", "west"], rows, p=[0.5, 0.3, 0.2])
     chance = source.beta(1, 2, rows)
@@ -183,6 +183,22 @@ def test_an_outcome_that_becomes_common_is_no_fault_of_the_model() -> None:
     assert change.worse > 0.1
     assert (change.outcome, change.p_value) == ("open", 0.0001)
     assert "the skill did not fall" in change.words
+
+
+def test_years_of_days_are_looked_at() -> None:
+    """There are more ways to deal 1,100 days than a float can hold."""
+    report = told(worsening(days=1100, since=800, a_day=4), Question(segments=("region",)))
+    assert report.changes[0].p_value is not None
+    assert report.inputs is not None
+    assert "blocks of 1d" in report.inputs.method
+
+
+def test_two_rows_tell_nothing_of_inputs() -> None:
+    seen = observations()
+    few = Observations(at=seen.at[:2], score=seen.score[:2], label=seen.label[:2], rows=seen.rows.head(2))
+    report = told(few, Question())
+    assert report.inputs is not None
+    assert {one.outcome for one in report.inputs.columns} == {"insufficient"}
 
 
 def test_the_newest_stretch_can_be_named() -> None:

@@ -156,6 +156,11 @@ def _segments(report: Report) -> Table | None:
             "avoidable: what calibration for the segment alone would take off; 0 where probabilities hold, be the "
             "outcome rare or common"
         )
+    elif report.kind == "probability":
+        table.caption = (
+            f"compared by the {say_metric(report.metric)} itself, which also differs where the outcome is rarer; by "
+            f"log_loss and brier segments are compared fairly"
+        )
     return _cut(table, len(report.segments))
 
 

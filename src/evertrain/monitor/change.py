@@ -23,6 +23,7 @@ from evertrain.core.metric import losses
 from evertrain.core.policy import MetricName
 from evertrain.core.time import Instant, Span
 from evertrain.monitor.calibration import skill
+from evertrain.monitor.shift import DEALS, finest
 
 __all__ = ["Change", "Group", "Labelled", "compare_stretches", "turning_point"]
 
@@ -30,7 +31,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-DEALS = 9999
 _AT_ONCE = 1000
 _ENOUGH = 100
 """So many deals in which the loss rises as much, and the p-value is plain (Besag and Clifford 1991)."""
@@ -102,7 +102,7 @@ def compare_stretches(
         and min(np.count_nonzero(sums[at, 1, side]) for side in (newest, ~newest)) >= _LEAST_BLOCKS
         for at, group in enumerate(groups)
     ]
-    raw, finest = _p_values(sums[testable], newest, seed) if any(testable) else ([], 1.0)
+    raw, smallest = _p_values(sums[testable], newest, seed) if any(testable) else ([], 1.0)
     adjusted, told = iter(holm(raw)), []
     for at, group in enumerate(groups):
         change = _described(name, rows, group, now)
@@ -111,7 +111,7 @@ def compare_stretches(
             told.append(msgspec.structs.replace(change, words=words))
             continue
         since = turning_point(sums[at], names, rows.size)
-        told.append(_judged(change, next(adjusted), since, alpha, can_tell=finest * len(raw) <= alpha))
+        told.append(_judged(change, next(adjusted), since, alpha, can_tell=smallest * len(raw) <= alpha))
     order = {"worse": 0, "open": 1, "insufficient": 2}
     return tuple(sorted(told, key=lambda one: (order[one.outcome], one.column != "", -(one.worse or 0.0))))
 
@@ -134,9 +134,8 @@ def _p_values(sums: Floats, newest: Flags, seed: int) -> tuple[list[float], floa
         found, dealt = count[-1], dealt + len(deal)
         if not np.isnan(ended).any():
             break
-    finest = max(1.0 / (1 + DEALS), 1.0 / math.comb(len(newest), int(newest.sum())))
     values = np.where(np.isnan(ended), (1 + found) / (1 + dealt), ended)
-    return [float(one) for one in values], finest
+    return [float(one) for one in values], finest(len(newest), int(newest.sum()))
 
 
 def _deals(newest: Flags, seed: int) -> Iterator[Floats]:

@@ -18,7 +18,7 @@ from evertrain.errors import UserError
 from evertrain.monitor.change import Change, Group, Labelled, compare_stretches
 from evertrain.monitor.estimate import Estimate, estimate, mean_estimate
 from evertrain.monitor.period import Periods
-from evertrain.monitor.report import METRICS, Inputs, Kind, Mature, Observations, Question, Report
+from evertrain.monitor.report import METRIC_NAMES, METRICS, Inputs, Kind, Mature, Observations, Question, Report
 from evertrain.monitor.segment import groups_of, look_at_segments, say_worst
 from evertrain.monitor.shift import DEALS, Course, Side, compare_inputs
 from evertrain.monitor.stretch import Tail, cut_blocks, newest_from, shared_block, unsettled_tail
@@ -249,7 +249,7 @@ def _say_changed(changes: Sequence[Change], metric: MetricName, question: Questi
 def _say_change(one: Change, metric: MetricName) -> str:
     since = "" if one.since is None else f" since about {_day(one.since)}"
     p_value = "< 0.001" if (one.p_value or 0.0) < 0.001 else f"{one.p_value:.3f}"
-    name = {"mae": "MAE", "rmse": "RMSE", "brier": "Brier score"}.get(metric, metric.replace("_", " "))
+    name = METRIC_NAMES[metric]
     figures = f"{name} {one.figure[0]:.4f} before the newest stretch, {one.figure[1]:.4f} in it"
     return f"{one.name} got worse{since}: {figures}, Holm p {p_value}"
 

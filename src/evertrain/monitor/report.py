@@ -18,6 +18,7 @@ from evertrain.monitor.shift import Shift
 
 __all__ = [
     "METRICS",
+    "METRIC_NAMES",
     "Inputs",
     "Kind",
     "Mature",
@@ -47,6 +48,12 @@ def check_metric(metric: str | None, kind: Kind) -> None:
     if metric is not None and metric not in METRICS[kind]:
         score = "a probability" if kind == "probability" else "a number, not a probability"
         raise UserError(f"The metric {metric!r} does not fit: the score is {score}.", suggestion(metric, METRICS[kind]))
+
+
+METRIC_NAMES: Mapping[MetricName, str] = {
+    "auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "accuracy": "accuracy", "mae": "MAE", "rmse": "RMSE",
+}  # fmt: skip
+"""Metrics as people call them."""
 
 
 class Observations(msgspec.Struct, frozen=True, kw_only=True):

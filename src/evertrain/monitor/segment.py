@@ -17,7 +17,7 @@ from evertrain.core.policy import MetricName
 from evertrain.monitor.calibration import AVOIDABLE, Calibrator, skill
 from evertrain.monitor.change import Group
 from evertrain.monitor.estimate import Contest, Gap, estimate, mean_estimate
-from evertrain.monitor.report import Mature, Observations, Question, Segment
+from evertrain.monitor.report import METRIC_NAMES, Mature, Observations, Question, Segment
 
 __all__ = ["groups_of", "look_at_segments", "say_worst"]
 
@@ -148,7 +148,7 @@ def say_worst(segments: Sequence[Segment], metric: MetricName, alpha: float) -> 
     shown = [one for one in tested if one.outcome == "worse"]
     if not shown:
         return f"No segment is shown to be worse than the rest ({looks}, Holm at {alpha:.0%})."
-    worst, name = shown[0], metric.replace("_", " ")
+    worst, name = shown[0], METRIC_NAMES[metric]
     gap, bound = worst.worse or 0.0, worst.at_least or 0.0
     if worst.avoidable is None:
         says = f"{name} worse by {gap:.4f}, and by at least {bound:.4f} whichever segment is picked"

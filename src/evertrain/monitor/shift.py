@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from evertrain.core.comparison import holm
 from evertrain.core.time import Instant, Span
 
-__all__ = ["DEALS", "Course", "Shift", "Side", "compare_inputs"]
+__all__ = ["DEALS", "Course", "Shift", "Side", "compare_inputs", "finest"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -38,6 +38,8 @@ _MOST_NEW_NAMES = 5
 _TENTHS = np.linspace(0.1, 0.9, 9)
 _ENOUGH = 100
 """So many deals as large as what was found, and dealing ends."""
+_MANY = 20
+"""With so many chosen of twice as many there are more deals than are ever made."""
 _AT_ONCE = 1000
 """Deals in hand at once: years of hours would fill the memory otherwise."""
 _FEW = 100
@@ -286,6 +288,16 @@ def _cut_categories(then: pl.Series, now: pl.Series) -> _Cells:
 # Deals ----------------------------------------------------------------------------------------------------------------
 
 
+def finest(count: int, chosen: int) -> float:
+    """The smallest p-value that dealing so many things, of which some are chosen, can have.
+
+    >>> finest(5, 2), finest(100_000, 50_000) == 1 / (DEALS + 1)
+    (0.1, True)
+    """
+    few = min(chosen, count - chosen)
+    return 1.0 / min(DEALS + 1, math.comb(count, few) if few < _MANY else DEALS + 1)
+
+
 class _Deals:
     """Blocks of both sides dealt anew, the same deals for every column. finest: the smallest p-value there can be."""
 
@@ -294,7 +306,8 @@ class _Deals:
         self._sides = (reference, present)
         self._dealt: NDArray[np.bool_] | None = None
         self._place: tuple[Ints, Ints] | None = None
-        self.finest = 1.0 / (DEALS + 1)
+        rows = (reference.rows.height, present.rows.height)
+        self.finest = finest(sum(rows), rows[0])
         if reference.block is None or present.block is None:
             return
         blocks, places = [], []
@@ -303,7 +316,7 @@ class _Deals:
             blocks.append(len(names))
             places.append(place.astype(np.int64))
         self._place = (places[0], places[1] + blocks[0])
-        self.finest = max(self.finest, 1.0 / math.comb(sum(blocks), blocks[0]))
+        self.finest = finest(sum(blocks), blocks[0])
         source = np.random.default_rng(seed)
         self._dealt = np.empty((DEALS, sum(blocks)), dtype=np.bool_)
         for start in range(0, DEALS, _AT_ONCE):

@@ -1,7 +1,7 @@
 """The report of a watched table as one document: within a page that is served, or as a file that needs no network."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import TypeVar
 
@@ -20,16 +20,13 @@ from evertrain.core.metric import HIGHER_IS_BETTER
 from evertrain.core.policy import MetricName
 from evertrain.errors import EvertrainError, UnavailableError
 from evertrain.monitor.estimate import Estimate
-from evertrain.monitor.report import Inputs, Period, Report, to_json
+from evertrain.monitor.report import METRIC_NAMES, Inputs, Period, Report, to_json
 from evertrain.web import wording
 from evertrain.web.chart import EstimatePoint, draw_estimates
 from evertrain.web.guard import SecurityHeaders
 
 __all__ = ["computed", "create_report_app", "document", "say_metric", "say_moved"]
 
-_METRICS: Mapping[MetricName, str] = {
-    "auc": "AUC", "log_loss": "log loss", "brier": "Brier score", "accuracy": "accuracy", "mae": "MAE", "rmse": "RMSE",
-}  # fmt: skip
 _HOSTS = ("127.0.0.1", "localhost")
 _NAMED = 4
 _Made = TypeVar("_Made")
@@ -62,7 +59,7 @@ def say_metric(name: MetricName) -> str:
     >>> say_metric("log_loss")
     'log loss'
     """
-    return _METRICS[name]
+    return METRIC_NAMES[name]
 
 
 def say_moved(inputs: Inputs) -> str:
