@@ -16,6 +16,7 @@ __all__ = ["Overseer"]
 
 _EVERY_S, _SOON_S = 15.0, 1.0
 """Between looks; and while nothing was posted yet."""
+_PATIENCE_S = 10.0
 _SHARE = 20.0
 """A look is made no oftener than after so many times what the last one took."""
 
@@ -41,10 +42,10 @@ class Overseer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin no further look, and wait for the one that runs."""
+        """Begin no further look, and wait a while for the one that runs."""
         self._stopped = True
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_PATIENCE_S)
 
     def _look(self, services: Sequence[ServiceName]) -> None:
         began = time.monotonic()
