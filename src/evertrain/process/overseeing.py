@@ -16,7 +16,7 @@ __all__ = ["Overseer"]
 
 _EVERY_S, _SOON_S = 15.0, 1.0
 """Between looks; and while nothing was posted yet."""
-_PATIENCE_S = 10.0
+_PATIENCE_S = 3.0
 _SHARE = 20.0
 """A look is made no oftener than after so many times what the last one took."""
 
@@ -52,7 +52,8 @@ class Overseer:
         try:
             self.look(services)
         except Exception:  # noqa: BLE001 - a look that failed is told and made again; nothing depends on it
-            _log.exception("The watched services could not be looked at")
+            if not self._stopped:  # at the end the ledger closes under a look that takes long
+                _log.exception("The watched services could not be looked at")
         self._due = time.monotonic() + max(_EVERY_S if self.gists else _SOON_S, _SHARE * (time.monotonic() - began))
 
     def look(self, services: Sequence[ServiceName]) -> None:
