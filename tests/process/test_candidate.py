@@ -272,6 +272,13 @@ def test_the_socket_of_a_dead_process_is_replaced(installation: Installation, tm
             assert second.predict().ok
 
 
+def test_a_check_that_outlives_a_stop_finds_its_folder_anew(installation: Installation, tmp_path: Path) -> None:
+    order = order_for(installation, installation.add(GOOD), arm="check", need="built")
+    installation.state.clear_sockets()
+    with started(order, tmp_path) as checked:
+        assert checked.predict().ok
+
+
 def refusal_of(order: Order, tmp_path: Path, installation: Installation) -> str:
     """What a process says that does not come up."""
     running = Running(order, tmp_path / "candidate.log")

@@ -104,6 +104,7 @@ def _serve(order: Order, stopping: threading.Event) -> None:
         if first is not None:
             beat(state, msgspec.structs.replace(first, failed={order.version: str(error)}))
         raise
+    state.socket(order.arm)  # a stop clears the folder of the sockets, and a check may outlive it
     with Listening(Path(order.socket), answering.answer) as listening:
         _log.info("version %s answers as %s", short(order.version), order.arm)
         ready = None if first is None else msgspec.structs.replace(first, ready=(order.version,))
