@@ -56,7 +56,7 @@ def test_a_rollback_goes_back_with_the_words_kept_beside_the_ledger(record: Shop
     first, second = record.versions
     done = ordered(record, "rollback", "--reason", "complaints of Ms Müller")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"A person (operator) took back {second[:10]}; version 1 answers again.\n"
+    assert done.stdout == f"A person (operator) took back version 2 ({second[:10]}); version 1 answers again.\n"
     after = record.stands
     assert after.champion == first
     assert after.versions[second].refused
@@ -161,9 +161,10 @@ def test_an_order_needs_a_reason(record: ShopRecord) -> None:
         assert ordered(record, *words).returncode == 2
 
 
-def test_without_a_controller_the_order_stands(tmp_path: Path) -> None:
+def test_without_a_controller_nothing_is_ordered(tmp_path: Path) -> None:
     made = ShopRecord.with_two_versions(tmp_path / "state")
     done = ordered(made, "rollback", "--reason", "the night shift is asleep")
-    assert done.returncode == 0
-    assert done.stdout == "The order is on record; no controller has taken it up yet.\n"
-    assert len(made.stands.orders) == 1
+    assert done.returncode == 1
+    assert "Nobody runs who could carry that out" in done.stderr
+    assert "Nothing was ordered" in done.stderr
+    assert len(made.stands.orders) == 0

@@ -106,7 +106,14 @@ def test_rollback_during_a_canary_ends_the_canary() -> None:
     route = world.planes.table.routes[SERVICE]
     assert route.champion == champion
     assert route.canary is None
-    assert record_of(world).versions[canary].refused
+    assert not record_of(world).versions[canary].refused  # nothing spoke against it
+    ended = record_of(world).rollouts[record.open_rollout.rollout]
+    assert ended.state.value == "aborted"
+    assert ended.evidence["canary"] > 0
+    reason = next(one.reason for one in reversed(world.journal.read()) if isinstance(one.fact, OrderAnswered))
+    assert f"took version {record.versions[canary].ordinal} back from its trial with" in reason
+    assert champion is not None
+    assert f"`evertrain rollback` again takes back version {record.versions[champion].ordinal}." in reason
 
 
 def test_promote_overrides_a_refusal_on_record() -> None:

@@ -1,5 +1,7 @@
 """A pushed file whose quality nobody knew is judged again when labels come: on trial, in line, and once it serves."""
 
+from typing import Literal
+
 import msgspec
 import pytest
 
@@ -36,6 +38,11 @@ def rollout_of(world: World, version: VersionId) -> Rollout:
 
 
 def push(world: World, version: VersionId) -> None:
+    order(world, "import", version)
+    world.run(1)
+
+
+def order(world: World, verb: Literal["import", "rollback"], version: VersionId | None = None) -> None:
     world.journal.append(
         Draft(
             id=f"order:{len(world.journal.events)}",
@@ -43,10 +50,10 @@ def push(world: World, version: VersionId) -> None:
             actor="test",
             subject=f"service/{SERVICE}",
             reason="A test pushes.",
-            fact=OrderGiven(service=SERVICE, verb="import", role="operator", words=digest_of("why"), version=version),
+            fact=OrderGiven(service=SERVICE, verb=verb, role="operator", words=digest_of("why"), version=version),
         )
     )
-    world.run(1)
+    world.tick(world.planes.now)
 
 
 def pushed(*checks: Evaluated) -> World:
@@ -175,3 +182,14 @@ def test_a_review_that_cannot_be_done_ends_the_trial_without_a_refusal() -> None
     world.tick(world.planes.now)
     assert rollout_of(world, SECOND).state is RolloutState.ABORTED
     assert not record_of(world).versions[SECOND].refused
+
+
+def test_what_a_person_ended_can_be_pushed_again() -> None:
+    world = pushed(says("health only"))
+    order(world, "rollback")
+    assert rollout_of(world, SECOND).state is RolloutState.ABORTED
+    push(world, SECOND)
+    assert rollout_of(world, SECOND).state is RolloutState.STEPPING
+    assert len(record_of(world).versions) == 2
+    world.run(90)
+    assert record_of(world).champion == SECOND

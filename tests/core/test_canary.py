@@ -23,7 +23,7 @@ def test_without_traffic_it_waits_at_every_step(step: int) -> None:
     decision = assess(step, SPEC, Tally.start(SPEC.steps[step]), 0.0, NOW)
     assert decision.action == "wait"
     assert decision.next_look is None
-    assert "more canary requests; there is no traffic" in decision.reasons[0]
+    assert "more canary requests; there is next to no traffic" in decision.reasons[0]
 
 
 def test_on_little_traffic_it_says_how_many_and_by_when() -> None:
@@ -71,6 +71,22 @@ def test_slow_answers_decide_only_where_latency_does() -> None:
     quiet = assess(0, SPEC, running, 1000.0, NOW, latency_decides=False)
     assert quiet.action != "roll back"
     assert quiet.figures["e_latency"] > 100
+
+
+def test_a_step_waits_for_requests_of_its_own_share() -> None:
+    proven = tally(0.1, canary=1000, rest=9000).stepped(0.5)
+    assert assess(2, SPEC, proven, 20_000.0, NOW).action == "wait"
+    assert assess(2, SPEC, proven, 20_000.0, NOW).figures["more"] == 10
+    assert assess(2, SPEC, proven.fold([Outcome("canary", True)] * 10), 20_000.0, NOW).action == "promote"
+    # Ten requests would be days: those of one day are waited for.
+    assert assess(2, SPEC, proven.fold([Outcome("canary", True)] * 2), 4.0, NOW).action == "promote"
+
+
+def test_a_time_is_foretold_by_the_pace_of_the_last_minutes() -> None:
+    seen = tally(0.5, canary=10, rest=10)
+    fast = assess(2, SPEC, seen, 100.0, NOW, pace=86_400.0)
+    assert fast.next_look == pytest.approx(NOW + 429 / 43_200 * DAY, rel=0.01)
+    assert "next to no traffic, so no time can be said" in assess(2, SPEC, seen, 100.0, NOW, pace=0.0).reasons[0]
 
 
 @given(

@@ -162,10 +162,10 @@ def test_a_better_successor_passes_and_is_taken_back_out_of_its_canary(tutorial:
     assert challenger < old
     wait_until(lambda: tutorial.served.record().open_rollout is not None, "its canary")
     tutorial.next("evertrain status")
-    assert "rolled back" in tutorial.next("evertrain rollback")
+    assert "back from its trial with 1% of the requests; version 1 goes on" in tutorial.next("evertrain rollback")
     record = tutorial.served.record()
     assert record.champion == champion
-    assert record.versions[version].refused
+    assert not record.versions[version].refused
     assert tutorial.left == []
 
 

@@ -2,7 +2,7 @@
 
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import ArmName, Failed, Predicted
-from evertrain.core.time import HOUR, Instant
+from evertrain.core.time import DAY, Instant
 from evertrain.monitor.performance import Performance
 from evertrain.process.watch import ServiceWatch
 
@@ -48,7 +48,7 @@ def test_a_request_that_was_sent_again_because_its_worker_died_counts_once() -> 
     assert len(watch.performance) == 3
     assert watch.answered == {Instant(0): {VERSION: 3}}
     assert watch.failed == {Instant(0): {VERSION: 1}}
-    assert watch.trial.requests_24h(Instant(HOUR)) == 3
+    assert watch.trial.requests_24h(Instant(DAY)) == 3
 
 
 def test_an_answer_that_came_after_a_failure_counts_beside_it() -> None:

@@ -15,7 +15,7 @@ from evertrain.core.time import SECOND, parse_span
 from evertrain.errors import UserError
 from evertrain.process.greeting import await_outcome
 from evertrain.process.importing import Request, import_file
-from evertrain.process.order import await_answer, await_entry, find_service, find_version, give_order
+from evertrain.process.order import await_answer, await_entry, find_controller, find_service, find_version, give_order
 
 __all__ = ["app"]
 
@@ -42,6 +42,7 @@ def promote(
     with opened(folder) as found:
         record = find_service(found.registry, service)
         chosen = find_version(record, version)
+        find_controller(found.state)
         if not yes:
             _confirm(record, chosen)
         order = OrderGiven(
@@ -105,7 +106,7 @@ def rollback(
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
-    """End the running canary, or else go back to the version before; what is taken back never returns by itself."""
+    """End the running canary, or else go back to the version before, which bars the one that is taken back."""
     _order(folder, service, "rollback", reason, as_json=as_json)
 
 
@@ -142,7 +143,8 @@ def push(
     seconds = parse_span(within) / SECOND
     with opened(folder) as found:
         record = find_service(found.registry, service)
-        version, order = import_file(found.state, model, ServiceName(record.service), Request(), reason)
+        find_controller(found.state)
+        version, order = import_file(found.state, model, ServiceName(record.service), Request(), reason, again=True)
         answer = None if order is None else await_answer(found.ledger, order, _PATIENCE_S)
     told = {"service": record.service, "version": version, "new": order is not None and _accepted(answer) is not False}
     if answer is not None:
@@ -189,6 +191,7 @@ def _order(
     """Put an order on record and print the loop's answer."""
     with opened(folder) as found:
         record = find_service(found.registry, service)
+        find_controller(found.state)
         words = found.ledger.keep_words(reason)
         order = OrderGiven(service=record.service, verb=verb, role="operator", words=words, recipe=recipe)
         given = give_order(found.state, found.ledger, order)

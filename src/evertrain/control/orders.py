@@ -8,10 +8,11 @@ from evertrain.control.schedule import ORDER
 from evertrain.control.step import Step
 from evertrain.control.succession import busy_for_order, gives_way_to_order, superseded
 from evertrain.core import event as facts
+from evertrain.core.canary import assess
 from evertrain.core.cycle import CycleState, is_held
 from evertrain.core.event import Draft, Event, Fact, OrderGiven
 from evertrain.core.identity import CycleId, RolloutId, VersionId, short
-from evertrain.core.registry import Cycle, Rollout, ServiceRecord
+from evertrain.core.registry import Cycle, Rollout, ServiceRecord, Version
 from evertrain.core.rehearsal import asked_for
 from evertrain.core.rollout import RolloutMove, RolloutState, advance
 from evertrain.core.time import Instant
@@ -93,8 +94,7 @@ class OrderDesk:
             reason = f"The same artifact was refused as {short(refusal.version)}: {refusal.reason}"
             return self._answer(event, reason, accepted=False)
         if order.version in self._record.versions:
-            ordinal = self._record.versions[order.version].ordinal
-            return self._answer(event, f"The same artifact is version {ordinal} already.", accepted=False)
+            return self._try_again(event, order, self._record.versions[order.version])
         self._planes.attest_built(order.version, self._record.service, self._now)
         cycle = self._next_cycle()
         decided = facts.TriggerDecided(
@@ -113,6 +113,23 @@ class OrderDesk:
             cycle=cycle,
         )
         return self._answer(event, f"Version {built.ordinal} was imported by a person ({order.role}).", decided, built)
+
+    def _try_again(self, event: Event, order: OrderGiven, version: Version) -> Step:
+        """Nothing spoke against it when it was ended, or it served once: it goes through check and canary anew."""
+        if not self._record.rests(version.version):
+            return self._answer(event, f"The same artifact is version {version.ordinal} already.", accepted=False)
+        decided = facts.TriggerDecided(
+            service=self._record.service,
+            trigger="import",
+            decision="run",
+            cycle=self._next_cycle(),
+            cycle_kind="external",
+            version=version.version,
+        )
+        reason = (
+            f"A person ({order.role}) pushed version {version.ordinal} again; it goes through check and canary anew."
+        )
+        return self._answer(event, reason, decided)
 
     def _promote(self, event: Event, order: OrderGiven) -> Step:
         version = self._record.versions.get(order.version or VersionId(""))
@@ -147,18 +164,27 @@ class OrderDesk:
     def _rollback(self, event: Event, order: OrderGiven) -> Step:
         under_way = self._record.open_rollout
         if under_way is not None and under_way.champion is not None:
-            reason = f"A person ({order.role}) rolled back the rollout of {short(under_way.version)}."
-            move: RolloutMove = "abort" if under_way.state is RolloutState.PENDING else "roll back"
-            return self._answer(event, reason, self._end(under_way, move), self._refuse(under_way.version, reason))
+            return self._answer(event, self._say_end(under_way, order), self._end(under_way, "abort"))
         champion, previous = self._record.champion, self._record.previous
         if champion is None or previous is None:
             return self._answer(event, self._no_way_back(), accepted=False)
         back = self._record.versions[previous].ordinal
-        reason = f"A person ({order.role}) took back {short(champion)}; version {back} answers again."
+        taken = f"version {self._record.versions[champion].ordinal} ({short(champion)})"
+        reason = f"A person ({order.role}) took back {taken}; version {back} answers again."
         reverted = facts.ChampionReverted(
             service=self._record.service, before=champion, after=previous, words=order.words
         )
         return self._answer(event, reason, reverted, self._refuse(champion, reason))
+
+    def _say_end(self, rollout: Rollout, order: OrderGiven) -> str:
+        """Which of the two was taken back: somebody in a hurry may have meant the one that goes on."""
+        ended = self._record.versions[rollout.version].ordinal
+        goes_on = self._record.versions[rollout.champion].ordinal if rollout.champion is not None else ended
+        had = f"its trial with {rollout.share:.0%} of the requests" if rollout.share > 0 else "its trial"
+        return (
+            f"A person ({order.role}) took version {ended} back from {had}; version {goes_on} goes on and answers "
+            f"everything. `evertrain rollback` again takes back version {goes_on}."
+        )
 
     def _no_way_back(self) -> str:
         gone = [one for one in dict.fromkeys(self._record.served) if one != self._record.champion]
@@ -183,7 +209,16 @@ class OrderDesk:
             after=advance(rollout.state, move, rollout.rollout),
             step=rollout.step,
             share=0.0,
+            evidence=self._figures(rollout),
         )
+
+    def _figures(self, rollout: Rollout) -> dict[str, float]:
+        """What its trial has shown until it was ended."""
+        if rollout.champion is None or rollout.state is not RolloutState.STEPPING:
+            return {}
+        evidence = self._planes.evidence(self._record.service, rollout, self._now)
+        spec, traffic = self._spec.rollout, evidence.requests_24h
+        return assess(rollout.step, spec, evidence.tally, traffic, self._now, pace=evidence.pace).figures
 
     def _refuse(self, version: VersionId, because: str) -> facts.VersionRefused:
         return facts.VersionRefused(

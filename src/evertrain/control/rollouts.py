@@ -85,6 +85,7 @@ class RolloutDesk:
             evidence.tally,
             evidence.requests_24h,
             self._now,
+            pace=evidence.pace,
             latency_decides=not self._planes.paced(),
         )
         if seen.action == "roll back":

@@ -21,6 +21,9 @@ __all__ = ["BOUND_ALPHA", "MOST_REQUESTS", "Assessment", "assess", "fewest_reque
 BOUND_ALPHA = 0.05
 """One-sided error rate of the bound that admits a step."""
 
+FEWEST_AT_STEP = 10
+"""Requests of its own that a step waits for. A canary that fails everything is taken back after five at the most."""
+
 MOST_REQUESTS = 10_000_000
 """More answers without a single error than this are no plan: a margin that needs them is refused when declared."""
 
@@ -39,17 +42,25 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def assess(
-    step: int, spec: CanarySpec, tally: Tally, requests_24h: float, now: Instant, *, latency_decides: bool = True
+    step: int,
+    spec: CanarySpec,
+    tally: Tally,
+    requests_24h: float,
+    now: Instant,
+    *,
+    pace: float | None = None,
+    latency_decides: bool = True,
 ) -> Assessment:
     """Look at a rollout that is in step `step` (an index into `spec.steps`).
 
-    requests_24h: all requests of the service in the last 24 hours, counted as the tally counts. latency_decides: False
-    where time is simulated; latency is then a figure only. Where both decide they share alpha: the mean of two
-    e-values is an e-value.
+    requests_24h: all requests of the service in the last 24 hours, counted as the tally counts. pace: requests a day
+    at which they come now, by which a time is foretold; that of the last 24 hours where it is not given.
+    latency_decides: False where time is simulated; latency is then a figure only. Where both decide they share alpha:
+    the mean of two e-values is an e-value.
 
     >>> quiet = assess(1, CanarySpec(steps=(0.01, 0.1)), Tally.start(0.1), 0.0, Instant(0))
     >>> quiet.action, quiet.reasons[0]
-    ('wait', 'waiting: about 439 more canary requests; there is no traffic, so no time can be said')
+    ('wait', 'waiting: about 439 more canary requests; there is next to no traffic, so no time can be said')
     """
     evidence = _evidence(tally, latency_decides)
     bound = upper_difference(
@@ -76,11 +87,12 @@ def assess(
     last = step >= len(spec.steps) - 1
     limit = _limit(spec, step, requests_24h, last=last)
     figures["bound_limit"] = limit
-    if tally.step.canary > 0 and (bound < limit if last else bound <= limit):
+    own = _own(spec.steps[step], requests_24h)
+    if tally.step.canary >= own and (bound < limit if last else bound <= limit):
         return Assessment(
             action="promote" if last else "advance", reasons=(_admitted(spec, step, bound, last=last),), figures=figures
         )
-    return _wait(spec.steps[step], tally, now, figures)
+    return _wait(spec.steps[step], tally, now, figures, own=own, pace=requests_24h if pace is None else pace)
 
 
 def fewest_requests(margin: float) -> int | None:
@@ -97,6 +109,14 @@ def fewest_requests(margin: float) -> int | None:
         baseline_requests=0,
         alpha=BOUND_ALPHA,
     )
+
+
+def _own(share: float, requests_24h: float) -> int:
+    """So many requests a step waits for at its own share, whatever the steps before it have shown.
+
+    One that fails them all is taken back before they are over. Where there is little traffic, a day's share will do.
+    """
+    return max(1, min(FEWEST_AT_STEP, math.ceil(share * requests_24h)))
 
 
 def _evidence(tally: Tally, latency_decides: bool) -> float:
@@ -127,14 +147,16 @@ def _harm(tally: Tally, spec: CanarySpec, evidence: float, latency_decides: bool
 
 def _admitted(spec: CanarySpec, step: int, bound: float, *, last: bool) -> str:
     if last:
-        return f"the error rate is at most {bound:.4f} above the rest's, within the margin {spec.margin:g}"
+        return (
+            f"the share of failed requests is at most {bound:.4f} above the rest's, within the margin {spec.margin:g}"
+        )
     return (
-        f"a share of {spec.steps[step + 1]:.0%} is admitted: the error rate is at most {bound:.4f} above the rest's, "
-        f"within {spec.max_bad_answers:g} bad answers a day"
+        f"a share of {spec.steps[step + 1]:.0%} is admitted: the share of failed requests is at most {bound:.4f} above "
+        f"the rest's, within {spec.max_bad_answers:g} failed requests a day"
     )
 
 
-def _wait(share: float, tally: Tally, now: Instant, figures: dict[str, float]) -> Assessment:
+def _wait(share: float, tally: Tally, now: Instant, figures: dict[str, float], *, own: int, pace: float) -> Assessment:
     more = requests_needed(
         math.nextafter(figures["bound_limit"], 0.0),
         errors=tally.canary_errors,
@@ -145,13 +167,13 @@ def _wait(share: float, tally: Tally, now: Instant, figures: dict[str, float]) -
     )
     if more is None:
         return Assessment(action="wait", reasons=("waiting: no number of requests would do",), figures=figures)
-    more = max(more, 1)
+    more = max(more, own - tally.step.canary, 1)
     figures = {**figures, "more": float(more)}
-    rate = share * figures["requests_24h"]
+    rate = share * pace
     if more > rate * _FORESEEABLE_DAYS:
-        why = "there is no traffic" if rate <= 0 else "traffic is very low"
+        why = "there is next to no traffic" if rate <= 0 else "traffic is very low"
         reason = f"waiting: about {more} more canary requests; {why}, so no time can be said"
         return Assessment(action="wait", reasons=(reason,), figures=figures)
     by = Instant(now + math.ceil(more / rate * DAY))
-    reason = f"waiting: about {more} more canary requests without an error, by about {say_instant(by)[:16]}Z"
+    reason = f"waiting: about {more} more canary requests that do not fail, by about {say_instant(by)[:16]}Z"
     return Assessment(action="wait", reasons=(reason,), figures=figures, next_look=by)

@@ -144,7 +144,10 @@ class DatasetSnapshotted(_Fact, frozen=True, kw_only=True, tag="dataset.snapshot
 
 
 class TriggerDecided(_Fact, frozen=True, kw_only=True, tag="trigger.decided"):
-    """Every trigger that fired gets one decision. evidence: the numbers that made it fire."""
+    """Every trigger that fired gets one decision. evidence: the numbers that made it fire.
+
+    version: one that was registered before and is to go on trial again.
+    """
 
     service: ServiceName
     trigger: str
@@ -153,6 +156,7 @@ class TriggerDecided(_Fact, frozen=True, kw_only=True, tag="trigger.decided"):
     cycle_kind: Literal["full", "refresh", "external", "online"] = "full"
     recipe: str = "default"
     evidence: dict[str, float] = {}
+    version: VersionId | None = None
 
 
 class CycleMoved(_Fact, frozen=True, kw_only=True, tag="cycle.moved"):

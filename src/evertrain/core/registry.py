@@ -175,6 +175,11 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
     def open_cycles(self) -> list[Cycle]:
         return [cycle for cycle in self.cycles.values() if cycle.open]
 
+    def rests(self, version: VersionId) -> bool:
+        """Whether a registered version neither answers nor is under way to it."""
+        busy = {self.champion, *(cycle.version for cycle in self.open_cycles)}
+        return version not in busy and (self.open_rollout is None or self.open_rollout.version != version)
+
     @property
     def newest_cycle(self) -> CycleId | None:
         return next(reversed(self.cycles), None)
@@ -275,6 +280,7 @@ def _fold_cycle(
                     began=event.at,
                     since=event.at,
                     why=event.reason,
+                    version=fact.version,
                     declaration=record.declaration,
                     bundle=record.bundle,
                 )
@@ -362,7 +368,7 @@ def _fold_rollout(
         case facts.RolloutMoved():
             rollout = record.rollouts[fact.rollout]
             rollout.state = rollouts.advance(rollout.state, cast("RolloutMove", fact.move), fact.rollout)
-            rollout.step, rollout.evidence = fact.step, fact.evidence
+            rollout.step, rollout.evidence = fact.step, fact.evidence or rollout.evidence
             rollout.since, rollout.why = event.at, event.reason
             rollout.shares.append((event.at, fact.share))
             if fact.move == "promote":

@@ -25,14 +25,14 @@ __all__ = ["LabelledRequests", "labelled_requests"]
 _MOST: Final = 50_000
 """Rows that are judged on; more would tell no more and take long."""
 
-_COMPARED: Final = 2_000
+_COMPARED: Final = 1_000
 """Requests on which two versions are compared that have no label."""
 
 
 class LabelledRequests(NamedTuple):
     """rows: `key`, `at`, `mature_at`, `label`, `request.<name>`, by time and id; the newest 50,000.
 
-    unlabelled: share of the (mature) requests since the first of these rows that have no label. asked: the newest 2,000
+    unlabelled: share of the (mature) requests since the first of these rows that have no label. asked: the newest 1,000
     requests of all, in the same form; the label is null where there is none.
     """
 

@@ -47,7 +47,7 @@ Floats = NDArray[np.float64]
 HoldoutOf = Callable[[Manifest], pl.DataFrame]
 """The holdout rows with the features that a version needs, always the same rows in the same order."""
 
-_PATIENCE_S: Final = 5.0
+_PATIENCE_S: Final = 2.0
 """How long a version may take over a batch of logged requests that it is only compared on."""
 
 _METRICS: Final[dict[str, tuple[MetricName, ...]]] = {
@@ -213,7 +213,7 @@ def examine(
         return Examined(health=Health(cause=error.what, timed=timed), cause=error.what)
     health = Health(
         golden=len(golden.requests),
-        golden_failed=min(len(inspection.faults), len(golden.requests)),
+        golden_failed=max(inspection.failed, 1) if inspection.faults else 0,
         p99_ms=inspection.p99_ms,
         memory_mb=peak,
         timed=timed,

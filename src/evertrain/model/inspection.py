@@ -16,16 +16,19 @@ from evertrain.model.golden import UNSEEN, without_categories
 __all__ = ["Inspection", "inspect"]
 
 _TIMED: Final = 200
+_MOST: Final = 3
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back. faults: in words, empty when all is well; the first few of each kind.
+    """What came back. faults: in words, empty when all is well; the first few of each kind. failed: in so many golden
+    requests one was seen.
 
     p50_ms, p99_ms: of `requests` single requests, features included, from sending to receiving. null_score,
     unseen_score: None where the version has no categories.
     """
 
     faults: tuple[str, ...]
+    failed: int
     p50_ms: float
     p99_ms: float
     requests: int
@@ -35,13 +38,15 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 
 def inspect(server: CheckServer, manifest: Manifest, golden: Golden) -> Inspection:
     """Ask vectors at once, vectors one by one, and whole requests. Raises ModelError when the server goes down."""
-    faults = _vector_faults(server, manifest, golden)
+    vector_faults = _vector_faults(server, manifest, golden)
+    faults = list(vector_faults.values())[:_MOST]
     request_faults, times = _time_requests(server, golden)
     null, unseen = _category_scores(server, manifest, golden)
-    if null != unseen:
+    if null != unseen and not _both_nan(null, unseen):
         faults.append(f"A category never seen in training scores {unseen}, a missing one {null}; they must be equal.")
     return Inspection(
-        faults=(*faults, *request_faults),
+        faults=(*faults, *request_faults.values()),
+        failed=len({*vector_faults, *request_faults}),
         p50_ms=_quantile(times, 0.5),
         p99_ms=_quantile(times, 0.99),
         requests=len(times),
@@ -50,32 +55,41 @@ def inspect(server: CheckServer, manifest: Manifest, golden: Golden) -> Inspecti
     )
 
 
-def _vector_faults(server: CheckServer, manifest: Manifest, golden: Golden) -> list[str]:
+def _both_nan(null: RowScore | None, unseen: RowScore | None) -> bool:
+    """Whether neither is a number, which is told of the golden requests already."""
+    return all(isinstance(one, float) and math.isnan(one) for one in (null, unseen))
+
+
+def _vector_faults(server: CheckServer, manifest: Manifest, golden: Golden) -> dict[int, str]:
+    """By the number of the golden request."""
     vectors = [request.vector for request in golden.requests]
     together = server.score(vectors)
-    faults = []
+    faults = {}
     for number, (request, score) in enumerate(zip(golden.requests, together, strict=True)):
         (alone,) = server.score([request.vector])
         fault = fault_of(score, manifest.output)
         if fault is not None:
-            faults.append(f"Golden request {number}: {fault[1]}.")
+            faults[number] = f"Golden request {number}: {fault[1]}."
         elif alone != score:
-            faults.append(f"Golden request {number} scores {alone} alone and {score} in a batch.")
+            faults[number] = f"Golden request {number} scores {alone} alone and {score} in a batch."
         elif request.score is not None and request.score != score:
-            faults.append(f"Golden request {number} scores {score}, it was packaged with {request.score}.")
-    return faults[:3]
+            faults[number] = f"Golden request {number} scores {score}, it was packaged with {request.score}."
+    return faults
 
 
-def _time_requests(server: CheckServer, golden: Golden) -> tuple[list[str], list[float]]:
-    faults, times = [], []
+def _time_requests(server: CheckServer, golden: Golden) -> tuple[dict[int, str], list[float]]:
+    faults: dict[int, str] = {}
+    times, broken = [], 0
     for number in range(_TIMED if golden.requests else 0):
         request = golden.requests[number % len(golden.requests)]
         begun = time.perf_counter()
         answer = server.predict(f"golden-{number}", request.row, request.at)
         times.append((time.perf_counter() - begun) * 1e3)
         if not answer.ok:
-            faults.append(f"Request {number % len(golden.requests)}: {say_fault(answer)}.")
-            if len(faults) == 3:
+            place = number % len(golden.requests)
+            faults[place] = f"Request {place}: {say_fault(answer)}."
+            broken += 1
+            if broken == _MOST:
                 break
     return faults, times
 

@@ -11,13 +11,18 @@ import msgspec
 from evertrain.core.evidence import Tally, outcomes
 from evertrain.core.identity import RolloutId
 from evertrain.core.prediction import Failed, Predicted
-from evertrain.core.time import DAY, Instant
+from evertrain.core.time import DAY, HOUR, MINUTE, SECOND, Instant, Span
 
 __all__ = ["Trial", "TrialSnapshot"]
 
 _TIME: Literal["q"] = "q"
 _KEEP = 2_000_000
 """Requests whose times are remembered at most; above that a day's traffic is an extrapolation of the newest part."""
+
+
+_RECENT = Span(10 * MINUTE)
+_FEW = 10
+"""Fewer requests within the last minutes foretell nothing."""
 
 
 class TrialSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +54,19 @@ class Trial:
             del self._times[: _KEEP // 2]
 
     def requests_24h(self, now: Instant) -> float:
-        """Requests of the last 24 hours of business time."""
-        return float(len(self._times) - bisect_left(self._times, now - DAY))
+        """Requests of the last 24 hours of business time; of a younger service, what a day would bring at its rate.
+
+        A rate of minutes is a guess: within the first hour nothing counts but what came.
+        """
+        seen = len(self._times) - bisect_left(self._times, now - DAY)
+        age = now - self._times[0] if self._times else 0
+        return seen * DAY / age if HOUR <= age < DAY else float(seen)
+
+    def pace(self, now: Instant) -> float:
+        """Requests a day at the rate of the last minutes, to say when something will be over; 0 when few came."""
+        begun = max(Instant(now - _RECENT), self._times[0] if self._times else now)
+        seen = len(self._times) - bisect_left(self._times, begun)
+        return 0.0 if seen < _FEW else seen * DAY / max(now - begun, SECOND)
 
     def rest(self) -> None:
         """There is no rollout: what was seen so far is no evidence about a later one."""

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from evertrain.core import event as facts
 from evertrain.core.event import Event, kind_of
 from evertrain.core.identity import Digest, ServiceName, SourceName, VersionId
+from evertrain.core.model import Verdict
 from evertrain.core.time import Instant
 from evertrain.web.overview import Decision, Tone
-from evertrain.web.wording import say_percent
+from evertrain.web.wording import say_percent, say_sentence
 
 __all__ = ["Chronicle"]
 
@@ -36,6 +37,8 @@ _ORDERED: dict[str, str] = {
     "import": "import",
 }
 
+_HEALTH_ONLY = "Health only: nothing is known of its quality."
+
 _BEGUN: dict[str, str] = {"first": "the first training", "order": "the training that was ordered"}
 
 _DECIDED: dict[str, str] = {"merge": "joined a cycle", "defer": "put off", "skip": "skipped"}
@@ -50,6 +53,7 @@ class Chronicle:
     def __init__(self, words: Callable[[Digest], str]) -> None:
         self._words = words
         self._ordinals: dict[VersionId, int] = {}
+        self._verdicts: dict[VersionId, Verdict] = {}
         self._subjects: dict[str, VersionId] = {}
         self._decisions: dict[ServiceName, deque[Decision]] = {}
         self.sequence = -1
@@ -63,8 +67,9 @@ class Chronicle:
         return tuple(self._decisions.get(service, ()))
 
     def crowning(self, version: VersionId) -> str:
-        """Why a version answers, as its promotion gave it."""
-        return self.crowned.get(version, "")
+        """Why a version answers, as its promotion gave it, and whether that says anything of its quality."""
+        why = self.crowned.get(version, "")
+        return f"{say_sentence(why)} {_HEALTH_ONLY}" if why and self._verdicts.get(version) == "health only" else why
 
     def story_span(self) -> tuple[Instant, Instant] | None:
         """When the story that is told here begins and ends, None when none is told."""
@@ -101,6 +106,8 @@ class Chronicle:
                 self._ordinals[fact.version] = fact.ordinal
                 if fact.cycle is not None:
                     self._subjects[f"cycle/{fact.cycle}"] = fact.version
+            case facts.VersionJudged() as fact:
+                self._verdicts[fact.version] = fact.verdict
             case facts.RolloutMoved(move="promote") as fact:
                 self.crowned[fact.version] = event.reason
             case facts.ChampionReverted(after=str(after)):
@@ -134,7 +141,7 @@ class Chronicle:
             case facts.CycleMoved() as fact:
                 told = self._cycle(event, fact)
             case facts.VersionJudged() as fact:
-                told = self._verdict(fact)
+                told = self._verdict(fact, ends=event.subject.startswith("rollout/"))
             case facts.VersionRefused() as fact if event.subject.startswith("cycle/"):
                 told = f"{self._name(fact.version)} refused by the gate", "bad"
             case facts.RolloutMoved() as fact:
@@ -166,12 +173,20 @@ class Chronicle:
         who = self._name(version) if version else f"cycle {fact.cycle.rpartition('/')[2]}"
         return f"{who} {end[0]}", end[1]
 
-    def _verdict(self, fact: facts.VersionJudged) -> _Told | None:
+    def _verdict(self, fact: facts.VersionJudged, *, ends: bool) -> _Told | None:
+        """ends: a bad verdict ends its rollout, which says it better."""
+        name = self._name(fact.version)
         match fact.verdict:
             case "pass":
-                return f"{self._name(fact.version)} passes the gate", "good"
+                return f"{name} passes the gate", "good"
+            case "health only" if fact.hold:
+                return f"{name} is healthy, and held for a person", "watch"
             case "health only":
-                return f"{self._name(fact.version)} is healthy; nothing to compare it with", "good"
+                return f"{name} is healthy; nothing is known of its quality", "good"
+            case "inconclusive" if fact.again:
+                return f"{name} was judged again and is undecided", "watch"
+            case "fail" | "error" if fact.again and not ends:
+                return f"{name} was judged again and does not pass the gate", "bad"
             case _:
                 return None
 

@@ -60,12 +60,15 @@ class Request(NamedTuple):
     named: bool = True
 
 
-def import_file(state: State, model: Path, service: ServiceName, request: Request, words: str) -> Imported:
+def import_file(
+    state: State, model: Path, service: ServiceName, request: Request, words: str, *, again: bool = False
+) -> Imported:
     """Keep the file as a version of the service and order its rollout. The same file again orders nothing.
 
     A file that was refused is ordered again, so that the attempt and the loop's answer to it are on record.
 
-    request: used when the service is new; its successors take the columns that it has.
+    request: used when the service is new; its successors take the columns that it has. again: a version in good
+    standing that neither answers nor is under way is to go on trial once more.
     """
     found = look_into_folder(model)
     artifacts = Artifacts.at(state.artifacts)
@@ -97,7 +100,11 @@ def import_file(state: State, model: Path, service: ServiceName, request: Reques
         version = artifacts.put_manifest(manifest)
         if record.declaration is None:
             _declare(state, ledger, spec)
-        if version in record.versions and not record.versions[version].refused:
+        if (
+            version in record.versions
+            and not record.versions[version].refused
+            and not (again and record.rests(version))
+        ):
             return Imported(version, None)
         order = OrderGiven(
             service=service, verb="import", role="operator", words=ledger.keep_words(words), version=version

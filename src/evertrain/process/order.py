@@ -13,9 +13,12 @@ from evertrain.store.ledger import Ledger
 from evertrain.store.process import alive, heartbeats
 from evertrain.store.state import State
 
-__all__ = ["await_answer", "await_entry", "find_service", "find_version", "give_order"]
+__all__ = ["await_answer", "await_entry", "find_controller", "find_service", "find_version", "give_order"]
 
 _LOOK_S = 0.05
+_RESTART_S = 10.0
+"""So long a supervisor may take to start a controller anew."""
+
 _ENDS = ("promote", "roll back", "abort")
 
 
@@ -32,6 +35,24 @@ def give_order(state: State, ledger: Ledger, order: OrderGiven) -> Event:
         )
     )
     return event
+
+
+def find_controller(state: State) -> None:
+    """Raise UserError unless somebody runs who carries orders out, or will within seconds.
+
+    An order that is found hours later may be about something else by then: who answers, and what is on trial, changes.
+    """
+    end = time.monotonic() + _RESTART_S
+    while True:
+        living = {one.role for one in heartbeats(state) if alive(one)}
+        if "controller" in living:
+            return
+        if "supervisor" not in living or time.monotonic() > end:
+            raise UserError(
+                f"Nobody runs who could carry that out: {state.path} has no controller. Nothing was ordered.",
+                "Start it (`evertrain up` or `evertrain serve`), see what `evertrain status` says, and order it then.",
+            )
+        time.sleep(_LOOK_S)
 
 
 def await_answer(ledger: Ledger, order: Event, seconds: float) -> Event | None:

@@ -197,7 +197,16 @@ class InstalledPlanes:
 
     def evidence(self, service: ServiceName, rollout: Rollout, now: Instant) -> Evidence:
         trial = self.watch.service(service).trial
-        return Evidence(tally=trial.tally(rollout.rollout, rollout.shares), requests_24h=trial.requests_24h(now))
+        return Evidence(
+            tally=trial.tally(rollout.rollout, rollout.shares),
+            requests_24h=trial.requests_24h(now),
+            pace=self.pace(service, now),
+        )
+
+    def pace(self, service: ServiceName, now: Instant) -> float:
+        """Requests a day by which a time is foretold; in a story, whose hours come at once, those of the last day."""
+        trial = self.watch.service(service).trial
+        return trial.requests_24h(now) if self._paced else trial.pace(now)
 
 
 def _living(beats: Iterable[Heartbeat], role: str) -> list[Heartbeat]:

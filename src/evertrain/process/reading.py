@@ -247,8 +247,15 @@ class Observer:
         tally = trial.standing(rollout.rollout)
         if tally is None:
             return None
-        paced = self._planes.paced()
-        return assess(rollout.step, spec.rollout, tally, trial.requests_24h(now), now, latency_decides=not paced)
+        return assess(
+            rollout.step,
+            spec.rollout,
+            tally,
+            trial.requests_24h(now),
+            now,
+            pace=self._planes.pace(record.service, now),
+            latency_decides=not self._planes.paced(),
+        )
 
 
 def _figures(shown: Overview) -> list[Figure]:

@@ -265,7 +265,7 @@ class SimulatedPlanes:
             seen.append(Outcome("canary" if on_canary else "champion", ok))
         tally = tally.fold(seen)
         self._tallies[rollout.rollout], self._folded[rollout.rollout] = tally, now
-        return Evidence(tally=tally, requests_24h=1_000.0)
+        return Evidence(tally=tally, requests_24h=1_000.0, pace=1_000.0)
 
     # Fate
 
