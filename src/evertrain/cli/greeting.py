@@ -15,7 +15,7 @@ from evertrain.store.process import PARENT
 
 __all__ = ["Outcome", "greet", "lines_of"]
 
-_FIRST_S = 1800
+_FIRST_S = 86_400
 """How long the first model of a declaration is waited for; `evertrain status` tells of what takes longer."""
 
 
@@ -40,12 +40,17 @@ def greet(startup: Startup, service: str, version: str | None, afterwards: str) 
         "its model is looked for, or trained" if version is None else "its file is checked, and loaded by the workers"
     )
     typer.echo(f"{service}: {doing}; this says when it answers.")
-    try:
-        found = msgspec.json.decode(run_module("greeting", words, {PARENT: str(os.getpid())}), type=Outcome)
-    except (EvertrainError, msgspec.DecodeError, OSError, subprocess.SubprocessError):
-        return  # the installation is being stopped
-    for line in lines_of(found, service, startup.address, startup.state.keys / "token-data", afterwards):
-        typer.echo(line)
+    while True:
+        try:
+            found = msgspec.json.decode(run_module("greeting", words, {PARENT: str(os.getpid())}), type=Outcome)
+        except (EvertrainError, msgspec.DecodeError, OSError, subprocess.SubprocessError):
+            return  # the installation is being stopped
+        for line in lines_of(found, service, startup.address, startup.state.keys / "token-data", afterwards):
+            typer.echo(line)
+        if version is not None or found.state == "answers" or "--patient" in words:
+            break
+        typer.echo("Mend the declaration and `evertrain apply` it, or deliver what is missing; then this says more.")
+        words += ["--patient"]
     sys.stdout.flush()
 
 
@@ -60,7 +65,7 @@ def lines_of(found: Outcome, service: str, address: str, token: Path, afterwards
     if found.state == "refused":
         return [
             f"Version {found.ordinal} of {service} does not answer: {found.why}",
-            "Mend the model and bring it in with `evertrain push FILE`; or end this with Ctrl-C.",
+            "A better one may follow: `evertrain push FILE`, or a retraining. Ctrl-C ends this.",
         ]
     if found.state == "waits":
         return [f"The model of {service} does not answer yet. {found.why}".strip(), "`evertrain status` tells more."]

@@ -51,25 +51,37 @@ def await_outcome(
     version: VersionId | None,
     seconds: float,
     is_wanted: Callable[[], bool] = lambda: True,
+    *,
+    is_patient: bool = False,
 ) -> Outcome:
     """Look until the version answers or is refused, at most so many seconds. None: whichever is the first to answer.
 
-    is_wanted: whether anybody still waits for it.
+    is_wanted: whether anybody still waits for it. is_patient: what has failed may be mended, so look on.
     """
     end = time.monotonic() + seconds
     with Ledger.open(state.ledger) as ledger:
+        stamp, found, ordinal = None, None, 0
         while True:
-            record = Registry(ledger.read()).service(service)
-            known = _newest(record) if version is None else record.versions.get(version)
-            if record.champion is not None and version in (None, record.champion):
-                ordinal = record.versions[record.champion].ordinal
-                return Outcome(state="answers", ordinal=ordinal, example=_example(state, record.champion))
-            found = _halted(record, known, one_only=version is not None)
+            if ledger.stamp() != stamp:
+                stamp = ledger.stamp()
+                record = Registry(ledger.read()).service(service)
+                known = _newest(record) if version is None else record.versions.get(version)
+                ordinal = 0 if known is None else known.ordinal
+                found = _answering(state, record, version)
+                if found is None and not is_patient:
+                    found = _halted(record, known, one_only=version is not None)
             if found is not None:
                 return found
             if time.monotonic() > end or not is_wanted():
-                return Outcome(state="waits", ordinal=0 if known is None else known.ordinal)
+                return Outcome(state="waits", ordinal=ordinal)
             time.sleep(_LOOK_S)
+
+
+def _answering(state: State, record: ServiceRecord, version: VersionId | None) -> Outcome | None:
+    if record.champion is None or version not in (None, record.champion):
+        return None
+    ordinal = record.versions[record.champion].ordinal
+    return Outcome(state="answers", ordinal=ordinal, example=_example(state, record.champion))
 
 
 def _halted(record: ServiceRecord, known: Version | None, *, one_only: bool) -> Outcome | None:
@@ -111,12 +123,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--service", required=True)
     parser.add_argument("--version", type=VersionId)
     parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--patient", action="store_true")
     given = parser.parse_args(arguments)
     try:
         state = State.open(given.dir)
         parent = int(os.environ.get(PARENT, os.getppid()))
         found = await_outcome(
-            state, ServiceName(given.service), given.version, given.seconds, lambda: os.getppid() == parent
+            state,
+            ServiceName(given.service),
+            given.version,
+            given.seconds,
+            lambda: os.getppid() == parent,
+            is_patient=given.patient,
         )
     except EvertrainError as error:
         return tell_fault(error)
