@@ -36,7 +36,11 @@ def _processes(found: Situation) -> Iterator[Advice]:
     where = f"--dir {found.dir}"
     living = {one.role for one in found.processes if one.alive}
     if not found.answers:
-        yield Advice(what="Nobody answers.", remedy=f"evertrain doctor {where}; evertrain up {where}, with the flags that it had", urgent=True)
+        yield Advice(
+            what="Nobody answers.",
+            remedy=f"evertrain doctor {where}; evertrain up {where}, with the flags that it had",
+            urgent=True,
+        )
     elif "supervisor" not in living:
         yield Advice(
             what="No supervisor runs: what fails now is not started again.", remedy=f"evertrain up {where}", urgent=True
