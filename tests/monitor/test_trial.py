@@ -44,5 +44,6 @@ def test_a_young_service_is_taken_at_the_rate_that_it_shows() -> None:
 def test_the_pace_is_that_of_the_last_ten_minutes() -> None:
     idle_then_busy = trial(*(number * HOUR for number in range(24)), *(DAY + number * SECOND for number in range(600)))
     assert idle_then_busy.pace(Instant(DAY + 10 * MINUTE)) == 86_400
-    assert trial(*range(9)).pace(Instant(MINUTE)) == 0  # a handful foretells nothing
+    assert trial(*(number * HOUR for number in range(48))).pace(Instant(48 * HOUR)) == 24  # too few: those of the day
+    assert trial(*range(9)).pace(Instant(MINUTE)) == trial(*range(9)).pace(Instant(DAY)) == 0  # a handful says nothing
     assert trial(*(number * SECOND for number in range(20))).pace(Instant(20 * SECOND)) == 86_400

@@ -22,7 +22,7 @@ _KEEP = 2_000_000
 
 _RECENT = Span(10 * MINUTE)
 _FEW = 10
-"""Fewer requests within the last minutes foretell nothing."""
+"""Fewer requests within the last minutes, or within a day, foretell nothing."""
 
 
 class TrialSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,10 +63,17 @@ class Trial:
         return seen * DAY / age if HOUR <= age < DAY else float(seen)
 
     def pace(self, now: Instant) -> float:
-        """Requests a day at the rate of the last minutes, to say when something will be over; 0 when few came."""
-        begun = max(Instant(now - _RECENT), self._times[0] if self._times else now)
+        """Requests a day at the rate of the last minutes, to say when something will be over.
+
+        Where few came in them, at the rate of the last day; 0 where that is next to nothing, or not known yet.
+        """
+        first = self._times[0] if self._times else now
+        begun = max(Instant(now - _RECENT), first)
         seen = len(self._times) - bisect_left(self._times, begun)
-        return 0.0 if seen < _FEW else seen * DAY / max(now - begun, SECOND)
+        if seen >= _FEW:
+            return seen * DAY / max(now - begun, SECOND)
+        a_day = self.requests_24h(now)
+        return a_day if now - first >= HOUR and a_day >= _FEW else 0.0
 
     def rest(self) -> None:
         """There is no rollout: what was seen so far is no evidence about a later one."""
