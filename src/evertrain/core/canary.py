@@ -16,7 +16,7 @@ from evertrain.core.evidence import Tally
 from evertrain.core.policy import CanarySpec
 from evertrain.core.time import DAY, Instant, say_instant
 
-__all__ = ["BOUND_ALPHA", "MOST_REQUESTS", "Assessment", "assess", "fewest_requests"]
+__all__ = ["BOUND_ALPHA", "MOST_REQUESTS", "Assessment", "assess", "fewest_at_step", "fewest_requests"]
 
 BOUND_ALPHA = 0.05
 """One-sided error rate of the bound that admits a step."""
@@ -87,7 +87,7 @@ def assess(
     last = step >= len(spec.steps) - 1
     limit = _limit(spec, step, requests_24h, last=last)
     figures["bound_limit"] = limit
-    own = _own(spec.steps[step], requests_24h)
+    own = fewest_at_step(spec.steps[step], requests_24h)
     if tally.step.canary >= own and (bound < limit if last else bound <= limit):
         return Assessment(
             action="promote" if last else "advance", reasons=(_admitted(spec, step, bound, last=last),), figures=figures
@@ -111,7 +111,7 @@ def fewest_requests(margin: float) -> int | None:
     )
 
 
-def _own(share: float, requests_24h: float) -> int:
+def fewest_at_step(share: float, requests_24h: float) -> int:
     """So many requests a step waits for at its own share, whatever the steps before it have shown.
 
     One that fails them all is taken back before they are over. Where there is little traffic, a day's share will do.

@@ -11,7 +11,7 @@ import msgspec
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.bound import requests_needed
-from evertrain.core.canary import BOUND_ALPHA
+from evertrain.core.canary import BOUND_ALPHA, fewest_at_step
 from evertrain.core.card import Card
 from evertrain.core.comparison import MIN_BLOCKS, normal_quantile
 from evertrain.core.gate import Criterion
@@ -223,7 +223,7 @@ def foresee_canary(spec: CanarySpec, per_day: float) -> tuple[StepPlan, ...]:
             baseline_requests=0,
             alpha=BOUND_ALPHA,
         )
-        requests = max(1, more or 0)
+        requests = max(fewest_at_step(share, per_day), more or 0)
         answered += requests
         steps.append(
             StepPlan(share=share, requests=requests, days=requests / (share * per_day) if per_day > 0 else None)
