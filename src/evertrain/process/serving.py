@@ -67,6 +67,7 @@ class Worker:
         self._settings = settings
         self._stopping = asyncio.Event()
         self._changed = False
+        self._listening = False
         self._beat_at = 0.0
         self._heartbeat = heartbeat
         self._routing = RoutingFile(state.routing)
@@ -103,6 +104,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         while not self._stopping.is_set() and not serving.done():
+            self._listening = http.started
             self._look()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _LOOK_S)
@@ -177,6 +179,8 @@ class Worker:
             self._trials.keep(socket_name(*arm) for arm in self._swap.arms)
         self._swap.look()
         now = time.monotonic()
+        if self._swap.settled and not self._listening:
+            return  # who reads that it is ready may connect at once
         if self._changed or now >= self._beat_at:
             self._changed, self._beat_at = False, now + _BEAT_S
             self._beat()
