@@ -254,9 +254,11 @@ class ModelError(EvertrainError):
     """Your code failed: a training, a feature or a prediction raised, hung, or gave what is no score.
 
     It runs in a process of its own, so nothing else fails with it: a training that fails leaves the champion in
-    service, and a canary's request is answered by the champion.
+    service, and a canary's request is answered by the champion. A model file that does not fit its service (it takes
+    other columns, or cannot be read) is refused so as well.
 
-    To do: the message says what was raised, at which line of your file; mend it, then `evertrain apply FILE`.
+    To do: the message says what was raised at which line of your file, or what does not fit; mend that, and
+    `evertrain apply FILE`, or `evertrain push` the mended model.
     """
 
     code = "ET-M01"

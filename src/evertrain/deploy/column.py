@@ -65,6 +65,8 @@ class Columns:
                 pass
         for name in record:
             self.column(name)
+        if not record:
+            raise RequestError("A row has no column at all.", f"Send {', '.join(self.names[:8])}.", field="rows")
         self.missing(record)
         return tuple([read(record.get(name)) for name, read in self._reads.items()])
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from evertrain.core.event import OrderGiven
 from evertrain.core.golden import Golden
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.registry import Registry, ServiceRecord, Version
@@ -87,7 +88,7 @@ def _answering(state: State, record: ServiceRecord, version: VersionId | None) -
 def _halted(record: ServiceRecord, known: Version | None, *, one_only: bool) -> Outcome | None:
     """Why nothing more is to be expected soon, if so. one_only: another version than `known` would not do."""
     is_idle = not record.open_cycles and record.open_rollout is None and bool(record.decisions)
-    if known is not None and one_only and is_idle and record.champion is not None:
+    if known is not None and one_only and record.champion is not None and _rests(record, known.version):
         answering = record.versions[record.champion].ordinal
         return Outcome(state="another", ordinal=known.ordinal, champion=answering, why=known.refused)
     if known is not None and known.refused and (one_only or is_idle):
@@ -95,6 +96,12 @@ def _halted(record: ServiceRecord, known: Version | None, *, one_only: bool) -> 
     if not is_idle or (known is None and one_only):
         return None
     return Outcome(state="waits", ordinal=0 if known is None else known.ordinal, why=record.decisions[-1].reason)
+
+
+def _rests(record: ServiceRecord, version: VersionId) -> bool:
+    """Whether a version neither answers nor is under way to it, and nobody has just asked for it."""
+    asked = {event.fact.version for event in record.orders.values() if isinstance(event.fact, OrderGiven)}
+    return record.rests(version) and version not in asked
 
 
 def _newest(record: ServiceRecord) -> Version | None:
