@@ -171,10 +171,12 @@ class SettingsError(UserError):
 class SourceError(UserError):
     """A file or row that cannot be taken in as it is.
 
-    It is set aside in `control/quarantine/SOURCE/` of the state directory with its reason beside it, never dropped;
-    everything else of its source is taken in.
+    What came in at a source is set aside in `control/quarantine/SOURCE/` of the state directory with its reason beside
+    it, never dropped; everything else of the source is taken in. A table that a command was given, such as that of
+    `evertrain watch`, stays where it is, and nothing is made of it.
 
-    To do: mend the file and put it in again under a new name; `evertrain status` shows what was set aside last.
+    To do: what the second line of the message says, where there is one; otherwise mend the file. At a source, put it in
+    again under a new name; `evertrain status` shows what was set aside last.
     """
 
     code = "ET-S01"

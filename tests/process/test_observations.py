@@ -139,6 +139,30 @@ def test_one_odd_cell_does_not_make_text_of_a_column(tmp_path: Path) -> None:
     assert "02139" in seen.observations.rows["postcode"].to_list()
 
 
+def test_text_in_parquet_is_read_as_in_csv(tmp_path: Path) -> None:
+    """Amounts that are written as text are numbers, with or without one odd cell; codes stay codes."""
+    amounts = [f"{number}.25" for number in range(100)]
+    cells: dict[str, list[str]] = {
+        "at": [f"2024-05-{1 + number % 28:02}T10:00:00Z" for number in range(100)],
+        "p": ["0.5"] * 100,
+        "churned": [str(number % 2) for number in range(100)],
+        "zip": [f"0{number % 7}139" for number in range(100)],
+        "amount": amounts,
+        "odd": [*amounts[:40], "$12", "", *amounts[42:]],
+    }
+    frame = pl.DataFrame(cells)
+    frame.with_columns(pl.col("amount").cast(pl.Categorical)).write_parquet(tmp_path / "p.parquet")
+    frame.write_csv(tmp_path / "p.csv")
+    parquet, csv = (read_table(tmp_path / name, NAMED) for name in ("p.parquet", "p.csv"))
+    assert parquet.observations.rows.equals(csv.observations.rows)
+    assert [parquet.observations.rows[name].dtype for name in ("amount", "odd", "zip")] == [
+        pl.Float64(), pl.Float64(), pl.String(),
+    ]  # fmt: skip
+    assert parquet.observations.rows["odd"].null_count() == 2
+    assert any("odd is '$12' in row " in notice for notice in parquet.notices)
+    np.testing.assert_array_equal(parquet.observations.label, csv.observations.label)
+
+
 def test_many_odd_rows_are_what_the_column_is(tmp_path: Path) -> None:
     """Old rows that are a tenth of all, and labels of three kinds, are no strays."""
     old = [line.replace("2024-", "2014-") for line in HUNDRED[:10]]
@@ -205,6 +229,13 @@ def test_what_is_no_table_of_predictions_is_refused(
         read(tmp_path, content, name=name)
     assert says in caught.value.what
     assert remedy in caught.value.remedy
+
+
+def test_a_mistyped_column_is_a_fault_of_the_command_and_not_of_the_file(tmp_path: Path) -> None:
+    """`evertrain explain` then says nothing of files that were set aside."""
+    with pytest.raises(UserError, match="has no column 'pp'") as caught:
+        read(tmp_path, GOOD, msgspec.structs.replace(NAMED, score="pp"))
+    assert caught.value.code == "ET-U01"
 
 
 def test_numbers_are_no_times(tmp_path: Path) -> None:

@@ -1,17 +1,20 @@
 """A watched stream through a real worker: logged before it is answered, once in the tables, and on the report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import httpx
+import msgspec
 import numpy as np
 import pytest
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.core.prediction import Predicted
 from evertrain.core.routing import Route
-from evertrain.core.time import DAY, Instant, Span, say_instant
+from evertrain.core.time import DAY, HOUR, Instant, Span, parse_instant, say_instant
 from evertrain.data.arrival import Patience
+from evertrain.deploy.observe import OBSERVED
 from evertrain.errors import NotFoundError, UnavailableError, UserError
 from evertrain.monitor.gist import expose_gists
 from evertrain.monitor.report import Report
@@ -26,11 +29,13 @@ from evertrain.process.situation import look_at
 from evertrain.store.access import create_token
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
+from evertrain.store.log import LogWriter
 from evertrain.store.table import Table
 from evertrain.testing.installation import SHOP, Installation
 from evertrain.testing.record import FIRST, ShopRecord
 from evertrain.testing.worker import RunningWorker, until
 
+NOW = parse_instant("2024-05-01T00:00:00Z")
 WISHES = Wishes(segments=("region", "colour"), horizon=Span(DAY))
 
 
@@ -117,6 +122,10 @@ def test_a_stream_is_told_from_log_and_tables_alike(stream: Stream) -> None:
     stream.commit()
     stream.commit()
     assert stream.report() == report
+    (
+        stream.state.path / "control" / "log.json"
+    ).unlink()  # the log is read from its beginning: what is in the tables too counts once
+    assert stream.report() == report
     assert Table(stream.state.tables, f"predictions.{SHOP}").read().height == 2100
 
 
@@ -127,6 +136,59 @@ def test_the_newest_label_counts_by_key_or_by_id(stream: Stream) -> None:
     assert stream.report().labelled == before.labelled + 1
     assert stream.label({"key": "r0", "value": 1}, {"key": "r0", "value": 0}).status_code == 200
     assert stream.report().labelled == before.labelled + 2
+
+
+def test_a_few_repeated_ids_are_noticed_and_many_are_warned_of(stream: Stream, tmp_path: Path) -> None:
+    assert "100 observations repeat an id; the first of each counts." in stream.report().notices
+    report = posted(tmp_path, [observed(number, f"customer-{number % 50}") for number in range(1000)])
+    assert report.rows == 50
+    assert report.warnings[0].startswith(
+        "950 of 1,000 observations repeat an id, and only the first of each is looked at: does the id name"
+    )
+
+
+def test_one_odd_cell_silences_no_alarm(tmp_path: Path) -> None:
+    """Amounts have moved; that one of them, and those of another column, were posted as text changes nothing."""
+    amounts: list[object] = [20.0 + number % 17 + 60 * (number >= 1500) for number in range(2000)]
+    texts = [str(amount) for amount in amounts]
+    odd, codes = [*amounts[:900], "$12", *amounts[901:]], [f"0{number % 9}139" for number in range(2000)]
+    seen = [
+        observed(number, f"r{number}", {"amount": one, "text": text, "zip": code})
+        for number, (one, text, code) in enumerate(zip(odd, texts, codes, strict=True))
+    ]
+    report = posted(tmp_path, seen)
+    assert "1 observation read as missing there: amount is '$12' in 'r900', which is no number." in report.notices
+    assert report.inputs is not None
+    assert {one.column for one in report.inputs.moved} == {"amount", "text"}
+    assert {one.column for one in report.inputs.columns if one.center is not None} == {"score", "amount", "text"}
+
+
+def observed(number: int, name: str, row: dict[str, object] | None = None) -> Predicted:
+    """A record as the observe door logs it; one comes each hour of the last 2000."""
+    return Predicted(
+        id=f"id-{name}",
+        service=SHOP,
+        version=OBSERVED,
+        key=name,
+        at=Instant(NOW - (2000 - number) * HOUR),
+        received=Instant(NOW - 2000 + number),
+        row=(msgspec.json.encode(row or {}).decode(),),
+        vector=(),
+        score=0.3 + number % 5 / 10,
+        arm="champion",
+        assigned="champion",
+        latency_us=0,
+    )
+
+
+def posted(folder: Path, records: Sequence[Predicted]) -> Report:
+    """The report of an installation whose log holds these records."""
+    state = Installation(folder / "posted").state
+    spec = declare_watched(state, SHOP, Wishes())[0]
+    log = LogWriter(state.log, "w0", segment_bytes=1 << 20)
+    log.append(*records)
+    log.close()
+    return observed_report(state, spec, Instant(NOW))
 
 
 def test_only_who_has_the_token_posts_and_only_to_a_watched_service(stream: Stream) -> None:
@@ -246,3 +308,16 @@ def test_labels_of_no_prediction_are_told(stream: Stream) -> None:
     assert any(
         one.startswith("1 label of no prediction that was posted, such as 'who'") for one in stream.report().notices
     )
+
+
+def test_labels_of_a_watched_service_are_taken_as_the_reference_says(stream: Stream) -> None:
+    for label, field in (
+        ({"key": "early", "value": "yes"}, "value"),
+        ({"key": "early", "value": 1, "known_at": "2024-05-01T10:00:00"}, "known_at"),
+    ):
+        refused = stream.label(label)
+        assert (refused.status_code, refused.json()["field"]) == (400, f"labels[0].{field}")
+    before = stream.report().labelled
+    assert stream.label({"key": "early", "value": True}).status_code == 200
+    assert stream.observe({"id": "early", "score": 0.5, "at": say_instant(Instant(stream.now - DAY * 2))}).is_success
+    assert stream.report().labelled == before + 1

@@ -35,8 +35,11 @@ _PREDICT = """\
 `.evertrain/control/keys/token-data`. |
 | `POST /observe/{service}` | Watched: `{"observations": [{"id", "at", "score", "row"}]}`; needs the data token. |
 
-A time is ISO 8601 with an offset; one without, or a plain date, is of the zone of the declared table. A label of a
-probability is 0 or 1, true or false, yes or no; one of an unknown id is taken, and counts for nothing.
+A time is ISO 8601 with an offset. In a row that a model of this installation answers, one without, or a plain date, is
+of the zone of the declared table; everywhere else, in `known_at` and in `at`, it is refused. A label of a probability
+is 0 or 1, true or false; yes or no as well where a model of this installation answers. A label of an unknown id is
+taken. Where a table declares the label, it counts for nothing; of a watched service it counts as soon as the
+observation of that id comes, and of a served file as soon as the answer does.
 
 `x-request-id` makes a retry the same prediction. Each answer names the version that gave it in `x-evertrain-version`,
 and the id of each prediction in its body. A service of classes answers with the most probable `class` and the `scores`

@@ -27,15 +27,16 @@ from evertrain.process.strays import (
     without_odd_times,
     without_odd_words,
 )
+from evertrain.process.written import as_written, with_text_typed
 from evertrain.web.wording import say_many
 
-__all__ = ["Named", "Reference", "Seen", "columns_of", "read_reference", "read_table", "reference_of"]
+__all__ = ["FEW_REPEATS", "Named", "Reference", "Seen", "columns_of", "read_reference", "read_table", "reference_of"]
 
 Floats = NDArray[np.float64]
 
 _READABLE_ASIDE = 3
 _MOST_NAMES = 12
-_FEW_REPEATS = 0.05
+FEW_REPEATS = 0.05
 """More rows than this that repeat a key, and it is no key of examples."""
 _MOST_TEXT = 512 << 20
 """Bytes of a text file: while it is read it takes some fifteen times as many."""
@@ -186,10 +187,10 @@ def columns_of(file: Path) -> list[str]:
 
 
 def require_columns(there: Sequence[str], wanted: Sequence[str], where: str) -> None:
-    """SourceError for the first name that is not there, with the nearest ones."""
+    """UserError for the first name that is not there, with the nearest ones."""
     for name in wanted:
         if name not in there:
-            raise SourceError(f"{where} has no column {name!r}.", suggestion(name, there))
+            raise UserError(f"{where} has no column {name!r}.", suggestion(name, there))
 
 
 def _read(file: Path) -> Cells:
@@ -212,7 +213,7 @@ def _content(file: Path) -> bytes:
 def _cells(name: str, content: bytes) -> Cells:
     if not content:
         raise SourceError(f"{name} is empty.", "Give a table with a header and at least one row.")
-    cells = read_cells(name, content)
+    cells = as_written(read_cells(name, content))
     if cells.frame.is_empty():
         first = f" The first of {len(cells.broken)} rows: {cells.broken[0].reason}." if cells.broken else ""
         raise SourceError(
@@ -228,7 +229,7 @@ def _typed(
     cells: Cells, time: str | None, zone: str | None, notices: list[str], *, required: Sequence[str]
 ) -> pl.DataFrame:
     """The typed rows. Rows whose `required` columns are missing or cannot be read are set aside, and told."""
-    cells = _flat(cells, notices)
+    cells = with_text_typed(_flat(cells, notices), time, zone or "UTC")
     if time is not None:
         _refuse_numbers_as_time(cells, time)
         _tell_zone(cells.frame[time], zone, notices)
@@ -317,7 +318,7 @@ def _once(frame: pl.DataFrame, named: Named, notices: list[str], warnings: list[
         return frame
     repeated = frame.select(pl.col(named.key).is_not_null() & ~pl.col(named.key).is_first_distinct()).to_series()
     count = int(repeated.sum())
-    if count > _FEW_REPEATS * frame.height:
+    if count > FEW_REPEATS * frame.height:
         warnings.append(
             f"{count:,} of {frame.height:,} rows repeat a {named.key}, and only the first of each is looked at: does "
             f"{named.key} name each prediction, or what it is about? Without --key all rows count."

@@ -7,6 +7,7 @@ prediction was posted under; the newest label of a prediction counts.
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -24,7 +25,9 @@ from evertrain.errors import EvertrainError, NotFoundError, UnavailableError
 from evertrain.monitor.observed import look
 from evertrain.monitor.report import Observations, Question, Report
 from evertrain.process.intake import read_cursor
-from evertrain.process.observations import Reference, reference_of
+from evertrain.process.observations import FEW_REPEATS, Reference, reference_of
+from evertrain.process.strays import odd_cells
+from evertrain.process.written import typed
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
@@ -90,7 +93,8 @@ def observed_report(state: State, spec: ServiceSpec, now: Instant, references: "
     watched = spec.watched or WatchedSpec()
     predicted, labelled = _posted(state, spec.name)
     notices: list[str] = []
-    seen = _observations(predicted, labelled, spec, notices)
+    warnings: list[str] = []
+    seen = _observations(_once(predicted, notices, warnings), labelled, spec, notices)
     if seen is None:
         raise UnavailableError(
             f"Nothing was posted to /observe/{spec.name} yet.",
@@ -118,6 +122,7 @@ def observed_report(state: State, spec: ServiceSpec, now: Instant, references: "
         reference_name="" if reference is None else reference.name,
         inputs=inputs if reference is None else reference.inputs,
         notices=(*notices, f"Posted to /observe/{spec.name} by {say_moment(now)}."),
+        warnings=tuple(warnings),
     )
 
 
@@ -143,9 +148,9 @@ class References:
 
 
 def _posted(state: State, service: ServiceName) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """All predictions and labels of a service that were logged, each at least once."""
+    """All predictions of a service that were logged, and its labels, which may be found twice."""
     positions = read_cursor(state)
-    predicted = [_table(state, predictions_table(service), ["id", "key", "at", "received", "score", "row"], _PREDICTED)]
+    predicted = _table(state, predictions_table(service), ["id", "key", "at", "received", "score", "row"], _PREDICTED)
     labelled = [_table(state, labels_table(service), ["prediction", "key", "value", "received"], _LABELLED)]
     rows: list[tuple[Any, ...]] = []
     labels: list[tuple[Any, ...]] = []
@@ -160,9 +165,11 @@ def _posted(state: State, service: ServiceName) -> tuple[pl.DataFrame, pl.DataFr
                     rows.append((record.id, record.key, record.at, record.received, record.score, row))
                 elif isinstance(record, Labelled):
                     labels.append((record.prediction or record.key, record.value, record.received))
-    predicted.append(pl.DataFrame(rows, schema=_PREDICTED, orient="row"))
+    logged = pl.DataFrame(rows, schema=_PREDICTED, orient="row")
+    # What was committed in between is found in both, and is no observation that was posted twice.
+    logged = logged.join(predicted, on=["id", "received"], how="anti")
     labelled.append(pl.DataFrame(labels, schema=_LABELLED, orient="row"))
-    return pl.concat(predicted), pl.concat(labelled)
+    return pl.concat([predicted, logged]), pl.concat(labelled)
 
 
 def _table(state: State, name: str, columns: list[str], schema: dict[str, Any]) -> pl.DataFrame:
@@ -176,19 +183,33 @@ def _table(state: State, name: str, columns: list[str], schema: dict[str, Any]) 
     return frame.select(list(schema))
 
 
+def _once(predicted: pl.DataFrame, notices: list[str], warnings: list[str]) -> pl.DataFrame:
+    """The first prediction of each id counts. Many that repeat one: it names what they are about, not each of them."""
+    once = predicted.sort("received", "id", maintain_order=True).unique("key", keep="first", maintain_order=True)
+    count = predicted.height - once.height
+    if count > FEW_REPEATS * predicted.height:
+        warnings.append(
+            f"{count:,} of {predicted.height:,} observations repeat an id, and only the first of each is looked at: "
+            f"does the id name each prediction, or what it is about? Send each prediction under an id of its own."
+        )
+    elif count:
+        repeats = "observation repeats" if count == 1 else "observations repeat"
+        notices.append(f"{count:,} {repeats} an id; the first of each counts.")
+    return once
+
+
 def _observations(
-    predicted: pl.DataFrame, labelled: pl.DataFrame, spec: ServiceSpec, notices: list[str]
+    once: pl.DataFrame, labelled: pl.DataFrame, spec: ServiceSpec, notices: list[str]
 ) -> Observations | None:
-    """Predictions once each, with the newest label; None without any. Labels of no prediction are told."""
-    unknown = labelled.unique("name").join(predicted, left_on="name", right_on="key", how="anti")
-    unknown = unknown.join(predicted, left_on="name", right_on="id", how="anti")
-    if unknown.height and predicted.height:
+    """Predictions, each with its newest label; None without any. Labels of no prediction are told."""
+    unknown = labelled.unique("name").join(once, left_on="name", right_on="key", how="anti")
+    unknown = unknown.join(once, left_on="name", right_on="id", how="anti")
+    if unknown.height and once.height:
         first = unknown["name"].sort()[0]
         notices.append(
             f"{say_many(unknown.height, 'label')} of no prediction that was posted, such as {first!r}: a label's key "
             f"is the id of its observation."
         )
-    once = predicted.sort("received", "id").unique("key", keep="first", maintain_order=True)
     if spec.output.kind == "probability":
         outside = once.filter(~pl.col("score").is_between(0.0, 1.0)).height
         if outside:
@@ -208,31 +229,57 @@ def _observations(
         at=joined["at"].to_numpy(),
         score=joined["score"].to_numpy(),
         label=joined["label"].fill_null(float("nan")).to_numpy(),
-        rows=_inputs(joined["row"], joined["score"], notices),
+        rows=_inputs(joined, spec.segments, notices),
     )
 
 
-def _inputs(rows: pl.Series, score: pl.Series, notices: list[str]) -> pl.DataFrame:
-    """The columns of what was posted beside the scores. One that holds numbers and words is read as words."""
+def _inputs(posted: pl.DataFrame, segments: Sequence[str], notices: list[str]) -> pl.DataFrame:
+    """The columns of what was posted beside the scores, with the types that they would have in a CSV file."""
     decoder = msgspec.json.Decoder(tuple[str])
-    cells = [msgspec.json.decode(decoder.decode(text)[0], type=dict[str, Any]) for text in rows]
+    cells = [msgspec.json.decode(decoder.decode(text)[0], type=dict[str, Any]) for text in posted["row"]]
     names = list(dict.fromkeys(name for row in cells for name in row if name != _SCORE))
     if len(names) > _MOST_COLUMNS:
         notices.append(f"The first {_MOST_COLUMNS} of {len(names)} columns are looked at.")
-    columns = [score.alias(_SCORE)]
+    columns = [posted["score"].alias(_SCORE)]
     for name in names[:_MOST_COLUMNS]:
         values = [row.get(name) for row in cells]
+        if name not in segments:
+            values = _without_odd(name, values, posted["key"], notices)
         columns.append(_column(name, values))
     return pl.DataFrame(columns)
 
 
+def _without_odd(name: str, values: list[Any], ids: pl.Series, notices: list[str]) -> list[Any]:
+    """With nothing in the few cells of a column of numbers that hold none; they are told."""
+    if str not in {type(value) for value in values}:
+        return values
+    odd = odd_cells(pl.Series(name, [_text(value) for value in values], dtype=pl.String))
+    if odd is None:
+        return values
+    places = odd.arg_true()
+    notices.append(
+        f"{say_many(len(places), 'observation')} read as missing there: {name} is {values[places[0]]!r} in "
+        f"{ids[places[0]]!r}, which is no number."
+    )
+    return [None if is_odd else value for value, is_odd in zip(values, odd, strict=True)]
+
+
 def _column(name: str, values: list[Any]) -> pl.Series:
+    """The values with one type. Numbers and text that is none are words; text alone is read as in a CSV file."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {bool}:
         return pl.Series(name, values, dtype=pl.Boolean)
     if kinds and kinds <= {int, float}:
         return pl.Series(name, np.array([np.nan if value is None else float(value) for value in values])).fill_nan(None)
-    words = [
-        value if value is None or isinstance(value, str) else msgspec.json.encode(value).decode() for value in values
-    ]
-    return pl.Series(name, words, dtype=pl.String)
+    found = typed(pl.Series(name, [_text(value) for value in values], dtype=pl.String))
+    if found.dtype != pl.String:
+        return found
+    return pl.Series(name, [_text(value, exact=True) for value in values], dtype=pl.String)
+
+
+def _text(value: Any, *, exact: bool = False) -> str | None:
+    """As a cell of a CSV file. A number in JSON is one however many digits it has; exact: as it was posted."""
+    if value is None or isinstance(value, str):
+        return value or None
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return msgspec.json.encode(float(value) if is_whole and not exact else value).decode()

@@ -19,6 +19,7 @@ from evertrain.web.wording import say_many
 
 __all__ = [
     "is_zero_or_one",
+    "odd_cells",
     "without_odd_cells",
     "without_odd_labels",
     "without_odd_scores",
@@ -28,6 +29,7 @@ __all__ = [
 
 Ints = NDArray[np.int64]
 
+_CELL = "cell"
 _KINDS: tuple[Kind, ...] = ("float64", "bool")
 _MOST_WORDS = 0.05
 _MOST_SCORES = 0.05
@@ -43,7 +45,7 @@ _APART = 2
 def without_odd_words(cells: Cells, names: Sequence[str], notices: list[str]) -> Cells:
     """Without the rows in which one of these columns, of numbers otherwise, holds something else."""
     for name in names:
-        odd = _words_in(cells, name)
+        odd = odd_cells(cells.frame[name])
         if odd is not None:
             notices.append(_told(cells.frame.filter(odd), name, "which is no number", "set aside"))
             cells = Cells(cells.frame.filter(~odd), cells.broken, cells.text)
@@ -53,7 +55,7 @@ def without_odd_words(cells: Cells, names: Sequence[str], notices: list[str]) ->
 def without_odd_cells(cells: Cells, names: Sequence[str], notices: list[str]) -> Cells:
     """The same of inputs, where the cell counts as missing and its row stays."""
     for name in names:
-        odd = _words_in(cells, name)
+        odd = odd_cells(cells.frame[name])
         if odd is not None:
             notices.append(_told(cells.frame.filter(odd), name, "which is no number", "read as missing there"))
             value = pl.when(~odd).then(pl.col(name)).alias(name)
@@ -61,18 +63,17 @@ def without_odd_cells(cells: Cells, names: Sequence[str], notices: list[str]) ->
     return cells
 
 
-def _words_in(cells: Cells, name: str) -> pl.Series | None:
+def odd_cells(values: pl.Series) -> pl.Series | None:
     """Where a column of text holds no number, though nearly all of it does; None where there is no such column.
 
     Digits that are no number, such as 02139, are codes, and then the whole column is.
     """
-    values = cells.frame[name]
-    if not cells.text or values.dtype != pl.String or len(values) - values.null_count() < _FEWEST:
-        return None
     there = len(values) - values.null_count()
+    if values.dtype != pl.String or there < _FEWEST:
+        return None
+    frame = pl.DataFrame([values.alias(_CELL)])
     number, truth = (
-        cells.frame.select(parse_text(Column(name=name, type=kind), None)[1].is_not_null()).to_series()
-        for kind in _KINDS
+        frame.select(parse_text(Column(name=_CELL, type=kind), None)[1].is_not_null()).to_series() for kind in _KINDS
     )
     odd = min(number, truth, key=_count)
     if not 0 < _count(odd) <= _MOST_WORDS * there or values.filter(odd).str.contains(r"^[+-]?\d+$").any():
