@@ -73,7 +73,11 @@ class Traffic:
             ("predictions.late", "key"),
         ):
             assert sorted(house.table(name)[column]) == sorted(wanted), name
-        assert house.table("labels.late").height == 5 * self.hours
+        labels = house.table("labels.late")
+        numbers = range(10, 10 * (self.hours + 1))
+        assert sorted(filter(None, labels["key"])) == sorted(f"o{one}" for one in numbers if one % 10 >= 5)
+        # One that came in a file names its prediction; it may be told again, and counts once.
+        assert {*filter(None, labels["prediction"])} == {f"{one:032x}" for one in numbers if one % 10 < 5}
         arrived = house.table("source.orders").select("_file", "_arrived_at").unique()
         assert arrived.height == arrived["_file"].n_unique() == self.hours
         committed = house.facts(TableCommitted)

@@ -215,6 +215,8 @@ class Intake:
         """A source's history has been read: its table is made, its states are declared complete."""
         self._begun.add(source)
         if not ingest.made:
+            self._read_on(now)
+            self._tell_filed(now)
             self._record(ingest.commit(now))
         if source in self._lacking and self._online is not None:
             self._online.complete(source)
@@ -240,10 +242,12 @@ class Intake:
             read += self._read_on(now)
         for name, count in new.items():
             self._post(self._services[name], count)
-        told = [
-            self._filed.tell(name, one.labels, now) for name, one in self._services.items() if one.labels is not None
-        ]
-        return read + self._read_on(now) if any(told) else read
+        return read + self._read_on(now) if self._tell_filed(now) else read
+
+    def _tell_filed(self, now: Instant) -> bool:
+        """Tell labels that came in files to the log, before their rows are committed: after that nobody would."""
+        services = [(name, one.labels) for name, one in self._services.items() if one.labels is not None]
+        return sum(self._filed.tell(name, labels, now) for name, labels in services) > 0
 
     def _read_on(self, now: Instant) -> int:
         read, more = 0, True
@@ -293,6 +297,7 @@ class Intake:
 
     def commit(self, now: Instant) -> None:
         """Everything that waits goes into its table and on record; then the cursor of the log moves."""
+        self._tell_filed(now)
         for ingest in self._sources.values():
             self._record(ingest.commit(now))
         self._commit_records(now)
