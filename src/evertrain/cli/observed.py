@@ -115,7 +115,7 @@ def _changes(report: Report) -> Table | None:
     for one in report.changes[:_ROWS_SHOWN]:
         table.add_row(
             one.name,
-            _changed(one),
+            _outcome(one),
             say_number(one.figure[0]),
             say_number(one.figure[1]),
             _p(one.p_value),
@@ -124,11 +124,6 @@ def _changes(report: Report) -> Table | None:
             f"{say_number(one.base[0], 3)}, {say_number(one.base[1], 3)}",
         )
     return _cut(table, len(report.changes))
-
-
-def _changed(one: Change) -> str:
-    says = {"worse": "worse now", "open": "not shown worse", "insufficient": "insufficient"}[one.outcome]
-    return f"{says}: {one.words}" if one.words else says
 
 
 def _segments(report: Report) -> Table | None:
@@ -164,7 +159,7 @@ def _segments(report: Report) -> Table | None:
     return _cut(table, len(report.segments))
 
 
-def _outcome(one: Segment) -> str:
+def _outcome(one: Change | Segment) -> str:
     says = {"worse": "worse", "open": "not shown worse", "insufficient": "insufficient"}[one.outcome]
     return f"{says}: {one.words}" if one.words else says
 
