@@ -89,8 +89,12 @@ def test_what_failed_or_was_interrupted_or_is_of_another_recipe_says_nothing(sta
     begin(executor, tasks, task("shop-c2-train-0"))
     os.kill(msgspec.json.decode((state.tasks / "shop-c2-train-0" / "lease").read_bytes())["pid"], signal.SIGKILL)
     wait_until(lambda: tasks.under_way() == [], "its end")
-    executor.poll("shop-c2-train-0")  # it is started again
-    wait_until(lambda: len(tasks.under_way()) == 1, "a process at work again")
+
+    def is_at_work_again() -> bool:
+        executor.poll("shop-c2-train-0")  # whoever looks starts it again, once its end can be seen
+        return len(tasks.under_way()) == 1
+
+    wait_until(is_at_work_again, "a process at work again")
     end(state, executor, "shop-c2-train-0", 50.0)
     begin(executor, tasks, task("shop-c3-train-0"))
     assert [one.took for one in tasks.under_way()] == [()]
