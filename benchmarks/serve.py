@@ -128,7 +128,7 @@ def measure(quick: bool) -> list[Row]:
     path = f"/predict/{SHOP}"
     with tempfile.TemporaryDirectory() as folder:
         _install(Path(folder) / "state")
-        serving = ["-m", "evertrain.process.serving", "--dir", f"{folder}/state", "--name", "w0", "--fd", "FD"]
+        serving = ["-m", "evertrain.process.worker.serving", "--dir", f"{folder}/state", "--name", "w0", "--fd", "FD"]
         with (
             _started(serving, path, body) as worker,
             _started(["-c", NOOP, "FD"], "/", body) as noop,

@@ -2,8 +2,8 @@
 
 from evertrain.cli.apply import lines_of
 from evertrain.core.identity import ServiceName
-from evertrain.process.applying import Applied, AppliedService
-from evertrain.process.change import Change
+from evertrain.process.declaration.applying import Applied, AppliedService
+from evertrain.process.declaration.change import Change
 
 
 def said(*changes: Change) -> list[str]:

@@ -30,7 +30,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopRecord]:
     made = ShopRecord.with_two_versions(folder / "state")
     with (folder / "controller.log").open("w") as log:
         controller = subprocess.Popen(
-            [sys.executable, "-m", "evertrain.process.controlling", "--dir", str(made.state.path)],
+            [sys.executable, "-m", "evertrain.process.controller.controlling", "--dir", str(made.state.path)],
             env=os.environ | {"EVERTRAIN_CONTROL_PORT": str(free_port())},
             stderr=log,
         )

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from evertrain.core.time import DAY, HOUR, parse_instant
-from evertrain.process.declaring import declare
+from evertrain.process.declaration.declaring import declare
 from evertrain.store.installation import install
 from evertrain.testing.record import ShopRecord
 from evertrain.testing.shop import DECLARATION

@@ -18,7 +18,7 @@ from evertrain.core.time import HOUR, Instant
 from evertrain.data.ingest import Freshness
 from evertrain.data.quarantine import Quarantine
 from evertrain.data.source import Broken
-from evertrain.process.looks import leave_looks
+from evertrain.process.view.looks import leave_looks
 from evertrain.store.file import write_atomically
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import beat, heartbeat_of

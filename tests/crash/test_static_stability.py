@@ -64,7 +64,15 @@ class Remains:
 
     def start(self, name: str, listener: socket.socket | None = None) -> None:
         """Start a worker by hand: on a listening socket, or on the port of the installation."""
-        command = [sys.executable, "-m", "evertrain.process.serving", "--dir", str(self.state.path), "--name", name]
+        command = [
+            sys.executable,
+            "-m",
+            "evertrain.process.worker.serving",
+            "--dir",
+            str(self.state.path),
+            "--name",
+            name,
+        ]
         handles = [] if listener is None else [listener.fileno()]
         command += [word for handle in handles for word in ("--fd", str(handle))]
         port = {"EVERTRAIN_PORT": str(self.tree.port)}

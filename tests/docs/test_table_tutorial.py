@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from evertrain.process.plan import Plan
+from evertrain.process.declaration.plan import Plan
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial" / "table.md"
 

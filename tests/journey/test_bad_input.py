@@ -119,7 +119,7 @@ class Server:
 
     def declare(self) -> None:
         """Put the declaration on record beside the served model."""
-        words = ["-m", "evertrain.process.declaring", "--dir", "state", "service.py"]
+        words = ["-m", "evertrain.process.declaration.declaring", "--dir", "state", "service.py"]
         subprocess.run([sys.executable, *words], cwd=self.folder, check=True, capture_output=True)
 
     def stop(self) -> None:

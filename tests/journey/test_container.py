@@ -19,7 +19,7 @@ import msgspec
 import psutil
 import pytest
 
-from evertrain.process.situation import look_at
+from evertrain.process.view.situation import look_at
 from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State
 from evertrain.testing.tree import free_port, wait_until

@@ -11,9 +11,9 @@ import typer
 
 from evertrain.cli.up import Dir, Json
 from evertrain.config.settings import load
-from evertrain.process.applying import Applied, AppliedService
-from evertrain.process.change import Change
-from evertrain.process.startup import run_module
+from evertrain.process.declaration.applying import Applied, AppliedService
+from evertrain.process.declaration.change import Change
+from evertrain.process.supervision.startup import run_module
 from evertrain.store.state import State
 from evertrain.web.wording import say_many
 
@@ -37,7 +37,7 @@ def apply(
     stated = load({"dir": None if folder is None else str(folder)}, environment=os.environ)
     state = State.open(Path(stated.settings.dir))
     words = ["--dir", str(state.path), *([] if data is None else ["--data", str(data)]), str(declaration)]
-    said = run_module("applying", words)
+    said = run_module("declaration.applying", words)
     if as_json:
         typer.echo(said.strip())
         return

@@ -8,8 +8,8 @@ import typer
 from evertrain.cli.up import Dir, Json, Toml
 from evertrain.config.settings import Settings, load
 from evertrain.errors import SettingsError
-from evertrain.process.examination import examine
-from evertrain.process.finding import Finding, fault
+from evertrain.process.examination.examination import examine
+from evertrain.process.examination.finding import Finding, fault
 
 __all__ = ["app"]
 

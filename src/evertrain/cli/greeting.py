@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from evertrain.errors import EvertrainError
-from evertrain.process.startup import Startup, run_module
+from evertrain.process.supervision.startup import Startup, run_module
 from evertrain.store.process import PARENT
 
 __all__ = ["Outcome", "greet", "lines_of"]
@@ -20,7 +20,7 @@ _FIRST_S = 86_400
 
 
 class Outcome(msgspec.Struct):
-    """What became of a version, as `evertrain.process.greeting` prints it."""
+    """What became of a version, as `evertrain.process.supervision.greeting` prints it."""
 
     state: str
     ordinal: int = 0
@@ -42,7 +42,9 @@ def greet(startup: Startup, service: str, version: str | None, afterwards: str) 
     typer.echo(f"{service}: {doing}; this says when it answers.")
     while True:
         try:
-            found = msgspec.json.decode(run_module("greeting", words, {PARENT: str(os.getpid())}), type=Outcome)
+            found = msgspec.json.decode(
+                run_module("supervision.greeting", words, {PARENT: str(os.getpid())}), type=Outcome
+            )
         except (EvertrainError, msgspec.DecodeError, OSError, subprocess.SubprocessError):
             return  # the installation is being stopped
         for line in lines_of(found, service, startup.address, startup.state.keys / "token-data", afterwards):

@@ -13,8 +13,8 @@ from evertrain.core.schema import Column
 from evertrain.core.time import Instant, parse_span, say_instant, say_span
 from evertrain.data.profile import Finding, Found
 from evertrain.errors import DeclarationError, UserError
-from evertrain.process.drafting import draft, read_training
-from evertrain.process.survey import Roles, Survey, candidates, open_table, survey
+from evertrain.process.draft.drafting import draft, read_training
+from evertrain.process.draft.survey import Roles, Survey, candidates, open_table, survey
 
 __all__ = ["app"]
 

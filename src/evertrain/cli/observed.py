@@ -13,7 +13,7 @@ from evertrain.monitor.change import Change
 from evertrain.monitor.estimate import Estimate
 from evertrain.monitor.report import Report, Segment, to_json
 from evertrain.monitor.shift import Shift
-from evertrain.process.watching import FollowedReport, WatchedTable, serving
+from evertrain.process.observation.watching import FollowedReport, WatchedTable, serving
 from evertrain.store.file import write_atomically
 from evertrain.web.observation import document, say_metric, say_moved
 from evertrain.web.wording import NEXT_DOOR, say_count, say_many, say_moment, say_number, say_percent

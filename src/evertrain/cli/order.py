@@ -13,9 +13,16 @@ from evertrain.core.identity import ServiceName, VersionId, short
 from evertrain.core.registry import ServiceRecord
 from evertrain.core.time import SECOND, parse_span
 from evertrain.errors import UserError
-from evertrain.process.greeting import await_outcome
-from evertrain.process.importing import Request, import_file
-from evertrain.process.order import await_answer, await_entry, find_controller, find_service, find_version, give_order
+from evertrain.process.steering.importing import Request, import_file
+from evertrain.process.steering.order import (
+    await_answer,
+    await_entry,
+    find_controller,
+    find_service,
+    find_version,
+    give_order,
+)
+from evertrain.process.supervision.greeting import await_outcome
 
 __all__ = ["app"]
 

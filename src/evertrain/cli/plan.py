@@ -11,8 +11,16 @@ import typer
 from evertrain.cli.up import Dir, Json
 from evertrain.config.settings import load
 from evertrain.core.time import DAY, HOUR, MINUTE, say_instant, say_span
-from evertrain.process.plan import GatePlan, HistoryPlan, Plan, ServicePlan, SourcePlan, StepPlan, TriggerPlan
-from evertrain.process.startup import run_module
+from evertrain.process.declaration.plan import (
+    GatePlan,
+    HistoryPlan,
+    Plan,
+    ServicePlan,
+    SourcePlan,
+    StepPlan,
+    TriggerPlan,
+)
+from evertrain.process.supervision.startup import run_module
 from evertrain.web.wording import say_many
 
 __all__ = ["app"]
@@ -35,7 +43,7 @@ def plan(
         words += ["--dir", str(state)]
     if data is not None:
         words += ["--data", str(data)]
-    said = run_module("planning", words)
+    said = run_module("declaration.planning", words)
     if as_json:
         typer.echo(said.strip())
         return

@@ -10,7 +10,7 @@ from evertrain.cli.up import Dir, Json
 from evertrain.core.identity import short
 from evertrain.core.registry import Decision, ServiceRecord, Version
 from evertrain.core.time import say_instant
-from evertrain.process.order import find_service
+from evertrain.process.steering.order import find_service
 
 __all__ = ["app"]
 

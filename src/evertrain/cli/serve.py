@@ -11,7 +11,7 @@ from evertrain.cli.flags import takes_settings
 from evertrain.cli.greeting import greet
 from evertrain.cli.up import Json, Toml, begin, run_in_foreground
 from evertrain.errors import UserError
-from evertrain.process.startup import look_at_file
+from evertrain.process.supervision.startup import look_at_file
 
 __all__ = ["app"]
 

@@ -14,8 +14,8 @@ from evertrain.cli.up import Dir, Json
 from evertrain.config.settings import load
 from evertrain.core.identity import short
 from evertrain.core.time import say_span
-from evertrain.process.advice import Advice, advise
-from evertrain.process.situation import (
+from evertrain.process.view.advice import Advice, advise
+from evertrain.process.view.situation import (
     Refusing,
     Running,
     ServiceSituation,

@@ -11,7 +11,7 @@ from evertrain.core.event import Draft, ModelVouched
 from evertrain.core.identity import digest_of_bytes
 from evertrain.core.model import Vouched
 from evertrain.errors import UserError
-from evertrain.process.importing import look_into_folder
+from evertrain.process.steering.importing import look_into_folder
 from evertrain.runtime.pickle_file import Contents, look_into
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock

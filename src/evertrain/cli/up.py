@@ -17,7 +17,7 @@ from evertrain.cli.greeting import greet
 from evertrain.config.settings import load, stated_settings
 from evertrain.errors import UsageError
 from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
-from evertrain.process.startup import Startup, look_at_declaration
+from evertrain.process.supervision.startup import Startup, look_at_declaration
 from evertrain.store.access import token
 
 __all__ = ["BEYOND_ONE_TABLE", "app", "run_in_foreground"]

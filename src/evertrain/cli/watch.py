@@ -16,7 +16,7 @@ from evertrain.config.naming import check_name
 from evertrain.core.policy import MetricName
 from evertrain.core.time import Instant, from_datetime, parse_instant, parse_span
 from evertrain.errors import EvertrainError, UsageError, UserError
-from evertrain.process.startup import Startup, run_module
+from evertrain.process.supervision.startup import Startup, run_module
 from evertrain.web.wording import NEXT_DOOR
 
 __all__ = ["app"]
@@ -99,8 +99,8 @@ def watch(
     # Who listens lives long, and does not carry the libraries that look at tables.
     from evertrain.cli.observed import tell
     from evertrain.monitor.report import Question
-    from evertrain.process.observations import Named
-    from evertrain.process.watching import WatchedTable
+    from evertrain.process.observation.observations import Named
+    from evertrain.process.observation.watching import WatchedTable
 
     names = names or ()
     named = Named(
@@ -114,7 +114,7 @@ def watch(
 
 
 def _say_columns(table: Path) -> str:
-    from evertrain.process.observations import columns_of
+    from evertrain.process.observation.observations import columns_of
 
     return f"Say which of its columns they are: {', '.join(columns_of(table))}."
 
@@ -134,7 +134,9 @@ def _listen(
     check_name(service)
     words = [f"--{name}={value}" for name, value in kept.items() if value is not None]
     with begin(settings, given) as startup:
-        said = run_module("observing", ["--dir", str(startup.state.path), "--service", service, *words]).splitlines()
+        said = run_module(
+            "observation.observing", ["--dir", str(startup.state.path), "--service", service, *words]
+        ).splitlines()
         for number, line in enumerate([] if as_json else said):
             typer.echo(f"Changed      {line}" if number else f"Watches      {service}: {line}")
         run_in_foreground(
@@ -145,7 +147,7 @@ def _listen(
 def _greet(startup: Startup, service: str) -> None:
     """Say how to post, as soon as the workers take it."""
     try:
-        run_module("observing", ["--dir", str(startup.state.path), "--service", service, "--wait"])
+        run_module("observation.observing", ["--dir", str(startup.state.path), "--service", service, "--wait"])
     except EvertrainError as error:
         typer.echo(str(error))
         return

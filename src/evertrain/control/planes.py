@@ -1,6 +1,6 @@
 """What the loop sees of the planes, and what it asks of them. Every call may be repeated: asking twice is asking once.
 
-The controller's process implements this with the real store, executor and workers (`process.controlling`); the
+The controller's process implements this with the real store, executor and workers (`process.controller`); the
 simulation implements it with fakes that fail on purpose (`testing.simulation`).
 """
 

@@ -64,7 +64,7 @@ class CheckServer:
     def launch(self) -> Self:
         """Start the process and do not wait for it, so that several can load at the same time."""
         self._path.unlink(missing_ok=True)
-        command = [sys.executable, "-P", "-m", "evertrain.process.candidate", "--dir", str(self._state.path)]
+        command = [sys.executable, "-P", "-m", "evertrain.process.worker.candidate", "--dir", str(self._state.path)]
         command += ["--version", self._version, "--socket", str(self._path), "--arm", "check", "--need", "built"]
         command += ["--memory-mb", str(self._memory_mb), "--hang-s", str(2 * self._deadline_s)]
         with self._log.open("ab") as log:

@@ -52,7 +52,7 @@ def say_tail(printed: str) -> str:
     """The last lines, without the frames of evertrain's own that only lead to the user's code.
 
     >>> print(say_tail('''Traceback (most recent call last):
-    ...   File "/x/evertrain/process/training.py", line 9, in main
+    ...   File "/x/evertrain/process/trainer/training.py", line 9, in main
     ...     run()
     ...   File "/home/me/train.py", line 3, in train
     ...     raise ValueError

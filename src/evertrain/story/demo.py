@@ -20,8 +20,8 @@ import uvloop
 
 from evertrain.core.time import Instant
 from evertrain.errors import UnavailableError, UserError
-from evertrain.process.startup import run_module
-from evertrain.process.watch import memory_of
+from evertrain.process.steering.watch import memory_of
+from evertrain.process.supervision.startup import run_module
 from evertrain.store.access import token
 from evertrain.store.clock import StoryClock
 from evertrain.store.installation import install
@@ -167,7 +167,7 @@ class Demo:
 
     def _declare(self, file: Path) -> None:
         words = ["--dir", str(self.state.path), "--data", str(self.state.path / "story"), str(file)]
-        run_module("declaring", words)
+        run_module("declaration.declaring", words)
 
     def _commit(self) -> None:
         """Have the data process put everything that was logged into its tables."""

@@ -14,7 +14,7 @@ from evertrain.core.registry import Cycle, Registry, ServiceRecord
 from evertrain.core.time import DAY, Instant
 from evertrain.data.commit import predictions_table
 from evertrain.govern.selfaudit import verify
-from evertrain.process.watch import Watch
+from evertrain.process.steering.watch import Watch
 from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State

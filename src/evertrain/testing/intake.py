@@ -115,7 +115,7 @@ class IntakeHouse:
     def start(self, *words: str, **environment: str) -> "subprocess.Popen[bytes]":
         """Start the data process. words: more of its command line."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "evertrain.process.data", "--dir", str(self.state.path), *words],
+            [sys.executable, "-m", "evertrain.process.ingestion.data", "--dir", str(self.state.path), *words],
             env=os.environ | environment,
         )
         return self.process

@@ -18,7 +18,7 @@ import psutil
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import Failed, Predicted
 from evertrain.core.registry import Registry, ServiceRecord
-from evertrain.process.roster import serves
+from evertrain.process.supervision.roster import serves
 from evertrain.store.ledger import Ledger
 from evertrain.store.log import LogReader, Position
 from evertrain.store.process import alive, heartbeats

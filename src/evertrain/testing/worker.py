@@ -52,7 +52,7 @@ class RunningWorker:
     def start(self) -> subprocess.Popen[bytes]:
         handle = self._listener.fileno()
         state = self.installation.state.path
-        command = [sys.executable, "-m", "evertrain.process.serving", "--dir", str(state)]
+        command = [sys.executable, "-m", "evertrain.process.worker.serving", "--dir", str(state)]
         command += ["--name", self.name, "--fd", str(handle)]
         return subprocess.Popen(command, pass_fds=[handle], env=os.environ | _SETTINGS)
 

@@ -1,0 +1,214 @@
+"""The controller: the loop, what it watches, and the control door.
+
+    python -m evertrain.process.controller.controlling --dir DIR
+
+On the system's clock it looks many times a second. On a story's clock it looks when the story has reached the instant
+that it asked for, and the story waits there until everything due is done: the speed of the machine does not matter.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from evertrain.config.settings import Settings, load
+from evertrain.control.loop import Loop, Pulse
+from evertrain.core.identity import ServiceName
+from evertrain.core.registry import Registry
+from evertrain.core.time import DAY, Instant
+from evertrain.errors import EvertrainError
+from evertrain.process.controller.action import OrderedActions
+from evertrain.process.controller.doorway import Doorway
+from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
+from evertrain.process.steering.planes import InstalledPlanes
+from evertrain.process.steering.reference import score_with_reference
+from evertrain.process.view.reading import Observer
+from evertrain.store.access import create_token
+from evertrain.store.clock import BusinessClock, StoryClock, business_clock
+from evertrain.store.exit import exit_notes, forget_exit_note
+from evertrain.store.lease import Lease
+from evertrain.store.ledger import Ledger
+from evertrain.store.process import Heartbeat, beat, sign_in
+from evertrain.store.signature import Signer
+from evertrain.store.state import State
+
+__all__ = ["Controller", "main"]
+
+_LOOK_S, _BUSY_S = 0.05, 0.1
+_STORY_LOOK_S = 0.002
+_AWAIT_S, _LONG_AWAIT_S, _SHORT_AWAITS = 0.003, 0.03, 20
+_BEAT_S = 0.5
+_HOUSEKEEPING_S = 30.0
+_QUIET_S = 1.0
+
+
+class Controller:
+    """One installation's loop, run until it is told to stop."""
+
+    def __init__(
+        self, state: State, clock: BusinessClock, ledger: Ledger, settings: Settings, heartbeat: Heartbeat
+    ) -> None:
+        self._state = state
+        self._clock = clock
+        self._ledger = ledger
+        self._signer = Signer.load(state.keys)
+        self.stopping = threading.Event()
+        registry = Registry(ledger.read())
+        self.planes = InstalledPlanes(state, clock, registry, settings)
+        self.loop = Loop(ledger, self.planes, registry)
+        self.observer = Observer(state, ledger, self.loop, self.planes, clock.now)
+        self._beat = heartbeat
+        self._beat_at = 0.0
+        self._kept_at = 0.0
+        self._kept_day = -1
+        self._awaits = 0
+        self._settings = settings
+        self._stamp: tuple[int, ...] | None = None
+        self._ticked = float("-inf")
+        self._busy = False
+        self._remembered = float("-inf")
+        self._unremembered = True  # what an earlier controller knew may never have been written down
+
+    def run(self) -> None:
+        """Look and act until `stopping` is set."""
+        self.loop.refresh()
+        while not self.stopping.is_set():
+            if isinstance(self._clock, StoryClock):
+                pause = self._story_look(self._clock)
+            else:
+                pause = self._look(self._clock.now())
+            self._tell()
+            self.observer.look(self._clock.now())
+            time.sleep(pause)
+        self._ledger.sign_head(self._signer, self._clock.now())
+
+    def _look(self, now: Instant) -> float:
+        """On the system's clock: at once when anything went on record, often while something is under way."""
+        tick, stamp = time.monotonic(), self._ledger.stamp()
+        pause = _BUSY_S if self._busy else self._settings.tick_s
+        if stamp == self._stamp and tick - self._ticked < pause:
+            return _LOOK_S
+        self._ticked = tick
+        pulse = self._tick(now)
+        self._stamp = self._ledger.stamp() if not pulse.moves else None
+        self._busy = bool(pulse.awaiting) or any(one.open_rollout for one in self.loop.registry.services.values())
+        if time.monotonic() - self._kept_at > _HOUSEKEEPING_S:
+            self._keep_house(now)
+            self._remember()
+        return _LOOK_S
+
+    def _story_look(self, clock: StoryClock) -> float:
+        now = clock.now()
+        if now < clock.control_due or now <= clock.control_settled:
+            if self._unremembered and time.monotonic() - self._ticked > _QUIET_S:
+                self.planes.watch.follow(now)
+                for name in self.loop.registry.services:
+                    self._score_reference(name)
+                self._remember()
+            return _STORY_LOOK_S
+        self._ticked, self._unremembered = time.monotonic(), True
+        pulse = self._tick(now)
+        if pulse.awaiting:
+            # What is done soon is seen at once; a training does not need to be asked a hundred times a second.
+            self._awaits += 1
+            return _AWAIT_S if self._awaits < _SHORT_AWAITS else _LONG_AWAIT_S
+        self._awaits = 0
+        day = now // DAY
+        if day != self._kept_day:
+            self._kept_day = day
+            self._keep_house(now)
+            if time.monotonic() - self._remembered > _HOUSEKEEPING_S:
+                self._remember()
+        tomorrow = Instant((day + 1) * DAY)
+        clock.control_due = tomorrow if pulse.until is None else min(pulse.until, tomorrow)
+        clock.control_settled = now
+        return _STORY_LOOK_S
+
+    def _tick(self, now: Instant) -> Pulse:
+        self.planes.watch.follow(now)
+        pulse = self.loop.tick(now)
+        for name, record in self.loop.registry.services.items():
+            if record.open_rollout is None:
+                self.planes.watch.service(name).trial.rest()
+        return pulse
+
+    def _keep_house(self, now: Instant) -> None:
+        """What may lag: reference scores, a signed head of the ledger."""
+        for name in self.loop.registry.services:
+            self._score_reference(name)
+        self._ledger.sign_head(self._signer, now)
+        self._kept_at = time.monotonic()
+
+    def _remember(self) -> None:
+        """Write down what the watch knows. It is all that was ever predicted, so this is not done at each look."""
+        self.planes.watch.remember()
+        self._remembered, self._unremembered = time.monotonic(), False
+
+    def _score_reference(self, service: ServiceName) -> None:
+        record = self.loop.registry.service(service)
+        performance = self.planes.watch.service(service).performance
+        positions, vectors = performance.unscored()
+        if record.anchor is None or not positions:
+            return
+        scores = score_with_reference(self._state, record.anchor, vectors)
+        if scores is not None:
+            performance.scored(positions, scores)
+
+    def _take_exit_notes(self) -> None:
+        """What the supervisor wrote down about processes that ended goes on record."""
+        for note in exit_notes(self._state):
+            self._ledger.append(note)
+            forget_exit_note(self._state, note)
+
+    def _tell(self) -> None:
+        if time.monotonic() - self._beat_at < _BEAT_S:
+            return
+        self._beat_at = time.monotonic()
+        self._take_exit_notes()
+        self._beat = msgspec.structs.replace(self._beat, settled=self._clock.now())
+        beat(self._state, self._beat)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dir", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    log_to_stderr("controller")
+    try:
+        state = State.open(given.dir)
+        heartbeat = sign_in(state, "controller", "controller")
+        if heartbeat is None:
+            return 0
+        settings = load({"dir": str(given.dir)}, environment=os.environ).settings
+        clock = business_clock(state.clock)
+        with (
+            Lease.take(state.path / "control" / "controller.lease", "the controller"),
+            Ledger.open(state.ledger) as ledger,
+        ):
+            controller = Controller(state, clock, ledger, settings, heartbeat)
+            ask_to_stop_at_signals(controller.stopping.set)
+            board = controller.observer.board
+            actions = OrderedActions(state, ledger, board)
+            token = create_token("control", state.keys, state.trusted)
+            with (
+                controller.observer.verification,
+                Doorway(settings.control_host, settings.control_port, board, actions, token),
+            ):
+                controller.run()
+                board.overseer.stop()
+    except EvertrainError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main(sys.argv[1:]))

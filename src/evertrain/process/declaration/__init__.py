@@ -1,0 +1,1 @@
+"""Reading a declaration, foretelling what it will do, and putting an edited one in force."""

@@ -1,0 +1,355 @@
+"""Work out what a declaration will do, without doing any of it.
+
+    python -m evertrain.process.declaration.planning [FILE] [--data FOLDER] [--dir DIR]
+
+With a FILE it reads the sources' files as ingestion would; without one it looks at the services that are on record in
+DIR, and their tables. Nothing is written. A process of its own, because it runs the user's code; it prints a `Plan` as
+JSON.
+"""
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import polars as pl
+
+from evertrain.config.bundle import freeze, unpack
+from evertrain.config.declaration import ServiceSpec, SourceSpec
+from evertrain.config.script import files_of_scripts
+from evertrain.control.review import FEWEST_ROWS
+from evertrain.core.card import Card
+from evertrain.core.event import BatchIngested, Event, FileQuarantined
+from evertrain.core.identity import Digest, SourceName, digest_of_bytes, short
+from evertrain.core.registry import Registry, ServiceRecord
+from evertrain.core.schema import Column
+from evertrain.core.time import DAY, Instant, Span
+from evertrain.core.trigger import Observed
+from evertrain.data.batch import Resolve, Taken, check_file, schema_of
+from evertrain.data.checks import refuse_columns
+from evertrain.data.column import fix_columns
+from evertrain.data.commit import source_table
+from evertrain.data.example import examples, training_rows
+from evertrain.data.profile import as_numbers
+from evertrain.data.repair import repaired
+from evertrain.data.source import Cells, read_cells
+from evertrain.errors import EvertrainError, SourceError, UnavailableError, UserError
+from evertrain.model.assemble import split
+from evertrain.process.declaration.declaring import check, fixed_types
+from evertrain.process.declaration.origins import contents_of
+from evertrain.process.declaration.plan import (
+    HistoryPlan,
+    Plan,
+    ServicePlan,
+    SourcePlan,
+    TriggerPlan,
+    changes_between,
+    comparison,
+    foresee_canary,
+    foresee_gate,
+    foresee_trigger,
+)
+from evertrain.process.entry import tell_fault
+from evertrain.process.trainer.assembly import resolver
+from evertrain.store.artifact import Artifacts
+from evertrain.store.clock import SystemClock, business_clock
+from evertrain.store.ledger import Ledger
+from evertrain.store.state import State
+from evertrain.store.table import Table
+
+__all__ = ["main", "plan_file", "plan_record"]
+
+_RATE_DAYS = 28
+Frames = dict[SourceName, pl.DataFrame]
+
+
+class _History(NamedTuple):
+    """asked: all examples, in order of time. mature: those whose label's clock has run out, with label."""
+
+    asked: pl.DataFrame
+    mature: pl.DataFrame
+
+
+def plan_file(file: Path, data: Path | None = None, state: State | None = None) -> Plan:
+    """What the services of a file will do. data: where the sources' files are; None means beside it.
+
+    state: an installation to compare with.
+    """
+    events = () if state is None else _events(state)
+    services = check(file, data, fixed_types(events))
+    place = file.resolve().parent
+    bundle = freeze(place, file.stem, files_of_scripts(place, services))
+    now = SystemClock().now() if state is None else business_clock(state.clock).now()
+    registry = Registry(events)
+    folder = (data or file.resolve().parent).absolute()
+    planned = []
+    # stdout carries the plan, whatever the user's code prints.
+    with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(sys.stderr):
+        find = resolver(unpack(bundle.content, bundle.digest, Path(scratch)), bundle.digest)
+        for spec in services:
+            record = registry.services.get(spec.name)
+            read = [_read_source(source, folder, find, now) for source in spec.sources]
+            frames = {plan.name: rows for plan, rows in read if rows is not None}
+            planned.append(
+                _plan_service(
+                    spec,
+                    record,
+                    now,
+                    sources=[plan for plan, _ in read],
+                    history=_history(spec, frames, now, find),
+                    changes=_changes(state, record, spec, bundle.digest),
+                    card=None if record is None or state is None else _newest_card(state, record),
+                )
+            )
+    return Plan(at=now, services=tuple(planned))
+
+
+def plan_record(state: State) -> Plan:
+    """What the services on record will do next."""
+    now = business_clock(state.clock).now()
+    events = _events(state)
+    blobs = Artifacts.at(state.artifacts).blobs
+    planned = []
+    for _, record in sorted(Registry(events).services.items()):
+        if record.declaration is None:
+            continue
+        spec = msgspec.json.decode(blobs.get(record.declaration), type=ServiceSpec)
+        tables = {source.name: Table(state.tables, source_table(source.name)) for source in spec.sources}
+        frames = {name: table.read() for name, table in tables.items() if table.version() >= 0}
+        planned.append(
+            _plan_service(
+                spec,
+                record,
+                now,
+                sources=[_recorded_source(source, events) for source in spec.sources],
+                history=_history(spec, frames, now, resolver(None, None)),
+                changes=(),
+                card=_newest_card(state, record),
+            )
+        )
+    return Plan(at=now, services=tuple(planned))
+
+
+def _events(state: State) -> list[Event]:
+    with Ledger.open(state.ledger) as ledger:
+        return ledger.read()
+
+
+# Sources --------------------------------------------------------------------------------------------------------------
+
+
+def _read_source(
+    source: SourceSpec, folder: Path, find: Resolve, now: Instant
+) -> tuple[SourcePlan, pl.DataFrame | None]:
+    """What ingestion would make of the files that are there; no rows where no type is known."""
+    columns: tuple[Column, ...] = source.columns
+    frames: list[pl.DataFrame] = []
+    faults: list[str] = []
+    numbers: tuple[str, ...] = ()
+    files = aside = 0
+    for name, content in _told(contents_of(source, folder), faults):
+        files += 1
+        file = Taken(name=name, digest=digest_of_bytes(content), arrived=now, history=True)
+        try:
+            cells = read_cells(name, content)
+            columns = columns or fix_columns(
+                cells, source.key, (source.event_time, source.known_at.column), source.zone
+            )
+            refuse_columns(source, columns)
+            batch = check_file(source, columns, file, cells, find)
+            numbers = numbers or _text_of_numbers(source, repaired(source, cells, find), columns)
+        except SourceError as error:
+            faults.append(f"{name}: {error}")
+            continue
+        frames.append(batch.rows)
+        aside += len(batch.aside)
+    rows = pl.concat([pl.DataFrame(schema=schema_of(columns)), *frames]) if columns else None
+    plan = SourcePlan(
+        name=source.name,
+        pattern=_said_origin(source, folder),
+        files=files,
+        rows=0 if rows is None else rows.height,
+        aside=aside,
+        newest=None if rows is None else _newest(rows[source.event_time]),
+        inferred=not source.columns,
+        faults=tuple(faults),
+        parts="files" if source.sql is None else "pages",
+        numbers=numbers,
+    )
+    return plan, rows
+
+
+def _text_of_numbers(source: SourceSpec, cells: Cells, columns: Sequence[Column]) -> tuple[str, ...]:
+    """Columns of a file that a person would call numbers, though a few of their cells are none."""
+    told = as_numbers(cells, columns, source.zone)
+    return tuple(one.name for one in told if one not in columns and one.name not in source.key)
+
+
+def _told(contents: Iterator[tuple[str, bytes]], faults: list[str]) -> Iterator[tuple[str, bytes]]:
+    """What can be read of a source; why no more can is added to the faults."""
+    try:
+        yield from contents
+    except (SourceError, UnavailableError) as error:
+        faults.append(str(error))
+
+
+def _said_origin(source: SourceSpec, folder: Path) -> str:
+    return str(folder / source.files) if source.sql is None else f"the query on {source.sql.url}"
+
+
+def _newest(times: pl.Series) -> Instant | None:
+    newest = times.dt.epoch("us").max()
+    return Instant(newest) if isinstance(newest, int) else None
+
+
+def _recorded_source(source: SourceSpec, events: Iterable[Event]) -> SourcePlan:
+    """What the ledger says of a source."""
+    facts = [event.fact for event in events if event.subject == f"source/{source.name}"]
+    batches = [fact for fact in facts if isinstance(fact, BatchIngested)]
+    faults = [fact for fact in facts if isinstance(fact, FileQuarantined)]
+    return SourcePlan(
+        name=source.name,
+        pattern=_said_origin(source, Path()),
+        files=len({name for batch in batches for name in batch.files}) + len(faults),
+        rows=sum(batch.rows for batch in batches),
+        aside=sum(batch.quarantined for batch in batches),
+        newest=max((batch.newest for batch in batches if batch.newest is not None), default=None),
+        inferred=not source.columns,
+        faults=tuple(f"{fault.file}: {fault.because}" for fault in faults),
+        parts="files" if source.sql is None else "pages",
+    )
+
+
+# Services -------------------------------------------------------------------------------------------------------------
+
+
+def _plan_service(
+    spec: ServiceSpec,
+    record: ServiceRecord | None,
+    now: Instant,
+    *,
+    sources: Sequence[SourcePlan],
+    history: _History | None,
+    changes: tuple[str, ...] | None,
+    card: Card | None,
+) -> ServicePlan:
+    counted = None if history is None else _count(history, spec, now)
+    per_day = counted.per_day if counted is not None else 0.0
+    return ServicePlan(
+        service=spec.name,
+        changes=changes,
+        inputs=len(spec.vector),
+        recipes=tuple(spec.recipes),
+        sources=tuple(sources),
+        history=counted,
+        gate=foresee_gate(spec.gate, card) if spec.recipes else None,
+        triggers=_triggers(spec, record, now, history, per_day) if spec.recipes else (),
+        canary=foresee_canary(spec.rollout, per_day),
+    )
+
+
+def _history(spec: ServiceSpec, frames: Frames, now: Instant, find: Resolve) -> _History | None:
+    """The examples, features left out; None where a source has no rows yet."""
+    if spec.examples is None or spec.label is None or not {spec.examples.source, spec.label.source} <= frames.keys():
+        return None
+    bare = msgspec.structs.replace(spec, features=())
+    return _History(
+        asked=examples(bare, frames[spec.examples.source]).select("key", "at"),
+        mature=training_rows(bare, frames, now, find).rows.select("key", "at", "mature_at", "label"),
+    )
+
+
+def _count(history: _History, spec: ServiceSpec, now: Instant) -> HistoryPlan:
+    asked, mature = history
+    parts = split(mature, cut=now, holdout=Span(spec.gate.holdout))
+    first, last = (Instant(asked["at"][place]) if asked.height else None for place in (0, -1))
+    return HistoryPlan(
+        examples=asked.height,
+        first=first,
+        last=last,
+        per_day=_per_day(asked),
+        mature=mature.height,
+        labelled=mature.height - mature["label"].null_count(),
+        training=parts.training.height,
+        holdout=parts.holdout.height,
+        fewest=FEWEST_ROWS,
+    )
+
+
+def _per_day(rows: pl.DataFrame) -> float:
+    """Examples a day over the newest weeks of the history."""
+    if rows.is_empty():
+        return 0.0
+    first, last = int(rows["at"][0]), int(rows["at"][-1])
+    days = min(_RATE_DAYS, max(1.0, (last - first) / DAY))
+    recent = rows.filter(pl.col("at") > last - days * DAY)
+    return recent.height / days
+
+
+def _triggers(
+    spec: ServiceSpec, record: ServiceRecord | None, now: Instant, history: _History | None, per_day: float
+) -> tuple[TriggerPlan, ...]:
+    last = record.last_run if record is not None else None
+    if last is None:
+        first = TriggerPlan(name="first", says="there is no version yet: a first training begins at once", at=now)
+        seen, earliest = Observed(now=now, since=now), Instant(now + spec.cooldown)
+        return (first, *(foresee_trigger(one, seen, earliest=earliest, per_day=per_day) for one in spec.triggers))
+    cut = last.dataset.cut if last.dataset is not None else last.began
+    fresh = 0 if history is None else history.mature.filter(pl.col("mature_at") > cut).height
+    seen, earliest = Observed(now=now, since=last.began, rows=fresh), Instant(last.began + spec.cooldown)
+    return tuple(foresee_trigger(one, seen, earliest=earliest, per_day=per_day) for one in spec.triggers)
+
+
+def _changes(
+    state: State | None, record: ServiceRecord | None, spec: ServiceSpec, bundle: Digest
+) -> tuple[str, ...] | None:
+    """What differs from the record: parts of the declaration, and the code; None when nothing is on record."""
+    if state is None or record is None or record.declaration is None:
+        return None
+    before = msgspec.json.decode(Artifacts.at(state.artifacts).blobs.get(record.declaration), type=ServiceSpec)
+    code = () if record.bundle == bundle else (f"the code ({_said(record.bundle)} to {short(bundle)})",)
+    return (*changes_between(before, spec), *code)
+
+
+def _said(bundle: Digest | None) -> str:
+    return "none" if bundle is None else short(bundle)
+
+
+def _newest_card(state: State, record: ServiceRecord) -> Card | None:
+    """The card of the newest version that was about as good as its champion."""
+    blobs = Artifacts.at(state.artifacts).blobs
+    for version in reversed(record.versions.values()):
+        if version.card is not None:
+            card = msgspec.json.decode(blobs.get(version.card), type=Card)
+            if comparison(card) is not None:
+                return card
+    return None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; prints the plan."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dir", type=Path, default=None)
+    parser.add_argument("--data", type=Path, default=None)
+    parser.add_argument("file", type=Path, nargs="?", default=None)
+    given = parser.parse_args(arguments)
+    try:
+        state = None if given.dir is None else State.open(given.dir)
+        if given.file is not None:
+            plan = plan_file(given.file, given.data, state)
+        elif state is not None:
+            plan = plan_record(state)
+        else:
+            raise UserError("There is nothing to plan.", "Name a declaration, or a state directory with --dir.")
+    except EvertrainError as error:
+        return tell_fault(error)
+    sys.stdout.write(msgspec.json.encode(plan).decode() + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Looking at a table, and drafting a declaration for it."""

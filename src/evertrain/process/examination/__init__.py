@@ -1,0 +1,1 @@
+"""What `doctor` looks at: this machine, and the condition of a state directory."""

@@ -1,0 +1,1 @@
+"""The data process: takes files in, seals the log, and joins labels."""

@@ -1,0 +1,1 @@
+"""Watching predictions that another server makes."""

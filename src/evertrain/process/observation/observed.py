@@ -1,0 +1,285 @@
+"""The report of a watched stream: what was posted, from the tables and, for what is not committed yet, from the log.
+
+The cursor of the log is read first, then the tables, then the log from the cursor on: whatever is committed in between
+is found twice rather than never, and the first record of a prediction counts. Labels are joined by the id that the
+prediction was posted under; the newest label of a prediction counts.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from evertrain.config.declaration import ReferenceSpec, ServiceSpec, WatchedSpec
+from evertrain.config.wording import suggestion
+from evertrain.core.identity import ServiceName
+from evertrain.core.prediction import Labelled, Predicted
+from evertrain.core.registry import Registry
+from evertrain.core.time import Instant, Span
+from evertrain.data.commit import labels_table, predictions_table
+from evertrain.errors import EvertrainError, NotFoundError, UnavailableError
+from evertrain.monitor.observed import look
+from evertrain.monitor.report import Observations, Question, Report
+from evertrain.process.ingestion.intake import read_cursor
+from evertrain.process.observation.observations import FEW_REPEATS, Reference, reference_of
+from evertrain.process.observation.strays import odd_cells
+from evertrain.process.observation.written import typed
+from evertrain.store.artifact import Artifacts
+from evertrain.store.clock import business_clock
+from evertrain.store.ledger import Ledger
+from evertrain.store.log import LogReader
+from evertrain.store.state import State
+from evertrain.store.table import Table
+from evertrain.web.wording import say_many, say_moment
+
+__all__ = ["ObservedReports", "References", "observed_report"]
+
+_MOST_ROWS = 200_000
+"""The newest ones are looked at, so that a page costs seconds and not the memory of the machine."""
+_MOST_COLUMNS = 200
+_FRESH_S = 5.0
+_SCORE = "score"
+
+_PREDICTED = {
+    "id": pl.String,
+    "key": pl.String,
+    "at": pl.Int64,
+    "received": pl.Int64,
+    "score": pl.Float64,
+    "row": pl.String,
+}
+_LABELLED = {"name": pl.String, "value": pl.Float64, "received": pl.Int64}
+
+
+class ObservedReports:
+    """The reports of an installation's watched services, each made at most once in a few seconds. Any thread asks."""
+
+    def __init__(self, state: State, ledger: Ledger) -> None:
+        self._state, self._ledger = state, ledger
+        self._blobs = Artifacts.at(state.artifacts).blobs
+        self._lock = threading.Lock()
+        self._references = References(state)
+        self._made: dict[ServiceName, tuple[float, Report]] = {}
+
+    def of(self, service: ServiceName) -> Report:
+        """NotFoundError for a service that is not watched, UnavailableError while nothing was posted."""
+        with self._lock:
+            made = self._made.get(service)
+            if made is None or time.monotonic() - made[0] > _FRESH_S:
+                spec = self._spec(service)
+                now = business_clock(self._state.clock).now()
+                made = time.monotonic(), observed_report(self._state, spec, now, self._references)
+                self._made[service] = made
+            return made[1]
+
+    def _spec(self, service: ServiceName) -> ServiceSpec:
+        declared = {
+            name: msgspec.json.decode(self._blobs.get(record.declaration), type=ServiceSpec)
+            for name, record in Registry(self._ledger.read()).services.items()
+            if record.declaration is not None
+        }
+        watched = [name for name, spec in declared.items() if spec.watched is not None]
+        if service not in watched:
+            raise NotFoundError(f"There is no watched service {service!r}.", suggestion(service, watched))
+        return declared[service]
+
+
+def observed_report(state: State, spec: ServiceSpec, now: Instant, references: "References | None" = None) -> Report:
+    """The report of one watched service as of now. references: those that were read before."""
+    watched = spec.watched or WatchedSpec()
+    predicted, labelled = _posted(state, spec.name)
+    notices: list[str] = []
+    warnings: list[str] = []
+    seen = _observations(_once(predicted, notices, warnings), labelled, spec, notices)
+    if seen is None:
+        raise UnavailableError(
+            f"Nothing was posted to /observe/{spec.name} yet.",
+            "Post what was answered, with the data token; the page shows it within seconds.",
+        )
+    lacking = [name for name in spec.segments if name not in seen.rows.columns]
+    if lacking:
+        notices.append(f"No row that was posted has a {' or a '.join(lacking)}, so there are no such segments.")
+    question = Question(
+        segments=tuple(name for name in spec.segments if name not in lacking),
+        metric=watched.metric,
+        horizon=None if watched.horizon is None else Span(watched.horizon),
+        recent=None if watched.recent is None else Span(watched.recent),
+        now=now,
+    )
+    inputs, reference = tuple(seen.rows.columns), None
+    if watched.reference is not None:
+        reference = (references or References(state)).of(watched.reference, inputs, notices)
+    return look(
+        spec.name,
+        seen,
+        question,
+        kind="value" if spec.output.kind == "value" else "probability",
+        reference=None if reference is None else reference.observations,
+        reference_name="" if reference is None else reference.name,
+        inputs=inputs if reference is None else reference.inputs,
+        notices=(*notices, f"Posted to /observe/{spec.name} by {say_moment(now)}."),
+        warnings=tuple(warnings),
+    )
+
+
+class References:
+    """Tables that inputs are held against, each read once."""
+
+    def __init__(self, state: State) -> None:
+        self._blobs = Artifacts.at(state.artifacts).blobs
+        self._read: dict[tuple[ReferenceSpec, tuple[str, ...]], Reference] = {}
+
+    def of(self, spec: ReferenceSpec, inputs: tuple[str, ...], notices: list[str]) -> Reference | None:
+        """The table's columns that were posted too; None, with the reason told, where it cannot be held against."""
+        if (spec, inputs) not in self._read:
+            try:
+                content = self._blobs.get(spec.content)
+                self._read[spec, inputs] = reference_of(spec.name, content, inputs, time=spec.time, zone=spec.zone)
+            except EvertrainError as error:
+                notices.append(f"Inputs are not held against {spec.name}: {error}")
+                return None
+        found = self._read[spec, inputs]
+        notices += found.notices
+        return found
+
+
+def _posted(state: State, service: ServiceName) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """All predictions of a service that were logged, and its labels, which may be found twice."""
+    positions = read_cursor(state)
+    predicted = _table(state, predictions_table(service), ["id", "key", "at", "received", "score", "row"], _PREDICTED)
+    labelled = [_table(state, labels_table(service), ["prediction", "key", "value", "received"], _LABELLED)]
+    rows: list[tuple[Any, ...]] = []
+    labels: list[tuple[Any, ...]] = []
+    with LogReader(state.log) as reader:
+        while found := reader.tail(positions):
+            for position, record in found:
+                positions[position.writer] = position
+                if record.service != service:
+                    continue
+                if isinstance(record, Predicted):
+                    row = msgspec.json.encode(record.row).decode()
+                    rows.append((record.id, record.key, record.at, record.received, record.score, row))
+                elif isinstance(record, Labelled):
+                    labels.append((record.prediction or record.key, record.value, record.received))
+    logged = pl.DataFrame(rows, schema=_PREDICTED, orient="row")
+    # What was committed in between is found in both, and is no observation that was posted twice.
+    logged = logged.join(predicted, on=["id", "received"], how="anti")
+    labelled.append(pl.DataFrame(labels, schema=_LABELLED, orient="row"))
+    return pl.concat([predicted, logged]), pl.concat(labelled)
+
+
+def _table(state: State, name: str, columns: list[str], schema: dict[str, Any]) -> pl.DataFrame:
+    table = Table(state.tables, name)
+    if table.version() < 0:
+        return pl.DataFrame(schema=schema)
+    frame = table.read(columns=columns).with_columns(pl.col(pl.Datetime).to_physical())
+    if "prediction" in columns:
+        name_of = pl.when(pl.col("prediction") == "").then("key").otherwise("prediction")
+        frame = frame.select(name_of.alias("name"), "value", "received")
+    return frame.select(list(schema))
+
+
+def _once(predicted: pl.DataFrame, notices: list[str], warnings: list[str]) -> pl.DataFrame:
+    """The first prediction of each id counts. Many that repeat one: it names what they are about, not each of them."""
+    once = predicted.sort("received", "id", maintain_order=True).unique("key", keep="first", maintain_order=True)
+    count = predicted.height - once.height
+    if count > FEW_REPEATS * predicted.height:
+        warnings.append(
+            f"{count:,} of {predicted.height:,} observations repeat an id, and only the first of each is looked at: "
+            f"does the id name each prediction, or what it is about? Send each prediction under an id of its own."
+        )
+    elif count:
+        repeats = "observation repeats" if count == 1 else "observations repeat"
+        notices.append(f"{count:,} {repeats} an id; the first of each counts.")
+    return once
+
+
+def _observations(
+    once: pl.DataFrame, labelled: pl.DataFrame, spec: ServiceSpec, notices: list[str]
+) -> Observations | None:
+    """Predictions, each with its newest label; None without any. Labels of no prediction are told."""
+    unknown = labelled.unique("name").join(once, left_on="name", right_on="key", how="anti")
+    unknown = unknown.join(once, left_on="name", right_on="id", how="anti")
+    if unknown.height and once.height:
+        first = unknown["name"].sort()[0]
+        notices.append(
+            f"{say_many(unknown.height, 'label')} of no prediction that was posted, such as {first!r}: a label's key "
+            f"is the id of its observation."
+        )
+    if spec.output.kind == "probability":
+        outside = once.filter(~pl.col("score").is_between(0.0, 1.0)).height
+        if outside:
+            notices.append(f"{say_many(outside, 'score')} outside 0 and 1, set aside: no probabilities.")
+            once = once.filter(pl.col("score").is_between(0.0, 1.0))
+    if once.is_empty():
+        return None
+    if once.height > _MOST_ROWS:
+        notices.append(f"The newest {_MOST_ROWS:,} of {once.height:,} predictions are looked at.")
+        once = once.sort("at", "key").tail(_MOST_ROWS)
+    newest = labelled.sort("received").unique("name", keep="last").select("name", "value")
+    joined = once.join(newest, left_on="key", right_on="name", how="left").join(
+        newest.rename({"value": "by_id"}), left_on="id", right_on="name", how="left"
+    )
+    joined = joined.sort("at", "key").with_columns(label=pl.coalesce("value", "by_id"))
+    return Observations(
+        at=joined["at"].to_numpy(),
+        score=joined["score"].to_numpy(),
+        label=joined["label"].fill_null(float("nan")).to_numpy(),
+        rows=_inputs(joined, spec.segments, notices),
+    )
+
+
+def _inputs(posted: pl.DataFrame, segments: Sequence[str], notices: list[str]) -> pl.DataFrame:
+    """The columns of what was posted beside the scores, with the types that they would have in a CSV file."""
+    decoder = msgspec.json.Decoder(tuple[str])
+    cells = [msgspec.json.decode(decoder.decode(text)[0], type=dict[str, Any]) for text in posted["row"]]
+    names = list(dict.fromkeys(name for row in cells for name in row if name != _SCORE))
+    if len(names) > _MOST_COLUMNS:
+        notices.append(f"The first {_MOST_COLUMNS} of {len(names)} columns are looked at.")
+    columns = [posted["score"].alias(_SCORE)]
+    for name in names[:_MOST_COLUMNS]:
+        values = [row.get(name) for row in cells]
+        if name not in segments:
+            values = _without_odd(name, values, posted["key"], notices)
+        columns.append(_column(name, values))
+    return pl.DataFrame(columns)
+
+
+def _without_odd(name: str, values: list[Any], ids: pl.Series, notices: list[str]) -> list[Any]:
+    """With nothing in the few cells of a column of numbers that hold none; they are told."""
+    if str not in {type(value) for value in values}:
+        return values
+    odd = odd_cells(pl.Series(name, [_text(value) for value in values], dtype=pl.String))
+    if odd is None:
+        return values
+    places = odd.arg_true()
+    notices.append(
+        f"{say_many(len(places), 'observation')} read as missing there: {name} is {values[places[0]]!r} in "
+        f"{ids[places[0]]!r}, which is no number."
+    )
+    return [None if is_odd else value for value, is_odd in zip(values, odd, strict=True)]
+
+
+def _column(name: str, values: list[Any]) -> pl.Series:
+    """The values with one type. Numbers and text that is none are words; text alone is read as in a CSV file."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return pl.Series(name, values, dtype=pl.Boolean)
+    if kinds and kinds <= {int, float}:
+        return pl.Series(name, np.array([np.nan if value is None else float(value) for value in values])).fill_nan(None)
+    found = typed(pl.Series(name, [_text(value) for value in values], dtype=pl.String))
+    if found.dtype != pl.String:
+        return found
+    return pl.Series(name, [_text(value, exact=True) for value in values], dtype=pl.String)
+
+
+def _text(value: Any, *, exact: bool = False) -> str | None:
+    """As a cell of a CSV file. A number in JSON is one however many digits it has; exact: as it was posted."""
+    if value is None or isinstance(value, str):
+        return value or None
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return msgspec.json.encode(float(value) if is_whole and not exact else value).decode()

@@ -1,0 +1,1 @@
+"""The planes as the controller uses them, and the orders that people give."""

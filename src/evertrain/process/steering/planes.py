@@ -1,0 +1,213 @@
+"""The loop's planes, for real: executor, tables, signatures, routing file, heartbeats, and the watched log."""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Literal
+
+import msgspec
+
+from evertrain.config.declaration import ServiceSpec
+from evertrain.config.settings import Settings
+from evertrain.control.planes import Crashed, Done, Evidence, Readiness, Running, Work
+from evertrain.core.card import Card
+from evertrain.core.identity import Digest, ServiceName, VersionId
+from evertrain.core.metric import metric
+from evertrain.core.model import Manifest, Verdict
+from evertrain.core.policy import PerformanceTrigger
+from evertrain.core.registry import Registry, Rollout
+from evertrain.core.routing import Arm, RoutingTable
+from evertrain.core.stage import Check, Evaluate, Rehearse, StageTask, Train
+from evertrain.core.time import Instant
+from evertrain.core.trigger import Observed, Reading
+from evertrain.model.executor import Crashed as TaskCrashed
+from evertrain.model.executor import Done as TaskDone
+from evertrain.model.executor import LocalExecutor, Task
+from evertrain.process.steering.outcomes import Outcomes
+from evertrain.process.steering.watch import Watch
+from evertrain.store.artifact import Artifacts
+from evertrain.store.clock import BusinessClock, StoryClock
+from evertrain.store.process import Heartbeat, alive, at_work, heartbeats
+from evertrain.store.request import CommitRequest, CommitRequests
+from evertrain.store.routing import RoutingFile
+from evertrain.store.signature import Signer
+from evertrain.store.state import State
+
+__all__ = ["InstalledPlanes"]
+
+_TRAINING = "evertrain.process.trainer.training"
+_EVALUATION = "evertrain.process.trainer.evaluation"
+
+
+class InstalledPlanes:
+    """The planes of one installation, for the loop of its controller."""
+
+    def __init__(self, state: State, clock: BusinessClock, registry: Registry, settings: Settings) -> None:
+        self._state = state
+        self._paced = isinstance(clock, StoryClock)
+        self._registry = registry
+        self._settings = settings
+        self._artifacts = Artifacts.at(state.artifacts)
+        self._signer = Signer.load(state.keys)
+        self._executor = LocalExecutor(state)
+        self._requests = CommitRequests(state)
+        self._routing = RoutingFile(state.routing)
+        self._declared = lru_cache(maxsize=64)(self._read_declaration)
+        self._seen: tuple[tuple[ServiceName, Instant, Instant, VersionId | None], Observed] | None = None
+        self._outcomes = Outcomes(state)
+        self.watch = Watch(state, self._declared_for, paced=self._paced)
+
+    def paced(self) -> bool:
+        return self._paced
+
+    def declaration(self, digest: Digest) -> ServiceSpec:
+        return self._declared(digest)
+
+    def _read_declaration(self, digest: Digest) -> ServiceSpec:
+        return msgspec.json.decode(self._artifacts.blobs.get(digest), type=ServiceSpec)
+
+    def _declared_for(self, service: ServiceName) -> ServiceSpec | None:
+        record = self._registry.services.get(service)
+        return None if record is None or record.declaration is None else self._declared(record.declaration)
+
+    # Work -------------------------------------------------------------------------------------------------------------
+
+    def submit(self, task: str, work: StageTask, *, memory_mb: int, timeout_s: int) -> None:
+        module = _EVALUATION if isinstance(work, Evaluate | Check) else _TRAINING
+        if isinstance(work, Train | Rehearse):
+            work = msgspec.structs.replace(work, threads=self._settings.trainer_threads)
+        self._executor.submit(
+            Task(
+                id=task,
+                module=module,
+                arguments=msgspec.to_builtins(work),
+                memory_mb=memory_mb,
+                timeout_s=float(timeout_s),
+                threads=self._settings.trainer_threads,
+                nice=self._settings.trainer_nice,
+            )
+        )
+
+    def poll(self, task: str) -> Work:
+        match self._executor.poll(task):
+            case TaskDone(result):
+                return Done(result)
+            case TaskCrashed(cause, tail):
+                return Crashed(f"{cause}\n{tail}".strip())
+            case _:
+                return Running()
+
+    def cancel(self, task: str) -> None:
+        self._executor.kill(task)
+
+    def keep(self, content: bytes) -> Digest:
+        return self._artifacts.blobs.put(content)
+
+    def kept(self, digest: Digest) -> bytes:
+        return self._artifacts.blobs.get(digest)
+
+    # Data -------------------------------------------------------------------------------------------------------------
+
+    def committed(self, request: str, service: ServiceName) -> Mapping[str, int] | None:
+        name = request.replace("/", "-")
+        self._requests.ask(CommitRequest(id=name, service=service))
+        return self._requests.answered(name)
+
+    def observed(self, service: ServiceName, since: Instant, now: Instant) -> Observed:
+        record = self._registry.service(service)
+        key = (service, since, now, record.champion)
+        if self._seen is None or self._seen[0] != key:
+            self._seen = key, self._observe(service, since, now)
+        return self._seen[1]
+
+    def labelled(self, service: ServiceName) -> int:
+        return self.watch.service(service).performance.joined()
+
+    def _observe(self, service: ServiceName, since: Instant, now: Instant) -> Observed:
+        record = self._registry.service(service)
+        spec = self._declared_for(service)
+        performance = self.watch.service(service).performance
+        rows = performance.mature_rows(since, Instant(now + 1))
+        if spec is not None:
+            rows = max(rows, self._outcomes.count(spec, since, now))
+        readings = []
+        for trigger in spec.triggers if spec else ():
+            if isinstance(trigger, PerformanceTrigger) and record.champion is not None:
+                cohort = performance.cohort(Instant(now - trigger.window), Instant(now + 1))
+                if cohort.labelled:
+                    readings.append(
+                        Reading(
+                            metric=trigger.metric,
+                            window=trigger.window,
+                            now=metric(trigger.metric, cohort.label, cohort.score),
+                            at_gate=self._at_gate(service, record.champion, trigger.metric),
+                            labels=cohort.labelled,
+                        )
+                    )
+        return Observed(now=now, since=since, rows=rows, readings=tuple(readings))
+
+    def _at_gate(self, service: ServiceName, champion: VersionId, metric: str) -> float | None:
+        card = self._registry.service(service).versions[champion].card
+        if card is None:
+            return None
+        told = msgspec.json.decode(self.kept(card), type=Card)
+        own = next((figures for figures in told.figures if figures.version == champion), None)
+        return None if own is None else own.metrics.get(metric)
+
+    # Trust ------------------------------------------------------------------------------------------------------------
+
+    def manifest(self, version: VersionId) -> Manifest:
+        return self._artifacts.manifest(version)
+
+    def attest_built(self, version: VersionId, service: ServiceName, at: Instant) -> None:
+        self._artifacts.attest(self._signer.sign_attestation("built", version, service, at))
+
+    def attest_judged(
+        self, version: VersionId, service: ServiceName, at: Instant, verdict: Verdict, reason: str
+    ) -> None:
+        self._artifacts.attest(
+            self._signer.sign_attestation("judged", version, service, at, verdict=verdict, reason=reason)
+        )
+
+    # Deployment -------------------------------------------------------------------------------------------------------
+
+    def routing(self) -> RoutingTable:
+        return self._routing.changed(-1) or self._routing.read()
+
+    def publish(self, table: RoutingTable) -> None:
+        self._routing.publish(table)
+
+    def followed(self, generation: int) -> bool:
+        workers = self._workers()
+        return bool(workers) and all(worker.generation >= generation for worker in workers)
+
+    def held(self, version: VersionId) -> Readiness:
+        workers = self._workers()
+        failed = next((worker.failed[version] for worker in workers if version in worker.failed), "")
+        return Readiness(ready=bool(workers) and all(version in worker.ready for worker in workers), failed=failed)
+
+    def standing(self, name: Literal["canary", "control", "reference"], arm: Arm) -> Readiness:
+        process = f"{name}-{arm.version[:10]}-{arm.attempt}"
+        beat = next((one for one in heartbeats(self._state) if one.name == process), None)
+        if beat is None:
+            return Readiness(ready=False)
+        return Readiness(ready=alive(beat) and arm.version in beat.ready, failed=beat.failed.get(arm.version, ""))
+
+    def _workers(self) -> list[Heartbeat]:
+        return _living(heartbeats(self._state), "worker")
+
+    def evidence(self, service: ServiceName, rollout: Rollout, now: Instant) -> Evidence:
+        trial = self.watch.service(service).trial
+        return Evidence(
+            tally=trial.tally(rollout.rollout, rollout.shares),
+            requests_24h=trial.requests_24h(now),
+            pace=self.pace(service, now),
+        )
+
+    def pace(self, service: ServiceName, now: Instant) -> float:
+        """Requests a day by which a time is foretold; in a story, whose hours come at once, those of the last day."""
+        trial = self.watch.service(service).trial
+        return trial.requests_24h(now) if self._paced else trial.pace(now)
+
+
+def _living(beats: Iterable[Heartbeat], role: str) -> list[Heartbeat]:
+    return [beat for beat in beats if beat.role == role and at_work(beat)]

@@ -1,0 +1,153 @@
+"""Wait until a served file, or the first model of a declared service, answers or is refused, and say which.
+
+    python -m evertrain.process.supervision.greeting --dir DIR --service NAME [--version ID] [--seconds N]
+
+A process of its own, so that the supervisor never loads a database. It prints an `Outcome` as JSON.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from evertrain.core.event import OrderGiven
+from evertrain.core.golden import Golden
+from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.registry import Registry, ServiceRecord, Version
+from evertrain.core.schema import Value
+from evertrain.core.time import Instant, say_instant
+from evertrain.errors import EvertrainError
+from evertrain.process.entry import tell_fault
+from evertrain.store.artifact import Artifacts
+from evertrain.store.ledger import Ledger
+from evertrain.store.process import PARENT
+from evertrain.store.state import State
+
+__all__ = ["Outcome", "await_outcome", "main"]
+
+_LOOK_S = 0.1
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a version. ordinal: its number. why: of a refusal. example: a request that it answers.
+
+    champion: the number of the version that answers, when that is "another".
+    """
+
+    state: Literal["answers", "another", "refused", "waits"]
+    ordinal: int = 0
+    champion: int = 0
+    why: str = ""
+    example: dict[str, Value] = {}
+
+
+def await_outcome(
+    state: State,
+    service: ServiceName,
+    version: VersionId | None,
+    seconds: float,
+    is_wanted: Callable[[], bool] = lambda: True,
+    *,
+    is_patient: bool = False,
+) -> Outcome:
+    """Look until the version answers or is refused, at most so many seconds. None: whichever is the first to answer.
+
+    is_wanted: whether anybody still waits for it. is_patient: what has failed may be mended, so look on.
+    """
+    end = time.monotonic() + seconds
+    with Ledger.open(state.ledger) as ledger:
+        stamp, found, ordinal = None, None, 0
+        while True:
+            if ledger.stamp() != stamp:
+                stamp = ledger.stamp()
+                record = Registry(ledger.read()).service(service)
+                known = _newest(record) if version is None else record.versions.get(version)
+                ordinal = 0 if known is None else known.ordinal
+                found = _answering(state, record, version)
+                if found is None and not is_patient:
+                    found = _halted(record, known, one_only=version is not None)
+            if found is not None:
+                return found
+            if time.monotonic() > end or not is_wanted():
+                return Outcome(state="waits", ordinal=ordinal)
+            time.sleep(_LOOK_S)
+
+
+def _answering(state: State, record: ServiceRecord, version: VersionId | None) -> Outcome | None:
+    if record.champion is None or version not in (None, record.champion):
+        return None
+    ordinal = record.versions[record.champion].ordinal
+    return Outcome(state="answers", ordinal=ordinal, example=_example(state, record.champion))
+
+
+def _halted(record: ServiceRecord, known: Version | None, *, one_only: bool) -> Outcome | None:
+    """Why nothing more is to be expected soon, if so. one_only: another version than `known` would not do."""
+    is_idle = not record.open_cycles and record.open_rollout is None and bool(record.decisions)
+    if known is not None and one_only and record.champion is not None and _rests(record, known.version):
+        answering = record.versions[record.champion].ordinal
+        return Outcome(state="another", ordinal=known.ordinal, champion=answering, why=known.refused)
+    if known is not None and known.refused and (one_only or is_idle):
+        return Outcome(state="refused", ordinal=known.ordinal, why=known.refused)
+    if not is_idle or (known is None and one_only):
+        return None
+    return Outcome(state="waits", ordinal=0 if known is None else known.ordinal, why=record.decisions[-1].reason)
+
+
+def _rests(record: ServiceRecord, version: VersionId) -> bool:
+    """Whether a version neither answers nor is under way to it, and nobody has just asked for it."""
+    asked = {event.fact.version for event in record.orders.values() if isinstance(event.fact, OrderGiven)}
+    return record.rests(version) and version not in asked
+
+
+def _newest(record: ServiceRecord) -> Version | None:
+    return max(record.versions.values(), key=lambda one: one.ordinal, default=None)
+
+
+def _example(state: State, version: VersionId) -> dict[str, Value]:
+    """The first golden request, which every version was asked in its check server; times as people write them."""
+    artifacts = Artifacts.at(state.artifacts)
+    manifest = artifacts.manifest(version)
+    if manifest.golden is None:
+        return {}
+    golden = msgspec.json.decode(artifacts.blobs.get(manifest.golden), type=Golden)
+    if not golden.requests:
+        return {}
+    return {
+        column.name: say_instant(Instant(value)) if column.type == "timestamp" and isinstance(value, int) else value
+        for column, value in zip(manifest.inputs.columns, golden.requests[0].row, strict=True)
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; prints the outcome."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--service", required=True)
+    parser.add_argument("--version", type=VersionId)
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--patient", action="store_true")
+    given = parser.parse_args(arguments)
+    try:
+        state = State.open(given.dir)
+        parent = int(os.environ.get(PARENT, os.getppid()))
+        found = await_outcome(
+            state,
+            ServiceName(given.service),
+            given.version,
+            given.seconds,
+            lambda: os.getppid() == parent,
+            is_patient=given.patient,
+        )
+    except EvertrainError as error:
+        return tell_fault(error)
+    sys.stdout.write(msgspec.json.encode(found).decode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""What is written down about a process that ended without being told to: for the ledger, by way of the controller."""
+
+import contextlib
+import signal
+
+from evertrain.core.event import Draft, ProcessExited
+from evertrain.model.obituary import say_exit
+from evertrain.process.supervision.child import Child
+from evertrain.store.clock import business_clock
+from evertrain.store.exit import leave_exit_note
+from evertrain.store.process import heartbeats
+from evertrain.store.state import State
+
+__all__ = ["leave_obituary"]
+
+_TAIL = 4096
+
+
+def leave_obituary(state: State, child: Child, code: int | None) -> str:
+    """Leave the note, and return the cause in words. code: None when it was not a child of this supervisor."""
+    cause = child.why or _own_words(state, child) or say_exit(code, _tail(child), child.post.memory_mb or 0)
+    fact = ProcessExited(
+        process=child.post.name,
+        code=code if code is not None and code >= 0 else None,
+        signal=_signal_name(code),
+        version=child.post.version,
+    )
+    leave_exit_note(
+        state,
+        Draft(
+            id=f"exit:{child.identity}",
+            at=business_clock(state.clock).now(),
+            actor="supervisor",
+            subject=f"process/{child.post.name}",
+            reason=cause,
+            fact=fact,
+        ),
+    )
+    return cause
+
+
+def _own_words(state: State, child: Child) -> str:
+    """What the process said in its last heartbeat, if it knew that it was failing."""
+    for found in heartbeats(state):
+        if found.name == child.post.name and found.pid == child.pid and child.post.version is not None:
+            return found.failed.get(child.post.version) or (found.note if not found.ready else "")
+    return ""
+
+
+def _tail(child: Child) -> str:
+    if child.post.log is None:
+        return ""
+    with contextlib.suppress(OSError), child.post.log.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - _TAIL))
+        return file.read().decode("utf-8", "replace")
+    return ""
+
+
+def _signal_name(code: int | None) -> str | None:
+    if code is None or code >= 0:
+        return None
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,180 @@
+"""From settings to a running tree: everything that may refuse does so before anything is written."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from evertrain.config.settings import PREFIX, Settings
+from evertrain.errors import EvertrainError, error_of
+from evertrain.process.entry import Fault
+from evertrain.process.port import claim, require_free
+from evertrain.process.supervision.supervisor import Supervisor
+from evertrain.store.lease import Lease
+from evertrain.store.process import PARENT, alive, heartbeats
+from evertrain.store.state import State, refuse_folder
+
+__all__ = ["Startup", "look_at_declaration", "look_at_file", "run_module"]
+
+LEASE = "supervisor.lease"
+
+
+class Startup:
+    """An installation that is ours and whose ports are ours, ready to be declared to and to be run.
+
+    environment: settings of the command line, as EVERTRAIN_* for the processes of the tree. is_new: the state directory
+    was made by this start.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        settings: Settings,
+        lease: Lease,
+        listener: socket.socket,
+        environment: dict[str, str],
+        *,
+        is_new: bool,
+    ) -> None:
+        self.state = state
+        self.settings = settings
+        self.is_new = is_new
+        self._lease = lease
+        self._listener = listener
+        self._environment = environment
+
+    @classmethod
+    def begin(
+        cls, settings: Settings, environment: dict[str, str], look_first: Callable[[], None] = lambda: None
+    ) -> Self:
+        """Take the installation and its ports, and make what is missing of the state directory.
+
+        look_first: is called before a new state directory is made, and may refuse. OccupiedError when another
+        supervisor runs it, or another process has a port; UserError for a folder that is not ours. Processes that a
+        dead supervisor left here may hold the ports.
+        """
+        folder = Path(settings.dir).absolute()
+        settings, environment = _with_control_port(settings, environment)
+        with contextlib.ExitStack() as undo:
+            lease = None
+            is_new = not (folder / "state.json").exists()
+            if not is_new:
+                State.open(folder)
+                lease = undo.enter_context(Lease.take(folder / LEASE, "evertrain up"))
+            own = _own_processes(folder)
+            require_free(settings.control_host, settings.control_port, what="The control port", own=own)
+            listener = undo.enter_context(claim(settings.host, settings.port, own=own))
+            if is_new:
+                refuse_folder(folder)
+                look_first()
+            _install(folder)
+            if lease is None:
+                lease = undo.enter_context(Lease.take(folder / LEASE, "evertrain up"))
+            undo.pop_all()
+        return cls(State.open(folder), settings, lease, listener, environment, is_new=is_new)
+
+    @property
+    def address(self) -> str:
+        """Where predictions are answered."""
+        host, port = self._listener.getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    def declare(self, file: Path, data: Path | None = None) -> list[str]:
+        """Put the services of a declaration on record, in a process of its own; returns their names."""
+        words = ["--dir", str(self.state.path), *_declared(file, data)]
+        return run_module("declaration.declaring", words, environment=self._environment).splitlines()
+
+    def follow(self, file: Path, data: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start a process that applies the declaration whenever it changes; it ends with this one, or when told to."""
+        words = ["--dir", str(self.state.path), *_declared(file, data)]
+        return subprocess.Popen(
+            _command("declaration.reloading", words),
+            env=os.environ | self._environment | {PARENT: str(os.getpid())},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def run(
+        self, stopping: threading.Event, hurry: threading.Event | None = None, ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run the tree until `stopping` is set and everything has ended; `hurry` ends it without waiting."""
+        supervisor = Supervisor(self.state, self.settings, self._listener, environment=self._environment, ready=ready)
+        supervisor.run(stopping, hurry)
+
+    def take_in(self, words: Sequence[str]) -> str:
+        """Import a model file as a version of a service without sources, by an order to the loop; returns its id.
+
+        words: of `evertrain.process.steering.importing`, without the state directory.
+        """
+        return run_module("steering.importing", ["--dir", str(self.state.path), *words]).strip()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        self._lease.release()
+
+
+def look_at_declaration(file: Path, data: Path | None = None) -> None:
+    """Refuse a declaration that does not hold; nothing is written."""
+    run_module("declaration.declaring", _declared(file, data))
+
+
+def look_at_file(words: Sequence[str]) -> None:
+    """Refuse a model file, or columns, that could not be taken in; nothing is written. words: as for `take_in`."""
+    run_module("steering.importing", words)
+
+
+def _declared(file: Path, data: Path | None) -> list[str]:
+    return [*([] if data is None else ["--data", str(data)]), str(file)]
+
+
+def _with_control_port(settings: Settings, environment: dict[str, str]) -> tuple[Settings, dict[str, str]]:
+    """Port 0 of the control door becomes a free one here: the controller keeps it when it starts anew."""
+    if settings.control_port:
+        return settings, environment
+    with socket.create_server((settings.control_host, 0)) as probe:
+        port = probe.getsockname()[1]
+    return (
+        msgspec.structs.replace(settings, control_port=port),
+        environment | {f"{PREFIX}CONTROL_PORT": str(port)},
+    )
+
+
+def _own_processes(folder: Path) -> set[int]:
+    if not (folder / "state.json").exists():
+        return set()
+    return {found.pid for found in heartbeats(State.open(folder)) if alive(found)}
+
+
+def _install(folder: Path) -> None:
+    State.create(folder)  # refuses a folder of somebody else's in this process, with its own error
+    run_module("declaration.installing", ["--dir", str(folder)])
+
+
+def run_module(name: str, words: Sequence[str], environment: dict[str, str] | None = None) -> str:
+    """What a module of this package prints; a fault that it tells is raised here."""
+    done = subprocess.run(
+        _command(name, words), env=os.environ | (environment or {}), capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        return done.stdout
+    said = done.stderr.strip()
+    try:
+        fault = msgspec.json.decode(said.rpartition("\n")[2], type=Fault)
+    except msgspec.DecodeError:
+        raise EvertrainError(f"{name} failed with code {done.returncode}:\n{said}") from None
+    raise error_of(fault.code, fault.what, fault.remedy)
+
+
+def _command(name: str, words: Sequence[str]) -> list[str]:
+    return [sys.executable, "-P", "-m", f"evertrain.process.{name}", *words]

@@ -1,0 +1,258 @@
+"""The root of the process tree: starts everything, watches it, starts it again, and takes over what outlived it.
+
+It does little, so that little can go wrong in it: no user code, no database, no data frames. What it knows it reads
+from the state directory: the routing table says which versions need processes, heartbeats say who is ready. It may be
+killed at any moment: workers, controller and the rest go on, and the next supervisor drains or adopts them.
+"""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from evertrain.config.settings import Settings
+from evertrain.core.routing import RoutingTable
+from evertrain.errors import IntegrityError
+from evertrain.process.supervision.child import Child
+from evertrain.process.supervision.obituaries import leave_obituary
+from evertrain.process.supervision.posts import controller_post, data_post, trial_post, worker_post
+from evertrain.process.supervision.roster import serves, trials
+from evertrain.process.supervision.watchdog import Watchdog
+from evertrain.store.process import Heartbeat, Role, alive, beat, forget, heartbeat_of, heartbeats
+from evertrain.store.routing import RoutingFile
+from evertrain.store.state import State
+
+__all__ = ["Supervisor"]
+
+_STEP_S = 0.02
+_LOOK_S = 0.25
+_HAND_OVER_S = 10.0
+_GRACE_S = 5.0
+"""On top of what a worker gives itself for its drain, so that it is not killed at its last request."""
+_log = logging.getLogger("supervisor")
+
+
+class Supervisor:
+    """Keeps one installation's processes running. The caller holds the installation's lease and the bound socket.
+
+    environment: what every process gets on top of the supervisor's own. ready: called once, when all workers answer.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        settings: Settings,
+        listener: socket.socket,
+        *,
+        environment: dict[str, str],
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._state = state
+        self._settings = settings
+        self._environment = environment
+        self._ready = ready
+        self._routing = RoutingFile(state.routing)
+        self._table = RoutingTable(generation=0, routes={})
+        self._watchdog = Watchdog(state)
+        self._orphans: dict[Child, float] = {}
+        self._trials: dict[str, Child] = {}
+        self._looked = 0.0
+        self._hurry = threading.Event()
+        self._is_ready = False
+        host, port = listener.getsockname()[:2]
+        self._heartbeat = msgspec.structs.replace(
+            heartbeat_of("supervisor", "supervisor"), note=f"predictions on http://{host}:{port}"
+        )
+        taken = {found.name for found in heartbeats(state) if alive(found)}
+        names = [name for number in range(settings.workers + len(taken)) if (name := f"w{number}") not in taken]
+        self._workers = [
+            Child(worker_post(state, name, listener.fileno(), environment)) for name in names[: settings.workers]
+        ]
+        self._planes = [Child(controller_post(state, environment)), Child(data_post(state, settings, environment))]
+
+    def run(self, stopping: threading.Event, hurry: threading.Event | None = None) -> None:
+        """Keep everything running until `stopping` is set, then drain and return. hurry: do not wait for the drain."""
+        self._hurry = hurry or self._hurry
+        self._take_over()
+        while not stopping.is_set():
+            self._step()
+            stopping.wait(_STEP_S)
+        self._shut_down()
+
+    # What an earlier supervisor left ---------------------------------------------------------------------------------
+
+    def _take_over(self) -> None:
+        self._follow_routing()
+        wanted = trials(self._table)
+        for found in heartbeats(self._state):
+            if not alive(found):
+                forget(self._state, found.name)
+            elif found.role == "candidate" and found.name in wanted:
+                _log.info("%s, process %d, goes on", found.name, found.pid)
+                self._trials[found.name].adopt(found)
+            elif found.role in ("worker", "controller", "data", "candidate"):
+                self._drain_later(found)
+
+    def _drain_later(self, found: Heartbeat) -> None:
+        _log.info("%s, process %d, was left by an earlier supervisor and is replaced", found.name, found.pid)
+        post = msgspec.structs.replace(self._planes[0].post, name=found.name, role=found.role)
+        orphan = Child(post)
+        orphan.adopt(found)
+        self._orphans[orphan] = 0.0
+        if found.role != "worker":
+            self._end_orphan(orphan)
+
+    def _end_orphan(self, orphan: Child) -> None:
+        patience = self._settings.shutdown_s + _GRACE_S if orphan.post.role == "worker" else _HAND_OVER_S
+        self._orphans[orphan] = time.monotonic() + patience
+        orphan.signal(signal.SIGTERM)
+
+    def _look_after_orphans(self) -> None:
+        for orphan, deadline in list(self._orphans.items()):
+            if orphan.vanished():
+                del self._orphans[orphan]
+                forget(self._state, orphan.post.name)
+            elif deadline == 0.0 and self._is_ready:
+                self._end_orphan(orphan)
+            elif deadline and time.monotonic() > deadline:
+                orphan.signal(signal.SIGKILL)
+
+    def _has_orphan(self, role: Role) -> bool:
+        return any(orphan.post.role == role for orphan in self._orphans)
+
+    def _is_awaited(self, child: Child) -> bool:
+        """Whether somebody has to end before this one can start: of one plane, one socket, there is one at a time."""
+        if child in self._planes:
+            return self._has_orphan(child.post.role)
+        return any(orphan.post.name == child.post.name for orphan in self._orphans)
+
+    # The loop --------------------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        self._reap()
+        self._follow_routing()
+        for child in self._everybody():
+            if child.is_due and not self._is_awaited(child):
+                forget(self._state, child.post.name)  # what stands there was said by a process that is gone
+                child.start()
+                _log.info("%s is process %s", child.post.name, child.pid)
+        if time.monotonic() - self._looked > _LOOK_S:
+            self._looked = time.monotonic()
+            self._look()
+
+    def _look(self) -> None:
+        beat(self._state, self._heartbeat)
+        self._look_after_orphans()
+        for child in [*self._workers, *self._trials.values()]:
+            self._watchdog.look(child)
+        if not self._is_ready and self._all_ready():
+            self._is_ready = True
+            _log.info("all workers answer")
+            self._ready()
+
+    def _all_ready(self) -> bool:
+        """Whether each worker answers all that is routed. Without orphans it may say what it cannot load instead."""
+        said = {found.pid: found for found in heartbeats(self._state)}
+        own = [said.get(child.pid or 0) for child in self._workers]
+        alone = not self._has_orphan("worker")
+        return all(
+            found is not None
+            and not found.starting
+            and (serves(self._table, found.generation, found.ready) or (alone and bool(found.failed)))
+            for found in own
+        )
+
+    def _follow_routing(self) -> None:
+        try:
+            table = self._routing.changed(self._table.generation)
+        except IntegrityError as error:
+            if not self._table.generation:
+                _log.warning("%s", error)
+            return
+        if table is None:
+            return
+        self._table = table
+        wanted = trials(table)
+        for name in self._trials.keys() - wanted.keys():
+            self._dismiss(self._trials.pop(name))
+        for name in wanted.keys() - self._trials.keys():
+            self._trials[name] = Child(trial_post(self._state, wanted[name], self._environment))
+
+    def _dismiss(self, child: Child) -> None:
+        """Stop a process that is not routed to any more."""
+        self._watchdog.forget(child)
+        if child.running:
+            self._orphans[child] = time.monotonic() + _HAND_OVER_S
+            child.signal(signal.SIGTERM)
+        forget(self._state, child.post.name)
+
+    def _everybody(self) -> list[Child]:
+        return [*self._workers, *self._planes, *self._trials.values()]
+
+    def _reap(self) -> None:
+        codes = _ended_children()
+        for child in [*self._everybody(), *self._orphans]:
+            if child.pid in codes:
+                self._bury(child, codes[child.pid])
+            elif child.vanished() and child not in self._orphans:
+                self._bury(child, None)
+
+    def _bury(self, child: Child, code: int | None) -> None:
+        if child in self._orphans:
+            del self._orphans[child]
+            forget(self._state, child.post.name)
+            return
+        pid = child.pid
+        cause = leave_obituary(self._state, child, code)
+        pause = child.ended()
+        self._watchdog.forget(child)
+        _log.warning("%s, process %s: %s It starts again in %.1f s.", child.post.name, pid, cause, pause)
+
+    # The end ---------------------------------------------------------------------------------------------------------
+
+    def _shut_down(self) -> None:
+        """Planes first, so that nothing changes any more; workers next; trial processes last: workers ask them."""
+        _log.info("stopping")
+        end = time.monotonic() + self._settings.shutdown_s
+        self._stop([*self._planes, *self._orphans], until=end - self._settings.shutdown_s / 2)
+        self._stop(self._workers, until=end)
+        self._stop(list(self._trials.values()), until=max(end, time.monotonic() + 1.0))
+        forget(self._state, "supervisor")
+        self._state.clear_sockets()
+        _log.info("stopped")
+
+    def _stop(self, children: list[Child], until: float) -> None:
+        for child in children:
+            child.signal(signal.SIGTERM)
+        waiting = [child for child in children if child.running]
+        while waiting:
+            _ended_children()  # nobody waits for their codes any more, but what is not reaped stays as a zombie
+            waiting = [child for child in waiting if not child.is_over()]
+            if time.monotonic() > until or self._hurry.is_set():
+                for child in waiting:
+                    _log.warning("%s did not stop in time and is killed", child.post.name)
+                    child.signal(signal.SIGKILL)
+                until = time.monotonic() + 1.0
+            if waiting:
+                time.sleep(_STEP_S)
+        for child in children:
+            child.pid = None
+            forget(self._state, child.post.name)
+
+
+def _ended_children() -> dict[int, int]:
+    """Number to exit code of every child that has ended; as process 1 of a container these may be anybody's."""
+    codes: dict[int, int] = {}
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return codes
+        if pid == 0:
+            return codes
+        codes[pid] = os.waitstatus_to_exitcode(status)

@@ -1,0 +1,1 @@
+"""The processes that make versions and judge them."""

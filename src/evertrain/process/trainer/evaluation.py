@@ -1,0 +1,163 @@
+"""An evaluator: `python -m evertrain.process.trainer.evaluation --task FOLDER --dir DIR` judges a version.
+
+The versions run in check servers of their own; this process composes what they need: rows of the holdout, with the
+features of each version's own declaration and bundle where they differ from the challenger's.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping
+from functools import singledispatch
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from evertrain.config.declaration import ServiceSpec
+from evertrain.core.card import Card
+from evertrain.core.gate import NOT_WORSE, Judgement
+from evertrain.core.identity import Digest, VersionId, canonical, short
+from evertrain.core.model import Manifest
+from evertrain.core.stage import Assembled, Check, Evaluate, Evaluated, StageTask
+from evertrain.data.logged import labelled_requests
+from evertrain.errors import EvertrainError, ModelError, UserError
+from evertrain.model.assemble import FEATURE, REQUEST, read_parquet
+from evertrain.model.evaluate import check, evaluate
+from evertrain.process.trainer.stage import run_stage
+from evertrain.process.trainer.trafficgate import judge_on_traffic, lacking_in
+from evertrain.store.artifact import Artifacts
+from evertrain.store.blob import Blobs
+from evertrain.store.state import State
+
+__all__ = ["LoggedRows", "check_version", "do", "evaluate_challenger", "holdout_for"]
+
+
+def do(task: StageTask, state: State, folder: Path) -> msgspec.Struct:
+    """Do one of an evaluator's stages."""
+    return _do(task, state, folder)
+
+
+@singledispatch
+def _do(task: object, state: State, folder: Path) -> msgspec.Struct:  # noqa: ARG001
+    raise UserError(
+        f"An evaluator does not do {type(task).__name__}.", "Run it with evertrain.process.trainer.training."
+    )
+
+
+@_do.register
+def evaluate_challenger(task: Evaluate, state: State, folder: Path) -> Evaluated:
+    """Judge a challenger on the holdout rows. What its training says of it is told beside the verdict."""
+    artifacts = Artifacts.at(state.artifacts)
+    blobs = artifacts.blobs
+    spec = msgspec.json.decode(blobs.get(task.assembled.declaration), type=ServiceSpec)
+    rows = read_parquet(blobs.get(task.assembled.holdout))
+    judgement, card = evaluate(
+        task,
+        spec,
+        state=state,
+        holdout_of=lambda manifest: holdout_for(manifest, task.assembled, rows, state),
+        folder=folder,
+    )
+    caution = artifacts.manifest(task.challenger).caution
+    if caution:
+        judgement = msgspec.structs.replace(judgement, reasons=(*judgement.reasons, f"caution: {caution}"))
+        card = msgspec.structs.replace(card, reasons=judgement.reasons)
+    return _answer(task.challenger, judgement, card, blobs)
+
+
+@_do.register
+def check_version(task: Check, state: State, folder: Path) -> Evaluated:
+    """Judge whether a version that came as a file loads and answers, and how well where that can be told."""
+    artifacts = Artifacts.at(state.artifacts)
+    spec = msgspec.json.decode(artifacts.blobs.get(task.declaration), type=ServiceSpec)
+    logged = labelled_requests(state.tables, spec, task.tables)
+    lacking = lacking_in(logged.rows, spec.output)
+    rows_for = LoggedRows(state, spec, logged.asked if lacking else logged.rows, task.tables)
+    versions = (task.version,) if task.champion is None else (task.version, task.champion)
+    obstacle = "" if task.champion is None else rows_for.obstacle(map(artifacts.manifest, versions))
+    if task.champion is not None and not lacking and not obstacle:
+        judgement, card = judge_on_traffic(
+            task, task.champion, spec, logged, state=state, folder=folder, rows_for=rows_for
+        )
+        done = _answer(task.version, judgement, card, artifacts.blobs)
+        return msgspec.structs.replace(done, evidence={"labelled": float(logged.rows.height)})
+    judgement, card, agreement = check(task, spec, state=state, folder=folder, asked=None if obstacle else rows_for)
+    hold = "" if agreement is None or judgement.verdict != "health only" else agreement.objection
+    if judgement.verdict == "health only" and task.champion is not None:
+        words = (obstacle or lacking, *((f"{hold}: a person has to look before it gets more traffic",) if hold else ()))
+        judgement = msgspec.structs.replace(judgement, reasons=(*words, *judgement.reasons))
+        card = msgspec.structs.replace(card, reasons=judgement.reasons)
+    evidence = {"labelled": 0.0 if obstacle else float(logged.rows.height)}
+    evidence["compared"] = float(agreement.rows) if agreement is not None else 0.0
+    done = _answer(task.version, judgement, card, artifacts.blobs)
+    return msgspec.structs.replace(done, evidence=evidence, hold=hold)
+
+
+class LoggedRows:
+    """Logged requests as each version takes them: by its own declaration and bundle, as known at their times."""
+
+    def __init__(self, state: State, spec: ServiceSpec, rows: pl.DataFrame, tables: Mapping[str, int]) -> None:
+        self._state, self._spec, self._rows, self._tables = state, spec, rows, tables
+        self._made: dict[Digest, pl.DataFrame] = {}
+
+    def __call__(self, manifest: Manifest) -> pl.DataFrame:
+        """The same requests in the same order; an EvertrainError says why their features cannot be computed."""
+        if manifest.features not in self._made:
+            self._made[manifest.features] = self._make(manifest)
+        return self._made[manifest.features]
+
+    def obstacle(self, manifests: Iterable[Manifest]) -> str:
+        """Why the requests cannot be put to all of these versions, "" when they can."""
+        try:
+            for manifest in manifests:
+                self(manifest)
+        except EvertrainError as error:
+            return f"the logged requests cannot be scored, so nothing is said of its quality: {error.what}"
+        return ""
+
+    def _make(self, manifest: Manifest) -> pl.DataFrame:
+        from evertrain.process.trainer.assembly import bundle_folder, with_features
+
+        if manifest.inputs != self._spec.inputs:
+            raise ModelError(f"Version {short(manifest.version)} takes another request than the service does now.")
+        blobs = Artifacts.at(self._state.artifacts).blobs
+        spec = self._spec
+        if manifest.declaration is not None:
+            spec = msgspec.json.decode(blobs.get(manifest.declaration), type=ServiceSpec)
+        if not spec.features:
+            return self._rows.with_columns(pl.col(REQUEST + name).alias(FEATURE + name) for name in spec.inputs.names)
+        folder = bundle_folder(self._state, blobs, manifest.bundle)
+        return with_features(self._state, spec, folder, manifest.bundle, rows=self._rows, tables=self._tables)
+
+
+def holdout_for(manifest: Manifest, assembled: Assembled, rows: pl.DataFrame, state: State) -> pl.DataFrame:
+    """The same rows with the features of another version: its own code, on the same tables, as of the same cut."""
+    if manifest.features == assembled.features:
+        return rows
+    from evertrain.process.trainer.assembly import bundle_folder, mature_rows
+
+    if manifest.declaration is None:
+        raise ModelError(
+            f"Version {manifest.version} came as a file and says nothing of its features.",
+            "Promote a version that was trained here first.",
+        )
+    blobs = Artifacts.at(state.artifacts).blobs
+    spec = msgspec.json.decode(blobs.get(manifest.declaration), type=ServiceSpec)
+    folder = bundle_folder(state, blobs, manifest.bundle)
+    own = mature_rows(state, spec, folder, manifest.bundle, tables=assembled.dataset.tables, cut=assembled.dataset.cut)
+    features = [name for name in own.columns if name.startswith(FEATURE)]
+    kept = rows.select(name for name in rows.columns if not name.startswith(FEATURE))
+    return kept.join(own.select("key", *features), on="key", how="left", maintain_order="left")
+
+
+def _answer(version: VersionId, judgement: Judgement, card: Card, blobs: Blobs) -> Evaluated:
+    return Evaluated(
+        version=version,
+        verdict=judgement.verdict,
+        reasons=judgement.reasons,
+        card=blobs.put(canonical(card)),
+        worse=any(one.name == NOT_WORSE and one.status == "fail" for one in judgement.criteria),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(do, sys.argv[1:]))

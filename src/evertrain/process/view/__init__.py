@@ -1,0 +1,1 @@
+"""What the page and `status` show, gathered from the records."""

@@ -1,0 +1,136 @@
+"""What somebody who is woken at night should do about a situation, the most urgent first. Pure."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from evertrain.core.identity import short
+from evertrain.process.view.situation import Fruitless, ServiceSituation, Situation, SourceSituation
+from evertrain.web.wording import say_many
+
+__all__ = ["Advice", "advise"]
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to do. what: is wrong, or waits for a person. remedy: what to type, or whom to ask.
+
+    urgent: requests fail, or nobody would notice if they did.
+    """
+
+    what: str
+    remedy: str
+    urgent: bool = False
+
+
+def advise(found: Situation) -> tuple[Advice, ...]:
+    """Everything that a person should do; nothing where the machine mends it alone, or all is well."""
+    every = [*_processes(found), *_reading(found)]
+    for service in found.services:
+        every += _service(service)
+    for source in found.sources:
+        every += _source(source)
+    return tuple(sorted(every, key=lambda one: not one.urgent))
+
+
+def _processes(found: Situation) -> Iterator[Advice]:
+    where = f"--dir {found.dir}"
+    living = {one.role for one in found.processes if one.alive}
+    if not found.answers:
+        yield Advice(
+            what="Nobody answers.",
+            remedy=f"evertrain doctor {where}; evertrain up {where}, with the flags that it had",
+            urgent=True,
+        )
+    elif "supervisor" not in living:
+        yield Advice(
+            what="No supervisor runs: what fails now is not started again.", remedy=f"evertrain up {where}", urgent=True
+        )
+    elif "controller" not in living:
+        yield Advice(
+            what="The controller does not run: nothing is decided. The supervisor starts it again and again.",
+            remedy="Read what it says last in the log of evertrain up.",
+            urgent=True,
+        )
+
+
+def _reading(found: Situation) -> Iterator[Advice]:
+    for why in found.lacking:
+        yield Advice(what=why, remedy=f"evertrain doctor --dir {found.dir}", urgent=True)
+
+
+def _service(one: ServiceSituation) -> Iterator[Advice]:
+    name = f"--service {one.service}"
+    if not one.enabled:
+        what = f"{one.service} is turned off: {one.notice}"
+        yield Advice(what=what, remedy=f"evertrain promote VERSION {name} --reason ...", urgent=True)
+    if one.fruitless is not None:
+        yield _fruitless(one, one.fruitless)
+    for each in one.refusing:
+        version = short(each.version) if each.ordinal is None else str(each.ordinal)
+        answers = "nothing answers there" if each.instead is None else f"version {each.instead} answers there meanwhile"
+        yield Advice(
+            what=f"{each.process} cannot load version {version} of {one.service}; {answers}.",
+            remedy=f"evertrain doctor, for a library that is missing; or evertrain rollback {name} --reason ...",
+            urgent=each.instead is None,
+        )
+    yield from _observed(one)
+    if one.caution:
+        yield Advice(
+            what=f"Version {one.ordinal} of {one.service}: {one.caution}.",
+            remedy=f"Mend the script, then evertrain apply FILE, then evertrain retrain {name} --reason ...",
+        )
+    if one.trial is not None and one.trial.hold:
+        number = one.trial.ordinal
+        yield Advice(
+            what=f"Version {number} of {one.service} gets no more traffic: {one.trial.hold}.",
+            remedy=f"Post labels; or decide: evertrain promote {number} {name} --reason ..., or the same with rollback",
+        )
+    for cycle in one.cycles:
+        if cycle.until is not None and cycle.ordinal is not None:
+            yield Advice(
+                what=f"Version {cycle.ordinal} of {one.service} is held: the evidence does not decide.",
+                remedy=f"Wait, or decide: evertrain promote {cycle.ordinal} {name} --reason ... puts it into service; "
+                f"evertrain retrain {name} --reason ... makes another instead.",
+            )
+
+
+def _fruitless(one: ServiceSituation, end: Fruitless) -> Advice:
+    """What to do about a cycle that brought nothing. Without a version the next apply tries again at once."""
+    what = "The file that was pushed" if end.pushed else "The last training"
+    lead = f"No version of {one.service} answers. " if one.champion is None else ""
+    if end.pushed:
+        remedy = f"evertrain push FILE --service {one.service}"
+    else:
+        then = "" if one.champion is None else f", then evertrain retrain --service {one.service} --reason ..."
+        remedy = f"Mend it, then evertrain apply FILE{then}"
+    return Advice(
+        what=f"{lead}{what} ended as {end.state}: {end.why}",
+        remedy=f"{remedy}{f'. All that it printed: {end.log}' if end.log else ''}",
+        urgent=one.champion is None,
+    )
+
+
+def _observed(one: ServiceSituation) -> Iterator[Advice]:
+    """What the report of a watched service claims; of inputs that moved alone nobody is sent for."""
+    if one.gist is None:
+        return
+    where = f"Look at /services/{one.service}/observed on the page, and tell whoever owns the model."
+    if one.gist.worse:
+        yield Advice(what=f"{one.service}: {one.gist.changed}", remedy=where)
+    elif one.gist.segments:
+        yield Advice(what=f"{one.service}: {one.gist.worst}", remedy=where)
+
+
+def _source(one: SourceSituation) -> Iterator[Advice]:
+    owner = f"Ask {one.owner}" if one.owner else "Ask whoever delivers it"
+    if one.trouble:
+        yield Advice(what=f"Source {one.source}: {one.trouble}", remedy=f"{owner}, or mend its address.")
+    elif one.stale:
+        yield Advice(what=f"Source {one.source} is stale: models answer from old rows.", remedy=f"{owner}.")
+    if one.rows_aside or one.files_aside:
+        aside = f"{say_many(one.rows_aside, 'row')} and {say_many(one.files_aside, 'file')}"
+        yield Advice(
+            what=f"Source {one.source}: {aside} set aside.",
+            remedy=f"control/quarantine/{one.source} has each with its reason. Mend the file where it lies: it is read "
+            "again, and the rows that fit then come in.",
+        )

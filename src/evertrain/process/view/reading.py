@@ -1,0 +1,274 @@
+"""What the page and the control API read: snapshots that the controller's thread makes and the web's threads take.
+
+The loop's own records are never touched by another thread. About once a second the controller makes one frozen
+`Overview` of each service and puts it up; whoever asks gets the newest one.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from evertrain.config.declaration import ServiceSpec
+from evertrain.config.wording import suggestion
+from evertrain.control.loop import Loop
+from evertrain.core.canary import Assessment, assess
+from evertrain.core.card import Card
+from evertrain.core.event import Event
+from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.registry import Registry, ServiceRecord
+from evertrain.core.rollout import RolloutState
+from evertrain.core.routing import Route, RoutingTable
+from evertrain.core.time import Instant
+from evertrain.errors import NotFoundError
+from evertrain.model.progress import Tasks, UnderWay
+from evertrain.monitor.gist import expose_gists
+from evertrain.monitor.health import expose
+from evertrain.monitor.report import Report
+from evertrain.process.observation.observed import ObservedReports
+from evertrain.process.steering.order import find_service, find_version
+from evertrain.process.steering.planes import InstalledPlanes
+from evertrain.process.view.chronicle import Chronicle
+from evertrain.process.view.looks import Figure, leave_looks, leave_quality
+from evertrain.process.view.overseeing import Overseer
+from evertrain.process.view.quality import QualityHistory, metrics_of
+from evertrain.process.view.standing import show_cycles, show_rollout, show_shares, show_versions, show_work
+from evertrain.process.view.surroundings import show_alerts, show_processes, show_sources, show_story, taken_in
+from evertrain.process.view.traffic import Speed, TrafficHistory
+from evertrain.process.view.verification import Verification
+from evertrain.store.artifact import Artifacts
+from evertrain.store.ledger import Ledger
+from evertrain.store.state import State
+from evertrain.store.statistics import Series, read_statistics
+from evertrain.web.overview import LedgerState, Overview, Rollout, SourceState
+
+__all__ = ["Board", "Observer"]
+
+_EVERY_S = 1.0
+_ROLLOUTS = 20
+
+_log = logging.getLogger(__name__)
+
+
+class Board:
+    """The `Readings` of an installation: takes snapshots from one thread, gives them to all others."""
+
+    def __init__(self, state: State, ledger: Ledger) -> None:
+        self._statistics = state.path / "serving" / "statistics"
+        self._blobs = Artifacts.at(state.artifacts).blobs
+        self._ledger = ledger
+        self._observed = ObservedReports(state, ledger)
+        self.overseer = Overseer(state, self._observed)
+        self._shown: Mapping[ServiceName, Overview] = MappingProxyType({})
+
+    def put_up(self, shown: Mapping[ServiceName, Overview]) -> None:
+        """Replace all snapshots at once."""
+        self._shown = MappingProxyType(dict(shown))
+
+    def services(self) -> tuple[ServiceName, ...]:
+        return tuple(self._shown)
+
+    def overview(self, service: ServiceName) -> Overview:
+        shown = self._shown
+        if service not in shown:
+            raise NotFoundError(f"There is no service {service!r}.", suggestion(service, shown))
+        return shown[service]
+
+    def card(self, service: ServiceName, version: str) -> Card:
+        record = find_service(Registry(self._ledger.read()), service)
+        found = record.versions[find_version(record, version)]
+        if found.card is None:
+            raise NotFoundError(f"Version {found.ordinal} of {service} was not judged yet.", "Come back later.")
+        return msgspec.json.decode(self._blobs.get(found.card), type=Card)
+
+    def report(self, service: ServiceName) -> Report:
+        return self._observed.of(service)
+
+    def events(self, after: int, limit: int) -> list[Event]:
+        return self._ledger.read(after=after, limit=limit)
+
+    def metrics(self) -> str:
+        return expose(read_statistics(self._statistics)) + expose_gists(self.overseer.gists)
+
+
+class _Memory:
+    """What is kept of one service between two snapshots."""
+
+    def __init__(self, spec: ServiceSpec) -> None:
+        self.quality = QualityHistory(metrics_of(spec), declared=spec.label is not None)
+        self.traffic = TrafficHistory()
+        self.speed = Speed(spec.name)
+
+
+class Observer:
+    """Makes the snapshots, on the controller's thread alone: it reads the loop's records and the watch."""
+
+    def __init__(
+        self, state: State, ledger: Ledger, loop: Loop, planes: InstalledPlanes, now: Callable[[], Instant]
+    ) -> None:
+        self._state = state
+        self._statistics = state.path / "serving" / "statistics"
+        self._ledger = ledger
+        self._loop = loop
+        self._planes = planes
+        self.board = Board(state, ledger)
+        self._chronicle = Chronicle(ledger.words_if_kept)
+        self.verification = Verification(state, now)
+        self._memories: dict[ServiceName, _Memory] = {}
+        self._tasks = Tasks(state.tasks)
+        self._running: list[UnderWay] = []
+        self._looked = float("-inf")
+        self._waits: dict[ServiceName, str] | None = None
+        self._quality: dict[ServiceName, list[Figure]] | None = None
+
+    def look(self, now: Instant) -> None:
+        """Put up new snapshots, if the last ones are a second old. Nothing that goes wrong here stops the loop."""
+        if time.monotonic() - self._looked < _EVERY_S:
+            return
+        try:
+            self.show(now)
+        except Exception:  # noqa: BLE001 - a page that shows yesterday is better than a loop that stands still
+            _log.exception("The page's snapshot could not be made")
+        self._looked = time.monotonic()
+
+    def show(self, now: Instant) -> None:
+        """Put up new snapshots."""
+        for event in self._ledger.read(after=self._chronicle.sequence):
+            self._chronicle.fold(event)
+        series = read_statistics(self._statistics)
+        self._running = self._tasks.under_way()
+        table = self._planes.routing()
+        around = self._around(table, now)
+        shown = {}
+        for name, record in self._loop.registry.services.items():
+            if record.declaration is not None:
+                spec = self._planes.declaration(record.declaration)
+                shown[name] = self._show(record, spec, table.routes.get(name) or Route(service=name), series, around)
+        self.board.put_up(shown)
+        self.board.overseer.oversee([name for name, one in shown.items() if one.watched])
+        waits = {name: one.rollouts[0].waiting for name, one in shown.items() if one.trial and one.rollouts}
+        if waits != self._waits:
+            self._waits = waits
+            leave_looks(self._state.reports, waits)
+        quality = {name: figures for name, one in shown.items() if (figures := _figures(one))}
+        if quality != self._quality:
+            self._quality = quality
+            leave_quality(self._state.reports, quality)
+
+    def _around(self, table: RoutingTable, now: Instant) -> Overview:
+        """What all services have in common, in an overview of none of them."""
+        return Overview(
+            service=ServiceName(""),
+            at=now,
+            generation=table.generation,
+            champion=None,
+            since=None,
+            why="",
+            alerts=show_alerts(self._loop.registry.alerts),
+            processes=show_processes(self._state, table.generation),
+            ledger=self._ledger_state(),
+            story=show_story(self._state, self._chronicle.story_span(), now, finished="ended" in self._chronicle.story),
+        )
+
+    def _ledger_state(self) -> LedgerState:
+        head, last = self._ledger.head(), self.verification.newest
+        if last is None:
+            return LedgerState(events=head.size, root=head.root)
+        return LedgerState(events=head.size, root=head.root, verified=last.holds, checked=last.at)
+
+    def _show(
+        self, record: ServiceRecord, spec: ServiceSpec, route: Route, series: list[Series], around: Overview
+    ) -> Overview:
+        memory = self._memories.setdefault(record.service, _Memory(spec))
+        memory.speed.look(series)
+        watch = self._planes.watch.service(record.service)
+        ordinals = {version.version: version.ordinal for version in record.versions.values()}
+        champion = record.versions.get(record.champion) if record.champion is not None else None
+        first = min((one.championed for one in record.versions.values() if one.championed is not None), default=None)
+        rollouts = self._rollouts(record, spec, around.at)
+        return msgspec.structs.replace(
+            around,
+            service=record.service,
+            champion=champion.ordinal if champion is not None else None,
+            since=champion.championed if champion is not None else None,
+            why=self._why(record),
+            enabled=route.enabled,
+            notice=route.notice,
+            owner=spec.owner,
+            watched=spec.watched is not None,
+            undeclared=spec.label is None,
+            trial=record.open_rollout is not None,
+            shares=show_shares(record, route),
+            requests=memory.speed.requests(series),
+            traffic=memory.traffic.show(watch, ordinals, around.at),
+            latency=memory.speed.latency(series, _answering(record)),
+            latency_over_time=memory.speed.over_time,
+            quality=memory.quality.show(watch.performance, first, around.at) if first is not None else (),
+            rollouts=rollouts,
+            cycles=show_cycles(record),
+            work=show_work(record, self._running, time.time()),
+            decisions=self._chronicle.decisions(record.service),
+            versions=show_versions(record, self._chronicle.crowning),
+            sources=self._sources(spec, around.at),
+            recipes=tuple(sorted(spec.recipes, key=lambda name: (name != "default", name))),
+        )
+
+    def _sources(self, spec: ServiceSpec, now: Instant) -> tuple[SourceState, ...]:
+        names = [source.name for source in spec.sources]
+        as_of = taken_in(self._state) if self._planes.paced() else now
+        return show_sources(self._state.reports, names, self._chronicle.set_aside, as_of)
+
+    def _why(self, record: ServiceRecord) -> str:
+        """Why the champion serves; without one, what is being done about it."""
+        if record.champion is not None:
+            return self._chronicle.crowning(record.champion)
+        cycle = next(reversed(record.cycles.values()), None)
+        if cycle is None:
+            return "No version was made yet."
+        return f"Cycle {cycle.cycle.rpartition('/')[2]} is {cycle.state.replace('_', ' ')}: {cycle.why}"
+
+    def _rollouts(self, record: ServiceRecord, spec: ServiceSpec, now: Instant) -> tuple[Rollout, ...]:
+        newest = list(reversed(record.rollouts.values()))[:_ROLLOUTS]
+        under_way = record.open_rollout
+        if under_way is not None:
+            newest = [under_way, *(one for one in newest if one is not under_way)]
+        look = self._assess(record, spec, now)
+        timed = not self._planes.paced()
+        return tuple(show_rollout(record, one, look if one is under_way else None, timed=timed) for one in newest)
+
+    def _assess(self, record: ServiceRecord, spec: ServiceSpec, now: Instant) -> Assessment | None:
+        """The open rollout's evidence as the loop last folded it; nothing is folded here."""
+        rollout = record.open_rollout
+        if rollout is None or rollout.state is not RolloutState.STEPPING or rollout.champion is None:
+            return None
+        trial = self._planes.watch.service(record.service).trial
+        tally = trial.standing(rollout.rollout)
+        if tally is None:
+            return None
+        return assess(
+            rollout.step,
+            spec.rollout,
+            tally,
+            trial.requests_24h(now),
+            now,
+            pace=self._planes.pace(record.service, now),
+            latency_decides=not self._planes.paced(),
+        )
+
+
+def _figures(shown: Overview) -> list[Figure]:
+    """What `evertrain status` says of the quality."""
+    return [
+        Figure(name=metric.name, value=metric.champion, labels=metric.labels)
+        for metric in shown.quality
+        if metric.champion is not None
+    ]
+
+
+def _answering(record: ServiceRecord) -> dict[VersionId, int]:
+    """The ordinals of the versions that may answer now: the champion, the one before it, and the one on trial."""
+    trial = record.open_rollout
+    names = (record.champion, record.previous, trial.version if trial is not None else None)
+    return {name: record.versions[name].ordinal for name in names if name is not None}

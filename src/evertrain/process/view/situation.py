@@ -1,0 +1,398 @@
+"""How an installation stands, read from its directory alone: for whoever is on call, whatever has died.
+
+Nothing is written, no process is asked, and no part hides another: where the ledger cannot be read, processes and
+routing are still told, with the reason for what is missing.
+"""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from evertrain.core.cycle import CycleState
+from evertrain.core.identity import ServiceName, SourceName, VersionId
+from evertrain.core.registry import Cycle, Registry, Rollout, ServiceRecord, Version
+from evertrain.core.routing import Route, RoutingTable
+from evertrain.core.time import Instant, Span
+from evertrain.data.freshness import is_stale
+from evertrain.data.ingest import Freshness
+from evertrain.data.quarantine import Quarantine, SetAside
+from evertrain.errors import EvertrainError, NotFoundError
+from evertrain.model.progress import Tasks
+from evertrain.monitor.gist import Gist
+from evertrain.monitor.health import Totals, totals
+from evertrain.process.view.chronicle import Chronicle
+from evertrain.process.view.looks import Figure, read_gists, read_looks, read_quality
+from evertrain.process.view.standing import show_work
+from evertrain.process.view.surroundings import say_reading, show_alerts, taken_in
+from evertrain.store.artifact import Artifacts
+from evertrain.store.clock import StoryClock, business_clock
+from evertrain.store.ledger import Ledger
+from evertrain.store.process import Heartbeat, alive, heartbeats
+from evertrain.store.routing import RoutingFile
+from evertrain.store.state import State
+from evertrain.store.statistics import read_statistics
+from evertrain.web.overview import Alert, Decision, Work
+
+__all__ = [
+    "Fruitless",
+    "Refusing",
+    "Running",
+    "ServiceSituation",
+    "Situation",
+    "SourceSituation",
+    "Trial",
+    "Waiting",
+    "look_at",
+]
+
+_DECISIONS = 5
+
+
+class Refusing(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that cannot load what is wanted of it. instead: the version that it answers with meanwhile."""
+
+    process: str
+    version: VersionId
+    ordinal: int | None
+    reason: str
+    instead: int | None = None
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """A version on its way into service. step counts from 1, 0 before the first; waits: what it waits for now.
+
+    hold: why it gets no more traffic before labels or a person decide, "" when nothing speaks against it.
+    """
+
+    version: VersionId
+    ordinal: int
+    state: str
+    share: float
+    step: int
+    steps: int
+    since: Instant
+    why: str
+    waits: str = ""
+    hold: str = ""
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """An open cycle. until: it is held, and looked at again then."""
+
+    cycle: str
+    state: str
+    since: Instant
+    why: str
+    ordinal: int | None = None
+    until: Instant | None = None
+
+
+class Fruitless(msgspec.Struct, frozen=True, kw_only=True):
+    """How the newest cycle ended, where it brought nothing. log: the file of what its last task printed."""
+
+    cycle: str
+    state: str
+    at: Instant
+    why: str
+    log: str = ""
+    pushed: bool = False
+
+
+class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
+    """One service. champion: what is wanted to answer, by the routing table; without a ledger it has no ordinal.
+
+    gist: what was observed of a watched service, once anything was.
+    watched: somebody else answers. override: that a person put the champion into service, why, and past which refusal.
+    caution: what its training says of the champion. quality: how good the answers were, once there are labels.
+    """
+
+    service: ServiceName
+    enabled: bool
+    notice: str
+    champion: VersionId | None
+    ordinal: int | None = None
+    since: Instant | None = None
+    why: str = ""
+    standby: int | None = None
+    requests: Totals
+    trial: Trial | None = None
+    cycles: tuple[Waiting, ...] = ()
+    work: tuple[Work, ...] = ()
+    refused: dict[str, str] = {}
+    refusing: tuple[Refusing, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    watched: bool = False
+    gist: Gist | None = None
+    override: str = ""
+    caution: str = ""
+    fruitless: Fruitless | None = None
+    quality: tuple[Figure, ...] = ()
+
+    @property
+    def answers(self) -> bool:
+        """Whether a version is in service, where one is to be."""
+        return self.watched or (self.enabled and self.champion is not None)
+
+
+class SourceSituation(msgspec.Struct, frozen=True, kw_only=True):
+    """One source. set_aside: what was set aside last; rows_aside and files_aside: how many wait in quarantine.
+
+    trouble: why it cannot be read now, or what is not read of it. reading: how far a reading is that takes a while.
+    """
+
+    source: SourceName
+    rows: int
+    newest: Instant | None
+    fresh_within: Span | None
+    stale: bool
+    owner: str
+    rows_aside: int
+    files_aside: int
+    set_aside: SetAside | None = None
+    trouble: str = ""
+    reading: str = ""
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """A process by its last heartbeat."""
+
+    name: str
+    role: str
+    pid: int
+    alive: bool
+    note: str = ""
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything at once. lacking: what could not be read, and why."""
+
+    at: Instant
+    dir: str
+    events: int
+    routing: RoutingTable
+    services: tuple[ServiceSituation, ...]
+    sources: tuple[SourceSituation, ...]
+    alerts: tuple[Alert, ...]
+    processes: tuple[Running, ...]
+    lacking: tuple[str, ...] = ()
+
+    @property
+    def answers(self) -> bool:
+        """Whether anybody answers predictions."""
+        return any(one.role == "worker" and one.alive for one in self.processes)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every service is answered."""
+        return self.answers and all(one.answers for one in self.services)
+
+
+class _Known:
+    """What was read, to tell each service from: of the ledger nothing, where it cannot be read."""
+
+    def __init__(self, state: State) -> None:
+        self.beats = heartbeats(state)
+        self.series = read_statistics(state.path / "serving" / "statistics")
+        self.looks = read_looks(state.reports)
+        self.quality = read_quality(state.reports)
+        self.gists = read_gists(state.reports)
+        self.running = Tasks(state.tasks).under_way()
+        self.tasks = state.tasks
+        self.artifacts = Artifacts.at(state.artifacts)
+        self.registry = Registry()
+        self.chronicle = Chronicle(lambda _: "")
+        self.events = 0
+
+    def read(self, state: State) -> None:
+        """Read the ledger."""
+        if not state.ledger.exists():
+            raise NotFoundError(f"There is no ledger at {state.ledger}.", "Restore it from a backup.")
+        with Ledger.open(state.ledger) as ledger:
+            self.chronicle = Chronicle(ledger.words_if_kept)
+            for event in ledger.read():
+                self.registry.fold(event)
+                self.chronicle.fold(event)
+                self.events = event.sequence + 1
+
+
+def look_at(state: State) -> Situation:
+    """How the installation stands now."""
+    lacking: list[str] = []
+    known, table = _Known(state), RoutingTable(generation=0, routes={})
+    try:
+        known.read(state)
+    except (EvertrainError, KeyError) as error:  # KeyError: an event refers to one that is gone
+        lacking.append(str(error) if isinstance(error, EvertrainError) else f"The ledger lacks events about {error}.")
+    try:
+        table = RoutingFile(state.routing).read()
+    except EvertrainError as error:
+        lacking.append(str(error))
+    clock = business_clock(state.clock)
+    now = clock.now()
+    names = sorted({*table.routes, *(name for name, one in known.registry.services.items() if one.declaration)})
+    return Situation(
+        at=now,
+        dir=str(state.path),
+        events=known.events,
+        routing=table,
+        services=tuple(_service(name, table, known) for name in names),
+        sources=_sources(
+            state,
+            taken_in(state) if isinstance(clock, StoryClock) else now,
+            reads=any(beat.role == "data" and alive(beat) for beat in known.beats),
+        ),
+        alerts=show_alerts(known.registry.alerts),
+        processes=tuple(
+            Running(name=beat.name, role=beat.role, pid=beat.pid, alive=alive(beat), note=beat.note)
+            for beat in known.beats
+        ),
+        lacking=tuple(lacking),
+    )
+
+
+# Services -------------------------------------------------------------------------------------------------------------
+
+
+def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSituation:
+    route = table.routes.get(name) or Route(service=name)
+    record = known.registry.services.get(name) or ServiceRecord(service=name)
+    champion = record.versions.get(route.champion) if route.champion is not None else None
+    rollout = record.open_rollout
+    return ServiceSituation(
+        service=name,
+        enabled=route.enabled,
+        notice=route.notice,
+        champion=route.champion,
+        ordinal=_ordinal(record, route.champion),
+        since=champion.championed if champion is not None else None,
+        why=known.chronicle.crowning(route.champion) if route.champion is not None else _why_nobody(record, route),
+        standby=_ordinal(record, route.previous),
+        requests=totals(known.series, name),
+        trial=None if rollout is None else _trial(record, rollout, known.looks.get(name, "")),
+        quality=known.quality.get(name, ()),
+        cycles=tuple(_waiting(record, cycle) for cycle in record.open_cycles),
+        work=show_work(record, known.running, time.time()),
+        refused={one.version: one.reason for one in route.refused},
+        refusing=tuple(_refusing(record, route, known.beats)),
+        decisions=known.chronicle.decisions(name)[:_DECISIONS],
+        watched=route.observed,
+        gist=known.gists.get(name) if route.observed else None,
+        override="" if champion is None else _override(champion, known.chronicle),
+        caution="" if route.champion is None else _caution(route.champion, known.artifacts),
+        fruitless=_fruitless(record, known.tasks),
+    )
+
+
+def _fruitless(record: ServiceRecord, tasks: Path) -> Fruitless | None:
+    """The newest cycle, if it failed, or ended in any other way than by a version for a service that has none."""
+    newest = record.cycles.get(record.newest_cycle) if record.newest_cycle is not None else None
+    if newest is None or newest.open or (newest.state is not CycleState.FAILED and record.champion is not None):
+        return None
+    logs = list(tasks.glob(f"{newest.cycle.replace('/', '-')}-*/stderr.log"))
+    return Fruitless(
+        cycle=newest.cycle,
+        state=newest.state.replace("_", " "),
+        at=newest.since,
+        why=newest.why,
+        log=str(max(logs, key=lambda log: log.stat().st_mtime_ns)) if logs else "",
+        pushed=newest.kind == "external",
+    )
+
+
+def _ordinal(record: ServiceRecord, version: VersionId | None) -> int | None:
+    return record.versions[version].ordinal if version is not None and version in record.versions else None
+
+
+def _override(champion: Version, chronicle: Chronicle) -> str:
+    """What is to be known of a champion that a person put into service."""
+    words = chronicle.forced.get(champion.version)
+    if words is None:
+        return ""
+    refused = f"was refused: {champion.overruled.rstrip('.')}; " if champion.overruled else ""
+    return f"{refused}a person put it into service: {words}"
+
+
+def _caution(champion: VersionId, artifacts: Artifacts) -> str:
+    try:
+        return artifacts.manifest(champion).caution
+    except (EvertrainError, OSError):
+        return ""  # a version that cannot be read cannot be loaded either, and that is told of whoever tries
+
+
+def _why_nobody(record: ServiceRecord, route: Route) -> str:
+    if route.observed:
+        return f"Somebody else answers, and posts what was answered to /observe/{record.service}."
+    return "" if record.cycles else "No version was made yet."
+
+
+def _trial(record: ServiceRecord, rollout: Rollout, waits: str) -> Trial:
+    return Trial(
+        version=rollout.version,
+        ordinal=record.versions[rollout.version].ordinal,
+        state=rollout.state.value,
+        share=rollout.share,
+        step=rollout.step + 1,
+        steps=len(rollout.steps),
+        since=rollout.since,
+        why=rollout.why,
+        waits=waits,
+        hold=record.versions[rollout.version].hold,
+    )
+
+
+def _waiting(record: ServiceRecord, cycle: Cycle) -> Waiting:
+    return Waiting(
+        cycle=cycle.cycle,
+        state=cycle.state.replace("_", " "),
+        since=cycle.since,
+        why=cycle.why,
+        ordinal=_ordinal(record, cycle.version),
+        until=cycle.until,
+    )
+
+
+def _refusing(record: ServiceRecord, route: Route, beats: Iterable[Heartbeat]) -> Iterable[Refusing]:
+    """Wanted against served: living processes that cannot load what this service wants of them."""
+    arms = [arm.version for arm in (route.canary, route.control) if arm is not None]
+    wanted = {version for version in (route.champion, *route.prepare, *arms) if version is not None}
+    for beat in beats:
+        for version, reason in beat.failed.items():
+            if version in wanted and alive(beat):
+                holds = version == route.champion and route.previous in beat.ready
+                yield Refusing(
+                    process=beat.name,
+                    version=version,
+                    ordinal=_ordinal(record, version),
+                    reason=reason,
+                    instead=_ordinal(record, route.previous) if holds else None,
+                )
+
+
+# Sources --------------------------------------------------------------------------------------------------------------
+
+
+def _sources(state: State, as_of: Instant, *, reads: bool) -> tuple[SourceSituation, ...]:
+    """As the data process last reported them; as_of: when the report knew everything; reads: it lives."""
+    try:
+        reported = msgspec.json.decode((state.reports / "sources.json").read_bytes(), type=list[Freshness])
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        # Written anew within a second of the data process's life.
+        reported = []
+    return tuple(
+        SourceSituation(
+            source=one.source,
+            rows=one.rows + one.pending,
+            newest=one.newest,
+            fresh_within=None if one.fresh_within is None else Span(one.fresh_within),
+            stale=is_stale(one, as_of),
+            owner=one.owner,
+            rows_aside=one.quarantined,
+            files_aside=one.files_quarantined,
+            set_aside=Quarantine(state.quarantine(one.source)).newest(),
+            trouble=one.trouble,
+            reading="" if one.reading is None or not reads else say_reading(one.reading, time.time()),
+        )
+        for one in reported
+    )

@@ -1,0 +1,1 @@
+"""The processes that answer requests: workers, and candidates on trial."""

@@ -1,0 +1,268 @@
+"""A serving worker: answers requests on a socket that it shares with the other workers.
+
+    python -m evertrain.process.worker.serving --dir DIR --name w0 --fd N
+
+It needs the state directory's `serving/` and nothing else: it follows the routing table by a stat, starts from the
+last table when everything else is gone, and says in its heartbeat what it obeys, what is ready and what failed.
+Settings come from EVERTRAIN_* and evertrain.toml, as everywhere.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version as release_of
+from pathlib import Path
+
+import msgspec
+import uvicorn
+import uvloop
+
+from evertrain.config.settings import Settings, load
+from evertrain.core.access import bearer
+from evertrain.deploy.answer import Answering
+from evertrain.deploy.body import Intake
+from evertrain.deploy.connection import Connection
+from evertrain.deploy.protocol import Limits
+from evertrain.deploy.server import Server
+from evertrain.deploy.swap import Swap
+from evertrain.deploy.trial import Trials, socket_name
+from evertrain.deploy.version import Loader
+from evertrain.errors import EvertrainError, UserError
+from evertrain.process.entry import log_to_stderr
+from evertrain.process.port import claim
+from evertrain.process.worker.features import declaration_of, feature_function, model_code
+from evertrain.store.access import credential
+from evertrain.store.artifact import Artifacts
+from evertrain.store.clock import StoryClock, business_clock
+from evertrain.store.log import claim_writer
+from evertrain.store.process import Heartbeat, alive, beat, forget, heartbeats, sign_in
+from evertrain.store.routing import RoutingFile
+from evertrain.store.signature import Verifier
+from evertrain.store.state import State
+from evertrain.store.statistics import Statistics
+
+__all__ = ["Worker", "main"]
+
+_log = logging.getLogger("worker")
+_LOOK_S = 0.015
+_BEAT_S = 0.25
+_MIB = 1 << 20
+_IDLE_S = 5.0
+"""How long a stopping worker waits for another request of an idle connection, to answer it and then close."""
+
+
+class Worker:
+    """One worker, from its first look at the routing table to the last response."""
+
+    def __init__(self, state: State, heartbeat: Heartbeat, settings: Settings) -> None:
+        self._state = state
+        self._settings = settings
+        self._stopping = asyncio.Event()
+        self._changed = False
+        self._listening = False
+        self._beat_at = 0.0
+        self._heartbeat = heartbeat
+        self._routing = RoutingFile(state.routing)
+        self._seen = 0
+        artifacts = Artifacts.at(state.artifacts)
+        loader = Loader(
+            artifacts,
+            Verifier.load(state.trusted),
+            lambda manifest: feature_function(state, artifacts, manifest),
+            lambda manifest: declaration_of(artifacts, manifest),
+            lambda manifest: model_code(state, artifacts, manifest),
+        )
+        self._swap = Swap(loader, self._note_change)
+        self._trials = Trials(state.socket)
+        self._records = claim_writer(
+            state.log,
+            heartbeat.name,
+            segment_bytes=settings.segment_mb * _MIB,
+            sync_interval_s=settings.fsync_interval_ms / 1000,
+            min_free_bytes=settings.min_free_mb * _MIB,
+        )
+        self._server = self._compose(heartbeat.name)
+
+    def stop(self) -> None:
+        """Finish what is in hand, and end."""
+        self._stopping.set()
+
+    async def run(self, listener: socket.socket) -> None:
+        """Serve until `stop`."""
+        self._look()
+        await self._until_ready()
+        http = _Http(self._uvicorn())
+        serving = asyncio.create_task(http.serve(sockets=[listener]))
+        gc.collect()
+        gc.freeze()
+        while not self._stopping.is_set() and not serving.done():
+            self._listening = http.started
+            self._look()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _LOOK_S)
+        await self._drain(http)
+        await serving
+        self._swap.close()
+        self._records.close()
+        forget(self._state, self._heartbeat.name)
+
+    def _compose(self, name: str) -> Server:
+        state, settings = self._state, self._settings
+        clock = business_clock(state.clock)
+        statistics = Statistics(state.path / "serving" / "statistics", name)
+        return Server(
+            swap=self._swap,
+            answering=Answering(log=self._records, clock=clock, statistics=statistics, trials=self._trials),
+            log=self._records,
+            clock=clock,
+            statistics=statistics,
+            intake=Intake(max_bytes=settings.max_body_bytes),
+            limits=Limits(max_rows=settings.max_rows, max_nesting=settings.max_nesting),
+            admits=self._admits,
+            steady=isinstance(clock, StoryClock),
+            max_concurrency=settings.max_concurrency,
+            release=release_of("evertrain"),
+        )
+
+    def _uvicorn(self) -> uvicorn.Config:
+        class BoundedConnection(Connection):
+            arrival_timeout_s = self._settings.body_timeout_s
+
+        return uvicorn.Config(
+            self._server,
+            http=BoundedConnection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=round(self._settings.keep_alive_s),
+            timeout_graceful_shutdown=round(self._settings.shutdown_s),
+        )
+
+    async def _until_ready(self) -> None:
+        """Take no connection before every service can be answered, unless nobody else can answer either."""
+        while not self._swap.settled and not self._stopping.is_set():
+            self._look()
+            if self._swap.failed and not self._others_ready():
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    def _others_ready(self) -> bool:
+        own = self._heartbeat.name
+        return any(
+            other.role == "worker" and other.name != own and other.ready and alive(other)
+            for other in heartbeats(self._state)
+        )
+
+    def _look(self) -> None:
+        """Obey a new routing table, load what is missing, and say how things stand."""
+        try:
+            table = self._routing.changed(self._seen)
+        except EvertrainError as error:
+            # A damaged table changes nothing: the last good one is obeyed.
+            _log.error("%s", error)
+            table = None
+        if table is not None:
+            self._seen = table.generation
+            self._swap.offer(table)
+            self._trials.keep(socket_name(*arm) for arm in self._swap.arms)
+        self._swap.look()
+        now = time.monotonic()
+        if self._swap.settled and not self._listening:
+            return  # who reads that it is ready may connect at once
+        if self._changed or now >= self._beat_at:
+            self._changed, self._beat_at = False, now + _BEAT_S
+            self._beat()
+
+    def _beat(self) -> None:
+        beat(
+            self._state,
+            msgspec.structs.replace(
+                self._heartbeat,
+                generation=self._swap.generation,
+                ready=self._swap.ready,
+                failed=self._swap.failed,
+                note=self._records.trouble,
+            ),
+        )
+
+    def _note_change(self) -> None:
+        self._changed = True
+
+    def _admits(self, header: str) -> bool:
+        try:
+            return credential("data", self._state.trusted).admits(bearer(header))
+        except UserError:
+            return False
+
+    async def _drain(self, http: "_Http") -> None:
+        """Take no new connection, answer what comes on the open ones with `connection: close`, then let go."""
+        for server in http.servers:
+            server.close()
+        self._server.draining = True
+        end = time.monotonic() + min(_IDLE_S, self._settings.shutdown_s)
+        while http.server_state.connections and time.monotonic() < end:
+            self._beat()
+            await asyncio.sleep(_LOOK_S)
+        http.should_exit = True
+
+
+class _Http(uvicorn.Server):
+    """uvicorn, without its own signal handlers: a worker drains first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(state: State, heartbeat: Heartbeat, settings: Settings, listener: socket.socket) -> None:
+    worker = Worker(state, heartbeat, settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop)
+    await worker.run(listener)
+
+
+def _listener(state: State, handle: int | None, settings: Settings) -> socket.socket:
+    """The inherited socket; a worker that is started by hand claims the port beside, or from, its own kind."""
+    if handle is not None:
+        return socket.socket(fileno=handle)
+    own = {found.pid for found in heartbeats(state) if alive(found)}
+    return claim(settings.host, settings.port, own=own)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="evertrain.process.worker.serving")
+    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--fd", type=int)
+    given = parser.parse_args(arguments)
+    log_to_stderr(given.name)
+    try:
+        settings = load({}, environment=os.environ).settings
+        state = State.open(given.dir)
+        heartbeat = sign_in(state, given.name, "worker")
+        if heartbeat is None:
+            return 0
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(state, heartbeat, settings, _listener(state, given.fd, settings)))
+    except EvertrainError as error:
+        _log.error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

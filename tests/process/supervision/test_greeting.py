@@ -1,0 +1,72 @@
+"""What is said when a served file answers, is refused, or has to wait."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from evertrain.core.golden import Golden, GoldenRequest
+from evertrain.core.identity import canonical
+from evertrain.core.time import Instant
+from evertrain.process.supervision.greeting import Outcome, _example, await_outcome, main
+from evertrain.store.process import PARENT
+from evertrain.testing.installation import SHOP, SHOP_ROW, SHOP_SCHEMA
+from evertrain.testing.record import FIRST, ShopRecord
+
+
+def test_an_answering_version_is_told(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path)
+    found = await_outcome(record.state, SHOP, record.versions[1], 0.0)
+    assert (found.state, found.ordinal, found.example) == ("answers", 2, {})
+
+
+def test_the_request_to_try_is_the_first_that_it_was_tried_with(tmp_path: Path) -> None:
+    record = ShopRecord(tmp_path)
+    artifacts = record.installation.artifacts
+    golden = artifacts.blobs.put(
+        canonical(Golden(requests=(GoldenRequest(row=SHOP_ROW, at=Instant(0), vector=SHOP_ROW),)))
+    )
+    manifest = msgspec.structs.replace(artifacts.manifest(record.build(FIRST)), golden=golden)
+    version = artifacts.put_manifest(manifest)
+    assert _example(record.state, version) == dict(zip(SHOP_SCHEMA.names, SHOP_ROW, strict=True))
+
+
+def test_a_version_that_was_followed_names_its_follower(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path)
+    found = await_outcome(record.state, SHOP, record.versions[0], 0.0)
+    assert (found.state, found.ordinal, found.champion) == ("another", 1, 2)
+
+
+def test_without_a_version_the_one_that_answers_is_told(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path)
+    assert await_outcome(record.state, SHOP, None, 0.0).ordinal == 2
+
+
+def test_a_patient_one_looks_on_after_a_refusal(tmp_path: Path) -> None:
+    record = ShopRecord(tmp_path)
+    record.refuse(record.build(FIRST), "it raises KeyError")
+    assert await_outcome(record.state, SHOP, None, 0.0).state == "refused"
+    assert await_outcome(record.state, SHOP, None, 0.2, is_patient=True) == Outcome(state="waits", ordinal=1)
+
+
+def test_it_does_not_outlive_whoever_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = ShopRecord(tmp_path)
+    monkeypatch.setenv(PARENT, str(os.getpid()))  # not the parent of this process
+    assert main(["--dir", str(record.state.path), "--service", SHOP, "--seconds", "3600"]) == 0
+
+
+def test_a_refused_version_is_told_with_its_reason(tmp_path: Path) -> None:
+    record = ShopRecord(tmp_path)
+    version = record.build(FIRST)
+    record.refuse(version, "it raises KeyError")
+    found = await_outcome(record.state, SHOP, version, 0.0)
+    assert (found.state, found.ordinal, found.why) == ("refused", 1, "it raises KeyError")
+
+
+def test_what_is_not_decided_in_time_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = ShopRecord(tmp_path)
+    unknown = "f" * 64
+    words = ["--dir", str(record.state.path), "--service", SHOP, "--version", unknown, "--seconds", "0"]
+    assert main(words) == 0
+    assert msgspec.json.decode(capsys.readouterr().out, type=Outcome).state == "waits"

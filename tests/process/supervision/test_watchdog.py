@@ -1,0 +1,142 @@
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from evertrain.core.identity import VersionId
+from evertrain.core.trial import Ping, Pong, frame
+from evertrain.process.supervision.child import Child, Post
+from evertrain.process.supervision.pulse import Pulse
+from evertrain.process.supervision.watchdog import Watchdog
+from evertrain.store.process import beat, heartbeat_of, start_of
+from evertrain.store.state import State
+from evertrain.testing.tree import wait_until
+
+SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return State.create(tmp_path / "state")
+
+
+@pytest.fixture
+def start(state: State) -> Iterator[Callable[..., Child]]:
+    children = []
+
+    def started(**changes: object) -> Child:
+        post = Post(name="canary-1", role="candidate", command=SLEEP, memory_mb=512)
+        child = Child(msgspec.structs.replace(post, **changes))
+        child.start()
+        children.append(child)
+        return child
+
+    yield started
+    for child in children:
+        if child.pid is not None:
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
+
+
+def says_it_lives(state: State, child: Child) -> None:
+    beat(state, msgspec.structs.replace(heartbeat_of(child.post.name, child.post.role), pid=child.pid or 0))
+
+
+def is_dead(child: Child) -> bool:
+    return child.pid is None or start_of(child.pid) is None
+
+
+def test_a_process_in_order_is_left_alone(state: State, start: Callable[..., Child]) -> None:
+    child = start()
+    watchdog = Watchdog(state)
+    watchdog.look(child)
+    says_it_lives(state, child)
+    watchdog.look(child)
+    assert child.why == ""
+    assert not is_dead(child)
+
+
+def test_too_much_memory_is_the_end(state: State, start: Callable[..., Child]) -> None:
+    child = start(memory_mb=1)
+    says_it_lives(state, child)
+    wait_until(lambda: fault_of(Watchdog(state), child) != "", "the verdict")
+    assert child.why.endswith(" MiB of memory, its limit is 1 MiB.")
+    wait_until(lambda: is_dead(child), "the end")
+
+
+def test_never_coming_up_is_the_end(state: State, start: Callable[..., Child]) -> None:
+    child = start()
+    child.begun -= 200
+    Watchdog(state).look(child)
+    assert child.why == "It did not come up within 180 s."
+
+
+def test_no_sign_of_life_is_the_end(state: State, start: Callable[..., Child]) -> None:
+    child = start(role="worker")
+    says_it_lives(state, child)
+    wait_until(lambda: fault_of(Watchdog(state, stuck_s=0.0), child) != "", "the verdict")
+    assert child.why == "It gave no sign of life for 0 s."
+
+
+def fault_of(watchdog: Watchdog, child: Child) -> str:
+    """What it says after two looks."""
+    for _ in range(2):
+        watchdog.look(child)
+    return child.why
+
+
+def test_a_sign_of_life_starts_the_count_anew(state: State, start: Callable[..., Child]) -> None:
+    child = start(role="worker")
+    watchdog = Watchdog(state)
+    for shift in range(3):
+        says_it_lives(state, child)
+        os.utime(state.processes / "canary-1.json", ns=(shift, shift))
+        watchdog.look(child)
+    assert child.why == ""
+
+
+def test_what_was_said_before_does_not_count_for_the_next_process(state: State, start: Callable[..., Child]) -> None:
+    child = start(role="worker")
+    says_it_lives(state, child)
+    watchdog = Watchdog(state)
+    watchdog.look(child)
+    watchdog.forget(child)
+    watchdog.look(child)
+    assert child.why == ""
+
+
+def test_a_log_is_bounded(state: State, start: Callable[..., Child], tmp_path: Path) -> None:
+    log = tmp_path / "canary.log"
+    child = start(log=log)
+    log.write_bytes(b"x" * (2 << 20))
+    says_it_lives(state, child)
+    Watchdog(state).look(child)
+    assert log.stat().st_size == 0
+
+
+def test_a_pulse_is_silent_until_it_is_answered(state: State) -> None:
+    path = state.socket("canary-1")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        pulse = Pulse(path, every_s=0.0)
+        assert pulse.look() == 0.0
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.recv(100) == frame(Ping())
+            wait_until(lambda: pulse.look() > 0.02, "silence")
+            connection.sendall(frame(Pong(ok=True, version=VersionId("a" * 64), memory_mb=1.0)))
+            assert pulse.look() == 0.0
+        pulse.close()
+
+
+def test_a_pulse_without_a_listener_is_silent(state: State) -> None:
+    pulse = Pulse(state.socket("canary-1"), every_s=0.0)
+    pulse.look()
+    wait_until(lambda: pulse.look() > 0.02, "silence")
+    pulse.close()

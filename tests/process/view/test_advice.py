@@ -1,0 +1,164 @@
+"""What whoever is on call is told to do, and that nothing is said where nothing is to be done."""
+
+import msgspec
+import pytest
+
+from evertrain.core.identity import ServiceName, SourceName, VersionId
+from evertrain.core.routing import RoutingTable
+from evertrain.core.time import Instant
+from evertrain.monitor.health import Totals
+from evertrain.process.view.advice import advise
+from evertrain.process.view.situation import (
+    Fruitless,
+    Refusing,
+    Running,
+    ServiceSituation,
+    Situation,
+    SourceSituation,
+    Trial,
+    Waiting,
+)
+
+VERSION = VersionId("3f2a90c1bb" + "0" * 54)
+SERVICE = ServiceSituation(
+    service=ServiceName("shop"),
+    enabled=True,
+    notice="",
+    champion=VERSION,
+    ordinal=2,
+    requests=Totals(answered=1, failed=0, invalid=0),
+)
+SOURCE = SourceSituation(
+    source=SourceName("orders"),
+    rows=1,
+    newest=Instant(0),
+    fresh_within=None,
+    stale=False,
+    owner="the desk",
+    rows_aside=0,
+    files_aside=0,
+)
+FAILED = Fruitless(
+    cycle="shop/c1",
+    state="failed",
+    at=Instant(0),
+    why="no rows",
+    log="/state/control/tasks/shop-c1-train-0/stderr.log",
+)
+PROCESSES = tuple(
+    Running(name=name, role=role, pid=number, alive=True)
+    for number, (name, role) in enumerate([("supervisor",) * 2, ("controller",) * 2, ("data",) * 2, ("w0", "worker")])
+)
+WELL = Situation(
+    at=Instant(0),
+    dir="/state",
+    events=1,
+    routing=RoutingTable(generation=0, routes={}),
+    services=(SERVICE,),
+    sources=(SOURCE,),
+    alerts=(),
+    processes=PROCESSES,
+)
+
+
+def without(*roles: str) -> Situation:
+    """The same with these processes dead."""
+    return msgspec.structs.replace(
+        WELL,
+        processes=tuple(msgspec.structs.replace(one, alive=one.role not in roles) for one in PROCESSES),
+    )
+
+
+def with_service(**parts: object) -> Situation:
+    return msgspec.structs.replace(WELL, services=(msgspec.structs.replace(SERVICE, **parts),))
+
+
+def with_source(**parts: object) -> Situation:
+    return msgspec.structs.replace(WELL, sources=(msgspec.structs.replace(SOURCE, **parts),))
+
+
+def test_when_all_is_well_nothing_is_to_be_done() -> None:
+    assert advise(WELL) == ()
+
+
+def test_what_the_machine_mends_alone_is_nobodys_task() -> None:
+    assert advise(without("data")) == ()
+
+
+@pytest.mark.parametrize(
+    ("situation", "what", "remedy", "urgent"),
+    [
+        (without("worker"), "Nobody answers.", "evertrain up --dir /state", True),
+        (without("supervisor"), "No supervisor runs", "evertrain up --dir /state", True),
+        (without("controller"), "nothing is decided", "log of evertrain up", True),
+        (msgspec.structs.replace(WELL, lacking=("The ledger is damaged.",)), "damaged", "evertrain doctor", True),
+        (with_service(enabled=False, notice="by order"), "by order", "evertrain promote VERSION", True),
+        (
+            with_service(refusing=(Refusing(process="w0", version=VERSION, ordinal=2, reason="no library"),)),
+            "nothing answers there",
+            "evertrain rollback --service shop",
+            True,
+        ),
+        (
+            with_service(refusing=(Refusing(process="w0", version=VERSION, ordinal=2, reason="", instead=1),)),
+            "version 1 answers there meanwhile",
+            "evertrain rollback --service shop",
+            False,
+        ),
+        (
+            with_service(
+                cycles=(Waiting(cycle="c", state="held", since=Instant(0), why="", ordinal=3, until=Instant(9)),)
+            ),
+            "Version 3 of shop is held",
+            "evertrain promote 3 --service shop",
+            False,
+        ),
+        (
+            with_service(champion=None, fruitless=FAILED),
+            "No version of shop answers. The last training ended as failed: no rows",
+            "evertrain apply FILE. All that it printed: /state/control/tasks/shop-c1-train-0/stderr.log",
+            True,
+        ),
+        (
+            with_service(fruitless=FAILED),
+            "The last training ended as failed: no rows",
+            "evertrain retrain --service shop",
+            False,
+        ),
+        (
+            with_service(champion=None, fruitless=msgspec.structs.replace(FAILED, pushed=True, log="")),
+            "The file that was pushed ended as failed",
+            "evertrain push FILE --service shop",
+            True,
+        ),
+        (
+            with_service(caution="the model knows the category 'unknown'"),
+            "Version 2 of shop: the model knows the category 'unknown'.",
+            "evertrain retrain --service shop",
+            False,
+        ),
+        (with_source(stale=True), "orders is stale", "Ask the desk.", False),
+        (with_source(trouble="no such table"), "no such table", "Ask the desk", False),
+        (with_source(rows_aside=3), "3 rows and 0 files", "control/quarantine/orders", False),
+    ],
+)
+def test_each_trouble_has_its_remedy(situation: Situation, what: str, remedy: str, urgent: bool) -> None:
+    [found] = advise(situation)
+    assert (what in found.what, remedy in found.remedy, found.urgent) == (True, True, urgent)
+
+
+def test_the_urgent_come_first() -> None:
+    found = advise(msgspec.structs.replace(with_source(stale=True), lacking=("The ledger is damaged.",)))
+    assert [one.urgent for one in found] == [True, False]
+
+
+def test_a_version_that_contradicts_the_champion_is_for_a_person_to_decide() -> None:
+    trial = Trial(
+        version=VERSION, ordinal=3, state="stepping", share=0.01, step=1, steps=3, since=Instant(0), why="", hold=""
+    )
+    assert advise(msgspec.structs.replace(WELL, services=(msgspec.structs.replace(SERVICE, trial=trial),))) == ()
+    held = msgspec.structs.replace(trial, hold="it ranks requests the other way round than the champion")
+    [told] = advise(msgspec.structs.replace(WELL, services=(msgspec.structs.replace(SERVICE, trial=held),)))
+    assert told.what == f"Version 3 of shop gets no more traffic: {held.hold}."
+    assert "evertrain promote 3 --service shop --reason" in told.remedy
+    assert not told.urgent

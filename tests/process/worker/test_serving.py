@@ -1,0 +1,223 @@
+"""A real worker process, over real HTTP."""
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from evertrain.core.identity import VersionId
+from evertrain.core.prediction import Failed, Labelled, Predicted
+from evertrain.core.routing import Arm, Route
+from evertrain.process.worker.candidate import Order, command
+from evertrain.store.access import token
+from evertrain.testing.installation import SHOP, Installation
+from evertrain.testing.worker import RECORD, RunningWorker, until
+
+MODEL = "def predict(rows):\n    return [0.5 if row['vip'] else row['amount'] / 1000 for row in rows]\n"
+BETTER = "def predict(rows):\n    return [0.25 for row in rows]\n"
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    return Installation(tmp_path / "state")
+
+
+@pytest.fixture
+def champion(installation: Installation) -> VersionId:
+    version = installation.add(MODEL)
+    installation.route(Route(service=SHOP, champion=version))
+    return version
+
+
+@pytest.fixture
+def worker(installation: Installation, champion: VersionId) -> Iterator[RunningWorker]:
+    running = RunningWorker(installation)
+    until(lambda: running.serves(champion))
+    yield running
+    running.close()
+
+
+def test_a_prediction_names_its_version_and_is_in_the_log_when_it_arrives(
+    worker: RunningWorker, champion: VersionId
+) -> None:
+    response = worker.predict()
+    assert response.status_code == 200
+    [answer] = response.json()["predictions"]
+    assert answer["score"] == 0.0105
+    assert answer["version"] == response.headers["x-evertrain-version"] == champion
+    [record] = worker.records()
+    assert isinstance(record, Predicted)
+    assert (record.id, record.score, record.row) == (answer["id"], 0.0105, ("s1", 10.5, 3, False))
+    assert record.id == response.headers["x-evertrain-prediction"]
+
+
+def test_a_retry_is_the_same_prediction(worker: RunningWorker) -> None:
+    first = worker.client.post(f"/predict/{SHOP}", json=RECORD, headers={"x-request-id": "r-1"})
+    again = worker.client.post(f"/predict/{SHOP}", json=RECORD, headers={"x-request-id": "r-1"})
+    assert first.json() == again.json()
+    records = [record for record in worker.records() if isinstance(record, Predicted)]
+    assert [(record.retry, record.id) for record in records] == [
+        (False, first.json()["predictions"][0]["id"]),
+        (True, first.json()["predictions"][0]["id"]),
+    ]
+
+
+def test_a_swap_takes_two_phases_and_fails_no_request(
+    worker: RunningWorker, installation: Installation, champion: VersionId
+) -> None:
+    better = installation.add(BETTER)
+    installation.route(Route(service=SHOP, champion=champion, prepare=(better,)))
+    until(lambda: worker.serves(better))
+    assert worker.predict().json()["predictions"][0]["version"] == champion
+    installation.route(Route(service=SHOP, champion=better, previous=champion))
+    seen: list[httpx.Response] = []
+
+    def flipped() -> bool:
+        seen.append(worker.predict())
+        return bool(seen[-1].headers["x-evertrain-version"] == better)
+
+    until(flipped)
+    assert {response.status_code for response in seen} == {200}
+    assert seen[-1].json()["predictions"][0]["score"] == 0.25
+    until(lambda: worker.serves(champion))  # it stays, so that going back is one flip
+
+
+def test_a_declared_service_without_a_version_is_known_and_answers_nothing_yet(
+    worker: RunningWorker, installation: Installation, champion: VersionId
+) -> None:
+    installation.route(Route(service=SHOP))
+    until(lambda: worker.predict().status_code == 503)
+    told = worker.predict()
+    assert told.json()["reason"] == f"Service '{SHOP}' does not answer: No version is in service yet."
+    assert "evertrain status" in told.json()["remedy"]
+    assert told.headers["retry-after"] == "1"
+    assert worker.client.get("/v2/health/ready").json() == {"ready": False, "waiting": [SHOP]}
+
+
+def test_a_version_that_nobody_judged_is_not_served(
+    worker: RunningWorker, installation: Installation, champion: VersionId
+) -> None:
+    unjudged = installation.add(BETTER, verdict=None)
+    installation.route(Route(service=SHOP, champion=unjudged, previous=champion))
+    beat = until(lambda: (found := worker.heartbeat()) and unjudged in found.failed and found)
+    assert "not judged" in beat.failed[unjudged]
+    assert worker.predict().json()["predictions"][0]["version"] == champion
+
+
+def test_a_canary_that_does_not_answer_is_answered_for_by_the_champion(
+    worker: RunningWorker, installation: Installation, champion: VersionId
+) -> None:
+    canary = installation.add(BETTER)
+    arm = Arm(version=canary, share=1.0, deadline_s=5)
+    installation.route(Route(service=SHOP, champion=champion, canary=arm))
+    until(lambda: worker.serves(champion))
+    response = worker.predict()
+    assert (response.status_code, response.headers["x-evertrain-version"]) == (200, champion)
+    failed, predicted = worker.records()[-2:]
+    assert isinstance(failed, Failed)
+    assert (failed.version, failed.arm, failed.cause) == (canary, "canary", "crash")
+    assert isinstance(predicted, Predicted)
+    assert (predicted.arm, predicted.assigned) == ("champion", "canary")
+
+
+def test_labels_need_the_token_and_reach_the_log(worker: RunningWorker, installation: Installation) -> None:
+    body = {"labels": [{"key": "k", "value": 1, "known_at": "2024-01-01T00:00:00Z"}]}
+    refused = worker.client.post(f"/labels/{SHOP}", json=body)
+    assert (refused.status_code, refused.json()["field"]) == (401, "authorization")
+    headers = {"authorization": f"Bearer {token('data', installation.state.keys)}"}
+    assert worker.client.post(f"/labels/{SHOP}", json=body, headers=headers).json() == {"taken": 1}
+    [label] = worker.records()
+    assert isinstance(label, Labelled)
+    assert (label.key, label.value) == ("k", 1.0)
+
+
+def test_a_stopping_worker_answers_what_is_in_hand_and_closes(worker: RunningWorker) -> None:
+    worker.predict()
+    worker.process.send_signal(signal.SIGTERM)
+    statuses = []
+
+    def closed() -> bool:
+        response = worker.predict()
+        statuses.append(response.status_code)
+        return bool(response.headers.get("connection") == "close")
+
+    until(closed)
+    assert set(statuses) == {200}
+    assert worker.process.wait(20) == 0
+    assert len(worker.records()) == len(statuses) + 1
+    assert list((worker.installation.state.log / "w0").glob(".next")) == []
+
+
+def test_a_killed_worker_loses_nothing_that_it_answered(worker: RunningWorker, champion: VersionId) -> None:
+    answered = [worker.predict(n=number).json()["predictions"][0]["id"] for number in range(50)]
+    worker.process.kill()
+    worker.process.wait()
+    worker.reconnect()
+    assert [record.id for record in worker.records() if isinstance(record, Predicted)] == answered
+    worker.process = worker.start()
+    until(lambda: worker.serves(champion))
+    assert worker.predict().status_code == 200
+    assert len(worker.records()) == 51
+
+
+@contextlib.contextmanager
+def on_trial(installation: Installation, version: VersionId) -> Iterator[Arm]:
+    """A real candidate process that answers for this version, and the arm that sends everybody to it."""
+    arm = Arm(version=version, share=1.0, deadline_s=2)
+    path = installation.state.socket(f"canary-{version[:10]}-0")
+    order = Order(dir=str(installation.state.path), version=version, socket=str(path), arm="canary", need="judged")
+    with subprocess.Popen(command(order)) as process:
+        try:
+            until(path.exists)
+            yield arm
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        ("raise KeyError('x')", "error"),
+        ("return [float('nan') for row in rows]", "nan"),
+        ("return [7.0 for row in rows]", "range"),
+        ("import time; time.sleep(60)", "deadline"),
+        ("import ctypes; ctypes.string_at(0)", "crash"),
+    ],
+)
+def test_whatever_a_canary_does_the_champion_answers_and_the_cause_is_on_record(
+    worker: RunningWorker, installation: Installation, champion: VersionId, body: str, cause: str
+) -> None:
+    canary = installation.add(f"def predict(rows):\n    {body}\n")
+    with on_trial(installation, canary) as arm:
+        installation.route(Route(service=SHOP, champion=champion, canary=arm))
+        until(lambda: worker.serves(champion))
+        response = worker.predict()
+    assert (response.status_code, response.headers["x-evertrain-version"]) == (200, champion)
+    failed, predicted = worker.records()[-2:]
+    assert isinstance(failed, Failed)
+    assert isinstance(predicted, Predicted)
+    assert (failed.version, failed.cause, predicted.assigned) == (canary, cause, "canary")
+
+
+def test_a_good_canary_answers_its_share(
+    worker: RunningWorker, installation: Installation, champion: VersionId
+) -> None:
+    canary = installation.add(BETTER)
+    with on_trial(installation, canary) as arm:
+        installation.route(Route(service=SHOP, champion=champion, canary=arm))
+        until(lambda: worker.serves(champion))
+        response = worker.client.post(f"/predict/{SHOP}", json={"rows": [RECORD] * 5})
+    assert response.headers["x-evertrain-version"] == canary
+    assert {answer["score"] for answer in response.json()["predictions"]} == {0.25}
+    assert {(record.arm, record.version) for record in worker.records() if isinstance(record, Predicted)} == {
+        ("canary", canary)
+    }
+
+
+def test_a_whole_float_is_the_integer_that_it_says(worker: RunningWorker) -> None:
+    whole, as_float = (worker.predict(n=value).json() for value in (3, 3.0))
+    assert whole["predictions"][0]["score"] == as_float["predictions"][0]["score"]
