@@ -47,6 +47,7 @@ __all__ = [
     "codes",
     "error_of",
     "say_raised",
+    "told",
 ]
 
 
@@ -299,3 +300,14 @@ def say_raised(error: BaseException) -> str:
     """
     words = str(error).strip().removesuffix(".")
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def told(error: EvertrainError) -> dict[str, str]:
+    """What both HTTP ports answer of a fault. `error` is all of it in one text, which the V2 protocol asks for.
+
+    >>> told(RequestError("Column 'n' is missing.", "Send it.", field="n"))["field"], sorted(told(UserError("No.")))
+    ('n', ['code', 'error', 'remedy', 'what'])
+    """
+    field = getattr(error, "field", "")
+    said = {"error": str(error), "code": error.code, "what": error.what, "remedy": error.remedy}
+    return said | ({"field": field} if field else {})

@@ -188,16 +188,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     ],
     ids=["unknown", "type", "missing", "null", "nan", "infinite", "utf8", "cut", "nested"],
 )
-def test_a_bad_request_names_field_reason_and_remedy(
+def test_a_bad_request_names_what_field_and_remedy(
     server: Server, body: bytes, status: int, field: str, said: str
 ) -> None:
     found, told = server.ask(body)
     assert found == status, told
-    assert told["reason"]
+    assert told["what"]
     assert told["remedy"]
     assert told["code"] == "ET-R01"
     assert told["field"] == (field or told["field"])
-    assert said in told["reason"] + told["remedy"]
+    assert said in told["what"] + told["remedy"]
     assert server.ask(b'{"shop": "a", "amount": 3, "note": null}')[0] == 200
 
 

@@ -11,8 +11,9 @@ from starlette.types import Message
 from evertrain.core.card import Card
 from evertrain.testing.door import TOKEN, ControlPort
 from evertrain.testing.overview import overview_in_canary
-from evertrain.web.api import StalledError, answer_error, read_body
+from evertrain.web.api import read_body
 from evertrain.web.overview import Overview
+from evertrain.web.refusal import StalledError, answer_error
 
 OVERVIEW = "/api/services/late-flights/overview"
 
@@ -29,7 +30,7 @@ def test_the_card_of_a_version_says_why(api: httpx.Client) -> None:
     card = msgspec.json.decode(api.get("/api/services/late-flights/versions/9").content, type=Card)
     assert card.verdict == "pass"
     missing = api.get("/api/services/late-flights/versions/77")
-    assert (missing.status_code, missing.json()["error"]["remedy"]) == (404, "Only judged versions have one.")
+    assert (missing.status_code, missing.json()["remedy"]) == (404, "Only judged versions have one.")
 
 
 def test_events_are_read_in_pages(api: httpx.Client) -> None:
@@ -45,13 +46,14 @@ def test_events_are_read_in_pages(api: httpx.Client) -> None:
 def test_a_bad_page_of_events_names_the_parameter(api: httpx.Client, query: dict[str, str]) -> None:
     response = api.get("/api/events", params=query)
     assert response.status_code == 400
-    assert response.json()["error"]["field"] in query
+    assert response.json()["field"] in query
 
 
 def test_an_unknown_service_is_told_which_there_are(api: httpx.Client) -> None:
     response = api.get("/api/services/nothing/overview")
     assert response.status_code == 404
-    assert response.json()["error"] == {
+    assert response.json() == {
+        "error": "There is no service 'nothing'. There are: late-flights, churn.",
         "code": "ET-U03",
         "what": "There is no service 'nothing'.",
         "remedy": "There are: late-flights, churn.",
@@ -94,7 +96,7 @@ def test_an_action_is_taken_with_its_reason(
 def test_a_bad_body_is_refused_and_nothing_is_done(api: httpx.Client, port: ControlPort, body: bytes) -> None:
     response = api.post("/api/services/late-flights/rollback", content=body)
     assert response.status_code == 400
-    assert response.json()["error"]["what"]
+    assert response.json()["what"]
     assert port.actions.taken == []
 
 
@@ -146,7 +148,7 @@ def test_a_body_that_stalls_or_ends_early_is_given_up() -> None:
 def test_a_refused_version_is_a_conflict(api: httpx.Client) -> None:
     response = api.post("/api/services/late-flights/promote", json={"version": "5", "reason": "I insist"})
     assert response.status_code == 409
-    assert "refused by the gate" in response.json()["error"]["what"]
+    assert "refused by the gate" in response.json()["what"]
 
 
 def test_metrics_and_liveness_ask_for_no_token(stranger: httpx.Client) -> None:

@@ -9,18 +9,12 @@ from typing import Any, cast
 import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from evertrain.errors import RequestError
+from evertrain.errors import RequestError, told
 
 __all__ = ["Connection"]
 
 _STALLED = msgspec.json.encode(
-    {
-        "error": "The request did not arrive in time. Send it faster.",
-        "code": RequestError.code,
-        "field": "body",
-        "reason": "The request did not arrive in time.",
-        "remedy": "Send it faster.",
-    }
+    told(RequestError("The request did not arrive in time.", "Send it faster.", field="body"))
 )
 _TIMEOUT = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"

@@ -42,6 +42,7 @@ from evertrain.errors import (
     RequestError,
     TooLargeError,
     UnavailableError,
+    told,
 )
 from evertrain.store.clock import BusinessClock
 from evertrain.store.log import LogWriter
@@ -329,13 +330,5 @@ def _status_of(error: EvertrainError) -> int:
 def _refusal(status: int, error: EvertrainError) -> Reply:
     if status >= 500:
         _log.warning("%d: %s", status, error.what)
-    said: dict[str, str] = {
-        "error": str(error),
-        "code": error.code,
-        "reason": error.what,
-        "remedy": error.remedy,
-    }
-    if isinstance(error, RequestError) and error.field:
-        said["field"] = error.field
     retry: tuple[tuple[bytes, bytes], ...] = ((b"retry-after", b"1"),) if error.retry else ()
-    return Reply(status, _encoder.encode(said), retry)
+    return Reply(status, _encoder.encode(told(error)), retry)

@@ -12,30 +12,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from evertrain.core.identity import ServiceName
-from evertrain.errors import (
-    CapacityError,
-    EvertrainError,
-    NotFoundError,
-    OccupiedError,
-    RequestError,
-    TooLargeError,
-    TransitionError,
-    TrustError,
-    UnavailableError,
-    UserError,
-)
+from evertrain.errors import RequestError, TooLargeError
 from evertrain.monitor.report import to_json
 from evertrain.web.observation import computed
 from evertrain.web.reading import Accepted, Actions, Readings
+from evertrain.web.refusal import StalledError
 
 __all__ = [
     "MOST_BODY",
     "PromoteCall",
     "RetrainCall",
     "RollbackCall",
-    "StalledError",
     "act",
-    "answer_error",
     "api_routes",
     "read_body",
     "whole_number",
@@ -48,24 +36,6 @@ BODY_S = 10.0
 """Seconds in which a request body must have come; it is one packet."""
 
 Reason = Annotated[str, Meta(min_length=1, max_length=2000, description="why, in a person's words")]
-
-
-class StalledError(RequestError):
-    """The body did not come within its time, or the client left before it was whole."""
-
-
-_STATUS: dict[type[EvertrainError], int] = {
-    NotFoundError: 404,
-    TooLargeError: 413,
-    StalledError: 408,
-    RequestError: 400,
-    UserError: 400,
-    TrustError: 409,
-    TransitionError: 409,
-    OccupiedError: 409,
-    CapacityError: 503,
-    UnavailableError: 503,
-}
 
 
 class PromoteCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,16 +112,6 @@ def _taken(actions: Actions, service: ServiceName, call: Call) -> Accepted:
 def answer(value: object, status: int = 200) -> Response:
     """A value as a JSON response."""
     return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
-
-
-def answer_error(error: EvertrainError) -> Response:
-    """An error as JSON: what went wrong, what to do, and the field if one is to blame."""
-    status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
-    said = {"code": error.code, "what": error.what, "remedy": error.remedy, "field": getattr(error, "field", "")}
-    response = answer({"error": {name: text for name, text in said.items() if text}}, status)
-    if error.retry:
-        response.headers["retry-after"] = "1"
-    return response
 
 
 def whole_number(request: Request, name: str, default: int, low: int, high: int) -> int:

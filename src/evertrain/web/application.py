@@ -1,21 +1,20 @@
 """The control API and the page as one application, and the server that runs it beside the loop."""
 
-from typing import cast
-
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from evertrain.errors import EvertrainError
-from evertrain.web.api import answer_error, api_routes
+from evertrain.web.api import api_routes
 from evertrain.web.guard import Guard, SecurityHeaders
 from evertrain.web.page import REFRESH_S, Panels, page_routes
 from evertrain.web.reading import Actions, Readings
+from evertrain.web.refusal import KnownHosts, answer_error, fault_of
 from evertrain.web.session import Access, Door
 
 __all__ = ["create_app", "create_server", "routes"]
@@ -26,11 +25,12 @@ def create_app(readings: Readings, actions: Actions, access: Access, *, refresh_
     door, panels = Door(access), Panels(readings, refresh_s)
 
     async def say_error(request: Request, error: Exception) -> Response:
-        told = answer_error(cast("EvertrainError", error))
+        fault, status = fault_of(request, error)
+        told = answer_error(fault, status)
         if "text/html" not in request.headers.get("accept", ""):
             return told
         title = "Not found" if told.status_code == 404 else "Not possible now"
-        document = panels.document("said.html", service="", title=title, says=str(error))
+        document = panels.document("said.html", service="", title=title, says=str(fault))
         return HTMLResponse(document, told.status_code)
 
     def sign_in(wrong: bool) -> str:
@@ -43,10 +43,10 @@ def create_app(readings: Readings, actions: Actions, access: Access, *, refresh_
         ],
         middleware=[
             Middleware(SecurityHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(access.hosts), www_redirect=False),
+            Middleware(KnownHosts, hosts=access.hosts),
             Middleware(Guard, door=door, sign_in=sign_in),
         ],
-        exception_handlers={EvertrainError: say_error},
+        exception_handlers=dict.fromkeys((EvertrainError, HTTPException, Exception), say_error),
     )
 
 

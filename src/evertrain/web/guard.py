@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-import msgspec
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from evertrain.errors import RequestError
+from evertrain.web.refusal import answer_error
 from evertrain.web.session import SESSION_SECONDS, Door
 
 __all__ = ["CSRF_HEADER", "Guard", "SecurityHeaders"]
@@ -26,6 +26,11 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
+
+_UNPROVEN = RequestError("A session must prove that its own page sent this.", f"Send the header {CSRF_HEADER}.")
+_NO_TOKEN = RequestError(
+    "The control API asks for its token.", "Send it as Authorization: Bearer.", field="authorization"
+)
 
 
 class SecurityHeaders:
@@ -87,7 +92,7 @@ class Guard:
             return None
         if self._door.admits_form(session, request.headers.get(CSRF_HEADER, "")):
             return None
-        return _said(403, "A session must prove that its own page sent this.", f"Send the header {CSRF_HEADER}.")
+        return answer_error(_UNPROVEN, 403)
 
     def _begin(self, request: Request) -> Response:
         if not self._door.knows(request.query_params["token"]):
@@ -104,11 +109,6 @@ class Guard:
         if "text/html" in request.headers.get("accept", ""):
             response: Response = HTMLResponse(self._sign_in("token" in request.query_params), status_code=401)
         else:
-            response = _said(401, "The control API asks for its token.", "Send it as Authorization: Bearer.")
+            response = answer_error(_NO_TOKEN, 401)
         response.headers["www-authenticate"] = "Bearer"
         return response
-
-
-def _said(status: int, what: str, remedy: str) -> Response:
-    content = msgspec.json.encode({"error": {"code": RequestError.code, "what": what, "remedy": remedy}})
-    return Response(content, status_code=status, media_type="application/json")

@@ -9,10 +9,10 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -24,6 +24,7 @@ from evertrain.monitor.report import METRIC_NAMES, Inputs, Period, Report, to_js
 from evertrain.web import wording
 from evertrain.web.chart import EstimatePoint, draw_estimates
 from evertrain.web.guard import SecurityHeaders
+from evertrain.web.refusal import KnownHosts, answer_error, fault_of
 
 __all__ = ["computed", "create_report_app", "document", "say_metric", "say_moved"]
 
@@ -213,9 +214,12 @@ def create_report_app(report_of: Callable[[], Report]) -> Starlette:
     async def numbers(_: Request) -> Response:
         return Response(await computed(lambda: to_json(report_of())), media_type="application/json")
 
-    async def say_error(_: Request, error: Exception) -> Response:
-        status = 503 if isinstance(error, UnavailableError) else 400
-        return Response(str(error), status_code=status, media_type="text/plain")
+    async def say_error(request: Request, error: Exception) -> Response:
+        fault, status = fault_of(request, error)
+        told = answer_error(fault, status)
+        if "text/html" in request.headers.get("accept", ""):
+            return PlainTextResponse(str(fault), told.status_code)
+        return told
 
     return Starlette(
         routes=[
@@ -225,7 +229,7 @@ def create_report_app(report_of: Callable[[], Report]) -> Starlette:
         ],
         middleware=[
             Middleware(SecurityHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=list(_HOSTS), www_redirect=False),
+            Middleware(KnownHosts, hosts=_HOSTS),
         ],
-        exception_handlers={EvertrainError: say_error},
+        exception_handlers=dict.fromkeys((EvertrainError, HTTPException, Exception), say_error),
     )

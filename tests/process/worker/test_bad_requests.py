@@ -78,12 +78,12 @@ def test_a_column_that_comes_twice_in_a_record_is_refused_by_name(worker: Runnin
     response = worker.client.post(f"/predict/{SHOP}", content=body)
     assert response.status_code == 400
     assert response.json()["field"] == "n"
-    assert "'n' comes twice" in response.json()["reason"]
+    assert "'n' comes twice" in response.json()["what"]
 
 
 def test_a_value_is_refused_as_it_was_written(worker: RunningWorker) -> None:
     for value, said in ((True, "true"), (False, "false"), ("3", "'3'")):
-        reason = worker.predict(n=value).json()["reason"]
+        reason = worker.predict(n=value).json()["what"]
         assert reason == f"Column 'n': {said} is not an int64."
 
 
@@ -107,7 +107,7 @@ def test_a_wrong_value_is_named(worker: RunningWorker, changed: dict[str, Any], 
     response = worker.client.post(f"/predict/{SHOP}", json={**RECORD, **changed})
     said = response.json()
     assert (response.status_code, said["field"]) == (400, field)
-    assert said["reason"]
+    assert said["what"]
     assert said["remedy"]
 
 
@@ -119,7 +119,7 @@ def test_a_misspelt_column_is_answered_with_the_right_one(worker: RunningWorker)
 def test_a_missing_column_is_named(worker: RunningWorker) -> None:
     response = worker.client.post(f"/predict/{SHOP}", json={"rows": [RECORD, {"shop": "s1", "n": 1, "vip": True}]})
     assert (response.status_code, response.json()["field"]) == (400, "amount")
-    assert "Row 1" in response.json()["reason"]
+    assert "Row 1" in response.json()["what"]
 
 
 @pytest.mark.parametrize("odd", ["NaN", "Infinity", "-Infinity", "1e999"])
@@ -185,7 +185,7 @@ def test_a_score_that_is_no_number_is_a_failure(worker: RunningWorker) -> None:
     before = len(worker.records())
     response = worker.client.post(f"/predict/{SHOP}", json={**RECORD, "amount": 6000})
     assert response.status_code == 500
-    assert "score is nan" in response.json()["reason"]
+    assert "score is nan" in response.json()["what"]
     [failed] = worker.records()[before:]
     assert isinstance(failed, Failed)
     assert failed.cause == "nan"
@@ -231,7 +231,7 @@ def test_a_compressed_bomb_is_refused_within_the_limit_of_memory(worker: Running
     before = process.memory_info().rss
     response = worker.client.post(INFER, content=bomb, headers={"content-encoding": "gzip"})
     assert response.status_code == 413
-    assert "4194304" in response.json()["reason"]
+    assert "4194304" in response.json()["what"]
     assert process.memory_info().rss - before < 16 << 20
 
 
@@ -256,7 +256,7 @@ def test_an_endless_body_is_refused_at_the_limit(worker: RunningWorker) -> None:
 def test_too_many_rows_are_refused(worker: RunningWorker) -> None:
     response = worker.client.post(f"/predict/{SHOP}", json={"rows": [{}] * 10_001})
     assert response.status_code == 413
-    assert "10000" in response.json()["reason"]
+    assert "10000" in response.json()["what"]
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_a_service_that_is_turned_off_says_why(worker: RunningWorker) -> None:
     until(lambda: worker.client.get("/v2/health/ready").status_code == 503)
     response = worker.client.post(INFER, json=tensors())
     assert response.status_code == 503
-    assert "taken off by a person" in response.json()["reason"]
+    assert "taken off by a person" in response.json()["what"]
     assert response.headers["retry-after"] == "1"
     worker.installation.route(Route(service=SHOP, champion=version))
     until(lambda: worker.client.post(INFER, json=tensors()).status_code == 200)

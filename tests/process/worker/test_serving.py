@@ -92,7 +92,7 @@ def test_a_declared_service_without_a_version_is_known_and_answers_nothing_yet(
     installation.route(Route(service=SHOP))
     until(lambda: worker.predict().status_code == 503)
     told = worker.predict()
-    assert told.json()["reason"] == f"Service '{SHOP}' does not answer: No version is in service yet."
+    assert told.json()["what"] == f"Service '{SHOP}' does not answer: No version is in service yet."
     assert "evertrain status" in told.json()["remedy"]
     assert told.headers["retry-after"] == "1"
     assert worker.client.get("/v2/health/ready").json() == {"ready": False, "waiting": [SHOP]}
