@@ -12,6 +12,7 @@ from evertrain.core.policy import CanarySpec
 from evertrain.core.registry import Registry, Rollout, ServiceRecord
 from evertrain.core.rollout import RolloutState
 from evertrain.core.stage import Evaluated
+from evertrain.core.time import HOUR, Instant
 from evertrain.testing.simulation import SERVICE, World, simulated_service
 
 FIRST, SECOND, THIRD = (VersionId(digest_of(name)) for name in ("first", "second", "third"))
@@ -193,3 +194,15 @@ def test_what_a_person_ended_can_be_pushed_again() -> None:
     assert len(record_of(world).versions) == 2
     world.run(90)
     assert record_of(world).champion == SECOND
+
+
+def test_one_that_is_pushed_before_the_first_answers_is_judged_beside_it_when_it_does() -> None:
+    spec = msgspec.structs.replace(simulated_service(), recipes={}, triggers=())
+    world = World(seed=1, spec=spec)
+    world.planes.checks = [says("health only")]
+    order(world, "import", FIRST)
+    world.planes.now = Instant(HOUR // 2)  # a check takes an hour
+    order(world, "import", SECOND)
+    world.run(1)
+    assert record_of(world).champion == FIRST
+    assert [one.champion for one in world.planes.checked if one.version == SECOND] == [None, FIRST]

@@ -17,7 +17,7 @@ from evertrain.core.identity import RolloutId, VersionId, short
 from evertrain.core.registry import Cycle, ServiceRecord
 from evertrain.core.rehearsal import Choice, Rehearsed, asked_for, choose
 from evertrain.core.rollout import RolloutState
-from evertrain.core.stage import Assemble, Assembled, Evaluate, Evaluated, Rehearse, StageTask, Train, Trained
+from evertrain.core.stage import Assemble, Assembled, Check, Evaluate, Evaluated, Rehearse, StageTask, Train, Trained
 from evertrain.core.time import DAY, HOUR, Instant, say_instant
 
 __all__ = ["CycleDesk", "SnapshotTaken"]
@@ -322,7 +322,7 @@ class CycleDesk:
 
         recipe: whose limits hold. crashed: what a crash comes to; without it the cycle fails.
         """
-        name = f"{cycle.cycle}-{stage}-{cycle.looks}".replace("/", "-")
+        name = f"{cycle.cycle}-{stage}-{cycle.looks}{self._opponent(task)}".replace("/", "-")
         recipe = recipe or next(iter(self._recipes(cycle).values()), None)
         self._planes.submit(
             name,
@@ -341,6 +341,11 @@ class CycleDesk:
                 return self._move(cycle, "fail", f"The stage {stage} failed: {cause}")
             case Done(result):
                 return finish(cycle, result)
+
+    def _opponent(self, task: StageTask) -> str:
+        """What tells two verdicts of one look apart: who answers may change while a version is judged beside it."""
+        champion = task.champion if isinstance(task, Check | Evaluate) else None
+        return "" if champion is None else f"-against-{self._record.versions[champion].ordinal}"
 
     def _result(self, cycle: Cycle, stage: str, kind: type[Result]) -> Result:
         return msgspec.json.decode(self._planes.kept(cycle.stages[stage]), type=kind)

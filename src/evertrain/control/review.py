@@ -102,7 +102,8 @@ class ChampionReview:
         before = self._record.previous
         if champion is None or before is None or not self._is_due(champion):
             return Step()
-        name = f"{self._record.service}-review-{champion.ordinal}-{champion.verdicts}"
+        against = self._record.versions[before].ordinal
+        name = f"{self._record.service}-review-{champion.ordinal}-{champion.verdicts}-against-{against}"
         check = check_of(self._planes, self._record, champion.version, {})
         found = review(self._planes, self._record, msgspec.structs.replace(check, champion=before), name)
         if isinstance(found, Step):

@@ -101,6 +101,8 @@ class SimulatedPlanes:
         self.checks: list[Evaluated] = []
         self.checked: list[Check] = []
         self._blobs: dict[Digest, bytes] = {}
+        self._asked: dict[str, StageTask] = {}
+        self._tables: dict[str, dict[str, int]] = {}
         self._work: dict[str, Work] = {}
         self._tallies: dict[str, Tally] = {}
         self._folded: dict[str, Instant] = {}
@@ -115,6 +117,8 @@ class SimulatedPlanes:
 
     def submit(self, task: str, work: StageTask, *, memory_mb: int, timeout_s: int) -> None:
         self._perhaps_killed()
+        if self._asked.setdefault(task, work) != work:
+            raise AssertionError(f"task {task} stands already, and differs")
         if task not in self._work:
             crashed = self._happens(self.faults.crash) or (self.crashing != "" and self.crashing in task)
             self._work[task] = Crashed("a planted crash") if crashed else Done(self._do(task, work))
@@ -192,7 +196,8 @@ class SimulatedPlanes:
 
     def committed(self, request: str, service: ServiceName) -> Mapping[str, int] | None:
         self._perhaps_killed()
-        return None if self._happens(self.faults.slow) else {"source.rows": self.now // HOUR}
+        tables = self._tables.setdefault(request, {"source.rows": self.now // HOUR})
+        return None if self._happens(self.faults.slow) else tables
 
     def labelled(self, service: ServiceName) -> int:
         return self.labels
