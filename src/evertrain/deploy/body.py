@@ -1,5 +1,7 @@
 """A request's body: read within its limit of size, inflated within it, and decoded without surprises."""
 
+import asyncio
+import gzip
 import itertools
 import json
 import re
@@ -11,7 +13,7 @@ import msgspec
 
 from evertrain.errors import CapacityError, RequestError, TooLargeError
 
-__all__ = ["EncodingError", "Intake", "StalledError", "decode", "inflate", "refuse_repeated"]
+__all__ = ["EncodingError", "Intake", "StalledError", "decode", "deflate", "inflate", "refuse_repeated"]
 
 _Decoded = TypeVar("_Decoded")
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -21,6 +23,11 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _SPACES = (b" ", b"\t", b"\n", b"\r")
+_FORMS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""Content codings, and zlib's name for each. HTTP's deflate has zlib's header (RFC 9110, 8.4.1.2)."""
+_NEVER = re.compile(r"q=0(?:\.0*)?")
+_FIRST_PACKETS = 10 * 1460
+"""Bytes that TCP sends before it waits for the other side (RFC 6928)."""
 _NOT_JSON = re.compile(rb"[-+]?\b(?:NaN|Infinity|nan|inf)\b")
 _LAST_NAME = re.compile(rb'"name"\s*:\s*"([^"]{1,200})"')
 _LAST_KEY = re.compile(rb'"([^"]{1,200})"\s*:')
@@ -92,16 +99,21 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     kind = encoding.strip().lower()
     if kind in {"", "identity"}:
         return body
-    if kind not in {"gzip", "x-gzip"}:
+    form = _FORMS.get(kind)
+    if form is None:
         raise EncodingError(
-            f"Content-Encoding {encoding!r} is not taken.", "Send gzip, or no compression.", field="content-encoding"
+            f"Content-Encoding {encoding!r} is not taken.",
+            "Send gzip or deflate, or no compression.",
+            field="content-encoding",
         )
-    stream = zlib.decompressobj(wbits=31)
+    stream = zlib.decompressobj(wbits=form)
     try:
         inflated = stream.decompress(body, limit + 1)
     except zlib.error as error:
         raise RequestError(
-            "The body is not gzip, although Content-Encoding says so.", "Compress it, or drop the header.", field="body"
+            f"The body is not {kind}, although Content-Encoding says so.",
+            "Compress it, or drop the header.",
+            field="body",
         ) from error
     if len(inflated) > limit:
         raise TooLargeError(
@@ -110,8 +122,23 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
             field="body",
         )
     if not stream.eof or stream.unused_data:
-        raise RequestError("The gzip stream is cut off, or something follows it.", "Send one stream.", field="body")
+        raise RequestError(f"The {kind} stream is cut off, or something follows it.", "Send one stream.", field="body")
     return inflated
+
+
+async def deflate(body: bytes, accepted: bytes | None) -> bytes | None:
+    """The body as gzip, made off the answering thread; None where it is sent as it is.
+
+    accepted: the Accept-Encoding header. What fits into the first packets of a connection is not made to wait.
+    """
+    if len(body) < _FIRST_PACKETS or accepted is None or not _takes_gzip(accepted.decode("latin-1")):
+        return None
+    return await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    codings = [part.partition(";") for part in accepted.lower().replace(" ", "").split(",")]
+    return any(name in {"gzip", "x-gzip"} and not _NEVER.fullmatch(weight) for name, _, weight in codings)
 
 
 def decode(body: bytes, decoder: "msgspec.json.Decoder[_Decoded]", max_nesting: int) -> _Decoded:

@@ -1,7 +1,8 @@
 """The forms that requests and answers take: the Open Inference Protocol V2, and plain records.
 
 V2: https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
-Tensors are columns, by name: one input a column, of shape [n] or [n, 1], its data flat or nested as the shape says.
+Tensors are columns, by name: one input a column, of shape [n] or [n, 1], its data flat or nested as the shape says, or
+bytes (`deploy.tensor`).
 """
 
 from collections.abc import Sequence
@@ -11,24 +12,27 @@ import msgspec
 
 from evertrain.core.model import Manifest, Output
 from evertrain.core.prediction import Predicted
-from evertrain.core.schema import Kind, Value
+from evertrain.core.schema import Value
 from evertrain.deploy.body import decode, refuse_repeated
 from evertrain.deploy.column import Columns
+from evertrain.deploy.tensor import DATATYPES, Tensor, packed, shared_out, split, values
 from evertrain.errors import RequestError, TooLargeError
 
-__all__ = ["Asked", "Limits", "bound_rows", "metadata", "read_infer", "read_records", "render_infer", "render_records"]
+__all__ = [
+    "Asked",
+    "Limits",
+    "Rendered",
+    "bound_rows",
+    "metadata",
+    "read_infer",
+    "read_records",
+    "render_infer",
+    "render_records",
+]
 
 PREDICTION_ID = "prediction_id"
 CLASS = "class"
 SCORES = "scores"
-
-_DATATYPES: dict[Kind, tuple[str, ...]] = {
-    "string": ("BYTES",),
-    "float64": ("FP64", "FP32", "FP16"),
-    "int64": ("INT64", "INT32", "INT16", "INT8", "UINT32", "UINT16", "UINT8"),
-    "bool": ("BOOL",),
-    "timestamp": ("BYTES", "INT64"),
-}
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,28 +43,43 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A request, read and checked: rows in the schema's order. outputs: names asked for, () for all."""
+    """A request, read and checked: rows in the schema's order.
+
+    outputs: names asked for, () for all. binary: those of the outputs that are to be sent as bytes.
+    """
 
     rows: list[tuple[Value, ...]]
     id: str = ""
     outputs: tuple[str, ...] = ()
+    binary: frozenset[str] = frozenset()
 
 
-class _Tensor(msgspec.Struct):
+class Rendered(msgspec.Struct, frozen=True):
+    """A V2 response. json: how many bytes of the body are JSON, None where all are."""
+
+    body: bytes
+    json: int | None = None
+
+
+class _OutputParameters(msgspec.Struct, frozen=True):
+    binary_data: bool | None = None
+    shared_memory_region: str | None = None
+
+
+class _Output(msgspec.Struct, frozen=True):
     name: str
-    shape: tuple[int, ...]
-    datatype: str
-    data: list[Any]
+    parameters: _OutputParameters = _OutputParameters()
 
 
-class _Output(msgspec.Struct):
-    name: str
+class _Parameters(msgspec.Struct, frozen=True):
+    binary_data_output: bool = False
 
 
 class _Infer(msgspec.Struct):
-    inputs: list[_Tensor]
+    inputs: list[Tensor]
     id: str = ""
     outputs: list[_Output] = []
+    parameters: _Parameters = _Parameters()
 
 
 _infer = msgspec.json.Decoder(_Infer)
@@ -71,28 +90,47 @@ _encoder = msgspec.json.Encoder()
 # Open Inference Protocol ---------------------------------------------------------------------------------------------
 
 
-def read_infer(body: bytes, columns: Columns, output: Output, limits: Limits) -> Asked:
-    """A V2 inference request."""
-    asked = decode(body, _infer, limits.max_nesting)
+def read_infer(
+    body: bytes, columns: Columns, output: Output, limits: Limits, json_length: bytes | None = None
+) -> Asked:
+    """A V2 inference request. json_length: the header `tensor.HEADER`, None where it was not sent."""
+    head, rest = split(body, json_length)
+    asked = decode(head, _infer, limits.max_nesting)
     if not asked.inputs:
         raise RequestError("There are no inputs.", "Send one input a column.", field="inputs")
+    raws = shared_out(rest, asked.inputs)
     rows = asked.inputs[0].shape[0] if asked.inputs[0].shape else 0
     bound_rows(rows, limits, "inputs")
     found: dict[str, list[Value]] = {}
-    for tensor in asked.inputs:
+    for tensor, raw in zip(asked.inputs, raws, strict=True):
         if tensor.name in found:
             raise RequestError(f"Column {tensor.name!r} comes twice.", "Send it once.", field=tensor.name)
-        found[tensor.name] = columns.values(tensor.name, _flat(tensor, rows, columns))
+        found[tensor.name] = columns.values(tensor.name, values(tensor, raw, rows, columns))
     for name in columns.missing(found):
         found[name] = columns.values(name, [None] * rows)
-    names = tuple(item.name for item in asked.outputs)
-    for name in names:
-        if name not in _outputs(output):
-            raise RequestError(
-                f"There is no output {name!r}.", f"The outputs are {', '.join(_outputs(output))}.", field="outputs"
-            )
+    names, binary = _wanted(asked, output)
     ordered = [found[name] for name in columns.names]
-    return Asked(rows=list(zip(*ordered, strict=True)), id=asked.id, outputs=names)
+    return Asked(rows=list(zip(*ordered, strict=True)), id=asked.id, outputs=names, binary=binary)
+
+
+def _wanted(asked: _Infer, output: Output) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The names of the outputs that are asked for, () for all, and those of them that are sent as bytes."""
+    there, everywhere = _outputs(output), asked.parameters.binary_data_output
+    for item in asked.outputs:
+        if item.name not in there:
+            raise RequestError(
+                f"There is no output {item.name!r}.", f"The outputs are {', '.join(there)}.", field="outputs"
+            )
+        if item.parameters.shared_memory_region is not None:
+            raise RequestError(
+                f"Output {item.name!r} is wanted in shared memory, which is not given.",
+                "Take it from the response.",
+                field="outputs",
+            )
+    if not asked.outputs:
+        return (), frozenset(there) if everywhere else frozenset()
+    said = {item.name: item.parameters.binary_data for item in asked.outputs}
+    return tuple(said), frozenset(name for name, one in said.items() if one or (one is None and everywhere))
 
 
 def _outputs(output: Output) -> dict[str, tuple[str, list[int]]]:
@@ -101,37 +139,7 @@ def _outputs(output: Output) -> dict[str, tuple[str, list[int]]]:
     return {output.name: ("FP64", [-1]), **classes, PREDICTION_ID: ("BYTES", [-1])}
 
 
-def _flat(tensor: _Tensor, rows: int, columns: Columns) -> list[Any]:
-    """The data of a tensor, one value a row, after its name, datatype and shape were seen to fit."""
-    column = columns.column(tensor.name)
-    name, shape, data = tensor.name, tensor.shape, tensor.data
-    allowed = _DATATYPES[column.type]
-    if tensor.datatype not in allowed:
-        raise RequestError(
-            f"Column {name!r} is a {column.type}; datatype {tensor.datatype!r} does not fit.",
-            f"Send it as {' or '.join(allowed[:2])}.",
-            field=name,
-        )
-    if shape not in {(rows,), (rows, 1)}:
-        raise RequestError(
-            f"Column {name!r} has shape {list(shape)}, but the first column has {rows} rows.",
-            "Give all columns the shape [n] or [n, 1].",
-            field=name,
-        )
-    if len(shape) == 2 and data and type(data[0]) is list:
-        if any(type(item) is not list or len(item) != 1 for item in data):
-            raise RequestError(
-                f"Column {name!r}: nested data must hold one value a row.", "Send [[a], [b]] or [a, b].", field=name
-            )
-        data = [item[0] for item in data]
-    if len(data) != rows:
-        raise RequestError(
-            f"Column {name!r} holds {len(data)} values for {rows} rows.", "Send one value a row.", field=name
-        )
-    return data
-
-
-def render_infer(asked: Asked, manifest: Manifest, answers: Sequence[Predicted]) -> bytes:
+def render_infer(asked: Asked, manifest: Manifest, answers: Sequence[Predicted]) -> Rendered:
     """A V2 inference response."""
     output = manifest.output
     data: dict[str, list[Any]] = {
@@ -141,14 +149,20 @@ def render_infer(asked: Asked, manifest: Manifest, answers: Sequence[Predicted])
     if output.names:
         data[CLASS] = [_class(answer, output) for answer in answers]
         data[SCORES] = [probability for answer in answers for probability in answer.scores]
-    outputs: list[dict[str, Any]] = [
-        {"name": name, "datatype": datatype, "shape": [len(answers), *shape[1:]], "data": data[name]}
-        for name, (datatype, shape) in _outputs(output).items()
-        if not asked.outputs or name in asked.outputs
-    ]
-    for tensor in outputs:
-        if tensor["name"] == SCORES:
-            tensor["parameters"] = {"classes": output.names}
+    outputs, tail = [], []
+    for name, (datatype, shape) in _outputs(output).items():
+        if asked.outputs and name not in asked.outputs:
+            continue
+        tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": [len(answers), *shape[1:]]}
+        parameters: dict[str, Any] = {"classes": output.names} if name == SCORES else {}
+        if name in asked.binary:
+            tail.append(packed(datatype, data[name]))
+            parameters["binary_data_size"] = len(tail[-1])
+        else:
+            tensor["data"] = data[name]
+        if parameters:
+            tensor["parameters"] = parameters
+        outputs.append(tensor)
     response: dict[str, Any] = {
         "model_name": answers[0].service,
         "model_version": answers[0].version,
@@ -156,13 +170,14 @@ def render_infer(asked: Asked, manifest: Manifest, answers: Sequence[Predicted])
     }
     if asked.id:
         response["id"] = asked.id
-    return _encoder.encode(response)
+    head = _encoder.encode(response)
+    return Rendered(b"".join([head, *tail]), len(head)) if tail else Rendered(head)
 
 
 def metadata(manifest: Manifest) -> bytes:
     """The V2 metadata of a service as it is answered now."""
     inputs = [
-        {"name": column.name, "datatype": _DATATYPES[column.type][0], "shape": [-1]}
+        {"name": column.name, "datatype": DATATYPES[column.type][0], "shape": [-1]}
         for column in manifest.inputs.columns
     ]
     outputs = [

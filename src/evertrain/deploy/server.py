@@ -21,7 +21,7 @@ from evertrain.config.wording import suggestion
 from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Predicted
 from evertrain.deploy.answer import Answering
-from evertrain.deploy.body import EncodingError, Intake, StalledError
+from evertrain.deploy.body import EncodingError, Intake, StalledError, deflate
 from evertrain.deploy.label import read_labels
 from evertrain.deploy.observe import read_observations, refuse_labels
 from evertrain.deploy.protocol import (
@@ -33,6 +33,7 @@ from evertrain.deploy.protocol import (
     render_records,
 )
 from evertrain.deploy.swap import Live, Swap
+from evertrain.deploy.tensor import HEADER
 from evertrain.deploy.version import Loaded
 from evertrain.errors import (
     CapacityError,
@@ -67,6 +68,7 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    content_type: bytes = b"application/json"
 
 
 class _Door(msgspec.Struct, frozen=True):
@@ -111,7 +113,7 @@ class Server:
         self._max_concurrency = max_concurrency
         self._in_hand = 0
         self._posts = {"predict": self._records, "labels": self._labels, "observe": self._observations}
-        self._about = _encoder.encode({"name": "evertrain", "version": release, "extensions": []})
+        self._about = _encoder.encode({"name": "evertrain", "version": release, "extensions": ["binary_tensor_data"]})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -131,11 +133,13 @@ class Server:
         await self._send(reply, headers, send)
 
     async def _send(self, reply: Reply, headers: Headers, send: Send) -> None:
-        sent = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(reply.body)).encode()),
-            *reply.headers,
-        ]
+        body = reply.body
+        sent = [(b"content-type", reply.content_type), *reply.headers]
+        packed = await deflate(body, headers.get(b"accept-encoding"))
+        if packed is not None:
+            body = packed
+            sent += [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
+        sent.append((b"content-length", str(len(body)).encode()))
         name = headers.get(b"x-request-id")
         if name is not None and len(name) <= _LONGEST_ID:
             sent.append((b"x-request-id", name))
@@ -143,7 +147,7 @@ class Server:
         if self.draining or reply.status in {408, 413, 415}:
             sent.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": reply.status, "headers": sent})
-        await send({"type": "http.response.body", "body": reply.body})
+        await send({"type": "http.response.body", "body": body})
 
     def _door(self, path: str) -> tuple[str, _Door]:
         """The service and the door of a path; NotFoundError when there is none."""
@@ -180,12 +184,12 @@ class Server:
 
     async def _infer(self, service: str, headers: Headers, receive: Receive) -> Reply:
         body, begun = await self._read(headers, receive)
-        if b"inference-header-content-length" in headers:
-            raise EncodingError("Binary tensors are not taken.", "Send the tensors as JSON.", field="inputs")
         live, champion = self._answerable(service)
-        asked = read_infer(body, champion.columns, champion.output, self._limits)
+        asked = read_infer(body, champion.columns, champion.output, self._limits, headers.get(HEADER))
         answers = await self._answer(live, champion, asked.rows, headers, begun)
-        return _answered(render_infer(asked, champion.manifest, answers), answers)
+        rendered = render_infer(asked, champion.manifest, answers)
+        reply = _answered(rendered.body, answers)
+        return reply if rendered.json is None else _with_bytes(reply, rendered.json)
 
     async def _records(self, service: str, headers: Headers, receive: Receive) -> Reply:
         body, begun = await self._read(headers, receive)
@@ -309,6 +313,12 @@ def _answered(body: bytes, answers: list[Predicted]) -> Reply:
         body,
         ((b"x-evertrain-version", answers[0].version.encode()), (b"x-evertrain-prediction", ids.encode())),
     )
+
+
+def _with_bytes(reply: Reply, json_length: int) -> Reply:
+    """The same reply, of whose body so many bytes are JSON and the others tensors."""
+    headers = (*reply.headers, (HEADER, str(json_length).encode()))
+    return msgspec.structs.replace(reply, headers=headers, content_type=b"application/octet-stream")
 
 
 _STATUSES: tuple[tuple[type[EvertrainError], int], ...] = (

@@ -37,16 +37,23 @@ class Installation:
         self.artifacts = Artifacts.at(self.state.artifacts)
         self.signer = Signer.load(self.state.keys)
 
-    def add(self, source: str, *, verdict: Verdict | None = "health only", output: Output | None = None) -> VersionId:
+    def add(
+        self,
+        source: str,
+        *,
+        verdict: Verdict | None = "health only",
+        output: Output | None = None,
+        inputs: Schema = SHOP_SCHEMA,
+    ) -> VersionId:
         """A version whose model is this Python source (`predict(rows)`), attested as built, and judged if asked to."""
         manifest = Manifest(
             service=SHOP,
             format="callable",
             model=self.artifacts.blobs.put(source.encode()),
             bundle=None,
-            features=digest_of(SHOP_SCHEMA),
-            inputs=SHOP_SCHEMA,
-            vector=tuple(Input(name=name) for name in SHOP_SCHEMA.names),
+            features=digest_of(inputs),
+            inputs=inputs,
+            vector=tuple(Input(name=name) for name in inputs.names),
             output=output or Output(),
         )
         version = self.artifacts.put_manifest(manifest)

@@ -39,11 +39,12 @@ def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 class RunningWorker:
-    """A worker of an installation, and its clients' view."""
+    """A worker of an installation, and its clients' view. settings: of its environment, beside the toy's own."""
 
-    def __init__(self, installation: Installation, name: str = "w0") -> None:
+    def __init__(self, installation: Installation, name: str = "w0", **settings: str) -> None:
         self.installation = installation
         self.name = name
+        self._settings = _SETTINGS | settings
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.base = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.process = self.start()
@@ -54,7 +55,7 @@ class RunningWorker:
         state = self.installation.state.path
         command = [sys.executable, "-m", "evertrain.process.worker.serving", "--dir", str(state)]
         command += ["--name", self.name, "--fd", str(handle)]
-        return subprocess.Popen(command, pass_fds=[handle], env=os.environ | _SETTINGS)
+        return subprocess.Popen(command, pass_fds=[handle], env=os.environ | self._settings)
 
     def heartbeat(self) -> Heartbeat | None:
         found = [beat for beat in heartbeats(self.installation.state) if beat.name == self.name]
