@@ -9,10 +9,11 @@
 Everything is checked when it is written; what is wrong is refused with the name, the reason and a remedy.
 """
 
-import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.machinery import SOURCE_SUFFIXES, ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +29,7 @@ from evertrain.config.declaration import (
     SourceSpec,
     TrainingSpec,
 )
+from evertrain.config.folder import AsItStands, import_from
 from evertrain.config.function import refer
 from evertrain.config.option import Names, closed, expect, expect_each, read_names
 from evertrain.config.origin import Frame, Sql
@@ -291,14 +293,15 @@ def load(path: Path) -> tuple[ServiceSpec, ...]:
     function's reference is relative to the file's folder.
     """
     path = path.resolve()
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    if specification is None or specification.loader is None or not path.is_file():
+    if path.suffix not in SOURCE_SUFFIXES or not path.is_file():
         raise DeclarationError(f"{path} is no Python file.", "Name the file that declares the service.")
-    module = importlib.util.module_from_spec(specification)
-    sys.path.insert(0, str(path.parent))
-    sys.modules[path.stem] = module
+    import_from(path.parent)
+    loader = AsItStands(path.stem, str(path))
+    specification = ModuleSpec(path.stem, loader, origin=str(path))
+    specification.has_location = True
+    module = sys.modules[path.stem] = module_from_spec(specification)
     try:
-        specification.loader.exec_module(module)
+        loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise _refused(error, path) from error
     services = tuple(value for value in vars(module).values() if isinstance(value, ServiceSpec))
