@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from evertrain.core.cycle import CYCLES, CycleState, is_held, is_terminal
 from evertrain.core.machine import Machine
 from evertrain.core.rollout import ROLLOUT, RolloutState, is_over
+from evertrain.core.succession import SUCCESSIONS
 from evertrain.errors import TransitionError
 
 State = TypeVar("State", bound=str)
@@ -25,6 +26,7 @@ def as_text(machine: Machine[State, Move]) -> Machine[str, str]:
 MACHINES: Mapping[str, Machine[str, str]] = {
     ROLLOUT.name: as_text(ROLLOUT),
     **{machine.name: as_text(machine) for machine in CYCLES.values()},
+    **{machine.name: as_text(machine) for machine in SUCCESSIONS.values()},
 }
 
 every_machine = pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES.keys())

@@ -13,7 +13,7 @@ import msgspec
 import psutil
 import pytest
 
-from evertrain.core.event import ProcessExited
+from evertrain.core.event import ProcessesRestarted, ProcessExited
 from evertrain.core.routing import Arm, Route
 from evertrain.store.exit import exit_notes
 from evertrain.store.ledger import Ledger
@@ -95,6 +95,9 @@ def test_sigterm_drains_the_whole_tree(tree: Tree, customers: list[Customer]) ->
         customer.stop()
     assert tree.down() == 0
     assert not tree.living()
+    refused = restart(tree)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "has no supervisor" in refused.stderr
     assert failures_of(customers) == []
     assert not any(str(tree.state.path) in " ".join(found.info["cmdline"] or ()) for found in processes())
 
@@ -120,6 +123,58 @@ def exits_of(tree: Tree) -> list[tuple[str, str | None, str]]:
     told = [(note.fact, note.reason) for note in exit_notes(tree.state)]
     told += [(event.fact, event.reason) for event in events]
     return [(fact.process, fact.signal, reason) for fact, reason in told if isinstance(fact, ProcessExited)]
+
+
+def test_a_planned_restart_replaces_every_process_and_fails_no_request(tree: Tree, customers: list[Customer]) -> None:
+    asked_since(customers)
+    before = tree.living()
+    told = restart(tree, "--all", "--json")
+    report = msgspec.json.decode(told.stdout)
+    assert (told.returncode, report["outcome"]) == (0, "done"), told.stderr
+    assert {step["state"] for step in report["steps"]} == {"replaced"}
+    assert {step["process"] for step in report["steps"]} == before.keys() - {"supervisor"}
+    asked_since(customers)
+    assert failures_of(customers) == []
+    after = tree.living()
+    assert {found.pid for found in before.values()} & {found.pid for found in after.values()} == {
+        after["supervisor"].pid
+    }
+    assert {step["successor_pid"] for step in report["steps"]} < {found.pid for found in after.values()}
+    wait_until(lambda: bool(restarts_of(tree)), "the record of it")
+    fact = restarts_of(tree)[-1]
+    assert (fact.scope, fact.whole) == ("all", True)
+    assert fact.replaced == {step["process"]: step["successor"] for step in report["steps"]}
+
+
+def test_a_successor_that_cannot_load_ends_the_restart_and_changes_nothing(
+    tree: Tree, installation: Installation, customers: list[Customer]
+) -> None:
+    model = installation.artifacts.blobs.path(installation.artifacts.manifest(installation.add(GOOD)).model)
+    whole, before = model.read_bytes(), tree.living()
+    model.chmod(0o644)
+    model.write_bytes(whole[:-1])
+    try:
+        told = restart(tree)
+    finally:
+        model.write_bytes(whole)
+    assert told.returncode == 1
+    assert "which was to replace w" in told.stdout
+    assert "altered or cut" in told.stdout
+    asked_since(customers)
+    assert failures_of(customers) == []
+    wait_until(lambda: is_whole(tree), "the end of the successor")
+    assert {found.pid for found in tree.living().values()} == {found.pid for found in before.values()}
+
+
+def restart(tree: Tree, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "evertrain", "restart", "--dir", str(tree.state.path), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def restarts_of(tree: Tree) -> list[ProcessesRestarted]:
+    with Ledger.open(tree.state.ledger) as ledger:
+        events = ledger.read(kinds=["processes.restarted"])
+    return [event.fact for event in events if isinstance(event.fact, ProcessesRestarted)]
 
 
 @pytest.mark.parametrize("name", ["controller", "data"])

@@ -35,6 +35,7 @@ COMMANDS = {
     "retrain": "order",
     "promote": "order",
     "rollback": "order",
+    "restart": "restart",
     "ledger": "ledger",
     "doctor": "doctor",
     "settings": "settings",

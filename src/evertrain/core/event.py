@@ -12,6 +12,13 @@ from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, Sou
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
 from evertrain.core.schema import Column
 from evertrain.core.time import Instant
+from evertrain.core.upkeep import (
+    AlertCleared,
+    AlertRaised,
+    ProcessesRestarted,
+    ProcessExited,
+    StoryMarked,
+)
 
 __all__ = [
     "AlertCleared",
@@ -31,6 +38,7 @@ __all__ = [
     "OrderAnswered",
     "OrderGiven",
     "ProcessExited",
+    "ProcessesRestarted",
     "RolloutBegun",
     "RolloutMoved",
     "RoutingChanged",
@@ -50,7 +58,7 @@ __all__ = [
 
 
 class _Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
-    """Base of all facts; each names its tag."""
+    """Base of the facts here; each names its tag."""
 
 
 class InstallationCreated(_Fact, frozen=True, kw_only=True, tag="installation.created"):
@@ -301,36 +309,6 @@ class OrderAnswered(_Fact, frozen=True, kw_only=True, tag="order.answered"):
     accepted: bool
 
 
-class AlertRaised(_Fact, frozen=True, kw_only=True, tag="alert.raised"):
-    """A person is told; nothing repeats while the alert stands."""
-
-    alert: str
-    owner: str
-    severity: Literal["notice", "warning", "critical"]
-
-
-class AlertCleared(_Fact, frozen=True, kw_only=True, tag="alert.cleared"):
-    """What the alert was about is over."""
-
-    alert: str
-
-
-class ProcessExited(_Fact, frozen=True, kw_only=True, tag="process.exited"):
-    """A process of the tree ended without being told to. version: the one that it was running, if any."""
-
-    process: str
-    code: int | None
-    signal: str | None
-    version: VersionId | None
-
-
-class StoryMarked(_Fact, frozen=True, kw_only=True, tag="story.marked"):
-    """A scripted replay began, planted an accident, or ended."""
-
-    mark: str
-    figures: dict[str, float] = {}
-
-
 Fact = (
     InstallationCreated
     | BundleFrozen
@@ -359,6 +337,7 @@ Fact = (
     | OrderGiven
     | OrderAnswered
     | ProcessExited
+    | ProcessesRestarted
     | StoryMarked
 )
 

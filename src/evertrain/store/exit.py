@@ -1,4 +1,4 @@
-"""Notes about processes that ended, left by the supervisor for the controller, who puts them into the ledger.
+"""Notes about processes that ended, or were replaced, left by the supervisor for the controller, who keeps the ledger.
 
 The supervisor keeps no ledger, and the controller may be the one that ended. A note is one file; it is removed only
 after the event that it became stands, so none is lost, and the event's id makes a second reading harmless.
@@ -18,7 +18,7 @@ _decoder = msgspec.json.Decoder(Draft)
 
 
 def leave_exit_note(state: State, draft: Draft) -> None:
-    """Leave a `ProcessExited` event to be appended."""
+    """Leave a `ProcessExited` or `ProcessesRestarted` event to be appended."""
     folder = _folder(state)
     folder.mkdir(exist_ok=True)
     write_atomically(folder / f"{draft.id.replace('/', '_')}.json", msgspec.json.encode(draft))

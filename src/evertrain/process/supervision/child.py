@@ -38,13 +38,17 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Child:
-    """The process of a post, of this supervisor or adopted from one that died. All times are monotonic."""
+    """The process of a post, of this supervisor or adopted from one that died. All times are monotonic.
+
+    why: it was told to end for this reason. fate: why the last process of this post ended, "" before one has.
+    """
 
     def __init__(self, post: Post) -> None:
         self.post = post
         self.pid: int | None = None
         self.begun = 0.0
         self.why = ""
+        self.fate = ""
         self._started = ""
         self._adopted = False
         self._failures = 0
@@ -84,8 +88,9 @@ class Child:
         """Whether the process has ended, no matter who reaped it, or whether anybody has."""
         return self.pid is not None and not runs(self.pid, self._started)
 
-    def ended(self) -> float:
+    def ended(self, fate: str = "") -> float:
         """The process is over; returns the pause before the next start, in seconds."""
+        self.fate = fate
         now = time.monotonic()
         self._failures = 0 if now - self.begun > _SETTLED_S else self._failures + 1
         pause: float = min(_FIRST_PAUSE_S * 2.0 ** max(0, self._failures - 1), _LONGEST_PAUSE_S)

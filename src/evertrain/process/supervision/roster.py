@@ -1,5 +1,6 @@
 """Who has to run: the processes that a routing table and the settings ask for. Pure."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -7,7 +8,7 @@ import msgspec
 from evertrain.core.identity import VersionId
 from evertrain.core.routing import Route, RoutingTable
 
-__all__ = ["Trial", "serves", "trials"]
+__all__ = ["Trial", "lacks", "serves", "trials"]
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -47,5 +48,13 @@ def serves(table: RoutingTable, generation: int, ready: tuple[VersionId, ...]) -
     >>> serves(RoutingTable(generation=3, routes={}), 2, ())
     False
     """
-    champions = {route.champion for route in table.routes.values() if route.enabled and route.champion is not None}
-    return generation >= table.generation and champions <= set(ready)
+    return generation >= table.generation and _champions(table) <= set(ready)
+
+
+def lacks(table: RoutingTable, failed: Mapping[VersionId, str]) -> str:
+    """Why a worker that says this of itself does not answer with a champion of the table; "" where it only loads."""
+    return next((why for version, why in failed.items() if version in _champions(table)), "")
+
+
+def _champions(table: RoutingTable) -> set[VersionId]:
+    return {route.champion for route in table.routes.values() if route.enabled and route.champion is not None}

@@ -5,13 +5,14 @@ from the state directory: the routing table says which versions need processes, 
 killed at any moment: workers, controller and the rest go on, and the next supervisor drains or adopts them.
 """
 
+import itertools
 import logging
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -21,7 +22,8 @@ from evertrain.errors import IntegrityError
 from evertrain.process.supervision.child import Child
 from evertrain.process.supervision.obituaries import leave_obituary
 from evertrain.process.supervision.posts import controller_post, data_post, trial_post, worker_post
-from evertrain.process.supervision.roster import serves, trials
+from evertrain.process.supervision.restarting import Restarting, Standing
+from evertrain.process.supervision.roster import lacks, serves, trials
 from evertrain.process.supervision.watchdog import Watchdog
 from evertrain.store.process import Heartbeat, Role, alive, beat, forget, heartbeat_of, heartbeats
 from evertrain.store.routing import RoutingFile
@@ -64,15 +66,16 @@ class Supervisor:
         self._looked = 0.0
         self._hurry = threading.Event()
         self._is_ready = False
+        self._restarting = Restarting(state, self)
         host, port = listener.getsockname()[:2]
         self._heartbeat = msgspec.structs.replace(
             heartbeat_of("supervisor", "supervisor"), note=f"predictions on http://{host}:{port}"
         )
-        taken = {found.name for found in heartbeats(state) if alive(found)}
-        names = [name for number in range(settings.workers + len(taken)) if (name := f"w{number}") not in taken]
-        self._workers = [
-            Child(worker_post(state, name, listener.fileno(), environment)) for name in names[: settings.workers]
-        ]
+        self._listener = listener
+        self._workers: list[Child] = []
+        self._successors: list[Child] = []
+        for _ in range(settings.workers):
+            self._workers.append(self._new_worker())
         self._planes = [Child(controller_post(state, environment)), Child(data_post(state, settings, environment))]
 
     def run(self, stopping: threading.Event, hurry: threading.Event | None = None) -> None:
@@ -131,11 +134,73 @@ class Supervisor:
             return self._has_orphan(child.post.role)
         return any(orphan.post.name == child.post.name for orphan in self._orphans)
 
+    # What a restart asks for -----------------------------------------------------------------------------------------
+
+    @property
+    def workers(self) -> Sequence[Child]:
+        return self._workers
+
+    @property
+    def planes(self) -> Sequence[Child]:
+        return self._planes
+
+    def nominate(self, old: Child) -> Child:
+        """Start a worker beside `old`, under a name of its own."""
+        successor = self._new_worker()
+        self._successors.append(successor)
+        _log.info("%s is to be replaced by %s", old.post.name, successor.post.name)
+        return successor
+
+    def appoint(self, old: Child, successor: Child) -> None:
+        """Give the place of `old` to its successor, and let `old` drain."""
+        self._successors.remove(successor)
+        self._workers[self._workers.index(old)] = successor
+        self._leave(old)
+
+    def reject(self, successor: Child) -> None:
+        """End a worker that was to replace another one."""
+        self._successors.remove(successor)
+        self._dismiss(successor)
+
+    def make_room(self, old: Child) -> Child:
+        """Let a plane end; the process that follows it starts when it has."""
+        successor = Child(old.post)
+        self._planes[self._planes.index(old)] = successor
+        self._leave(old)
+        return successor
+
+    def has_left(self, old: Child) -> bool:
+        """Whether a process that was told to end is gone."""
+        return old not in self._orphans
+
+    def standing_of(self, child: Child) -> Standing:
+        """Whether a process does its work; why not, where that is known and will not change by itself."""
+        found = next((one for one in heartbeats(self._state) if one.pid == child.pid), None)
+        if child.post.role != "worker":
+            return Standing(found is not None and not found.starting)
+        if child.fate or found is None or found.starting:
+            return Standing(is_up=False, fault=child.fate)
+        is_up = serves(self._table, found.generation, found.ready)
+        return Standing(is_up, "" if is_up else lacks(self._table, found.failed))
+
+    def _leave(self, old: Child) -> None:
+        self._watchdog.forget(old)
+        if old.running:
+            self._end_orphan(old)
+
+    def _new_worker(self) -> Child:
+        taken = {found.name for found in heartbeats(self._state) if alive(found)}
+        taken |= {child.post.name for child in [*self._workers, *self._successors, *self._orphans]}
+        name = next(name for number in itertools.count() if (name := f"w{number}") not in taken)
+        return Child(worker_post(self._state, name, self._listener.fileno(), self._environment))
+
     # The loop --------------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
         self._reap()
         self._follow_routing()
+        if self._is_ready:
+            self._restarting.look()
         for child in self._everybody():
             if child.is_due and not self._is_awaited(child):
                 forget(self._state, child.post.name)  # what stands there was said by a process that is gone
@@ -148,7 +213,7 @@ class Supervisor:
     def _look(self) -> None:
         beat(self._state, self._heartbeat)
         self._look_after_orphans()
-        for child in [*self._workers, *self._trials.values()]:
+        for child in [*self._workers, *self._successors, *self._trials.values()]:
             self._watchdog.look(child)
         if not self._is_ready and self._all_ready():
             self._is_ready = True
@@ -192,7 +257,7 @@ class Supervisor:
         forget(self._state, child.post.name)
 
     def _everybody(self) -> list[Child]:
-        return [*self._workers, *self._planes, *self._trials.values()]
+        return [*self._workers, *self._successors, *self._planes, *self._trials.values()]
 
     def _reap(self) -> None:
         codes = _ended_children()
@@ -209,7 +274,7 @@ class Supervisor:
             return
         pid = child.pid
         cause = leave_obituary(self._state, child, code)
-        pause = child.ended()
+        pause = child.ended(cause)
         self._watchdog.forget(child)
         _log.warning("%s, process %s: %s It starts again in %.1f s.", child.post.name, pid, cause, pause)
 
@@ -220,7 +285,7 @@ class Supervisor:
         _log.info("stopping")
         end = time.monotonic() + self._settings.shutdown_s
         self._stop([*self._planes, *self._orphans], until=end - self._settings.shutdown_s / 2)
-        self._stop(self._workers, until=end)
+        self._stop([*self._workers, *self._successors], until=end)
         self._stop(list(self._trials.values()), until=max(end, time.monotonic() + 1.0))
         forget(self._state, "supervisor")
         self._state.clear_sockets()

@@ -1,0 +1,57 @@
+"""How a person's order to restart reaches the supervisor, and how it fares."""
+
+import time
+from collections.abc import Iterator
+
+from evertrain.errors import UnavailableError, UserError
+from evertrain.store.process import alive, heartbeat_at
+from evertrain.store.restart import RestartReport, Scope, order_restart, restart_report
+from evertrain.store.state import State
+
+__all__ = ["follow_restart", "give_restart"]
+
+_LOOK_S = 0.05
+_HEED_S = 10.0
+"""How soon a supervisor takes an order up, and how long there may be none before nobody is waited for."""
+
+
+def give_restart(state: State, scope: Scope) -> str:
+    """Leave the order; returns its id. UserError where nobody runs who could carry it out, or another is under way."""
+    if not _is_supervised(state):
+        raise UserError(
+            f"Nobody runs who could carry that out: {state.path} has no supervisor. Nothing was ordered.",
+            "Start it with `evertrain up`.",
+        )
+    report = restart_report(state)
+    if report is not None and report.outcome == "under way":
+        raise UserError("A restart is under way already. Nothing was ordered.", "Order it again when it is over.")
+    return order_restart(state, scope).id
+
+
+def follow_restart(state: State, order: str, seconds: float) -> Iterator[RestartReport]:
+    """Each report on the order that differs from the one before, until it is over, at most for so many seconds.
+
+    UnavailableError when there is no supervisor any more, or none that takes the order up.
+    """
+    begun = supervised = time.monotonic()
+    last = None
+    while (now := time.monotonic()) - begun < seconds:
+        report = restart_report(state)
+        if report is not None and report.order == order and report != last:
+            last = report
+            yield report
+            if report.outcome != "under way":
+                return
+        if _is_supervised(state) and (last is not None or now - begun < _HEED_S):
+            supervised = now
+        if now - supervised > _HEED_S:
+            raise UnavailableError(
+                "The supervisor has not taken the order up." if last is None else "The supervisor ended meanwhile.",
+                "See what `evertrain status` says; `evertrain up` starts one that takes the workers over.",
+            )
+        time.sleep(_LOOK_S)
+
+
+def _is_supervised(state: State) -> bool:
+    found = heartbeat_at(state, "supervisor")
+    return found is not None and alive(found)
