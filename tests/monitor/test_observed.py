@@ -49,13 +49,14 @@ def segment(report: Report, column: str, value: str) -> Segment:
 
 def test_the_worst_segment_is_found_and_its_multiplicity_is_said() -> None:
     report = told(observations(), Question(segments=("region", "shop")))
-    worst = report.segments[0]
-    assert (worst.column, worst.value, worst.outcome) == ("region", "west", "worse")
-    assert worst.worse is not None
-    assert worst.at_least is not None
-    assert 0.0 < worst.at_least < worst.worse
+    first = report.segments[0]
+    assert (first.column, first.value, first.outcome) == ("region", "west", "worse")
+    assert first.worse is not None
+    assert first.at_least is not None
+    assert 0.0 < first.at_least < first.worse
     assert report.tested == 18
-    assert report.worst.startswith("region = west is shown to be worse than all other rows: calibration would take 0.2")
+    worst = "Over the whole time region = west is shown to be worse than all other rows: calibration would take 0.2"
+    assert report.worst.startswith(worst)
     assert "whichever segment is picked (18 segments tested, Holm p < 0.001)" in report.worst
     assert [one.outcome for one in report.segments if one.column == "shop"] == ["open"] * 15
 
@@ -66,7 +67,9 @@ def test_where_nothing_is_worse_nothing_is_called_so() -> None:
     called = [told(observations(seed, 30, 60, bad=""), question).segments[0].outcome for seed in range(40)]
     assert called.count("worse") <= 5  # more has a chance below 2 %
     report = told(observations(bad=""), question)
-    assert report.worst == "No segment is shown to be worse than the rest (18 segments tested, Holm at 5%)."
+    nothing = "Over the whole time no segment is shown to be worse than the rest (18 segments tested, Holm at 5%)."
+    assert report.worst == nothing
+    assert report.headline == "Nothing is shown to be worse: not of late, and no segment over the whole time."
 
 
 def test_figures_are_those_of_the_mature_labelled_rows() -> None:
@@ -161,6 +164,38 @@ def test_where_it_got_worse_and_since_when() -> None:
     assert calm == ["open", "open"]
 
 
+def test_the_headline_tells_of_late_and_the_whole_time_apart() -> None:
+    """One that got worse a short while ago may not be worse than the rest over the whole time: both are said."""
+    report = told(worsening(since=72, bad="south", a_day=300), Question(segments=("region",), recent=Span(8 * DAY)))
+    assert [one.name for one in report.changes if one.outcome == "worse" and one.column] == ["region = south"]
+    assert all(one.outcome == "open" for one in report.segments)
+    assert report.headline.startswith("Got worse: ")
+    assert "region = south since about " in report.headline
+    assert report.headline.endswith(" No segment is shown to be worse than the rest over the whole time.")
+    both = told(observations(), Question(segments=("region",))).headline
+    assert both == (
+        "Worse than the rest over the whole time: region = west. Nothing is shown to have got worse of late."
+    )
+
+
+def test_an_option_that_leaves_nothing_to_claim_is_told_with_its_remedy() -> None:
+    seen = observations(days=60)
+    recent = told(seen, Question(segments=("region",), recent=Span(100 * DAY)))
+    (said,) = recent.warnings
+    assert said == (
+        "Nothing is said of what got worse: the newest stretch of 100d leaves no time before it in the 60d of rows "
+        "whose label counts. Name a shorter one, such as --recent 15d, or leave it out for a quarter of the time."
+    )
+    assert recent.headline.endswith("What got worse cannot be told.")
+    horizon = told(seen, Question(segments=("region",), horizon=Span(100 * DAY)))
+    (said,) = horizon.warnings
+    assert said == (
+        "No label is due yet, so nothing is said of quality: the horizon of 100d is longer than the 60d from the first "
+        "row to the look. Name a shorter --horizon if labels are due sooner; else look again from 18 Mar 2024 on."
+    )
+    assert horizon.headline == "Whether anything is worse cannot be told, which is no pass."
+
+
 def test_what_did_not_get_worse_is_called_so_as_rarely_as_it_says() -> None:
     called = 0
     for seed in range(40):
@@ -233,8 +268,9 @@ def test_rows_after_the_look_are_not_looked_at() -> None:
 def test_scores_that_are_the_wrong_way_round_are_told() -> None:
     seen = observations(bad="")
     report = told(msgspec.structs.replace(seen, score=1.0 - seen.score), Question())
-    assert report.warnings[0].startswith("The scores are worse than none: their log loss is ")
-    assert "wrong way round" in report.warnings[1]
+    assert report.warnings[0].startswith("The scores order the labels the wrong way round: the AUC is 0.2")
+    assert report.warnings[0].endswith("or of a table name it with --positive.")
+    assert report.warnings[1].startswith("The scores are worse than none: their log loss is ")
 
 
 def test_without_a_label_scores_and_inputs_are_told() -> None:

@@ -79,6 +79,8 @@ def _print(report: Report, out: Path | None) -> None:
 
 def _summary(report: Report) -> Iterator[str]:
     yield from (f"MIND: {warning}" for warning in report.warnings)
+    if report.headline:
+        yield report.headline
     if report.changed:
         yield report.changed
     if report.segments:

@@ -114,7 +114,7 @@ def watch(
 
 
 def _say_columns(table: Path) -> str:
-    from evertrain.process.observation.observations import columns_of
+    from evertrain.process.observation.rows import columns_of
 
     return f"Say which of its columns they are: {', '.join(columns_of(table))}."
 

@@ -3,8 +3,7 @@
 A file that is still being written is left alone. On the system clock a file counts as complete when its size and
 modification time have stood still for a while and it ends as its form ends; one that does not end so is taken as it
 is after a longer while. Under a story's clock files are complete when they appear, because the story writes them
-beside and renames them. Names that begin with a dot, or that
-cannot be printed, are left alone always.
+beside and renames them. Names that begin with a dot, or that cannot be printed, are left alone always.
 """
 
 import fnmatch
@@ -20,7 +19,7 @@ from evertrain.core.identity import Digest
 from evertrain.core.time import Instant
 from evertrain.data.source import looks_whole
 
-__all__ = ["Arrival", "Arrivals", "Journal", "Mark", "Patience"]
+__all__ = ["Arrival", "Arrivals", "Journal", "Mark", "Patience", "mark_of"]
 
 _RACE_NS = 100_000_000
 """A folder that changed so recently may change again within one step of its time stamp: it is listed again."""
@@ -40,12 +39,32 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     unfinished_s: float = 60.0
     recheck_s: float = 5.0
 
+    def is_over(self, file: Path, mark: "Mark", quiet_s: float) -> bool:
+        """Whether a file that has stood still for so long is complete."""
+        return quiet_s >= self.unfinished_s or (quiet_s >= self.quiet_s and _ends_as_its_form(file, mark.size))
+
 
 class Mark(NamedTuple):
     """What tells that a file was written to."""
 
     size: int
     modified_ns: int
+
+
+def mark_of(file: Path) -> Mark | None:
+    """The file's mark; None where there is none."""
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return Mark(found.st_size, found.st_mtime_ns)
+
+
+def _ends_as_its_form(file: Path, size: int) -> bool:
+    with file.open("rb") as content:
+        head = content.read(_ENDS)
+        content.seek(max(0, size - _ENDS))
+        return looks_whole(file.name, head, content.read(_ENDS))
 
 
 class Arrivals:
@@ -116,21 +135,10 @@ class Arrivals:
         if seen is None or seen[0] != mark:
             self._waiting[name] = (mark, tick)
             return False
-        quiet = tick - seen[1]
-        return quiet >= patience.unfinished_s or (quiet >= patience.quiet_s and self._whole(name, mark.size))
-
-    def _whole(self, name: str, size: int) -> bool:
-        with (self.folder / name).open("rb") as file:
-            head = file.read(_ENDS)
-            file.seek(max(0, size - _ENDS))
-            return looks_whole(name, head, file.read(_ENDS))
+        return patience.is_over(self.folder / name, mark, tick - seen[1])
 
     def _mark(self, name: str) -> Mark | None:
-        try:
-            found = (self.folder / name).stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return Mark(found.st_size, found.st_mtime_ns)
+        return mark_of(self.folder / name)
 
 
 class _Folder:

@@ -5,23 +5,23 @@ label comes early do not push ahead. Every interval and every test takes rows of
 (`monitor.estimate`); where a table has too few blocks, rows are taken one by one and the report says so.
 """
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from evertrain.core.policy import MetricName
-from evertrain.core.time import DAY, HOUR, Instant, Span, say_span, to_datetime
+from evertrain.core.time import DAY, Instant, Span, say_span
 from evertrain.errors import UserError
 from evertrain.monitor.change import Change, Group, Labelled, compare_stretches
-from evertrain.monitor.estimate import Estimate, estimate, mean_estimate
+from evertrain.monitor.estimate import estimate, mean_estimate
 from evertrain.monitor.period import Periods
-from evertrain.monitor.report import METRIC_NAMES, METRICS, Inputs, Kind, Mature, Observations, Question, Report
-from evertrain.monitor.segment import groups_of, look_at_segments, say_worst
+from evertrain.monitor.report import METRICS, Inputs, Kind, Mature, Observations, Question, Report
+from evertrain.monitor.segment import groups_of, look_at_segments
 from evertrain.monitor.shift import DEALS, Course, Side, compare_inputs
 from evertrain.monitor.stretch import Tail, cut_blocks, newest_from, shared_block, unsettled_tail
+from evertrain.monitor.verdict import say_changed, say_day, say_headline, say_odd, say_tail, say_unasked, say_worst
 
 __all__ = ["look"]
 
@@ -89,16 +89,22 @@ def look(
         dependence=blocks.says,
         segments=segments,
         tested=sum(one.p_value is not None for one in segments),
+        headline=say_headline(changes, segments) if question.labelled else "",
         worst=say_worst(segments, metric, question.alpha),
         changes=changes,
-        changed=_say_changed(changes, compared, question),
+        changed=say_changed(changes, compared, question.alpha) if len(label) else "",
         compared=compared,
         since=since,
         until=Instant(int(seen.at[asked].max())) if asked.any() else None,
         has_labels=question.labelled,
         periods=tuple(periods.told(seen, question, metric, every, tail)),
         inputs=_inputs(seen, reference, reference_name, inputs, question=question, periods=periods),
-        warnings=(*_warnings(kind, figures, base, tail=tail, question=question, now=now), *warnings),
+        warnings=(
+            *warnings,
+            *say_unasked(question, seen.at, due=due, asked=asked, since=since, now=now),
+            *say_odd(kind, figures, base),
+            *([] if tail is None else [say_tail(tail, kind, question, now)]),
+        ),
         notices=(*([] if not later else [f"{_rows(later)} of a later time than the look: left out."]), *notices),
     )
 
@@ -124,77 +130,6 @@ def _part(seen: Observations, rows: Flags) -> Observations:
     return Observations(
         at=seen.at[rows], score=seen.score[rows], label=seen.label[rows], rows=seen.rows.filter(pl.Series(rows))
     )
-
-
-# What to know first ---------------------------------------------------------------------------------------------------
-
-
-def _warnings(
-    kind: Kind,
-    figures: dict[MetricName, Estimate],
-    base: float | None,
-    *,
-    tail: Tail | None,
-    question: Question,
-    now: Instant,
-) -> Iterator[str]:
-    """What makes the figures say something else than they seem to."""
-    if tail is not None:
-        yield _say_tail(tail, kind, question, now)
-    if base is not None and kind == "probability" and (said := _say_worthless(figures["log_loss"].value, base)):
-        yield said
-    auc = figures.get("auc")
-    if auc is not None and auc.high is not None and auc.high < 0.5:
-        yield (
-            f"The scores order the labels the wrong way round: the AUC is {auc.value:.3f}, and chance is 0.5. Is the "
-            f"label that counts as 1 the one that the score is about?"
-        )
-
-
-def _say_worthless(found: float | None, base: float) -> str:
-    """That always saying the mean label would do better than the scores; "" where it would not."""
-    constant = -sum(share * math.log(share) for share in (base, 1.0 - base) if share > 0.0)
-    if found is None or found <= constant or not 0.0 < base < 1.0:
-        return ""
-    return (
-        f"The scores are worse than none: their log loss is {found:.4f}, and that of always saying the mean label, "
-        f"{base:.3g}, would be {constant:.4f}."
-    )
-
-
-def _say_tail(tail: Tail, kind: Kind, question: Question, now: Instant) -> str:
-    there = (
-        f"{tail.labelled / tail.due:.0%} of the rows from {_day(tail.start)} on have a label, {tail.usual:.0%} before"
-    )
-    means = ""
-    if None not in tail.mean:
-        what = "the share of positives" if kind == "probability" else "the mean"
-        means = f"; of the labels that have come {what} is {tail.mean[0]:.3g}, and {tail.mean[1]:.3g} before"
-    said = f"Only {there}{means}: what is known early is seldom like the rest"
-    if question.horizon is None:
-        return (
-            f"{said}, so these rows count in no figure but that of their own period. State when a label is due; by "
-            f"these rows it is --horizon {_said_wait(now - tail.start)}."
-        )
-    return (
-        f"{said}, and what got worse is asked of the time before. The horizon of {say_span(question.horizon)} seems "
-        f"too short, or labels were lost."
-    )
-
-
-def _said_wait(span: int) -> str:
-    """A duration for an option, rounded up to days, or hours below one.
-
-    >>> _said_wait(29 * DAY + 1), _said_wait(5 * HOUR)
-    ('30d', '5h')
-    """
-    unit, name = (DAY, "d") if span > DAY else (HOUR, "h")
-    return f"{-(-span // unit)}{name}"
-
-
-def _day(at: int) -> str:
-    moment = to_datetime(at)
-    return f"{moment.day} {moment:%b %Y}"
 
 
 def _rows(count: int) -> str:
@@ -224,34 +159,6 @@ def _changes(
     return start, compare_stretches(
         metric, rows, [every, *inside], start, alpha=question.alpha, needed=question.labels, seed=question.seed
     )
-
-
-def _say_changed(changes: Sequence[Change], metric: MetricName, question: Question) -> str:
-    """One or two sentences about what got worse: the group whose figure did so most, and all rows."""
-    tested = [one for one in changes if one.p_value is not None]
-    if not tested:
-        return "" if not changes else "Whether anything got worse cannot be told: too few labels or blocks of time."
-    family = f"{len(tested)} looked at" if len(tested) > 1 else "nothing else was looked at"
-    shown = [one for one in tested if one.outcome == "worse"]
-    if not shown:
-        return f"Nothing is shown to have got worse in the newest stretch ({family}, Holm at {question.alpha:.0%})."
-    worst = max(shown, key=lambda one: one.worse or 0.0)
-    every = next((one for one in shown if not one.column and one is not worst), None)
-    others = len(shown) - 1 - (every is not None)
-    said = [f"{_say_change(worst, metric)} ({family})."]
-    if every is not None:
-        said.append(f"So did {_say_change(every, metric).replace(' got worse', '')}.")
-    if others:
-        said.append(f"{others} other segment{' has' if others == 1 else 's have'} got worse too.")
-    return " ".join(said)
-
-
-def _say_change(one: Change, metric: MetricName) -> str:
-    since = "" if one.since is None else f" since about {_day(one.since)}"
-    p_value = "< 0.001" if (one.p_value or 0.0) < 0.001 else f"{one.p_value:.3f}"
-    name = METRIC_NAMES[metric]
-    figures = f"{name} {one.figure[0]:.4f} before the newest stretch, {one.figure[1]:.4f} in it"
-    return f"{one.name} got worse{since}: {figures}, Holm p {p_value}"
 
 
 # Inputs ---------------------------------------------------------------------------------------------------------------
@@ -289,9 +196,9 @@ def _inputs(
         start=begins,
         rows=(reference.rows.height, present.rows.height),
         method=(
-            f"population stability index of the rows from {_day(begins)} on, held against up to {DEALS:,} permutations "
-            f"of {by}; Holm over {sum(one.p_value is not None for one in found)} columns: when nothing has moved, any "
-            f"column at all is called moved with a chance of at most {question.alpha:.0%}"
+            f"population stability index of the rows from {say_day(begins)} on, held against up to {DEALS:,} "
+            f"permutations of {by}; Holm over {sum(one.p_value is not None for one in found)} columns: when nothing "
+            f"has moved, any column at all is called moved with a chance of at most {question.alpha:.0%}"
         ),
         columns=tuple(found),
     )

@@ -157,7 +157,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All that was found. notices: how the table was read and what was left out, a sentence each. warnings: what makes
     the figures say something else than they seem to.
 
-    changes: the newest stretch of time, from `since` to `until`, against the time before it; changed says it in words.
+    headline: what is worse, in a few words; worst and changed say more of it. changes: the newest stretch of time, from
+    `since` to `until`, against the time before it.
     compared: what is compared over time, for ranks the log loss. labelled is 0, and has_labels false, where no label
     was named.
     """
@@ -180,6 +181,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     dependence: str
     segments: tuple[Segment, ...]
     tested: int
+    headline: str = ""
     worst: str
     changes: tuple[Change, ...] = ()
     changed: str = ""

@@ -17,9 +17,9 @@ from evertrain.core.policy import MetricName
 from evertrain.monitor.calibration import AVOIDABLE, Calibrator, skill
 from evertrain.monitor.change import Group
 from evertrain.monitor.estimate import Contest, Gap, estimate, mean_estimate
-from evertrain.monitor.report import METRIC_NAMES, Mature, Observations, Question, Segment
+from evertrain.monitor.report import Mature, Observations, Question, Segment
 
-__all__ = ["groups_of", "look_at_segments", "say_worst"]
+__all__ = ["groups_of", "look_at_segments"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -137,29 +137,3 @@ def _quartiles(column: pl.Series) -> Iterator[tuple[str, Flags]]:
         yield name, there & (place == number)
     if not there.all():
         yield MISSING, ~there
-
-
-def say_worst(segments: Sequence[Segment], metric: MetricName, alpha: float) -> str:
-    """One sentence about the segments."""
-    tested = [one for one in segments if one.p_value is not None]
-    if not tested:
-        return "No segment could be tested." if segments else "No segments were asked for."
-    looks = f"{len(tested)} segment{'s' if len(tested) > 1 else ''} tested"
-    shown = [one for one in tested if one.outcome == "worse"]
-    if not shown:
-        return f"No segment is shown to be worse than the rest ({looks}, Holm at {alpha:.0%})."
-    worst, name = shown[0], METRIC_NAMES[metric]
-    gap, bound = worst.worse or 0.0, worst.at_least or 0.0
-    if worst.avoidable is None:
-        says = f"{name} worse by {gap:.4f}, and by at least {bound:.4f} whichever segment is picked"
-    else:
-        says = (
-            f"calibration would take {worst.avoidable:.4f} off its {name}, of the rest {worst.avoidable - gap:.4f}; "
-            f"at least {bound:.4f} more, whichever segment is picked"
-        )
-    p_value = worst.p_value or 0.0
-    more = "" if len(shown) == 1 else f" {len(shown)} segments are."
-    return (
-        f"{worst.column} = {worst.value} is shown to be worse than all other rows: {says} ({looks}, Holm p "
-        f"{'< 0.001' if p_value < 0.001 else f'{p_value:.3f}'}).{more}"
-    )

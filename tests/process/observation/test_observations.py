@@ -95,7 +95,7 @@ def test_only_the_first_row_of_a_key_counts(tmp_path: Path) -> None:
     )
     seen = read(tmp_path, text, msgspec.structs.replace(NAMED, key="id"))
     assert seen.observations.score.tolist() == [0.1, 0.5]
-    assert seen.warnings[0].startswith("1 of 3 rows repeat a id, and only the first of each is looked at: does id name")
+    assert seen.warnings[0].startswith("1 of 3 rows repeats a value of id, and only the first of each is looked at")
     assert seen.inputs == ("p", "zip", "country")
 
 
@@ -272,3 +272,29 @@ def test_a_reference_needs_inputs_alone(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("age\n4\n")
     with pytest.raises(UserError, match=r"other.csv has none of the inputs"):
         read_reference(tmp_path / "other.csv", NAMED, present)
+
+
+def test_label_and_score_that_are_swapped_are_suspected_with_the_remedy(tmp_path: Path) -> None:
+    right = "Then it is --score p --label churned."
+    swapped = msgspec.structs.replace(NAMED, score="churned", label="p")
+    seen = read(tmp_path, rows(*HUNDRED), swapped)
+    assert seen.kind == "value"
+    assert seen.warnings == (
+        f"Every score in 'churned' is 0 or 1, and the labels in 'p' are shares between: are the two swapped? {right}",
+    )
+    with pytest.raises(EvertrainError, match="so 'churned' is no probability of it") as refused:
+        read(tmp_path, rows(*HUNDRED), msgspec.structs.replace(swapped, kind="probability"))
+    assert refused.value.remedy.endswith(right)
+    words = rows(*(line.replace(",1,K1", ",yes,K1").replace(",0,K1", ",no,K1") for line in HUNDRED))
+    with pytest.raises(EvertrainError, match="The score 'churned' is neither a number") as refused:
+        read(tmp_path, words, swapped)
+    assert right in refused.value.remedy
+    assert read(tmp_path, rows(*HUNDRED)).warnings == ()
+
+
+def test_the_positive_value_may_be_a_number_and_a_missing_label_stays_missing(tmp_path: Path) -> None:
+    named = msgspec.structs.replace(NAMED, positive="0")
+    for zero in ("0", "0.0"):
+        seen = read(tmp_path, GOOD.replace(",0,00501", f",{zero},00501"), named)
+        assert seen.observations.label[:2].tolist() == [1.0, 0.0]
+        assert np.isnan(seen.observations.label[2])

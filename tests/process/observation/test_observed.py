@@ -139,11 +139,11 @@ def test_the_newest_label_counts_by_key_or_by_id(stream: Stream) -> None:
 
 
 def test_a_few_repeated_ids_are_noticed_and_many_are_warned_of(stream: Stream, tmp_path: Path) -> None:
-    assert "100 observations repeat an id; the first of each counts." in stream.report().notices
+    assert "100 of 2,100 rows repeat a value of id; the first of each counts." in stream.report().notices
     report = posted(tmp_path, [observed(number, f"customer-{number % 50}") for number in range(1000)])
     assert report.rows == 50
     assert report.warnings[0].startswith(
-        "950 of 1,000 observations repeat an id, and only the first of each is looked at: does the id name"
+        "950 of 1,000 rows repeat a value of id, and only the first of each is looked at: does id name"
     )
 
 

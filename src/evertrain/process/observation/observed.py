@@ -25,7 +25,8 @@ from evertrain.errors import EvertrainError, NotFoundError, UnavailableError
 from evertrain.monitor.observed import look
 from evertrain.monitor.report import Observations, Question, Report
 from evertrain.process.ingestion.intake import read_cursor
-from evertrain.process.observation.observations import FEW_REPEATS, Reference, reference_of
+from evertrain.process.observation.references import Reference, reference_of
+from evertrain.process.observation.repeats import without_repeats
 from evertrain.process.observation.strays import odd_cells
 from evertrain.process.observation.written import typed
 from evertrain.store.artifact import Artifacts
@@ -42,6 +43,7 @@ _MOST_ROWS = 200_000
 """The newest ones are looked at, so that a page costs seconds and not the memory of the machine."""
 _MOST_COLUMNS = 200
 _FRESH_S = 5.0
+_OWN_IDS = "Send each prediction under an id of its own."
 _SCORE = "score"
 
 _PREDICTED = {
@@ -184,18 +186,10 @@ def _table(state: State, name: str, columns: list[str], schema: dict[str, Any]) 
 
 
 def _once(predicted: pl.DataFrame, notices: list[str], warnings: list[str]) -> pl.DataFrame:
-    """The first prediction of each id counts. Many that repeat one: it names what they are about, not each of them."""
-    once = predicted.sort("received", "id", maintain_order=True).unique("key", keep="first", maintain_order=True)
-    count = predicted.height - once.height
-    if count > FEW_REPEATS * predicted.height:
-        warnings.append(
-            f"{count:,} of {predicted.height:,} observations repeat an id, and only the first of each is looked at: "
-            f"does the id name each prediction, or what it is about? Send each prediction under an id of its own."
-        )
-    elif count:
-        repeats = "observation repeats" if count == 1 else "observations repeat"
-        notices.append(f"{count:,} {repeats} an id; the first of each counts.")
-    return once
+    """The first prediction of each id counts, by the time of its arrival."""
+    return without_repeats(
+        predicted.sort("received", "id", maintain_order=True), "key", _OWN_IDS, notices, warnings, called="id"
+    )
 
 
 def _observations(

@@ -27,7 +27,7 @@ from evertrain.core.time import Span, parse_span, say_span
 from evertrain.errors import EvertrainError, SourceError, UnavailableError, UserError
 from evertrain.monitor.report import Kind, check_metric
 from evertrain.process.entry import tell_fault
-from evertrain.process.observation.observations import reference_of
+from evertrain.process.observation.references import reference_of
 from evertrain.store.artifact import Artifacts
 from evertrain.store.blob import Blobs
 from evertrain.store.clock import business_clock

@@ -3,23 +3,30 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import uvicorn
 
+from evertrain.core.time import SECOND
+from evertrain.data.arrival import Mark, Patience, mark_of
+from evertrain.errors import EvertrainError
 from evertrain.monitor.observed import look
 from evertrain.monitor.report import Question, Report, check_metric
 from evertrain.process.observation.observations import Named, read_reference, read_table
 from evertrain.process.port import claim, require_free
 from evertrain.web.application import create_server
 from evertrain.web.observation import create_report_app
+from evertrain.web.wording import say_moment
 
 __all__ = ["FollowedReport", "ServedReport", "WatchedTable", "report_of", "serving"]
 
 _HOST = "127.0.0.1"
+_PATIENCE = Patience()
+Marks = tuple[Mark | None, ...]
 
 
 class WatchedTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,26 +67,65 @@ def report_of(table: WatchedTable) -> Report:
 
 
 class FollowedReport:
-    """The report of a file that may be written anew: made again when the file has changed. Any thread may ask."""
+    """The report of a file that may be written anew: made again when the file has changed. Any thread may ask.
 
-    def __init__(self, table: WatchedTable) -> None:
-        self._table = table
+    A file that is being written is left alone until it stands still (`data.arrival`), and of one that cannot be read
+    the last good report stays; both are told first of all. The first report is made at once, and its faults are
+    raised.
+    """
+
+    def __init__(self, table: WatchedTable, tick: Callable[[], float] = time.monotonic) -> None:
+        """tick: seconds that go on."""
+        self._table, self._tick = table, tick
         self._lock = threading.Lock()
-        self._stamp = self._look()
-        self._report = report_of(table)
+        self._read = self._seen = self._marks()
+        self._since = tick()
+        self._report, self._made = report_of(table), time.time()
+        self._fault = ""
 
     def __call__(self) -> Report:
-        """The report of the files as they are. A file that cannot be read is told, not hidden behind the old report."""
+        """The report of the files as they are, or as they were, with a warning that says so."""
         with self._lock:
-            stamp = self._look()
-            if stamp != self._stamp:
-                self._report, self._stamp = report_of(self._table), stamp
-            return self._report
+            marks = self._marks()
+            if marks != self._read:
+                self._renew(marks)
+            if not self._fault:
+                return self._report
+            return msgspec.structs.replace(self._report, warnings=(self._fault, *self._report.warnings))
 
-    def _look(self) -> tuple[tuple[int, int], ...]:
-        files = [self._table.file, *([] if self._table.reference is None else [self._table.reference])]
-        stats = [file.stat() for file in files if file.exists()]
-        return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+    def _renew(self, marks: Marks) -> None:
+        """Read what has changed once it is complete. What could not be read is not tried again until it changes."""
+        if marks != self._seen:
+            self._seen, self._since = marks, self._tick()
+        if not self._is_complete(marks):
+            self._fault = self._say("is being written")
+            return
+        try:
+            report, fault = report_of(self._table), ""
+        except EvertrainError as error:
+            report, fault = self._report, self._say(f"could not be read (is it being written?): {error}")
+        if marks != self._marks():
+            return  # it changed while it was read, and is looked at again
+        self._report, self._fault, self._read = report, fault, marks
+        if not fault:
+            self._made = time.time()
+
+    def _is_complete(self, marks: Marks) -> bool:
+        quiet_s = self._tick() - self._since
+        return all(
+            mark is None or _PATIENCE.is_over(file, mark, quiet_s)
+            for file, mark in zip(self._files(), marks, strict=True)
+        )
+
+    def _say(self, fault: str) -> str:
+        now, then = (say_moment(int(at_s * SECOND)) for at_s in (time.time(), self._made))
+        return f"At {now} UTC {self._table.file.name} {fault.rstrip('.')}. Shown is what it held at {then} UTC."
+
+    def _files(self) -> list[Path]:
+        return [self._table.file, *([] if self._table.reference is None else [self._table.reference])]
+
+    def _marks(self) -> Marks:
+        return tuple(map(mark_of, self._files()))
 
 
 class ServedReport:

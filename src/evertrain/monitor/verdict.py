@@ -1,0 +1,210 @@
+"""What a report says of quality, in sentences: the headline, its two parts, and what makes figures say something else.
+
+The headline and its parts are of one mind: what got worse of late and what is worse than the rest over the whole time
+are two questions, and each sentence says which it answers.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evertrain.core.policy import MetricName
+from evertrain.core.time import DAY, HOUR, Instant, say_span, to_datetime
+from evertrain.monitor.change import Change
+from evertrain.monitor.estimate import Estimate
+from evertrain.monitor.report import METRIC_NAMES, Kind, Question, Segment
+from evertrain.monitor.stretch import Tail
+
+__all__ = ["say_changed", "say_day", "say_headline", "say_odd", "say_tail", "say_unasked", "say_worst"]
+
+_NAMED = 3
+
+Flags = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+
+def say_headline(changes: Sequence[Change], segments: Sequence[Segment]) -> str:
+    """One or two short sentences: what got worse, what is worse than the rest, or that neither is shown."""
+    now = [_named_change(one) for one in changes if one.outcome == "worse"]
+    always = [f"{one.column} = {one.value}" for one in segments if one.outcome == "worse"]
+    asked_now = any(one.p_value is not None for one in changes)
+    asked_always = any(one.p_value is not None for one in segments)
+    if now:
+        rest = " No segment is shown to be worse than the rest over the whole time." if asked_always else ""
+        return f"Got worse: {_listed(now)}.{_say_always(always) or rest}"
+    if always:
+        of_late = "Nothing is shown to have got worse of late." if asked_now else "What got worse cannot be told."
+        return f"{_say_always(always).strip()} {of_late}"
+    if asked_now and asked_always:
+        return "Nothing is shown to be worse: not of late, and no segment over the whole time."
+    if asked_now:
+        return "Nothing is shown to have got worse of late."
+    if asked_always:
+        return "No segment is shown to be worse than the rest. What got worse cannot be told."
+    return "Whether anything is worse cannot be told, which is no pass."
+
+
+def _say_always(names: Sequence[str]) -> str:
+    return f" Worse than the rest over the whole time: {_listed(names)}." if names else ""
+
+
+def _named_change(one: Change) -> str:
+    return one.name if one.since is None else f"{one.name} since about {say_day(one.since)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def say_changed(changes: Sequence[Change], metric: MetricName, alpha: float) -> str:
+    """One or two sentences about what got worse: the group whose figure did so most, and all rows."""
+    tested = [one for one in changes if one.p_value is not None]
+    if not tested:
+        return "Whether anything got worse cannot be told: too few labels or blocks of time."
+    family = f"{len(tested)} looked at" if len(tested) > 1 else "nothing else was looked at"
+    shown = [one for one in tested if one.outcome == "worse"]
+    if not shown:
+        return f"Nothing is shown to have got worse in the newest stretch ({family}, Holm at {alpha:.0%})."
+    worst = max(shown, key=lambda one: one.worse or 0.0)
+    every = next((one for one in shown if not one.column and one is not worst), None)
+    others = len(shown) - 1 - (every is not None)
+    said = [f"{_say_change(worst, metric)} ({family})."]
+    if every is not None:
+        said.append(f"So did {_say_change(every, metric).replace(' got worse', '')}.")
+    if others:
+        said.append(f"{others} other segment{' has' if others == 1 else 's have'} got worse too.")
+    return " ".join(said)
+
+
+def _say_change(one: Change, metric: MetricName) -> str:
+    since = "" if one.since is None else f" since about {say_day(one.since)}"
+    name = METRIC_NAMES[metric]
+    figures = f"{name} {one.figure[0]:.4f} before the newest stretch, {one.figure[1]:.4f} in it"
+    return f"{one.name} got worse{since}: {figures}, Holm {_say_p(one.p_value)}"
+
+
+def say_worst(segments: Sequence[Segment], metric: MetricName, alpha: float) -> str:
+    """One sentence about the segments, over the whole time."""
+    tested = [one for one in segments if one.p_value is not None]
+    if not tested:
+        return "No segment could be tested." if segments else "No segments were asked for."
+    looks = f"{len(tested)} segment{'s' if len(tested) > 1 else ''} tested"
+    shown = [one for one in tested if one.outcome == "worse"]
+    if not shown:
+        return f"Over the whole time no segment is shown to be worse than the rest ({looks}, Holm at {alpha:.0%})."
+    worst, name = shown[0], METRIC_NAMES[metric]
+    gap, bound = worst.worse or 0.0, worst.at_least or 0.0
+    if worst.avoidable is None:
+        says = f"{name} worse by {gap:.4f}, and by at least {bound:.4f} whichever segment is picked"
+    else:
+        says = (
+            f"calibration would take {worst.avoidable:.4f} off its {name}, of the rest {worst.avoidable - gap:.4f}; "
+            f"at least {bound:.4f} more, whichever segment is picked"
+        )
+    more = "" if len(shown) == 1 else f" {len(shown)} segments are."
+    return (
+        f"Over the whole time {worst.column} = {worst.value} is shown to be worse than all other rows: {says} "
+        f"({looks}, Holm {_say_p(worst.p_value)}).{more}"
+    )
+
+
+def _say_p(p_value: float | None) -> str:
+    return "p < 0.001" if (p_value or 0.0) < 0.001 else f"p {p_value:.3f}"
+
+
+def say_day(at: int) -> str:
+    """The day of an instant.
+
+    >>> say_day(0)
+    '1 Jan 1970'
+    """
+    moment = to_datetime(at)
+    return f"{moment.day} {moment:%b %Y}"
+
+
+# What to know first ---------------------------------------------------------------------------------------------------
+
+
+def say_unasked(
+    question: Question, at: Ints, *, due: Flags, asked: Flags, since: Instant | None, now: Instant
+) -> Iterator[str]:
+    """Which claims an option leaves nothing for. at: of all rows; asked: those whose label counts over time.
+
+    since: where the newest stretch of them begins, None where there is none.
+    """
+    if question.labelled and question.horizon is not None and not due.any():
+        first = Instant(int(at.min()))
+        yield (
+            f"No label is due yet, so nothing is said of quality: the horizon of {say_span(question.horizon)} is "
+            f"longer than the {_said_wait(now - first)} from the first row to the look. Name a shorter --horizon if "
+            f"labels are due sooner; else look again from {say_day(first + question.horizon)} on."
+        )
+    if question.recent is None or since is not None:
+        return
+    rows = at[asked] if asked.any() else at
+    covered = int(rows.max()) - int(rows.min())
+    if covered > question.recent:
+        return
+    what = "rows whose label counts" if asked.any() else "rows"
+    yield (
+        f"Nothing is said of what got worse: the newest stretch of {say_span(question.recent)} leaves no time before "
+        f"it in the {_said_wait(covered)} of {what}. Name a shorter one, such as --recent {_said_wait(covered // 4)}, "
+        f"or leave it out for a quarter of the time."
+    )
+
+
+def say_odd(kind: Kind, figures: Mapping[MetricName, Estimate], base: float | None) -> Iterator[str]:
+    """That scores are the wrong way round, or worse than none."""
+    auc = figures.get("auc")
+    if auc is not None and auc.value is not None and auc.high is not None and auc.high < 0.5:
+        yield (
+            f"The scores order the labels the wrong way round: the AUC is {auc.value:.3f}, chance is 0.5, and turned "
+            f"round it would be {1.0 - auc.value:.3f}. Either the score is that of the other outcome: give 1 minus it. "
+            f"Or labels of 1 are the other outcome: post the other one, or of a table name it with --positive."
+        )
+    if base is not None and kind == "probability" and (said := _say_worthless(figures["log_loss"].value, base)):
+        yield said
+
+
+def _say_worthless(found: float | None, base: float) -> str:
+    """That always saying the mean label would do better than the scores; "" where it would not."""
+    constant = -sum(share * math.log(share) for share in (base, 1.0 - base) if share > 0.0)
+    if found is None or found <= constant or not 0.0 < base < 1.0:
+        return ""
+    return (
+        f"The scores are worse than none: their log loss is {found:.4f}, and that of always saying the mean label, "
+        f"{base:.3g}, would be {constant:.4f}."
+    )
+
+
+def say_tail(tail: Tail, kind: Kind, question: Question, now: Instant) -> str:
+    """That labels of the newest rows have come in part only, and what to state."""
+    begins = say_day(tail.start)
+    there = f"{tail.labelled / tail.due:.0%} of the rows from {begins} on have a label, {tail.usual:.0%} before"
+    means = ""
+    if None not in tail.mean:
+        what = "the share of positives" if kind == "probability" else "the mean"
+        means = f"; of the labels that have come {what} is {tail.mean[0]:.3g}, and {tail.mean[1]:.3g} before"
+    said = f"Only {there}{means}: what is known early is seldom like the rest"
+    if question.horizon is None:
+        return (
+            f"{said}, so these rows count in no figure but that of their own period. State when a label is due; by "
+            f"these rows it is --horizon {_said_wait(now - tail.start)}."
+        )
+    return (
+        f"{said}, and what got worse is asked of the time before. The horizon of {say_span(question.horizon)} seems "
+        f"too short, or labels were lost."
+    )
+
+
+def _said_wait(span: int) -> str:
+    """A duration for an option, rounded up to days, or hours below one.
+
+    >>> _said_wait(29 * DAY + 1), _said_wait(5 * HOUR)
+    ('30d', '5h')
+    """
+    unit, name = (DAY, "d") if span > DAY else (HOUR, "h")
+    return f"{-(-span // unit)}{name}"
