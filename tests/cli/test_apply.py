@@ -1,8 +1,8 @@
 """What `evertrain apply` says of changes; that they hold is shown in journey/test_apply."""
 
 from evertrain.cli.apply import lines_of
-from evertrain.core.identity import ServiceName
-from evertrain.process.declaration.applying import Applied, AppliedService
+from evertrain.core.identity import ServiceName, SourceName
+from evertrain.process.declaration.applying import Applied, AppliedService, ReadAgain
 from evertrain.process.declaration.change import Change
 
 
@@ -23,3 +23,9 @@ def test_parts_that_hold_alike_are_told_by_their_beginning_and_others_by_name() 
         Change(part="rollout.steps", before="1", after="2", holds="soon"),
     )
     assert told[5:8] == ["  gate.margin: now", "  gate.hold: later", "  rollout: soon"]
+
+
+def test_what_was_set_aside_is_told_with_what_becomes_of_it() -> None:
+    again = ReadAgain(source=SourceName("orders"), rows=1, files=0)
+    told = list(lines_of(Applied(services=(), files=(), taken_up=True, others=(), again=(again,))))
+    assert told[0].startswith("orders: 1 row and 0 files were set aside by the old rules; they are read again")

@@ -15,7 +15,7 @@ from evertrain.core import event as facts
 from evertrain.core.identity import CycleId, RolloutId, SourceName, digest_of
 from evertrain.core.routing import Arm, Refusal, Route
 from evertrain.core.time import HOUR, Instant
-from evertrain.data.ingest import Freshness
+from evertrain.data.freshness import Freshness
 from evertrain.data.quarantine import Quarantine
 from evertrain.data.source import Broken
 from evertrain.process.view.looks import leave_looks
@@ -84,6 +84,7 @@ def in_trouble(folder: Path) -> ShopRecord:
         pending=0,
         fresh_within=6 * HOUR,
         owner="desk",
+        again=1,
     )
     write_atomically(state.reports / "sources.json", msgspec.json.encode([weather]))
     quarantine = Quarantine(state.quarantine(weather.source))
@@ -109,6 +110,7 @@ def test_one_screen_says_what_serves_what_waits_and_what_is_wrong(tmp_path: Path
         "warning source/weather/freshness since 14 Nov 2023, 22:13, desk is told: Weather is late.",
         "12 rows, newest 1 Jan 1970, 00:00, to be fresh within 6h, STALE",
         "set aside: 2 rows, 1 file",
+        "read again by the declaration that was applied: 1 file of it",
         "row 7 of day3.csv: amount: 'x' is no float64",
         f"worker, process {heartbeat_of('w0', 'worker').pid}",
     ):

@@ -3,8 +3,7 @@
 from evertrain.core.event import AlertCleared, AlertRaised, Draft, Event
 from evertrain.core.identity import SourceName
 from evertrain.core.time import HOUR, Instant
-from evertrain.data.freshness import FreshnessAlerts
-from evertrain.data.ingest import Freshness
+from evertrain.data.freshness import Freshness, FreshnessAlerts
 
 
 def weather(newest: int | None, within: int | None = 6 * HOUR) -> Freshness:

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
+from polars import col as cells_of
 
 from evertrain.config.declaration import CheckSpec, FunctionRef, SourceSpec
 from evertrain.core.event import BatchIngested, Draft, Event, FileQuarantined, SourceTypesFixed
@@ -18,6 +20,7 @@ from evertrain.data.ingest import Ingest
 from evertrain.data.label import Posted
 from evertrain.data.quarantine import Quarantine
 from evertrain.data.source import Broken
+from evertrain.data.standing import rules_of
 from evertrain.store.table import Table
 
 TEN = datetime(2024, 1, 1, 10, tzinfo=UTC)
@@ -60,11 +63,19 @@ class World:
             quarantine=self.folder / "quarantine",
             journal=self.folder / "arrivals" / "orders.jsonl",
             resolve=lambda reference: self.functions[reference.name],
+            rules=rules_of(self.spec, None),
             patience=self.patience,
             events=self.events,
         )
         self.record(self.ingest.recover(NOW))
         return self.ingest
+
+    def declare_repair(self, function: Callable[..., Any]) -> None:
+        """The source is declared anew, with this function, and its ingestion begins again."""
+        name = f"repair{len(self.functions)}"
+        self.functions[name] = function
+        self.spec = msgspec.structs.replace(self.spec, repair=FunctionRef(module="service", name=name))
+        self.start()
 
     def record(self, drafts: list[Draft]) -> None:
         standing = {event.id for event in self.events}
@@ -438,3 +449,85 @@ def test_a_reading_that_takes_a_while_says_how_far_it_is(world: World) -> None:
     assert world.ingest.freshness().reading is None
     world.ingest.take(NOW, 1.0, tell)
     assert len(told) == 3
+
+
+def test_what_was_set_aside_is_read_again_by_a_new_declaration_once_and_nothing_else(world: World) -> None:
+    world.csv("a.csv", "1,2024-01-01T09:00:00Z,1", "2,2024-01-01T09:00:00Z,2", "3,2024-01-01T09:00:00Z,3")
+    world.take()
+    world.csv("b.csv", "4,2024-01-01T09:00:00Z,n/a", "5,2024-01-01T09:00:00Z,5", "x,2024-01-01T09:00:00Z,6")
+    world.take()
+    world.commit()
+    assert (world.rows.height, world.ingest.freshness().quarantined, world.ingest.freshness().again) == (4, 2, 0)
+
+    world.declare_repair(lambda cells: cells.with_columns(amount=cells_of("amount").str.replace("n/a", "7")))
+    assert world.ingest.freshness().again == 1
+    shown = world.take(NOW + HOUR)
+    assert shown.select("id", "amount").rows() == [(4, 7)]
+    assert shown["_arrived_at"].to_list() == [TEN + timedelta(hours=1)], "it came live, and is known only now"
+    world.start()
+    assert world.take(NOW + 2 * HOUR).equals(shown), "killed before its commit: read again, and dated as before"
+    world.commit()
+    assert world.rows["id"].to_list() == [1, 2, 3, 4, 5]
+    assert (world.ingest.freshness().quarantined, world.ingest.freshness().again) == (1, 0)
+
+    world.start()
+    assert world.take().is_empty()
+    world.declare_repair(lambda cells: cells.with_columns(cells_of("id").str.replace("x", "6"), amount=pl.lit("9")))
+    assert world.take()["id"].to_list() == [6], "rows that are in stay as they are, whatever the rules make of them now"
+    world.commit()
+    assert world.rows["amount"].to_list() == [1, 2, 3, 7, 5, 9]
+    assert world.ingest.freshness().quarantined == 0
+
+
+def test_a_file_that_was_set_aside_whole_is_read_again_by_a_new_declaration(tmp_path: Path) -> None:
+    world = World(tmp_path, columns=AMOUNTS)
+    world.csv("a.csv", "1,2024-01-01T09:00:00Z,1", "2,2024-01-01T09:00:00Z,n/a")
+    world.take()
+    world.csv("b.csv", "3,2024-01-01T09:00:00Z,3")
+    world.take()
+    world.commit()
+    world.declare_repair(lambda cells: 1 / 0)
+    assert world.take().is_empty(), "only the file of which a row waits is read"
+    (fact,) = world.facts(FileQuarantined)
+    assert "ZeroDivisionError" in fact.because
+    assert world.ingest.freshness().files_quarantined == 1
+    world.declare_repair(lambda cells: cells.with_columns(amount=cells_of("amount").str.replace("n/a", "7")))
+    assert world.take()["id"].to_list() == [2]
+    world.commit()
+    assert (world.rows["id"].to_list(), world.ingest.freshness().files_quarantined) == ([1, 2, 3], 0)
+
+
+def test_a_row_that_was_corrected_meanwhile_does_not_come_back_as_it_was(tmp_path: Path) -> None:
+    world = World(tmp_path, columns=AMOUNTS)
+    world.csv("a.csv", "1,2024-01-01T09:00:00Z,n/a", "2,2024-01-01T09:00:00Z,n/a", "3,2024-01-01T09:00:00Z,3")
+    world.take()
+    world.csv("b.csv", "1,2024-01-01T09:00:00Z,1")
+    world.take(NOW + HOUR)
+    world.commit()
+    world.declare_repair(lambda cells: cells.with_columns(amount=cells_of("amount").str.replace("n/a", "7")))
+    assert world.take(NOW + 2 * HOUR)["id"].to_list() == [2]
+    world.commit()
+    assert world.rows["amount"].to_list() == [1, 7, 3]
+    assert world.ingest.freshness().quarantined == 1
+
+
+def test_the_rows_of_history_stay_history_when_they_are_read_again(tmp_path: Path) -> None:
+    world = World(tmp_path, columns=AMOUNTS)
+    world.csv("a.csv", "1,2024-01-01T09:00:00Z,1", "2,2024-01-01T09:00:00Z,n/a")
+    world.take()
+    world.commit()
+    world.declare_repair(lambda cells: cells.with_columns(amount=cells_of("amount").str.replace("n/a", "7")))
+    assert not world.ingest.history_taken, "a training waits for it"
+    assert world.take(NOW + HOUR)["_known_at"].to_list() == [TEN - timedelta(hours=1)]
+
+
+def test_a_file_that_is_gone_keeps_nobody_waiting(tmp_path: Path) -> None:
+    world = World(tmp_path, columns=AMOUNTS)
+    world.csv("a.csv", "1,2024-01-01T09:00:00Z,1", "2,2024-01-01T09:00:00Z,n/a")
+    world.take()
+    world.commit()
+    (world.files / "a.csv").unlink()
+    world.declare_repair(lambda cells: cells)
+    assert world.take().is_empty()
+    assert world.ingest.history_taken
+    assert world.ingest.freshness().quarantined == 1

@@ -23,6 +23,7 @@ from evertrain.data.page import frames_of
 from evertrain.data.quarantine import Quarantine
 from evertrain.data.revision import physical, revise
 from evertrain.data.sql import Feed, SqlReader, check_query, database_of
+from evertrain.data.standing import rules_of
 from evertrain.errors import DeclarationError, SourceError, UnavailableError
 from evertrain.store.table import Table
 from evertrain.testing.postgres import Postgres
@@ -61,6 +62,7 @@ class World:
             tables=self.folder / "tables",
             quarantine=self.folder / "quarantine",
             journal=self.folder / "arrivals.jsonl",
+            rules=rules_of(self.spec, None),
             resolve=lambda reference: lambda rows: rows,
             patience=None,
             events=self.events,

@@ -48,6 +48,10 @@ def lines_of(applied: Applied) -> Iterator[str]:
     """What is said of what was applied, line by line."""
     for one in applied.services:
         yield from _service(one)
+    for again in applied.again:
+        aside = f"{say_many(again.rows, 'row')} and {say_many(again.files, 'file')}"
+        yield f"{again.source}: {aside} were set aside by the old rules; they are read again by these, and what fits"
+        yield "  comes in, once. `evertrain status` shows what remains."
     for name in applied.others:
         yield f"{name}: not in this file, goes on as it is"
     if any(one.new or one.changes for one in applied.services):

@@ -236,6 +236,8 @@ def _source(one: SourceSituation) -> Iterator[str]:
         yield f"{'':<12} TROUBLE: {_cut(one.trouble)}"
     if one.rows_aside or one.files_aside:
         yield f"{'':<12} set aside: {say_many(one.rows_aside, 'row')}, {say_many(one.files_aside, 'file')}"
+        if one.files_again:
+            yield f"{'':<12} read again by the declaration that was applied: {say_many(one.files_again, 'file')} of it"
     if one.set_aside is not None and (one.rows_aside or one.files_aside):
         where = f"row {one.set_aside.row} of {one.set_aside.file}" if one.set_aside.row else one.set_aside.file
         yield f"{'':<12} the last:  {where}: {_cut(one.set_aside.reason)}"

@@ -77,10 +77,7 @@ class BundleFrozen(_Fact, frozen=True, kw_only=True, tag="bundle.frozen"):
 
 
 class ServiceDeclared(_Fact, frozen=True, kw_only=True, tag="service.declared"):
-    """`declaration` is the digest of the declaration's canonical JSON, kept as a blob among the artifacts.
-
-    folder: where the files of its sources are looked for, absolute; "" for a service without sources.
-    """
+    """declaration: digest of its canonical JSON, kept as a blob. folder: of its sources' files, absolute, if any."""
 
     service: ServiceName
     declaration: Digest
@@ -97,7 +94,7 @@ class SourceTypesFixed(_Fact, frozen=True, kw_only=True, tag="source.types_fixed
 
 
 class BatchIngested(_Fact, frozen=True, kw_only=True, tag="batch.ingested"):
-    """One batch of files, committed to the source's table at `version`. files: name to SHA-256 of its bytes."""
+    """One batch of files, committed at `version`. files: name to SHA-256. rules: they were read by, as a digest."""
 
     source: SourceName
     files: dict[str, Digest]
@@ -105,15 +102,17 @@ class BatchIngested(_Fact, frozen=True, kw_only=True, tag="batch.ingested"):
     quarantined: int
     version: int
     newest: Instant | None
+    rules: str = ""
 
 
 class FileQuarantined(_Fact, frozen=True, kw_only=True, tag="file.quarantined"):
-    """A whole file was set aside; its bytes are kept."""
+    """A whole file was set aside; its bytes are kept. rules: by which it was read, as a digest."""
 
     source: SourceName
     file: str
     digest: Digest
     because: str
+    rules: str = ""
 
 
 class SegmentSealed(_Fact, frozen=True, kw_only=True, tag="segment.sealed"):

@@ -9,7 +9,7 @@ beside and renames them. Names that begin with a dot, or that cannot be printed,
 import fnmatch
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,15 +70,28 @@ def _ends_as_its_form(file: Path, size: int) -> bool:
 class Arrivals:
     """The files of one glob. What stands before its first wildcard is the folder; names are relative to that."""
 
-    def __init__(self, pattern: Path, patience: Patience | None, taken: Mapping[str, Mark] | None = None) -> None:
-        """patience None: a file is complete when it appears. taken: files that were taken before, as they were."""
+    def __init__(
+        self,
+        pattern: Path,
+        patience: Patience | None,
+        taken: Mapping[str, Mark] | None = None,
+        again: Iterable[str] = (),
+    ) -> None:
+        """patience None: a file is complete when it appears. taken: files that were taken before, as they were.
+
+        again: those of them that are to be taken once more though they did not change; they stood still long ago.
+        """
         wild = next((at for at, part in enumerate(pattern.parts) if _WILD & {*part}), len(pattern.parts) - 1)
         self.folder = Path(*pattern.parts[:wild])
         self._parts = pattern.parts[wild:]
         self._patience = patience
         self._folders: dict[str, _Folder] = {}
         self._taken = dict(taken or {})
-        self._waiting: dict[str, tuple[Mark, float] | None] = {}
+        self._waiting: dict[str, tuple[Mark, float] | None] = {
+            name: (self._taken[name], float("-inf"))
+            for name in again
+            if name in self._taken and self._mark(name) is not None
+        }
         self._rechecked = float("-inf")
         self.first: frozenset[str] = frozenset()
         self.looked = False
@@ -167,13 +180,17 @@ class _Folder:
 
 
 class Arrival(msgspec.Struct, frozen=True, array_like=True):
-    """A file that was taken: its bytes' digest, when (business time), whether as history, how it stood on disk."""
+    """A file that was taken: its bytes' digest, when (business time), whether as history, how it stood on disk.
+
+    rules: by which it was read again, as a digest; "" the first time.
+    """
 
     name: str
     digest: Digest
     at: Instant
     history: bool
     mark: Mark
+    rules: str = ""
 
 
 class Journal:
@@ -185,7 +202,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.arrivals: dict[tuple[str, Digest], Arrival] = {}
+        self.arrivals: dict[tuple[str, Digest, str], Arrival] = {}
         self.begun = False
         content = path.read_bytes() if path.exists() else b""
         whole = content.rfind(b"\n") + 1
@@ -196,7 +213,7 @@ class Journal:
                 self.begun = True
             else:
                 arrival = msgspec.json.decode(line, type=Arrival)
-                self.arrivals[arrival.name, arrival.digest] = arrival
+                self.arrivals[arrival.name, arrival.digest, arrival.rules] = arrival
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def close(self) -> None:
@@ -204,12 +221,13 @@ class Journal:
         os.close(self._handle)
 
     def note(self, arrival: Arrival) -> Arrival:
-        """Remember an arrival; the one that stands for this name and digest wins."""
-        standing = self.arrivals.get((arrival.name, arrival.digest))
+        """Remember an arrival; the one that stands for this name, digest and rules wins."""
+        at = (arrival.name, arrival.digest, arrival.rules)
+        standing = self.arrivals.get(at)
         if standing is not None:
             return standing
         self._add(msgspec.json.encode(arrival))
-        self.arrivals[arrival.name, arrival.digest] = arrival
+        self.arrivals[at] = arrival
         return arrival
 
     def begin(self) -> None:

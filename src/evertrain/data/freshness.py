@@ -1,16 +1,60 @@
-"""A source that is staler than was declared: its owner is told once, and once more when it is fresh again."""
+"""How a source stands. One that is staler than was declared: its owner is told, and again when it is fresh."""
 
 from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
 
 from evertrain.core.event import AlertCleared, AlertRaised, Draft, Event
+from evertrain.core.identity import SourceName
 from evertrain.core.time import Instant, say_instant, say_span
 from evertrain.data.commit import ACTOR
-from evertrain.data.ingest import Freshness
 
-__all__ = ["ALERTS", "FreshnessAlerts", "is_stale"]
+__all__ = ["ALERTS", "Freshness", "FreshnessAlerts", "Reading", "is_stale", "reported_sources"]
 
 ALERTS = frozenset({"alert.raised", "alert.cleared"})
 """The kinds of events that tell which alerts stand."""
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """Files that are being read, which takes a while: how many of how many. In seconds since 1970 when it began,
+    and when that many were reached.
+    """
+
+    files: int
+    of: int
+    began: float
+    reached: float
+
+
+class Freshness(msgspec.Struct, frozen=True, kw_only=True):
+    """How a source stands. newest: the latest event time of a row; pending: rows that wait for the next commit.
+    quarantined, files_quarantined: what is still set aside, by the newest reading of each file. again: of so many
+    files it is to be read once more, by a declaration that came since.
+
+    trouble: why it cannot be read now, or what is not read of it; "" when all is well. reading: of what is under way.
+    """
+
+    source: SourceName
+    newest: Instant | None
+    arrived: Instant | None
+    rows: int
+    quarantined: int
+    files_quarantined: int
+    pending: int
+    fresh_within: int | None
+    owner: str
+    trouble: str = ""
+    reading: Reading | None = None
+    again: int = 0
+
+
+def reported_sources(reports: Path) -> list[Freshness]:
+    """How each source stands, as the data process wrote it down last; none before its first second."""
+    try:
+        return msgspec.json.decode((reports / "sources.json").read_bytes(), type=list[Freshness])
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        return []
 
 
 def is_stale(source: Freshness, now: Instant) -> bool:

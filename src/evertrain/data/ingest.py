@@ -6,7 +6,7 @@ file is either in the table, with its name and digest in the table's own log, or
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -15,23 +15,25 @@ import polars as pl
 
 from evertrain.config.declaration import SourceSpec
 from evertrain.core.event import BatchIngested, Draft, Event, Fact, FileQuarantined, SourceTypesFixed
-from evertrain.core.identity import Digest, SourceName, digest_of, digest_of_bytes
+from evertrain.core.identity import Digest, digest_of, digest_of_bytes
 from evertrain.core.schema import Column
 from evertrain.core.time import Instant, from_datetime
-from evertrain.data.arrival import Arrival, Arrivals, Journal, Patience
-from evertrain.data.batch import BATCH, FILE, Batch, Resolve, Taken, check_file, schema_of, without
+from evertrain.data.arrival import Arrival, Arrivals, Journal, Mark, Patience
+from evertrain.data.batch import ARRIVED, BATCH, FILE, Batch, Resolve, Taken, check_file, schema_of, without
 from evertrain.data.checks import refuse_columns
 from evertrain.data.column import fix_columns
 from evertrain.data.commit import ACTOR, source_table, table_fact
+from evertrain.data.freshness import Freshness, Reading
 from evertrain.data.label import Posted
 from evertrain.data.quarantine import Quarantine
-from evertrain.data.source import Cells, read_cells
+from evertrain.data.reread import reread
+from evertrain.data.source import ROW, Cells, read_cells
 from evertrain.data.standing import POSTED, Standing
 from evertrain.errors import IntegrityError, SourceError
 from evertrain.store.crash import crash_point
-from evertrain.store.table import Committed, Table
+from evertrain.store.table import TIME, Committed, Table
 
-__all__ = ["KINDS", "Freshness", "Ingest", "Reading"]
+__all__ = ["KINDS", "Ingest"]
 
 KINDS = frozenset({"batch.ingested", "file.quarantined", "source.types_fixed"})
 """The kinds of events that tell what a source has taken in."""
@@ -48,41 +50,14 @@ class _Note(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int
     newest: Instant | None
     at: Instant
-
-
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """Files that are being read, which takes a while: how many of how many. In seconds since 1970 when it began,
-    and when that many were reached.
-    """
-
-    files: int
-    of: int
-    began: float
-    reached: float
-
-
-class Freshness(msgspec.Struct, frozen=True, kw_only=True):
-    """How a source stands. newest: the latest event time of a row; pending: rows that wait for the next commit.
-    quarantined, files_quarantined: what is still set aside, by the newest reading of each file.
-
-    trouble: why it cannot be read now, or what is not read of it; "" when all is well. reading: of what is under way.
-    """
-
-    source: SourceName
-    newest: Instant | None
-    arrived: Instant | None
-    rows: int
-    quarantined: int
-    files_quarantined: int
-    pending: int
-    fresh_within: int | None
-    owner: str
-    trouble: str = ""
-    reading: Reading | None = None
+    rules: str = ""
 
 
 class Ingest:
-    """One source. `events` are the ledger's events about it; `pattern` is its glob, made absolute."""
+    """One source. `events` are the ledger's events about it; `pattern` is its glob, made absolute.
+
+    rules: what decides how its files are read, as `rules_of` says it.
+    """
 
     def __init__(
         self,
@@ -93,13 +68,14 @@ class Ingest:
         quarantine: Path,
         journal: Path,
         resolve: Resolve,
+        rules: Digest,
         patience: Patience | None,
         events: Iterable[Event] = (),
     ) -> None:
-        self.spec, self._resolve = spec, resolve
+        self.spec, self._resolve, self._rules = spec, resolve, rules
         self.table = Table(tables, source_table(spec.name))
         self._quarantine = Quarantine(quarantine)
-        self._aside = Standing(self._quarantine)
+        self._aside = Standing(self._quarantine, rules)
         self._journal = Journal(journal)
         self.columns: tuple[Column, ...] = ()
         self._pending: list[Batch] = []
@@ -115,8 +91,8 @@ class Ingest:
         for event in events:
             self._recall(event.fact)
         known = {(name, digest) for name, digests in self._ingested.items() for digest in digests}
-        marks = {arrival.name: arrival.mark for at, arrival in self._journal.arrivals.items() if at in known}
-        self._arrivals = Arrivals(pattern, patience, marks)
+        marks = {one.name: one.mark for one in self._journal.arrivals.values() if (one.name, one.digest) in known}
+        self._arrivals = Arrivals(pattern, patience, marks, self._aside.again)
 
     # Taking files -----------------------------------------------------------------------------------------------------
 
@@ -172,12 +148,10 @@ class Ingest:
                 continue
             content, mark = read
             digest = digest_of_bytes(content)
-            if digest in self._ingested.get(name, ()):
+            if digest in self._ingested.get(name, ()) and not self._aside.is_overdue(name, digest):
                 continue
-            history = not self._journal.begun and name in self._arrivals.first
-            arrival = self._journal.note(Arrival(name, digest, now, history, mark))
+            file = self._arrive(name, digest, mark, now)
             crash_point("ingest.after_journal")
-            file = Taken(name=name, digest=digest, arrived=arrival.at, history=arrival.history)
             try:
                 cells = read_cells(name, content)
                 if not self.columns:
@@ -192,6 +166,14 @@ class Ingest:
         if ready:
             self._reach(len(ready), len(ready), tell)
         return shown, drafts
+
+    def _arrive(self, name: str, digest: Digest, mark: Mark, now: Instant) -> Taken:
+        """A file that is read again was history if it was so the first time; live rows of it are known from now on."""
+        first = self._journal.arrivals.get((name, digest, ""))
+        rules = self._rules if self._aside.is_overdue(name, digest) else ""
+        history = not self._journal.begun and name in self._arrivals.first if first is None else first.history
+        arrival = self._journal.note(Arrival(name, digest, now, history, mark, rules))
+        return Taken(name=name, digest=digest, arrived=arrival.at, history=arrival.history)
 
     def rested(self) -> None:
         """What was taken is where it belongs: no reading is under way."""
@@ -208,15 +190,17 @@ class Ingest:
         twin = self._twins.get(file.digest, file.name)
         if twin != file.name and not batch.rows.is_empty():
             raise SourceError(f"{file.name!r} holds the same bytes as {twin!r}, whose rows are in already.")
+        if self._aside.is_overdue(file.name, file.digest):
+            return self._only_waiting(batch)
         return self._only_new(batch) if file.name in self._ingested else batch
 
     def _keep(self, batch: Batch) -> None:
         """A checked file waits for the commit; its rows that were set aside are on disk."""
         file = batch.file
-        self._quarantine.rows(file.name, file.digest, batch.aside)
+        self._quarantine.rows(file.name, file.digest, batch.aside, self._rules)
         self._pending.append(batch)
         self._remember(file.name, file.digest)
-        self._aside.read(file.name, len(batch.aside))
+        self._aside.read(file.name, file.digest, len(batch.aside))
         if not batch.rows.is_empty():
             self._arrived = file.arrived
             self._note_newest(_newest(batch.rows, self.spec.event_time))
@@ -243,19 +227,37 @@ class Ingest:
     def _only_new(self, batch: Batch) -> Batch:
         """A file that was taken before and has changed: the rows that it has gained."""
         digests = [str(digest) for digest in self._ingested[batch.file.name]]
-        standing = [other.rows for other in self._pending if other.file.name == batch.file.name]
+        standing = self._standing(batch.rows.columns, pl.col(FILE).is_in(digests))
+        return Batch(batch.file, without(batch.rows, standing, self.columns), batch.aside)
+
+    def _only_waiting(self, batch: Batch) -> Batch:
+        """A file of which something was set aside under other rules: what waits of it, and did not come otherwise."""
+        file = batch.file
+        numbers = self._aside.waiting(file.name, file.digest)
+        if numbers is None:
+            batch = self._only_new(batch)
+        first = self._journal.arrivals.get((file.name, file.digest, ""))
+        arrived = file.arrived if first is None else first.at
+        columns = list(dict.fromkeys((*self.spec.key, self.spec.event_time, ARRIVED, FILE, ROW)))
+        since = self._standing(columns, pl.col(ARRIVED) >= pl.lit(arrived).cast(TIME))
+        return reread(batch, numbers, since, (*self.spec.key, self.spec.event_time), arrived)
+
+    def _standing(self, columns: Sequence[str], where: pl.Expr) -> pl.DataFrame:
+        """These columns of the rows that are in the table, or wait for the next commit."""
+        standing = [batch.rows.filter(where).select(columns) for batch in self._pending]
         if self.made:
-            standing.append(self.table.read(columns=list(batch.rows.columns), where=pl.col(FILE).is_in(digests)))
-        if not standing:
-            return batch
-        return Batch(batch.file, without(batch.rows, pl.concat(standing), self.columns), batch.aside)
+            standing.append(self.table.read(columns=list(columns), where=where))
+        return pl.concat([pl.DataFrame(schema=schema_of(self.columns)).select(columns), *standing])
 
     def _set_file_aside(self, file: Taken, content: bytes, error: SourceError, now: Instant) -> Draft:
         self._quarantine.file(file.name, file.digest, content, str(error))
-        fact = FileQuarantined(source=self.spec.name, file=file.name, digest=file.digest, because=error.what)
+        fact = FileQuarantined(
+            source=self.spec.name, file=file.name, digest=file.digest, because=error.what, rules=self._rules
+        )
         self._recall(fact)
+        which = f"{digest_of_bytes(file.name.encode())[:10]}/{self._rules[:10]}"
         return Draft(
-            id=f"quarantine/{self.spec.name}/{file.digest}/{digest_of_bytes(file.name.encode())[:10]}",
+            id=f"quarantine/{self.spec.name}/{file.digest}/{which}",
             at=now,
             actor=ACTOR,
             subject=f"source/{self.spec.name}",
@@ -285,6 +287,7 @@ class Ingest:
             quarantined=aside,
             newest=_newest(tagged, self.spec.event_time),
             at=now,
+            rules=self._rules,
         )
         places = {writer: place for posted in self._posted for writer, place in posted.places.items()}
         positions = {_WRITER: sequence} | {_POSTED + writer: place for writer, place in places.items()}
@@ -309,6 +312,7 @@ class Ingest:
             quarantined=note.quarantined,
             version=committed.version,
             newest=note.newest,
+            rules=note.rules,
         )
         reason = f"{len(note.files)} files and posts brought {committed.rows} rows; {note.quarantined} were set aside."
         return [
@@ -360,6 +364,7 @@ class Ingest:
             fresh_within=self.spec.fresh_within,
             owner=self.spec.owner,
             reading=self._reading,
+            again=len(self._aside.again),
         )
 
     def _recall(self, fact: Fact) -> None:
@@ -367,14 +372,14 @@ class Ingest:
             self.columns = fact.columns
         elif isinstance(fact, FileQuarantined):
             self._ingested.setdefault(fact.file, set()).add(fact.digest)
-            self._aside.refused(fact.file)
+            self._aside.refused(fact.file, fact.digest, fact.rules)
         elif isinstance(fact, BatchIngested):
             self._recorded = max(self._recorded, fact.version)
             self._rows += fact.rows
             self._note_newest(fact.newest)
             for name, digest in fact.files.items():
                 self._remember(name, digest)
-                self._aside.recall(name, digest)
+                self._aside.recall(name, digest, fact.rules)
 
     def _remember(self, name: str, digest: Digest) -> None:
         self._ingested.setdefault(name, set()).add(digest)

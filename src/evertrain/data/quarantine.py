@@ -1,10 +1,11 @@
 """Where files and rows wait that were set aside: as they came, with the reason, never dropped.
 
-    <digest>.rows.jsonl    the rows of one file: {"file", "row", "reason", "raw"} each
-    <digest>.bytes         a whole file as it came
-    <digest>.json          its name and the reason
+    <digest>.<rules>.rows.jsonl    the rows of one file: {"file", "row", "reason", "raw"} each
+    <digest>.bytes                 a whole file as it came
+    <digest>.json                  its name and the reason
 
-A file's digest names its papers, so setting the same thing aside again changes nothing.
+A file's digest, and the beginning of that of the rules it was read by, name its papers: setting the same thing aside
+again changes nothing, and what was set aside under other rules stays known until it was read again.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,9 @@ from evertrain.core.identity import Digest
 from evertrain.data.source import Broken
 from evertrain.store.file import write_atomically
 
-__all__ = ["Quarantine", "SetAside"]
+__all__ = ["Quarantine", "SetAside", "paper_of"]
+
+_RULES = 10
 
 
 class SetAside(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,19 +33,30 @@ class SetAside(msgspec.Struct, frozen=True, kw_only=True):
     raw: Any = None
 
 
+def paper_of(digest: Digest, rules: str) -> str:
+    """What the paper about the rows of a file is called. rules: by which it was read; "" where that is not known."""
+    return ".".join([digest, *([rules[:_RULES]] if rules else []), "rows.jsonl"])
+
+
 class Quarantine:
     """The quarantine of one source, in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def rows(self, file: str, digest: Digest, broken: Sequence[Broken]) -> None:
-        """Set rows of a file aside."""
+    def rows(self, file: str, digest: Digest, broken: Sequence[Broken], rules: str = "") -> None:
+        """Set rows of a file aside. rules: by which it was read, as a digest."""
         if broken:
             lines = [
                 _encode(SetAside(file=file, row=row.row, reason=row.reason, raw=row.raw)) + b"\n" for row in broken
             ]
-            self._write(f"{digest}.rows.jsonl", b"".join(lines))
+            self._write(paper_of(digest, rules), b"".join(lines))
+
+    def numbers(self, paper: str) -> list[int]:
+        """The numbers of the rows that a reading of a file set aside. paper: as `paper_of` names it."""
+        path = self.folder / paper
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        return [msgspec.json.decode(line, type=SetAside).row for line in lines]
 
     def file(self, file: str, digest: Digest, content: bytes, reason: str) -> None:
         """Set a whole file aside; its bytes are on disk before the paper that names them."""
@@ -56,14 +70,12 @@ class Quarantine:
             found += [msgspec.json.decode(line, type=SetAside) for line in path.read_bytes().splitlines()]
         return sorted(found, key=lambda aside: (aside.file, aside.row))
 
-    def counts(self) -> dict[tuple[str, Digest], int]:
-        """How many rows were set aside of each file, by its name and digest."""
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many rows each reading of a file set aside, by the file's name and its paper's."""
         found = {}
         for path in self.folder.glob("*.rows.jsonl"):
             rows = path.read_bytes().splitlines()
-            if rows:
-                name = msgspec.json.decode(rows[0], type=SetAside).file
-                found[name, Digest(path.name.partition(".")[0])] = len(rows)
+            found[msgspec.json.decode(rows[0], type=SetAside).file, path.name] = len(rows)
         return found
 
     def newest(self) -> SetAside | None:

@@ -11,15 +11,17 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from evertrain.config.bundle import CONTENTS, Contents
 from evertrain.config.declaration import ServiceSpec
-from evertrain.core.identity import Digest, ServiceName
+from evertrain.core.identity import Digest, ServiceName, SourceName
 from evertrain.core.registry import Registry, ServiceRecord
+from evertrain.data.freshness import Freshness, reported_sources
+from evertrain.data.standing import rules_of
 from evertrain.errors import EvertrainError
 from evertrain.process.declaration.change import Change, changes_of, code_changes
 from evertrain.process.declaration.declaring import declare
@@ -31,7 +33,7 @@ from evertrain.store.ledger import Ledger
 from evertrain.store.process import alive, heartbeat_at
 from evertrain.store.state import State
 
-__all__ = ["Applied", "AppliedService", "apply", "main"]
+__all__ = ["Applied", "AppliedService", "ReadAgain", "apply", "main"]
 
 _PATIENCE_S = 15.0
 _LOOK_S = 0.05
@@ -45,6 +47,14 @@ class AppliedService(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
 
 
+class ReadAgain(msgspec.Struct, frozen=True, kw_only=True):
+    """A source whose files are read by other rules from now on, and so much of which is set aside: it is read again."""
+
+    source: SourceName
+    rows: int
+    files: int
+
+
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
     """What was put on record. files: those of the code, by path from the declaration's folder.
 
@@ -56,6 +66,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...]
     taken_up: bool | None
     others: tuple[ServiceName, ...]
+    again: tuple[ReadAgain, ...] = ()
 
 
 def apply(state: State, file: Path, data: Path | None = None) -> Applied:
@@ -64,6 +75,7 @@ def apply(state: State, file: Path, data: Path | None = None) -> Applied:
     data: where the sources' files are looked for; None means beside `file`.
     """
     before = _registry(state)
+    reported = reported_sources(state.reports)
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for what this process answers
         declared = declare(state, file, data)
     after = _registry(state)
@@ -76,7 +88,29 @@ def apply(state: State, file: Path, data: Path | None = None) -> Applied:
         files=tuple(sorted(files)),
         taken_up=_await_look(state) if changed else _controller_runs(state) or None,
         others=tuple(name for name, one in after.services.items() if one.declaration and name not in names),
+        again=tuple(_read_again(_rules(state, before, names), _rules(state, after, names), reported)),
     )
+
+
+def _rules(state: State, registry: Registry, names: Iterable[ServiceName]) -> dict[SourceName, Digest]:
+    """What decides how the files of each source are read, of these services."""
+    blobs = Artifacts.at(state.artifacts).blobs
+    found: dict[SourceName, Digest] = {}
+    for record in (registry.services[name] for name in names if name in registry.services):
+        if record.declaration is not None:
+            folder = bundle_folder(state, blobs, record.bundle)
+            spec = msgspec.json.decode(blobs.get(record.declaration), type=ServiceSpec)
+            found |= {source.name: rules_of(source, folder) for source in spec.sources}
+    return found
+
+
+def _read_again(
+    before: Mapping[SourceName, Digest], after: Mapping[SourceName, Digest], reported: Iterable[Freshness]
+) -> Iterator[ReadAgain]:
+    for one in reported:
+        differs = one.source in before and before[one.source] != after.get(one.source, before[one.source])
+        if differs and (one.quarantined or one.files_quarantined):
+            yield ReadAgain(source=one.source, rows=one.quarantined, files=one.files_quarantined)
 
 
 def _registry(state: State) -> Registry:

@@ -14,7 +14,7 @@ __all__ = ["Change", "changes_of", "code_changes"]
 
 _AT_ONCE: Final = "holds from the next decision on"
 _NEW_VERSIONS: Final = "holds from the next training on; versions that are there keep what they were made with"
-_NEW_ROWS: Final = "files that come or change from now on are read by it; rows that are in the tables stay"
+_NEW_ROWS: Final = "what was set aside, and files that come or change, are read by it; rows that are in the tables stay"
 _NEXT_HOLD: Final = "holds for versions that are held from now on; `evertrain retrain` ends a hold that stands"
 _HOLDS: Final[Mapping[str, str]] = {
     "triggers": _AT_ONCE,

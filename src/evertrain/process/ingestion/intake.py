@@ -26,6 +26,7 @@ from evertrain.data.label import PostedLabels
 from evertrain.data.online import OnlineWriter
 from evertrain.data.prediction import ServiceTables, place_of
 from evertrain.data.sql import Feed, booleans_of
+from evertrain.data.standing import rules_of
 from evertrain.process.ingestion.filed import FiledLabels
 from evertrain.process.ingestion.segments import Segments
 from evertrain.process.trainer.assembly import bundle_folder, resolver
@@ -143,7 +144,6 @@ class Intake:
     def _declare(self, name: ServiceName, declared: ServiceDeclared, now: Instant) -> None:
         spec = self._specs[declared.declaration]
         folder = bundle_folder(self._state, self._artifacts.blobs, declared.bundle)
-        functions = resolver(folder, declared.bundle)
         for source in spec.sources:
             ingest = Ingest(
                 source,
@@ -151,7 +151,8 @@ class Intake:
                 tables=self._state.tables,
                 quarantine=self._state.quarantine(source.name),
                 journal=self._state.path / "control" / "arrivals" / f"{source.name}.jsonl",
-                resolve=functions,
+                resolve=resolver(folder, declared.bundle),
+                rules=rules_of(source, folder),
                 patience=None if source.sql is not None else self._patience,
                 events=self._ledger.read(kinds=KINDS, subject=f"source/{source.name}"),
             )

@@ -131,6 +131,6 @@ def _source(one: SourceSituation) -> Iterator[Advice]:
         aside = f"{say_many(one.rows_aside, 'row')} and {say_many(one.files_aside, 'file')}"
         yield Advice(
             what=f"Source {one.source}: {aside} set aside.",
-            remedy=f"control/quarantine/{one.source} has each with its reason. Mend the file where it lies: it is read "
-            "again, and the rows that fit then come in.",
+            remedy=f"control/quarantine/{one.source} has each with its reason. Mend the file where it lies, or apply a "
+            "declaration with repair=: it is read again, and the rows that fit then come in.",
         )

@@ -15,8 +15,7 @@ from evertrain.core.identity import ServiceName, SourceName, VersionId
 from evertrain.core.registry import Cycle, Registry, Rollout, ServiceRecord, Version
 from evertrain.core.routing import Route, RoutingTable
 from evertrain.core.time import Instant, Span
-from evertrain.data.freshness import is_stale
-from evertrain.data.ingest import Freshness
+from evertrain.data.freshness import is_stale, reported_sources
 from evertrain.data.quarantine import Quarantine, SetAside
 from evertrain.errors import EvertrainError, NotFoundError
 from evertrain.model.progress import Tasks
@@ -137,7 +136,8 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceSituation(msgspec.Struct, frozen=True, kw_only=True):
-    """One source. set_aside: what was set aside last; rows_aside and files_aside: how many wait in quarantine.
+    """One source. set_aside: what was set aside last; rows_aside and files_aside: how many wait in quarantine;
+    files_again: of so many files it is being read again, by a declaration that came since.
 
     trouble: why it cannot be read now, or what is not read of it. reading: how far a reading is that takes a while.
     """
@@ -150,6 +150,7 @@ class SourceSituation(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     rows_aside: int
     files_aside: int
+    files_again: int = 0
     set_aside: SetAside | None = None
     trouble: str = ""
     reading: str = ""
@@ -375,11 +376,6 @@ def _refusing(record: ServiceRecord, route: Route, beats: Iterable[Heartbeat]) -
 
 def _sources(state: State, as_of: Instant, *, reads: bool) -> tuple[SourceSituation, ...]:
     """As the data process last reported them; as_of: when the report knew everything; reads: it lives."""
-    try:
-        reported = msgspec.json.decode((state.reports / "sources.json").read_bytes(), type=list[Freshness])
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
-        # Written anew within a second of the data process's life.
-        reported = []
     return tuple(
         SourceSituation(
             source=one.source,
@@ -390,9 +386,10 @@ def _sources(state: State, as_of: Instant, *, reads: bool) -> tuple[SourceSituat
             owner=one.owner,
             rows_aside=one.quarantined,
             files_aside=one.files_quarantined,
+            files_again=one.again,
             set_aside=Quarantine(state.quarantine(one.source)).newest(),
             trouble=one.trouble,
             reading="" if one.reading is None or not reads else say_reading(one.reading, time.time()),
         )
-        for one in reported
+        for one in reported_sources(state.reports)
     )

@@ -9,7 +9,7 @@ import msgspec
 from evertrain.core.event import AlertRaised, Event
 from evertrain.core.identity import SourceName
 from evertrain.core.time import Instant, Span
-from evertrain.data.ingest import Reading
+from evertrain.data.freshness import Reading
 from evertrain.store.process import Heartbeat, alive, heartbeats
 from evertrain.store.state import State
 from evertrain.web.overview import Alert, Process, SourceState, Story
