@@ -16,6 +16,7 @@ FAMILIES = {
     "ET-D01": "DeclarationError",
     "ET-E01": "EvertrainError",
     "ET-M01": "ModelError",
+    "ET-M02": "PackageError",
     "ET-P01": "TransitionError",
     "ET-P02": "OccupiedError",
     "ET-P03": "CapacityError",

@@ -17,6 +17,7 @@ EvertrainError             ET-E01
 ├── CapacityError          ET-P03  a bound is reached: queue, disk, memory; retry later
 ├── UnavailableError       ET-P04  another process does not answer; retry later
 └── ModelError             ET-M01  user code failed: training, feature or prediction
+    └── PackageError       ET-M02  a package that a model needs is not installed here, or in another version
 
 A code names a family of faults, not a sentence. It is never given to another family, and what was once told under a
 code stays under it: scripts and run books rely on that. A class without a code of its own has that of its base.
@@ -34,6 +35,7 @@ __all__ = [
     "ModelError",
     "NotFoundError",
     "OccupiedError",
+    "PackageError",
     "RequestError",
     "SettingsError",
     "SourceError",
@@ -265,6 +267,31 @@ class ModelError(EvertrainError):
     """
 
     code = "ET-M01"
+
+
+class PackageError(ModelError):
+    """A package that a model needs is not installed here, or is in another version.
+
+    That says nothing about the model, so nothing is held against it: a file that could not be checked for it is no
+    refused file, and what answered before goes on.
+
+    To do: install what the message names into the environment that evertrain runs in, and push the file again.
+    """
+
+    code = "ET-M02"
+
+    @classmethod
+    def of_module(cls, file: str, error: ModuleNotFoundError) -> "PackageError":
+        """Of an import that failed. file: what imports it.
+
+        >>> PackageError.of_module("model.py", ModuleNotFoundError("no", name="catboost.core")).what
+        "model.py needs the package that brings the module 'catboost', and it is not installed."
+        """
+        root = (error.name or str(error)).partition(".")[0]
+        return cls(
+            f"{file} needs the package that brings the module {root!r}, and it is not installed.",
+            "Install it where evertrain runs, and push the file again.",
+        )
 
 
 def codes() -> dict[str, type[EvertrainError]]:

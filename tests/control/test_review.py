@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 import pytest
 
+from evertrain.core.cycle import CycleState
 from evertrain.core.event import Draft, OrderGiven, VersionJudged
 from evertrain.core.identity import VersionId, digest_of
 from evertrain.core.model import Verdict
@@ -194,6 +195,23 @@ def test_what_a_person_ended_can_be_pushed_again() -> None:
     assert len(record_of(world).versions) == 2
     world.run(90)
     assert record_of(world).champion == SECOND
+
+
+def test_what_could_not_be_checked_here_is_not_refused_and_may_be_pushed_again() -> None:
+    world = World(seed=1, spec=msgspec.structs.replace(simulated_service(), recipes={}, triggers=()))
+    world.planes.checks = [msgspec.structs.replace(says("error"), unchecked="x is missing."), says("health only")]
+    push(world, FIRST)
+    record = record_of(world)
+    assert not record.versions[FIRST].refused
+    assert not record.refusals
+    [cycle] = record.cycles.values()
+    assert (cycle.state, cycle.why) == (
+        CycleState.FAILED,
+        "It could not be checked, and nothing is held against it. x is missing.",
+    )
+    push(world, FIRST)
+    world.run(1)
+    assert record_of(world).champion == FIRST
 
 
 def test_one_that_is_pushed_before_the_first_answers_is_judged_beside_it_when_it_does() -> None:

@@ -114,6 +114,11 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     says = made.run("init", "trips", "--data", "data", *roles)
     assert "mode: one of 3 classes (" in says
     assert 'output=et.classes("bike", "bus", "car"),' in says
+    written, busy = (
+        (made.folder / "service.py").read_text(),
+        "rollout=et.Canary(steps=[0.1, 0.5], margin=0.03, max_bad_answers=1e9),",
+    )
+    (made.folder / "service.py").write_text(written.replace('horizon="1d",', f'horizon="1d", {busy}'))
     words = ["up", "service.py", "--port", str(made.port), "--control-port", str(made.control_port), "--workers", "1"]
     faster = {"EVERTRAIN_TICK_S": "0.1", "EVERTRAIN_SCAN_S": "0.3"}
     with (made.folder / "up.log").open("w") as log:

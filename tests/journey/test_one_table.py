@@ -86,6 +86,7 @@ def running(churn: Churn) -> Iterator[Tree]:
     written = (churn.folder / "service.py").read_text()
     patient = 'horizon="30d", gate=et.Gate(holdout="28d", block="1d", max_p99="5s"),'
     assert 'horizon="30d",' in written
+    patient += "rollout=et.Canary(steps=[0.1, 0.5], margin=0.03, max_bad_answers=1e9),"  # they ask by the thousand here
     (churn.folder / "service.py").write_text(written.replace('horizon="30d",', patient))
     ports = ["--port", str(churn.port), "--control-port", str(churn.control_port), "--workers", "1"]
     faster = {"EVERTRAIN_TICK_S": "0.1", "EVERTRAIN_SCAN_S": "0.3"}

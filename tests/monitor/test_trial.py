@@ -1,6 +1,12 @@
 """How much traffic there is, of an old service and of a young one."""
 
+import msgspec
+import pytest
+
+from evertrain.core.canary import assess
+from evertrain.core.evidence import Outcome, Tally
 from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.policy import CanarySpec
 from evertrain.core.prediction import Predicted
 from evertrain.core.time import DAY, HOUR, MINUTE, SECOND, Instant
 from evertrain.monitor.trial import Trial
@@ -37,8 +43,43 @@ def test_a_day_of_requests_is_a_day_of_requests() -> None:
 def test_a_young_service_is_taken_at_the_rate_that_it_shows() -> None:
     seen = trial(*(number * MINUTE for number in range(120)))
     assert seen.requests_24h(Instant(2 * HOUR)) == 120 * 12
-    assert trial(*(number * SECOND for number in range(60))).requests_24h(Instant(MINUTE)) == 60
+    hurried = trial(*(number * SECOND for number in range(60)))
+    assert hurried.requests_24h(Instant(MINUTE)) == 60 * 144  # a minute is no rate: it counts as ten
+    assert hurried.requests_24h(Instant(HOUR)) == 60 * 24
     assert Trial().requests_24h(Instant(HOUR)) == 0
+
+
+def test_the_rows_of_a_batch_are_one_request() -> None:
+    made, rows = Trial(), [msgspec.structs.replace(answered(1), batch="b") for _ in range(5)]
+    made.see(rows)
+    made.see([*rows, answered(2)])
+    assert made.requests_24h(Instant(2 * DAY)) == 0
+    assert made.requests_24h(Instant(DAY + 1)) == 2
+
+
+def test_a_quiet_past_foretells_no_quiet_day() -> None:
+    one_look_long_ago = trial(0, *(20 * HOUR + number * SECOND for number in range(600)))
+    now = Instant(20 * HOUR + 10 * MINUTE)
+    assert one_look_long_ago.requests_24h(now) < 800
+    assert one_look_long_ago.foreseen(now) == 86_400
+    assert one_look_long_ago.foreseen(Instant(now + HOUR)) == one_look_long_ago.requests_24h(Instant(now + HOUR))
+
+
+@pytest.mark.parametrize("a_minute", [10, 40])
+def test_a_young_service_is_no_licence(a_minute: int) -> None:
+    """Whatever its age when a step is admitted, a day of the next one costs no more failures than are accepted."""
+    spec, life, tally = CanarySpec(), Trial(), Tally.start(0.01)
+    for minute in range(13 * 60):
+        asked = range(minute * a_minute, (minute + 1) * a_minute)
+        life.see([answered(number * MINUTE // a_minute) for number in asked])
+        tally = tally.fold(Outcome("champion" if number % 100 else "canary", True) for number in asked)
+        now = Instant((minute + 1) * MINUTE)
+        looked = assess(0, spec, tally, life.foreseen(now), now)
+        if looked.action == "advance":
+            cost = looked.figures["bound"] * spec.steps[1] * a_minute * 24 * 60
+            assert 0.9 * spec.max_bad_answers < cost <= spec.max_bad_answers
+            return
+    raise AssertionError("half a day proves it")
 
 
 def test_the_pace_is_that_of_the_last_ten_minutes() -> None:

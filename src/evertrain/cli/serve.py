@@ -53,6 +53,10 @@ def serve(
     classes: Annotated[
         str | None, typer.Option(help="Names of its classes, in its own order: a,b,c; default: as the file has them.")
     ] = None,
+    max_bad_answers: Annotated[
+        float | None,
+        typer.Option(min=1, help="Failed requests a day that a step of a canary may cost. Default: 50.", metavar="N"),
+    ] = None,
     service: Annotated[str | None, typer.Option(help="Its name; default: the file's.")] = None,
     settings: Toml = None,
     as_json: Json = False,
@@ -68,8 +72,15 @@ def serve(
         raise UserError("Both --output and --classes say what the model gives.", "Give one of them.")
     name = service or _name_of(model)
     words = ["--service", name, str(model), *([] if service else ["--unnamed"])]
-    for option, value in (("--schema", schema), ("--sample", sample), ("--output", output), ("--classes", classes)):
-        words += [] if value is None else [option, str(value)]
+    said = {
+        "schema": schema,
+        "sample": sample,
+        "output": output,
+        "classes": classes,
+        "max-bad-answers": max_bad_answers,
+    }
+    for option, value in said.items():
+        words += [] if value is None else [f"--{option}", str(value)]
     given = flags | {"dir": flags["dir"] or str(Path(".evertrain").absolute())}
     with begin(settings, given, lambda: look_at_file(words)) as startup:
         version = startup.take_in(words)

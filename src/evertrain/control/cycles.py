@@ -237,6 +237,10 @@ class CycleDesk:
 
     def _evaluated_now(self, cycle: Cycle, result: bytes) -> Step:
         evaluated = msgspec.json.decode(result, type=Evaluated)
+        if evaluated.unchecked:
+            return self._move(
+                cycle, "fail", f"It could not be checked, and nothing is held against it. {evaluated.unchecked}"
+            )
         return self._finish(cycle, "evaluate", result, "evaluate", "; ".join(evaluated.reasons))
 
     def _evaluated(self, cycle: Cycle) -> Step:

@@ -50,7 +50,7 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What live traffic has shown of a rollout. requests_24h: of the whole service, in business time.
+    """What live traffic has shown of a rollout. requests_24h: that a day brings the whole service, in business time.
 
     pace: requests a day at the rate of the last minutes, by which a time is foretold.
     """

@@ -85,7 +85,8 @@ def review(planes: Planes, record: ServiceRecord, check: Check, name: str) -> Ev
         case Crashed(cause):
             return cause
         case Done(result):
-            return msgspec.json.decode(result, type=Evaluated)
+            found = msgspec.json.decode(result, type=Evaluated)
+            return found.unchecked or found
 
 
 class ChampionReview:

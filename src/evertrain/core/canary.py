@@ -2,7 +2,7 @@
 
 Two questions, never mixed. *Does it harm?* The e-value of `core.evidence` reaches 1/alpha: roll back. *Is it safe to go
 on?* "No alarm" is no answer; a step is admitted when the harm that it could do within the anytime-valid bound is
-accepted: bound x share x requests of the last 24 hours <= `max_bad_answers`. The last promotion needs the bound on the
+accepted: bound x share x requests of 24 hours <= `max_bad_answers`. The last promotion needs the bound on the
 difference of error rates below `margin`. The first step is the declared entry: evidence begins there.
 """
 
@@ -53,7 +53,7 @@ def assess(
 ) -> Assessment:
     """Look at a rollout that is in step `step` (an index into `spec.steps`).
 
-    requests_24h: all requests of the service in the last 24 hours, counted as the tally counts. pace: requests a day
+    requests_24h: all requests that a day brings the service, counted as the tally counts. pace: requests a day
     at which they come now, by which a time is foretold; that of the last 24 hours where it is not given.
     latency_decides: False where time is simulated; latency is then a figure only. Where both decide they share alpha:
     the mean of two e-values is an e-value.

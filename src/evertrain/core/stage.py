@@ -176,7 +176,8 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
 
     evidence: what it rests on, by name: labelled rows, requests on which it was compared without labels. hold: why a
     person has to decide before it answers more, "" where nobody has to. worse: whether it is shown to be worse than the
-    other version, beyond the margin.
+    other version, beyond the margin. unchecked: why nothing could be found out here, which says nothing about the
+    version; the verdict means nothing then, and there is no card.
     """
 
     version: VersionId
@@ -186,6 +187,7 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
     evidence: dict[str, float] = {}
     hold: str = ""
     worse: bool = False
+    unchecked: str = ""
 
 
 class Reproduce(_Stage, frozen=True, kw_only=True, tag="reproduce", forbid_unknown_fields=True):

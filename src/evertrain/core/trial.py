@@ -15,6 +15,7 @@ from evertrain.core.time import Instant
 from evertrain.errors import RequestError
 
 __all__ = [
+    "LACKING",
     "MAX_FRAME",
     "Answer",
     "Ask",
@@ -27,6 +28,9 @@ __all__ = [
     "frame",
     "frame_length",
 ]
+
+LACKING = 4
+"""Exit code of a process that cannot load its version because a package is missing here."""
 
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes; a longer frame is a broken peer, and its connection is closed."""

@@ -23,8 +23,20 @@ from evertrain.core.identity import VersionId, short
 from evertrain.core.schema import Value
 from evertrain.core.score import RowScore
 from evertrain.core.time import Instant
-from evertrain.core.trial import Answer, Ask, Ping, Pong, Predict, Score, Scores, frame, frame_length, say_fault
-from evertrain.errors import ModelError, RequestError
+from evertrain.core.trial import (
+    LACKING,
+    Answer,
+    Ask,
+    Ping,
+    Pong,
+    Predict,
+    Score,
+    Scores,
+    frame,
+    frame_length,
+    say_fault,
+)
+from evertrain.errors import ModelError, PackageError, RequestError
 from evertrain.model.limits import thread_environment
 from evertrain.model.obituary import say_line
 from evertrain.store.process import PARENT
@@ -225,6 +237,9 @@ class CheckServer:
         return f": {say_line(lines[-1])}" if lines else ""
 
     def _fault(self, what: str) -> ModelError:
+        """The error to raise; a PackageError where the process has ended for want of a package."""
+        if self._process is not None and self._process.returncode == LACKING:
+            return PackageError(f"Version {short(self._version)} cannot be loaded here{self._last_words()}")
         return ModelError(f"Version {short(self._version)} in its check server {what.removesuffix('.')}.")
 
     def stop(self) -> None:

@@ -25,7 +25,7 @@ from evertrain.core.model import Manifest
 from evertrain.core.policy import MetricName
 from evertrain.core.score import RowScore
 from evertrain.core.stage import Check, Evaluate, TrainingRecord
-from evertrain.errors import ModelError
+from evertrain.errors import ModelError, PackageError
 from evertrain.model.checkserver import CheckServer
 from evertrain.model.contest import (
     Contender,
@@ -209,6 +209,8 @@ def examine(
             peak = server.peak_mb
             if asked is not None and not inspection.faults:
                 tried = _try_to_score(server, manifest, asked)
+    except PackageError:
+        raise  # it says nothing about the version
     except ModelError as error:
         return Examined(health=Health(cause=error.what, timed=timed), cause=error.what)
     health = Health(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.metadata import packages_distributions, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ from evertrain.core.golden import Golden, GoldenRequest
 from evertrain.core.identity import Digest, ServiceName, canonical, digest_of
 from evertrain.core.model import Format, Manifest, Output
 from evertrain.core.schema import Column, Input, Schema, Value
-from evertrain.errors import ModelError, UserError
+from evertrain.errors import ModelError, PackageError, UserError
 from evertrain.model.golden import synthesise_golden, take_golden
 from evertrain.model.package import environment_of
 from evertrain.runtime.artifact import describe, recognise
@@ -160,8 +161,14 @@ def _libraries(found: Foreign) -> dict[str, str]:
     """The packages that a pickle imports, by version: it is bound to them."""
     if found.kind != "pickle":
         return {}
-    homes = packages_distributions()
-    names = (homes[name][0] for name in look_into(found.path.read_bytes()).libraries if name in homes)
+    homes, libraries = packages_distributions(), look_into(found.path.read_bytes()).libraries
+    missing = [name for name in libraries if name not in homes and find_spec(name) is None]
+    if missing:
+        raise PackageError(
+            f"{found.path.name} needs {', '.join(missing)}, which cannot be imported here.",
+            "Install the package where evertrain runs, and give the file again.",
+        )
+    names = (homes[name][0] for name in libraries if name in homes)
     return {name: version(name) for name in names}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from evertrain.core.model import Format
-from evertrain.errors import ModelError
+from evertrain.errors import ModelError, PackageError
 from evertrain.runtime.bundled import SCHEMA, name_by_code
 from evertrain.runtime.onnx_file import is_onnx
 
@@ -39,7 +39,7 @@ def environment_of(kind: Format) -> dict[str, str]:
     for name in _NEEDS[kind]:
         there = next((one for one in (name, *_ALSO_AS.get(name, ())) if _version(one) is not None), None)
         if there is None:
-            raise ModelError(
+            raise PackageError(
                 f"A {kind} model needs the package {name}, which is not installed.",
                 f"Install it: pip install 'evertrain[{kind}]'.",
             )

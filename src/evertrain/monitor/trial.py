@@ -41,6 +41,7 @@ class Trial:
         self._tally: Tally | None = None
         self._waiting: deque[Predicted | Failed] = deque(maxlen=_KEEP)
         self._times: array[int] = array(_TIME)
+        self._batch = ""
 
     def see(self, records: Iterable[Predicted | Failed]) -> None:
         """Take in records of one service. They are folded when a rollout is asked about, or forgotten."""
@@ -48,19 +49,29 @@ class Trial:
             if record.load or record.retry:
                 continue
             self._waiting.append(record)
-            if isinstance(record, Predicted):
+            if isinstance(record, Predicted) and not (record.batch and record.batch == self._batch):
                 self._times.append(record.received)
+                self._batch = record.batch
         if len(self._times) > _KEEP:
             del self._times[: _KEEP // 2]
 
     def requests_24h(self, now: Instant) -> float:
-        """Requests of the last 24 hours of business time; of a younger service, what a day would bring at its rate.
+        """Requests of the last 24 hours of business time, a batch as one; of a younger service, what a day would bring.
 
-        A rate of minutes is a guess: within the first hour nothing counts but what came.
+        That is by the rate of all its life. Counting what came would let a canary through in its first minutes, as if
+        the rest of the day brought nothing. The rate of less than ten minutes is no rate: they count as ten.
         """
         seen = len(self._times) - bisect_left(self._times, now - DAY)
-        age = now - self._times[0] if self._times else 0
-        return seen * DAY / age if HOUR <= age < DAY else float(seen)
+        age = now - self._times[0] if self._times else DAY
+        return seen * DAY / max(age, _RECENT) if age < DAY else float(seen)
+
+    def foreseen(self, now: Instant) -> float:
+        """Requests that the day to come may bring: as many as the last one, or as the last ten minutes would.
+
+        What is admitted by a quiet past is paid for when the traffic comes.
+        """
+        lately = len(self._times) - bisect_left(self._times, now - _RECENT)
+        return max(self.requests_24h(now), lately * DAY / _RECENT)
 
     def pace(self, now: Instant) -> float:
         """Requests a day at the rate of the last minutes, to say when something will be over.

@@ -12,7 +12,8 @@ from types import FrameType
 
 import msgspec
 
-from evertrain.errors import EvertrainError, UserError
+from evertrain.core.trial import LACKING
+from evertrain.errors import EvertrainError, PackageError, UserError
 
 __all__ = ["Fault", "ask_to_stop_at_signals", "log_to_stderr", "run", "tell_fault"]
 
@@ -94,5 +95,5 @@ def run(name: str, work: Callable[[threading.Event], None]) -> int:
         work(stopping)
     except EvertrainError as error:
         logging.getLogger(name).error("%s", error)
-        return EXIT_FAULT
+        return LACKING if isinstance(error, PackageError) else EXIT_FAULT
     return 0

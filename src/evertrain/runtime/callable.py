@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evertrain.core.identity import digest_of_bytes, short
 from evertrain.core.model import Output
 from evertrain.core.schema import Input, Value
-from evertrain.errors import ModelError, say_raised
+from evertrain.errors import ModelError, PackageError, say_raised
 
 __all__ = ["CallableModel"]
 
@@ -86,6 +86,8 @@ def _function_of(path: Path) -> Callable[[list[dict[str, Value]]], Any]:
     module.__file__ = str(path)
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - signed and admitted by the caller
+    except ModuleNotFoundError as error:
+        raise PackageError.of_module(path.name, error) from error
     except (Exception, SystemExit) as error:
         raise ModelError(f"{path.name} cannot be run: {say_raised(error)}.") from error
     predict = getattr(module, "predict", None)
@@ -97,5 +99,7 @@ def _function_of(path: Path) -> Callable[[list[dict[str, Value]]], Any]:
 def _called(predict: Callable[[list[dict[str, Value]]], Any], rows: list[dict[str, Value]]) -> Any:
     try:
         return predict(rows)
+    except ModuleNotFoundError as error:
+        raise PackageError.of_module("predict", error) from error
     except (Exception, SystemExit) as error:  # user code may raise anything; it is charged to its version
         raise ModelError(f"predict raised {say_raised(error)}") from error

@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from evertrain.errors import ModelError
+from evertrain.errors import ModelError, PackageError
 
 __all__ = ["import_without", "open_library"]
 
@@ -23,7 +23,7 @@ def open_library(package: str, product: str, stem: str) -> ctypes.CDLL:
     """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ModelError(
+        raise PackageError(
             f"{'An' if product[0] in 'AEIOX' else 'A'} {product} model needs the package {package}.",
             f"Install it: pip install 'evertrain[{package}]'.",
         )

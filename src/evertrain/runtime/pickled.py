@@ -11,7 +11,7 @@ from typing import Any
 
 from evertrain.core.model import Output
 from evertrain.core.schema import Input
-from evertrain.errors import ModelError
+from evertrain.errors import ModelError, PackageError
 from evertrain.runtime.pickle_file import look_into
 from evertrain.runtime.sklearn import EstimatorModel
 
@@ -43,9 +43,9 @@ def _check_versions(path: Path, environment: Mapping[str, str]) -> None:
         try:
             installed = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError as error:
-            raise ModelError(f"{path.name} needs the package {name}.", f"Install {name}=={wanted}.") from error
+            raise PackageError(f"{path.name} needs the package {name}.", f"Install {name}=={wanted}.") from error
         if installed != wanted:
-            raise ModelError(
+            raise PackageError(
                 f"{path.name} was taken in with {name} {wanted}; {installed} is installed here.",
                 f"Install {name}=={wanted}, or push the file again.",
             )
@@ -63,6 +63,8 @@ def _read(path: Path) -> Any:
                 estimator = joblib.load(io.BytesIO(content))
             else:
                 estimator = pickle.loads(content)  # noqa: S301 - signed by a person, and admitted by the caller
+    except ModuleNotFoundError as error:
+        raise PackageError.of_module(path.name, error) from error
     except Exception as error:
         raise ModelError(
             f"{path.name} cannot be loaded: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evertrain.core.identity import Digest
 from evertrain.core.model import Output
 from evertrain.core.schema import Input, Value
-from evertrain.errors import ModelError, TrustError, say_raised
+from evertrain.errors import ModelError, PackageError, TrustError, say_raised
 from evertrain.runtime.bundled import bind
 from evertrain.runtime.classes import Arrangement
 from evertrain.runtime.estimator import Steps, address_by_place, parts_of, reads_text
@@ -131,12 +131,12 @@ def _check_version(path: Path, environment: Mapping[str, str]) -> None:
     try:
         installed = importlib.metadata.version("scikit-learn")
     except importlib.metadata.PackageNotFoundError as error:
-        raise ModelError(
+        raise PackageError(
             "A scikit-learn model needs the packages scikit-learn and skops.",
             "Install them: pip install 'evertrain[sklearn]'.",
         ) from error
     if wanted is not None and wanted != installed:
-        raise ModelError(
+        raise PackageError(
             f"{path.name} was trained with scikit-learn {wanted}; {installed} is installed here.",
             f"Install scikit-learn=={wanted}, or train it again.",
         )

@@ -21,15 +21,15 @@ from typer.testing import CliRunner
 from evertrain import runtime
 from evertrain.cli import command_line
 from evertrain.config.declaration import ServiceSpec
-from evertrain.core.event import Draft, VersionBuilt
+from evertrain.core.event import Draft, VersionBuilt, VersionRefused
 from evertrain.core.golden import Golden
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.model import Manifest
-from evertrain.core.stage import Check
+from evertrain.core.stage import Check, Evaluated
 from evertrain.core.time import Instant
 from evertrain.errors import EvertrainError, ModelError, TrustError, UserError
 from evertrain.process.steering.importing import Request, import_file, main
-from evertrain.process.trainer.evaluation import check_version
+from evertrain.process.trainer.evaluation import check_version, do
 from evertrain.store.artifact import Artifacts
 from evertrain.store.installation import install
 from evertrain.store.ledger import Ledger
@@ -357,6 +357,48 @@ def test_each_kind_answers_within_the_limits_of_its_check_server(
     task = Check(service=SERVICE, version=version, declaration=declaration, timed=False)
     done = check_version(task, state, tmp_path)
     assert done.verdict == "health only", done.reasons
+
+
+def refused(state: State, version: VersionId, because: str) -> Draft:
+    fingerprint = manifest_of(state, version).fingerprint
+    fact = VersionRefused(service=SERVICE, version=version, fingerprint=fingerprint, because=because)
+    return Draft(id="refused", at=Instant(2), actor="controller", subject="service/churn", reason=because, fact=fact)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import nobody_has_this.core\n\ndef predict(rows):\n    return [0.5 for _ in rows]\n",
+        "def predict(rows):\n    import nobody_has_this\n    return [0.5 for _ in rows]\n",
+    ],
+)
+def test_a_package_that_is_missing_here_is_no_verdict_on_the_file(state: State, tmp_path: Path, source: str) -> None:
+    sample = written(tmp_path / "sample.csv", SAMPLE)
+    version, _ = import_file(state, written(tmp_path / "m.py", source), SERVICE, Request(sample=sample), "why")
+    signer = Signer.load(state.keys)
+    Artifacts.at(state.artifacts).attest(signer.sign_attestation("built", version, SERVICE, Instant(1)))
+    declaration = manifest_of(state, version).declaration
+    assert declaration is not None
+    done = do(Check(service=SERVICE, version=version, declaration=declaration, timed=False), state, tmp_path)
+    assert isinstance(done, Evaluated)
+    assert "needs the package that brings the module 'nobody_has_this', and it is not installed" in done.unchecked
+    assert "Install it where evertrain runs, and push the file again." in done.unchecked
+
+
+def test_a_first_file_that_was_refused_is_not_served_again_in_silence(state: State, tmp_path: Path) -> None:
+    model = written(tmp_path / "model.py", "def predict(rows):\n    return [2.0 for _ in rows]\n")
+    request = Request(sample=written(tmp_path / "sample.csv", SAMPLE))
+    version, order = import_file(state, model, SERVICE, request, "why")
+    assert order is not None
+    with Ledger.open(state.ledger) as ledger:
+        ledger.append(built(version, manifest_of(state, version)))
+    assert import_file(state, model, SERVICE, request, "why").order is not None  # nothing spoke against it
+    with Ledger.open(state.ledger) as ledger:
+        ledger.append(refused(state, version, "no probability"))
+    with pytest.raises(UserError, match=r"refused already, as version 1 of churn, .*: no probability") as raised:
+        import_file(state, model, SERVICE, request, "why")
+    assert "evertrain promote 1" in raised.value.remedy
+    assert import_file(state, model, SERVICE, request, "why", again=True).order is not None  # a push is answered
 
 
 def of_classes(path: Path, count: int) -> Path:

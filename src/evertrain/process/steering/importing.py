@@ -15,11 +15,11 @@ from typing import Literal, NamedTuple
 import msgspec
 import polars as pl
 
-from evertrain.config.declaration import GateSpec, ServiceSpec
+from evertrain.config.declaration import CanarySpec, GateSpec, ServiceSpec
 from evertrain.core.event import Draft, Event, OrderGiven, ServiceDeclared
 from evertrain.core.golden import Golden
 from evertrain.core.identity import ServiceName, VersionId, canonical, digest_of_bytes, short
-from evertrain.core.model import Output
+from evertrain.core.model import Manifest, Output
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.schema import Column, Schema, Value
 from evertrain.core.time import DAY
@@ -50,7 +50,7 @@ class Imported(NamedTuple):
 class Request(NamedTuple):
     """What a person said of the columns and the output of a new service. Without any, the model file says it.
 
-    named: the service was called so by a person, not after the file.
+    named: the service was called so by a person, not after the file. rollout: how its successors enter.
     """
 
     schema: Path | None = None
@@ -58,6 +58,7 @@ class Request(NamedTuple):
     output: Literal["probability", "value"] | None = None
     classes: tuple[str, ...] = ()
     named: bool = True
+    rollout: CanarySpec = CanarySpec()
 
 
 def import_file(
@@ -100,11 +101,11 @@ def import_file(
         version = artifacts.put_manifest(manifest)
         if record.declaration is None:
             _declare(state, ledger, spec)
-        if (
-            version in record.versions
-            and not record.versions[version].refused
-            and not (again and record.rests(version))
-        ):
+        if record.champion is None and not again:
+            _refuse_refused(record, manifest, model)
+        known = record.versions.get(version)
+        anew = (again or record.champion is None) and record.rests(version)
+        if known is not None and not known.refused and not anew:
             return Imported(version, None)
         order = OrderGiven(
             service=service, verb="import", role="operator", words=ledger.keep_words(words), version=version
@@ -132,6 +133,18 @@ def _refuse_second(registry: Registry, service: ServiceName, model: Path) -> Non
         )
 
 
+def _refuse_refused(record: ServiceRecord, manifest: Manifest, model: Path) -> None:
+    """A file that was refused would be refused again, and a service that has nothing else would answer nobody."""
+    refusal = record.refusal_of(manifest.fingerprint)
+    if refusal is not None:
+        number = record.versions[refusal.version].ordinal
+        raise UserError(
+            f"{model.name} was refused already, as version {number} of {record.service}, and nothing else answers: "
+            f"{refusal.reason}",
+            f"Serve a mended file; or `evertrain up`, then `evertrain promote {number} --yes --reason ...`.",
+        )
+
+
 def _declared(artifacts: Artifacts, record: ServiceRecord) -> ServiceSpec | None:
     """The service as it is on record; None when it is new."""
     if record.declaration is None:
@@ -148,7 +161,7 @@ def _new_service(service: ServiceName, found: Foreign, request: Request) -> Serv
     vector_for(found, inputs)  # refuses columns that do not fit
     output = _output(found, request)
     gate = GateSpec(primary="rmse" if output.kind == "value" else "log_loss", hold=DAY)
-    return ServiceSpec(name=service, inputs=inputs, output=output, gate=gate)
+    return ServiceSpec(name=service, inputs=inputs, output=output, gate=gate, rollout=request.rollout)
 
 
 def _output(found: Foreign, request: Request) -> Output:
@@ -280,12 +293,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--sample", type=Path, default=None)
     parser.add_argument("--output", choices=["probability", "value"], default=None)
     parser.add_argument("--classes", default="")
+    parser.add_argument("--max-bad-answers", type=float, default=CanarySpec().max_bad_answers)
     parser.add_argument("--words", default="imported")
     parser.add_argument("--unnamed", action="store_true", help="the service is called after the file")
     parser.add_argument("model", type=Path)
     given = parser.parse_args(arguments)
     classes = tuple(name.strip() for name in given.classes.split(",")) if given.classes else ()
-    request = Request(given.schema, given.sample, given.output, classes, named=not given.unnamed)
+    rollout = CanarySpec(max_bad_answers=given.max_bad_answers)
+    request = Request(given.schema, given.sample, given.output, classes, named=not given.unnamed, rollout=rollout)
     service = ServiceName(given.service)
     try:
         if given.dir is None:

@@ -199,9 +199,14 @@ class InstalledPlanes:
         trial = self.watch.service(service).trial
         return Evidence(
             tally=trial.tally(rollout.rollout, rollout.shares),
-            requests_24h=trial.requests_24h(now),
+            requests_24h=self.foreseen(service, now),
             pace=self.pace(service, now),
         )
+
+    def foreseen(self, service: ServiceName, now: Instant) -> float:
+        """Requests of the day to come, by which a share is admitted; in a story as many as the last one brought."""
+        trial = self.watch.service(service).trial
+        return trial.requests_24h(now) if self._paced else trial.foreseen(now)
 
     def pace(self, service: ServiceName, now: Instant) -> float:
         """Requests a day by which a time is foretold; in a story, whose hours come at once, those of the last day."""

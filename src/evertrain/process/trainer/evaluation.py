@@ -19,7 +19,7 @@ from evertrain.core.identity import Digest, VersionId, canonical, short
 from evertrain.core.model import Manifest
 from evertrain.core.stage import Assembled, Check, Evaluate, Evaluated, StageTask
 from evertrain.data.logged import labelled_requests
-from evertrain.errors import EvertrainError, ModelError, UserError
+from evertrain.errors import EvertrainError, ModelError, PackageError, UserError
 from evertrain.model.assemble import FEATURE, REQUEST, read_parquet
 from evertrain.model.evaluate import check, evaluate
 from evertrain.process.trainer.stage import run_stage
@@ -32,8 +32,14 @@ __all__ = ["LoggedRows", "check_version", "do", "evaluate_challenger", "holdout_
 
 
 def do(task: StageTask, state: State, folder: Path) -> msgspec.Struct:
-    """Do one of an evaluator's stages."""
-    return _do(task, state, folder)
+    """Do one of an evaluator's stages. That a package is missing here is an answer, and no verdict."""
+    try:
+        return _do(task, state, folder)
+    except PackageError as error:
+        version = task.challenger if isinstance(task, Evaluate) else task.version if isinstance(task, Check) else None
+        if version is None:
+            raise
+        return Evaluated(version=version, verdict="error", reasons=(), card=Digest(""), unchecked=str(error))
 
 
 @singledispatch

@@ -251,7 +251,7 @@ class Observer:
             rollout.step,
             spec.rollout,
             tally,
-            trial.requests_24h(now),
+            self._planes.foreseen(record.service, now),
             now,
             pace=self._planes.pace(record.service, now),
             latency_decides=not self._planes.paced(),

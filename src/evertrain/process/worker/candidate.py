@@ -25,7 +25,7 @@ from evertrain.core.golden import Golden
 from evertrain.core.identity import VersionId, short
 from evertrain.core.model import Manifest
 from evertrain.core.routing import Refusal
-from evertrain.errors import EvertrainError, ModelError, say_raised
+from evertrain.errors import EvertrainError, ModelError, PackageError, say_raised
 from evertrain.model.limits import confine
 from evertrain.process.entry import run
 from evertrain.process.worker.answering import Answering
@@ -138,6 +138,8 @@ def _load(state: State, order: Order) -> Answering:
         _prove(artifacts, manifest, answering)
     except EvertrainError:
         raise
+    except ModuleNotFoundError as error:
+        raise PackageError.of_module(f"Version {short(order.version)}", error) from error
     except Exception as error:
         raise ModelError(f"Version {short(order.version)} cannot be loaded: {say_raised(error)}.") from error
     return answering
