@@ -131,7 +131,7 @@ def test_promote_says_whether_the_workers_took_it(record: ShopRecord) -> None:
     assert "Version 3 of shop does not answer: A worker cannot load it: model.py is cut in half" in done.stdout
     assert "who answered before goes on" in done.stdout
     assert record.stands.champion == record.versions[0]
-    beat(record.state, msgspec.structs.replace(heartbeat_of("w0", "worker"), ready=(second,)))
+    beat(record.state, msgspec.structs.replace(heartbeat_of("w0", "worker"), ready=(second,), generation=1_000))
     done = ordered(record, "promote", "2", "--reason", "I still know better", "--json")
     told = msgspec.json.decode(done.stdout)
     assert (done.returncode, told["outcome"]) == (0, "answers")

@@ -6,17 +6,18 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from evertrain.cli.opening import Service, opened
+from evertrain.cli.opening import Opened, Service, opened
 from evertrain.cli.up import Dir, Json
 from evertrain.core.event import Event, OrderAnswered, OrderGiven, RolloutMoved
 from evertrain.core.identity import ServiceName, VersionId, short
-from evertrain.core.registry import ServiceRecord
+from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.time import SECOND, parse_span
 from evertrain.errors import UserError
 from evertrain.process.steering.importing import Request, import_file
 from evertrain.process.steering.order import (
     await_answer,
     await_entry,
+    await_switch,
     find_controller,
     find_service,
     find_version,
@@ -31,6 +32,9 @@ app = typer.Typer()
 _PATIENCE_S = 10.0
 _ENTRY_S = 15.0
 """How long `promote` waits for the workers to load the version."""
+_SWITCH_S = 5.0
+"""How long `promote` and `rollback` wait for the workers to answer with it."""
+_LATE = "Not every worker has taken that over yet; `evertrain status` tells which one."
 
 Reason = Annotated[str, typer.Option(help="Why; it is kept beside the audit trail.")]
 
@@ -64,10 +68,13 @@ def promote(
         entry = (
             None if _accepted(answer) is not True else await_entry(found.state, found.ledger, given, chosen, _ENTRY_S)
         )
+        outcome, said = _fared(record, chosen, entry)
+        switched = outcome != "answers" or await_switch(
+            found.state, record.service, champion=chosen, gone=record.champion, seconds=_SWITCH_S
+        )
     lines = [_says(answer)]
-    outcome, said = _fared(record, chosen, entry)
     if _accepted(answer):
-        lines.append(said)
+        lines += [said] if switched else [said, _LATE]
     _tell(given, answer, lines, as_json=as_json, outcome=outcome)
     if outcome == "refused":
         raise typer.Exit(1)
@@ -114,7 +121,19 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """End the running canary, or else go back to the version before, which bars the one that is taken back."""
-    _order(folder, service, "rollback", reason, as_json=as_json)
+    with opened(folder) as found:
+        record = find_service(found.registry, service)
+        given, answer = _ordered(found, record, "rollback", reason)
+        switched = _accepted(answer) is not True or _is_back(found, record)
+    lines = [_says(answer)] if switched else [_says(answer), _LATE]
+    _tell(given, answer, lines, as_json=as_json)
+
+
+def _is_back(found: Opened, before: ServiceRecord) -> bool:
+    """Whether the workers have let go of what a rollback took back."""
+    trial, after = before.open_rollout, Registry(found.ledger.read()).service(before.service)
+    gone = trial.version if trial is not None and trial.champion is not None else before.champion
+    return await_switch(found.state, before.service, champion=after.champion, gone=gone, seconds=_SWITCH_S)
 
 
 @app.command("retrain")
@@ -129,7 +148,10 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Begin a retraining now: one that only waits gives way to it, one at work is joined, or followed if it differs."""
-    _order(folder, service, "retrain", reason, recipe=recipe, as_json=as_json)
+    with opened(folder) as found:
+        record = find_service(found.registry, service)
+        given, answer = _ordered(found, record, "retrain", reason, recipe)
+    _tell(given, answer, [_says(answer)], as_json=as_json)
 
 
 @app.command("push")
@@ -186,24 +208,19 @@ def _wait_for(folder: Path | None, service: ServiceName, version: VersionId, sec
     return {"answers": 0, "refused": 1}.get(outcome.state, 1 if outcome.why else 3)
 
 
-def _order(
-    folder: Path | None,
-    service: str | None,
+def _ordered(
+    found: Opened,
+    record: ServiceRecord,
     verb: Literal["rollback", "retrain"],
     reason: str,
-    *,
-    as_json: bool,
     recipe: str = "default",
-) -> None:
-    """Put an order on record and print the loop's answer."""
-    with opened(folder) as found:
-        record = find_service(found.registry, service)
-        find_controller(found.state)
-        words = found.ledger.keep_words(reason)
-        order = OrderGiven(service=record.service, verb=verb, role="operator", words=words, recipe=recipe)
-        given = give_order(found.state, found.ledger, order)
-        answer = await_answer(found.ledger, given, _PATIENCE_S)
-    _tell(given, answer, [_says(answer)], as_json=as_json)
+) -> tuple[Event, Event | None]:
+    """Put an order on record, and wait for the loop's answer."""
+    find_controller(found.state)
+    words = found.ledger.keep_words(reason)
+    order = OrderGiven(service=record.service, verb=verb, role="operator", words=words, recipe=recipe)
+    given = give_order(found.state, found.ledger, order)
+    return given, await_answer(found.ledger, given, _PATIENCE_S)
 
 
 def _says(answer: Event | None) -> str:

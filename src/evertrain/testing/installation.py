@@ -56,6 +56,10 @@ class Installation:
             vector=tuple(Input(name=name) for name in inputs.names),
             output=output or Output(),
         )
+        return self.put(manifest, verdict=verdict)
+
+    def put(self, manifest: Manifest, *, verdict: Verdict | None = "health only") -> VersionId:
+        """A version of this manifest, whose model is among the blobs; attested as built, and judged if asked to."""
         version = self.artifacts.put_manifest(manifest)
         self.artifacts.attest(self.signer.sign_attestation("built", version, SHOP, BEGIN))
         if verdict is not None:

@@ -10,10 +10,19 @@ from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.errors import NotFoundError, UserError
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
-from evertrain.store.process import alive, heartbeats
+from evertrain.store.process import alive, at_work, heartbeats
+from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State
 
-__all__ = ["await_answer", "await_entry", "find_controller", "find_service", "find_version", "give_order"]
+__all__ = [
+    "await_answer",
+    "await_entry",
+    "await_switch",
+    "find_controller",
+    "find_service",
+    "find_version",
+    "give_order",
+]
 
 _LOOK_S = 0.05
 _RESTART_S = 10.0
@@ -80,6 +89,29 @@ def await_entry(state: State, ledger: Ledger, order: Event, version: VersionId, 
                 return event
         if time.monotonic() > end or not any(one.role == "worker" and alive(one) for one in heartbeats(state)):
             return None
+        time.sleep(_LOOK_S)
+
+
+def await_switch(
+    state: State, service: ServiceName, *, champion: VersionId | None, gone: VersionId | None, seconds: float
+) -> bool:
+    """Whether every worker that lives answers with this champion, and asks nothing of the version that is gone, within
+    so many seconds: then none of its answers comes any more.
+
+    True where no worker lives: whoever starts obeys the table that stands.
+    """
+    routing, end = RoutingFile(state.routing), time.monotonic() + seconds
+    while True:
+        table = routing.read()
+        route = table.routes.get(service)
+        arms = () if route is None else (route.canary, route.control)
+        switched = route is not None and route.champion == champion
+        switched = switched and all(arm is None or arm.version != gone for arm in arms)
+        workers = [one for one in heartbeats(state) if one.role == "worker" and at_work(one)]
+        if not workers or (switched and all(one.generation >= table.generation for one in workers)):
+            return True
+        if time.monotonic() > end:
+            return False
         time.sleep(_LOOK_S)
 
 
