@@ -131,6 +131,8 @@ def test_a_loss_that_many_small_ones_add_up_to_is_seen_against_the_anchor() -> N
         (Health(cause="segfault while it was being queried"), "error", "segfault"),
         (Health(golden=12, golden_failed=1), "error", "11 of 12 golden requests"),
         (Health(golden=12, p99_ms=900.0), "fail", "900.0 ms, over 100 ms"),
+        (Health(golden=12, p99_ms=900.0, own_p99_ms=101.0), "fail", "900.0 ms, over 100 ms"),
+        (Health(golden=12, p99_ms=900.0, own_p99_ms=12.0), "pass", "within the margin"),
         (Health(golden=12, memory_mb=9000.0), "fail", "9000.0 MB, over 2048 MB"),
         (Health(golden=12, p99_ms=900.0, timed=False), "pass", "within the margin"),
     ],

@@ -53,14 +53,16 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True):
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """What the check server saw. cause: why it could not be measured ("segfault", "deadline", ...), "" when it was.
 
-    golden, golden_failed: golden requests, and those not answered identically, finite and in range. timed: whether
-    measured latency may decide; in simulated time it is reported only.
+    golden, golden_failed: golden requests, and those not answered identically, finite and in range. own_p99_ms: without
+    what was waited for a processor, None where that is not known. timed: whether measured latency may decide; in
+    simulated time it is reported only.
     """
 
     cause: str = ""
     golden: int = 0
     golden_failed: int = 0
     p99_ms: float | None = None
+    own_p99_ms: float | None = None
     memory_mb: float | None = None
     timed: bool = True
 
@@ -156,10 +158,19 @@ def _health(health: Health, spec: GateSpec) -> list[Criterion]:
         Criterion(name="golden requests", status=golden, words=answered, figure=float(health.golden_failed), limit=0.0)
     ]
     if health.p99_ms is not None:
-        found.append(_budget("p99", health.p99_ms, spec.max_p99_ms, "ms", decides=health.timed))
+        found.append(_latency(health.p99_ms, health.own_p99_ms, spec.max_p99_ms, decides=health.timed))
     if health.memory_mb is not None:
         found.append(_budget("memory", health.memory_mb, float(spec.max_memory_mb), "MB", decides=True))
     return found
+
+
+def _latency(p99: float, own: float | None, limit: float, *, decides: bool) -> Criterion:
+    """Over the limit only because the machine was busy is within it: that says nothing about the version."""
+    measured = _budget("p99", p99, limit, "ms", decides=decides)
+    if own is None or p99 <= limit or own > limit:
+        return measured
+    words = f"{own:.1f} ms, within {limit:g} ms; {p99:.1f} ms with what it waited for a processor on a busy machine"
+    return msgspec.structs.replace(measured, status="pass" if decides else "informative", words=words, figure=own)
 
 
 def _budget(name: str, figure: float, limit: float, unit: str, *, decides: bool) -> Criterion:

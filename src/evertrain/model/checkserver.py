@@ -39,6 +39,7 @@ from evertrain.core.trial import (
 from evertrain.errors import ModelError, PackageError, RequestError
 from evertrain.model.limits import thread_environment
 from evertrain.model.obituary import say_line
+from evertrain.model.waiting import waited_ms
 from evertrain.store.process import PARENT
 from evertrain.store.state import State
 
@@ -112,6 +113,10 @@ class CheckServer:
             raise self._fault(f"answered as version {short(pong.version)}")
         self.peak_mb = max(self.peak_mb, pong.memory_mb)
         return pong
+
+    def waited_ms(self) -> float | None:
+        """How long the server and whoever asks it have waited for a processor so far; None where nobody counts it."""
+        return waited_ms(self._pid)
 
     def predict(self, identity: str, row: tuple[Value, ...], at: Instant) -> Answer:
         """One request, features and all; an answer that is not ok is returned, a dead server raises."""

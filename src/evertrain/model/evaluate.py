@@ -217,6 +217,7 @@ def examine(
         golden=len(golden.requests),
         golden_failed=max(inspection.failed, 1) if inspection.faults else 0,
         p99_ms=inspection.p99_ms,
+        own_p99_ms=inspection.own_p99_ms,
         memory_mb=peak,
         timed=timed,
     )

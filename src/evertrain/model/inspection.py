@@ -23,7 +23,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     """What came back. faults: in words, empty when all is well; the first few of each kind. failed: in so many golden
     requests one was seen.
 
-    p50_ms, p99_ms: of `requests` single requests, features included, from sending to receiving. null_score,
+    p50_ms, p99_ms: of `requests` single requests, features included, from sending to receiving. own_p99_ms: the same
+    without what they waited for a processor, None where that is not counted. null_score,
     unseen_score: None where the version has no categories.
     """
 
@@ -32,6 +33,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms: float
     p99_ms: float
     requests: int
+    own_p99_ms: float | None = None
     null_score: RowScore | None = None
     unseen_score: RowScore | None = None
 
@@ -40,7 +42,7 @@ def inspect(server: CheckServer, manifest: Manifest, golden: Golden) -> Inspecti
     """Ask vectors at once, vectors one by one, and whole requests. Raises ModelError when the server goes down."""
     vector_faults = _vector_faults(server, manifest, golden)
     faults = list(vector_faults.values())[:_MOST]
-    request_faults, times = _time_requests(server, golden)
+    request_faults, times, own = _time_requests(server, golden)
     null, unseen = _category_scores(server, manifest, golden)
     if null != unseen and not _both_nan(null, unseen):
         faults.append(f"A category never seen in training scores {unseen}, a missing one {null}; they must be equal.")
@@ -50,6 +52,7 @@ def inspect(server: CheckServer, manifest: Manifest, golden: Golden) -> Inspecti
         p50_ms=_quantile(times, 0.5),
         p99_ms=_quantile(times, 0.99),
         requests=len(times),
+        own_p99_ms=None if len(own) < len(times) else _quantile(own, 0.99),
         null_score=null,
         unseen_score=unseen,
     )
@@ -77,21 +80,27 @@ def _vector_faults(server: CheckServer, manifest: Manifest, golden: Golden) -> d
     return faults
 
 
-def _time_requests(server: CheckServer, golden: Golden) -> tuple[dict[int, str], list[float]]:
+def _time_requests(server: CheckServer, golden: Golden) -> tuple[dict[int, str], list[float], list[float]]:
+    """Faults by the number of the golden request; milliseconds of each, as measured and without waiting."""
     faults: dict[int, str] = {}
-    times, broken = [], 0
+    times: list[float] = []
+    own: list[float] = []
+    broken = 0
     for number in range(_TIMED if golden.requests else 0):
         request = golden.requests[number % len(golden.requests)]
-        begun = time.perf_counter()
+        before, begun = server.waited_ms(), time.perf_counter()
         answer = server.predict(f"golden-{number}", request.row, request.at)
         times.append((time.perf_counter() - begun) * 1e3)
+        after = server.waited_ms()
+        if before is not None and after is not None:
+            own.append(times[-1] - min(max(after - before, 0.0), times[-1]))
         if not answer.ok:
             place = number % len(golden.requests)
             faults[place] = f"Request {place}: {say_fault(answer)}."
             broken += 1
             if broken == _MOST:
                 break
-    return faults, times
+    return faults, times, own
 
 
 def _category_scores(

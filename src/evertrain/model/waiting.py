@@ -1,0 +1,29 @@
+"""How long a process has waited for a processor: what a busy machine adds to a measured time, by the kernel's count.
+
+A time that was measured beside a training, a build or a neighbour says as much of them as of the version. Linux counts
+for each thread how long it could have run and did not (schedstat, https://docs.kernel.org/scheduler/sched-stats.html).
+"""
+
+import os
+from pathlib import Path
+
+__all__ = ["waited_ms"]
+
+_NS_IN_MS = 1e6
+
+
+def waited_ms(pid: int) -> float | None:
+    """Milliseconds that the threads of a process, and the thread that asks, have waited since they began, together.
+
+    Threads that have ended are left out. None where the system does not count it.
+    """
+    try:
+        own = _waited_ns("/proc/thread-self")
+        theirs = [_waited_ns(task.path) for task in os.scandir(f"/proc/{pid}/task")]
+    except (OSError, ValueError, IndexError):
+        return None
+    return (own + sum(theirs)) / _NS_IN_MS
+
+
+def _waited_ns(task: str) -> int:
+    return int(Path(task, "schedstat").read_bytes().split()[1])

@@ -1,0 +1,65 @@
+"""What a busy machine adds to a measured time is told apart from what a process needs itself."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from evertrain.model.waiting import waited_ms
+
+pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="only Linux counts it")  # noqa: PTH110
+
+WORK = """
+import sys, time
+for line in sys.stdin:
+    end = time.process_time() + 0.02
+    while time.process_time() < end: pass
+    print(flush=True)
+"""
+NEIGHBOUR = "while True: pass"
+
+
+@pytest.fixture
+def crowded() -> Iterator[subprocess.Popen[str]]:
+    """A process that needs 20 ms of a processor for each line, and five others on the same processor."""
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(own)})
+    started: list[subprocess.Popen[str]] = []
+    try:
+        for code in (WORK, *[NEIGHBOUR] * 5):
+            command = [sys.executable, "-c", code]
+            started.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        os.sched_setaffinity(0, own)
+        yield started[0]
+    finally:
+        os.sched_setaffinity(0, own)
+        for one in started:
+            one.kill()
+            one.communicate()
+
+
+def test_what_a_process_waits_for_its_neighbours_is_counted(crowded: subprocess.Popen[str]) -> None:
+    assert crowded.stdin is not None
+    assert crowded.stdout is not None
+    took, own = [], []
+    for _ in range(5):
+        before, begun = waited_ms(crowded.pid), time.perf_counter()
+        assert before is not None
+        crowded.stdin.write("\n")
+        crowded.stdin.flush()
+        crowded.stdout.readline()
+        took.append((time.perf_counter() - begun) * 1e3)
+        after = waited_ms(crowded.pid)
+        assert after is not None
+        own.append(took[-1] - (after - before))
+    assert sum(took) > 300  # 100 ms of work, beside five neighbours
+    assert sum(own) < sum(took) / 2
+
+
+def test_nobody_counts_for_a_process_that_is_gone() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert waited_ms(gone.pid) is None
