@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from evertrain import errors
-from evertrain.deploy.body import EncodingError, StalledError
-from evertrain.errors import EvertrainError, RequestError, UserError, codes, error_of
+from evertrain.deploy.body import EncodingError
+from evertrain.deploy.incoming import ExpectationError, HeadError, StalledError
+from evertrain.errors import EvertrainError, RequestError, TooLargeError, UserError, codes, error_of
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "errors.md"
 
@@ -45,7 +46,8 @@ def test_every_class_of_the_tree_has_a_code_of_its_own() -> None:
 
 
 def test_a_class_without_a_code_has_that_of_its_base() -> None:
-    assert {StalledError.code, EncodingError.code} == {RequestError.code}
+    assert {kind.code for kind in (StalledError, EncodingError, ExpectationError)} == {RequestError.code}
+    assert HeadError.code == TooLargeError.code
 
 
 @pytest.mark.parametrize("code", FAMILIES)

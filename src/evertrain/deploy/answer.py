@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import msgspec
 
@@ -50,13 +50,15 @@ class _Scored(msgspec.Struct):
 class _Request(msgspec.Struct):
     """A request in hand. It keeps the table and the champion that it started with, whatever changes meanwhile.
 
-    begun_ns: monotonic, when it was read. failures: of arms that could not answer it; they are logged with the answer.
+    name: the client's id of it, "" for none. begun_ns: monotonic, when it was read. failures: of arms that could not
+    answer it; they are logged with the answer.
     """
 
     live: Live
     champion: Loaded
     drafts: list[_Draft]
     received: Instant
+    name: str
     load: bool
     begun_ns: int
     failures: list[Record] = []
@@ -87,7 +89,7 @@ class Answering:
         self._remember = remember
         self._memory: OrderedDict[str, Predicted] = OrderedDict()
 
-    async def answer(
+    def answer(
         self,
         live: Live,
         champion: Loaded,
@@ -96,14 +98,14 @@ class Answering:
         name: str,
         load: bool,
         begun_ns: int,
-    ) -> list[Predicted]:
-        """Predictions, one a row, already in the log.
+    ) -> list[Predicted] | Awaitable[list[Predicted]]:
+        """Predictions, one a row, already in the log: at once where the champion answers a few rows, else to wait for.
 
         name: the client's id of this request, "" for none; begun_ns: monotonic, when the request was read.
         ModelError when no version could answer, CapacityError when the log has no room: then nothing is answered.
         """
         received = self._clock.now()
-        request = _Request(live, champion, _drafts(champion, rows, name, received), received, load, begun_ns)
+        request = _Request(live, champion, _drafts(champion, rows, name, received), received, name, load, begun_ns)
         if name:
             repeated = self._recall(request.drafts)
             if repeated is not None:
@@ -111,15 +113,27 @@ class Answering:
                 return repeated
         first = request.drafts[0]
         assigned = arm_of(live.route, first.key or first.id)
+        if assigned == "champion" and len(rows) <= _CHUNK:
+            scored = _Scored(champion.version, "champion", [], [])
+            self._score(request, scored, request.drafts)
+            return self._settle(request, scored, assigned)
+        return self._in_turns(request, assigned)
+
+    async def _in_turns(self, request: _Request, assigned: ArmName) -> list[Predicted]:
         scored = None if assigned == "champion" else await self._on_trial(request, assigned)
         if scored is None:
             scored = await self._by_champion(request)
+        return self._settle(request, scored, assigned)
+
+    def _settle(self, request: _Request, scored: _Scored, assigned: ArmName) -> list[Predicted]:
+        """Log what was answered, count it, and remember it for a retry."""
         latency = request.latency_us()
         answers = _predictions(request, scored, assigned, latency)
         self._log.append(*request.failures, *answers)
         self._statistics.answered(request.label(scored.version, scored.arm), len(answers), latency)
-        live.recent.append((first.row, first.at))
-        if name:
+        first = request.drafts[0]
+        request.live.recent.append((first.row, first.at))
+        if request.name:
             self._keep(answers)
         return answers
 
@@ -138,16 +152,19 @@ class Answering:
         return _Scored(arm.version, name, [answer.vector for answer in answers], [answer.score for answer in answers])
 
     async def _by_champion(self, request: _Request) -> _Scored:
-        champion, drafts = request.champion, request.drafts
-        scored = _Scored(champion.version, "champion", [], [])
+        """The champion's answer; other requests get their turn between the chunks of a large batch."""
+        scored = _Scored(request.champion.version, "champion", [], [])
+        for start in range(0, len(request.drafts), _CHUNK):
+            if start:
+                await asyncio.sleep(0)
+            self._score(request, scored, request.drafts[start : start + _CHUNK])
+        return scored
+
+    def _score(self, request: _Request, scored: _Scored, drafts: Sequence[_Draft]) -> None:
+        """Add the champion's answers to these rows; ModelError, with the failure on record, when it has none."""
+        champion = request.champion
         try:
-            for start in range(0, len(drafts), _CHUNK):
-                if start:
-                    await asyncio.sleep(0)
-                chunk = drafts[start : start + _CHUNK]
-                vectors, scores = champion.answer([draft.row for draft in chunk], [draft.at for draft in chunk])
-                scored.vectors += vectors
-                scored.scores += scores
+            vectors, scores = champion.answer([draft.row for draft in drafts], [draft.at for draft in drafts])
         except ScoreError as error:
             self._fail(request, champion.version, "champion", error)
             self._log.append(*request.failures)
@@ -155,7 +172,8 @@ class Answering:
                 f"Version {short(champion.version)} could not answer: {error.what}.",
                 "The failure is on record; send it again later.",
             ) from error
-        return scored
+        scored.vectors += vectors
+        scored.scores += scores
 
     def _fail(self, request: _Request, version: VersionId, arm: ArmName, error: ScoreError) -> None:
         """Count the failure and note it; a batch fails once, under the id of its first row."""

@@ -6,17 +6,16 @@ import itertools
 import json
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 
 from evertrain.errors import CapacityError, RequestError, TooLargeError
 
-__all__ = ["EncodingError", "Intake", "StalledError", "decode", "deflate", "inflate", "refuse_repeated"]
+__all__ = ["EncodingError", "Intake", "decode", "deflate", "inflate", "refuse_repeated", "wants_gzip"]
 
 _Decoded = TypeVar("_Decoded")
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
 # Possessive, and the last quote optional, so that no body makes it scan twice.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
@@ -33,60 +32,41 @@ _LAST_NAME = re.compile(rb'"name"\s*:\s*"([^"]{1,200})"')
 _LAST_KEY = re.compile(rb'"([^"]{1,200})"\s*:')
 
 
-class StalledError(RequestError):
-    """The client left before its request was whole; one that stalls is let go by its connection."""
-
-
 class EncodingError(RequestError):
     """The body is compressed in a way that is not taken."""
 
 
 class Intake:
-    """Reads bodies; all bodies that are in hand at once share one bound of memory."""
+    """The bounds of bodies: of each, and of the memory of all that are being received at once. Sizes in bytes."""
 
     def __init__(self, *, max_bytes: int, max_total_bytes: int = 256 << 20) -> None:
-        self._max = max_bytes
+        self.max_bytes = max_bytes
         self._max_total = max(max_total_bytes, 2 * max_bytes)
         self._total = 0
 
-    async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        """The whole body, inflated."""
-        declared = headers.get(b"content-length")
-        if declared is not None and int(declared) > self._max:
-            raise self._too_large()
-        body = await self._receive(receive)
-        encoding = headers.get(b"content-encoding")
-        return body if encoding is None else inflate(body, encoding.decode("latin-1"), self._max)
-
-    async def _receive(self, receive: Receive) -> bytes:
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False) and len(body) <= self._max:
-            if message["type"] == "http.disconnect":
-                raise StalledError("The client left before its request was whole.", field="body")
-            return body
-        parts, size = [body], len(body)
+    def hold(self, size: int, held: int) -> int:
+        """Count this many more bytes of a body of which `held` were counted; TooLargeError, or CapacityError."""
+        if held + size > self.max_bytes:
+            raise self.too_large()
+        if self._total + size > self._max_total:
+            raise CapacityError("Too many large requests are being read.", "Send it again later.")
         self._total += size
-        try:
-            while message.get("more_body", False) and size <= self._max:
-                if self._total > self._max_total:
-                    raise CapacityError("Too many large requests are being read.", "Send it again later.")
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise StalledError("The client left before its request was whole.", field="body")
-                part: bytes = message.get("body", b"")
-                parts.append(part)
-                size += len(part)
-                self._total += len(part)
-        finally:
-            self._total -= size
-        if size > self._max:
-            raise self._too_large()
-        return b"".join(parts)
+        return size
 
-    def _too_large(self) -> TooLargeError:
+    def give_back(self, size: int) -> None:
+        """A body is whole, or will never be."""
+        self._total -= size
+
+    def whole(self, body: bytes, headers: Mapping[bytes, bytes]) -> bytes:
+        """A body that came whole, inflated."""
+        encoding = headers.get(b"content-encoding")
+        return body if encoding is None else inflate(body, encoding.decode("latin-1"), self.max_bytes)
+
+    def too_large(self) -> TooLargeError:
         return TooLargeError(
-            f"The body is larger than the limit of {self._max} bytes.", "Send fewer rows in one request.", field="body"
+            f"The body is larger than the limit of {self.max_bytes} bytes.",
+            "Send fewer rows in one request.",
+            field="body",
         )
 
 
@@ -126,14 +106,17 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     return inflated
 
 
-async def deflate(body: bytes, accepted: bytes | None) -> bytes | None:
-    """The body as gzip, made off the answering thread; None where it is sent as it is.
-
-    accepted: the Accept-Encoding header. What fits into the first packets of a connection is not made to wait.
-    """
-    if len(body) < _FIRST_PACKETS or accepted is None or not _takes_gzip(accepted.decode("latin-1")):
-        return None
+async def deflate(body: bytes) -> bytes:
+    """The body as gzip, made off the answering thread."""
     return await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
+
+
+def wants_gzip(body: bytes, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether this answer goes out compressed: what fits into the first packets of a connection is not made to wait."""
+    if len(body) < _FIRST_PACKETS:
+        return False
+    accepted = headers.get(b"accept-encoding")
+    return accepted is not None and _takes_gzip(accepted.decode("latin-1"))
 
 
 def _takes_gzip(accepted: str) -> bool:

@@ -1,108 +1,237 @@
-"""One client's connection: uvicorn's HTTP protocol, with a bound on the time that a request may take to arrive.
+"""One client's connection: requests in, responses out, in their order, within bounds of time and memory.
 
-A response goes out whole: its head waits for its body, which spares a system call here and a wake-up at the client.
+A request is answered when it has come whole. One that can be answered at once is answered in the very call that brought
+its last byte: no task, no timer and no second write stand between them. A response goes out in one piece.
+
+Nothing that a client does or leaves undone holds a connection for ever. A refusal is meant to be read, so where input
+is left unread our side is closed first, and the client has a moment to take the response before the connection ends:
+ended at once, the system would reset it, and the response with it (RFC 9112, section 9.6).
 """
 
 import asyncio
-from typing import Any, cast
+import time
+from collections.abc import Awaitable
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import cast
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from evertrain.errors import RequestError, told
+from evertrain.deploy.body import Intake
+from evertrain.deploy.incoming import Asked, HeadBounds, Incoming, StalledError
+from evertrain.deploy.request import Application, Reply
+from evertrain.errors import EvertrainError
 
-__all__ = ["Connection"]
+__all__ = ["Bounds", "Connection"]
 
-_STALLED = msgspec.json.encode(
-    told(RequestError("The request did not arrive in time.", "Send it faster.", field="body"))
-)
-_TIMEOUT = (
-    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%s" % (len(_STALLED), _STALLED)
-)
-
-
-class _WholeWrites:
-    """A transport that writes once in each turn of the loop, whatever was written to it in that turn."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes) -> None:
-        if not self._parts:
-            self._loop.call_soon(self._flush)
-        self._parts.append(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def _flush(self) -> None:
-        parts, self._parts = self._parts, []
-        if parts and not self._transport.is_closing():
-            self._transport.write(b"".join(parts))
+_STATUS = {
+    status.value: b"HTTP/1.1 %d %s\r\ncontent-length: " % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LINGER_S = 2.0
+_AHEAD = 16
+"""Requests that may wait behind the one in hand before nothing more is read."""
 
 
-class Connection(HttpToolsProtocol):
-    """Closes a connection that says nothing, or stops in the middle of a request; a stalled body is told so (408).
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a client may take, in seconds, and how much it may send.
 
-    uvicorn bounds only the pause between two requests. The clock runs only while something is missing, so a request
-    that comes in one piece, the common case, costs no timer.
+    arrival_s: from the first byte of a request to its last. keep_alive_s: from a response to the next request.
+    send_s: until there is room for the rest of a response.
     """
 
-    arrival_timeout_s = 10.0
+    arrival_s: float = 10.0
+    keep_alive_s: float = 75.0
+    send_s: float = 30.0
+    head: HeadBounds = HeadBounds()
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._arriving = True
-        self._in_body = False
-        self._stall: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast("asyncio.Transport", _WholeWrites(transport, self.loop)))
-        self._watch()
+class Connection(asyncio.Protocol):
+    """One connection. It joins `among` while it is open; `tasks` holds the answers that it waits for."""
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._unwatch()
-        super().connection_lost(exc)
+    def __init__(
+        self,
+        application: Application,
+        intake: Intake,
+        bounds: Bounds,
+        among: "set[Connection]",
+        tasks: set[asyncio.Task[None]],
+    ) -> None:
+        self._application = application
+        self._bounds = bounds
+        self._among = among
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._incoming = Incoming(intake, bounds.head)
+        self._transport: asyncio.Transport
+        self._due = 0.0
+        self._begun = False
+        self._answering = False
+        self._unsent = False
+        self._paused = False
+        self._leaving = False
 
-    def on_message_begin(self) -> None:
-        self._arriving, self._in_body = True, False
-        super().on_message_begin()
+    @property
+    def busy(self) -> bool:
+        """Whether a request is in hand, or on its way."""
+        incoming = self._incoming
+        return self._answering or self._unsent or incoming.partial or bool(incoming.whole)
 
-    def on_headers_complete(self) -> None:
-        self._in_body = True
-        super().on_headers_complete()
+    def look(self, now: float) -> None:
+        """Let a client go that took too long; now: the loop's time in seconds."""
+        if now < self._due or self._answering:
+            return
+        if self._leaving or self._unsent:
+            self._transport.abort()
+        elif self._incoming.partial:
+            self._incoming.stop(StalledError("The request did not arrive in time.", "Send it faster.", field="body"))
+            self._proceed()
+        else:
+            self.leave()
 
-    def on_message_complete(self) -> None:
-        self._arriving = False
-        super().on_message_complete()
+    def leave(self) -> None:
+        """End the connection when what was written has gone out."""
+        if not self._leaving:
+            self._leaving = True
+            self._incoming.end()
+            self._due = self._loop.time() + self._bounds.send_s
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection now."""
+        self._transport.abort()
+
+    # asyncio's side --------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._among.add(self)
+        self._due = self._loop.time() + self._bounds.arrival_s  # who connects has something to say
+
+    def connection_lost(self, _: Exception | None) -> None:
+        # What is being answered is answered to its end: it is on record who failed, whether or not anybody waited.
+        self._among.discard(self)
+        self._leaving = True
+        self._incoming.end()
+        self._incoming.whole.clear()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if not self._arriving:
-            if self._stall is not None:
-                self._unwatch()
-        elif self._stall is None:
-            self._watch()
-
-    def _watch(self) -> None:
-        self._stall = self.loop.call_later(self.arrival_timeout_s, self._stalled)
-
-    def _unwatch(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
-
-    def _stalled(self) -> None:
-        self._stall = None
-        if not self._arriving or self.transport.is_closing():
+        if self._leaving:
             return
-        if self._in_body and not self.cycle.response_started:
-            self.transport.write(_TIMEOUT)
-        self.transport.close()
+        incoming = self._incoming
+        incoming.feed(data)
+        if incoming.expects and not self._answering and not incoming.whole:
+            # Behind an unanswered request it would be taken for its response; such a client sends after a while anyway.
+            incoming.expects = False
+            self._transport.write(_CONTINUE)
+        self._proceed()
+
+    def eof_received(self) -> bool:
+        """Who has said all may still listen: what was asked is answered before the connection ends."""
+        self._incoming.end()
+        return self._answering or self._unsent
+
+    def pause_writing(self) -> None:
+        self._unsent = True
+        self._due = self._loop.time() + self._bounds.send_s
+
+    def resume_writing(self) -> None:
+        self._unsent = False
+        if not self._leaving:
+            self._proceed()
+
+    # Answering -------------------------------------------------------------------------------------------------------
+
+    def _proceed(self) -> None:
+        """Answer what has come whole, in order, as far as that can be done now; then see what is waited for."""
+        incoming = self._incoming
+        whole = incoming.whole
+        while whole and not self._answering and not self._unsent and not self._leaving:
+            asked = whole.popleft()
+            self._begun = False
+            answer = self._application.respond(asked.request)
+            if isinstance(answer, Reply):
+                self._send(asked, answer)
+            else:
+                self._answering = True
+                task = self._loop.create_task(self._send_later(asked, answer))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        if self._answering or self._unsent or self._leaving:
+            self._pause(len(whole) > _AHEAD)
+            return
+        if incoming.over:
+            self._end(incoming.fault)
+            return
+        self._pause(False)
+        if not incoming.partial:
+            self._begun = False
+            self._due = self._loop.time() + self._bounds.keep_alive_s
+        elif not self._begun:
+            self._begun = True
+            self._due = self._loop.time() + self._bounds.arrival_s
+
+    async def _send_later(self, asked: Asked, answer: Awaitable[Reply]) -> None:
+        reply = await answer
+        self._answering = False
+        if not self._leaving:
+            self._send(asked, reply)
+            self._proceed()
+
+    def _send(self, asked: Asked, reply: Reply) -> None:
+        keep = asked.keep and not reply.close and not self._application.draining
+        parts = [_head_of(reply)]
+        for name, value in reply.headers:
+            parts += (b"\r\n", name, b": ", value)
+        if not keep:
+            parts.append(b"\r\nconnection: close\r\n\r\n")
+        elif asked.old:
+            parts.append(b"\r\nconnection: keep-alive\r\n\r\n")
+        else:
+            parts.append(b"\r\n\r\n")
+        if asked.request.method != "HEAD":
+            parts.append(reply.body)
+        self._transport.write(b"".join(parts))
+        if not keep:
+            self.leave()
+
+    def _end(self, fault: EvertrainError | None) -> None:
+        """Nothing more is heard, and all that was asked is answered."""
+        if fault is None:
+            self.leave()
+            return
+        reply = self._application.refuse(fault)
+        fields = b"".join([b"\r\n%s: %s" % field for field in reply.headers])
+        self._transport.write(_head_of(reply) + fields + b"\r\nconnection: close\r\n\r\n" + reply.body)
+        self._leaving = True
+        self._due = self._loop.time() + _LINGER_S
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._pause(False)
+
+    def _pause(self, wanted: bool) -> None:
+        if wanted == self._paused:
+            return
+        self._paused = wanted
+        if wanted:
+            self._transport.pause_reading()
+        elif not self._transport.is_closing():
+            self._transport.resume_reading()
+
+
+_now, _dated = 0, b""
+
+
+def _head_of(reply: Reply) -> bytes:
+    length = len(reply.body)
+    return b"%s%d\r\ncontent-type: %s\r\ndate: %s" % (_STATUS[reply.status], length, reply.content_type, _date())
+
+
+def _date() -> bytes:
+    """The time as RFC 9110 has it, made once a second."""
+    global _now, _dated
+    now = int(time.time())
+    if now != _now:
+        _now, _dated = now, formatdate(now, usegmt=True).encode()
+    return _dated

@@ -1,4 +1,4 @@
-"""The predict door: a raw ASGI application. It reads a request within its bounds, has it answered, and responds.
+"""The predict door: from a request that came whole to its response.
 
     POST /v2/models/{service}/infer     Open Inference Protocol V2; GET /v2, /v2/health/live, /v2/health/ready,
                                         /v2/models/{service}, /v2/models/{service}/ready
@@ -10,8 +10,7 @@ Every error says what is wrong, in which field, and what to do; none leaves a tr
 """
 
 import logging
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -21,17 +20,20 @@ from evertrain.config.wording import suggestion
 from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Predicted
 from evertrain.deploy.answer import Answering
-from evertrain.deploy.body import EncodingError, Intake, StalledError, deflate
+from evertrain.deploy.body import EncodingError, Intake, deflate, wants_gzip
+from evertrain.deploy.incoming import ExpectationError, HeadError, StalledError
 from evertrain.deploy.label import read_labels
 from evertrain.deploy.observe import read_observations, refuse_labels
 from evertrain.deploy.protocol import (
     Limits,
+    Rendered,
     metadata,
     read_infer,
     read_records,
     render_infer,
     render_records,
 )
+from evertrain.deploy.request import Reply, Request
 from evertrain.deploy.swap import Live, Swap
 from evertrain.deploy.tensor import HEADER
 from evertrain.deploy.version import Loaded
@@ -49,37 +51,29 @@ from evertrain.store.clock import BusinessClock
 from evertrain.store.log import LogWriter
 from evertrain.store.statistics import Statistics
 
-__all__ = ["Reply", "Server"]
+__all__ = ["Server"]
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = dict[bytes, bytes]
+Answer = Reply | Awaitable[Reply]
+Render = Callable[[list[Predicted]], Rendered]
 _LONGEST_ID = 200
 _IDS_IN_HEADER = 16
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """A response that is ready to send."""
-
-    status: int
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    content_type: bytes = b"application/json"
+_ID = b"x-request-id"
 
 
 class _Door(msgspec.Struct, frozen=True):
-    """A path that was recognised: its method and what answers it."""
+    """A path that was recognised: its service, if it is about one, its method, and what answers it."""
 
+    service: str
     method: str
-    answer: Callable[[str, Headers, Receive], Awaitable[Reply]]
+    answer: Callable[[str, Request], Answer]
 
 
 class Server:
-    """The ASGI application of one worker.
+    """The application of one worker: requests in, replies out.
 
     admits: whether the Authorization header of a label request carries the data token. steady: whether the tag of a
     story's steady load is honoured. draining: set it to close each connection after the response in hand.
@@ -115,63 +109,71 @@ class Server:
         self._posts = {"predict": self._records, "labels": self._labels, "observe": self._observations}
         self._about = _encoder.encode({"name": "evertrain", "version": release, "extensions": ["binary_tensor_data"]})
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        headers: Headers = dict(scope["headers"])
+    def respond(self, request: Request) -> Answer:
+        """The reply to a request, at once wherever nothing has to be waited for. Raises nothing."""
         service = ""
         try:
-            service, door = self._door(scope["path"])
-            if scope["method"] != door.method:
-                reply = _refusal(405, RequestError(f"{scope['method']} is not for this path.", f"Use {door.method}."))
-                reply = msgspec.structs.replace(reply, headers=((b"allow", door.method.encode()),))
-            else:
-                reply = await door.answer(service, headers, receive)
-        except EvertrainError as error:
-            reply = _refusal(_status_of(error), error)
+            door = self._door(request.path)
+            service = door.service
+            if request.method != door.method and (request.method, door.method) != ("HEAD", "GET"):
+                return self._done(service, request, _not_for(request.method, door.method))
+            answer = door.answer(service, request)
+        except Exception as error:  # noqa: BLE001  a defect costs the request that found it, not its connection
+            answer = self._refused(error)
+        if isinstance(answer, Reply):
+            return self._done(service, request, answer)
+        return self._later(service, request, answer)
+
+    def refuse(self, error: EvertrainError) -> Reply:
+        """The reply to a request that did not come whole."""
+        reply = _refusal(_status_of(error), error)
+        self._statistics.responded("", reply.status)
+        return reply
+
+    async def _later(self, service: str, request: Request, answer: Awaitable[Reply]) -> Reply:
+        try:
+            reply = await answer
+        except Exception as error:  # noqa: BLE001  as above
+            reply = self._refused(error)
+        done = self._done(service, request, reply)
+        return done if isinstance(done, Reply) else await done
+
+    def _refused(self, error: Exception) -> Reply:
+        if isinstance(error, EvertrainError):
+            return _refusal(_status_of(error), error)
+        _log.error("A request could not be answered.", exc_info=error)
+        return _refusal(500, EvertrainError("This request could not be answered.", "The log of the worker says why."))
+
+    def _done(self, service: str, request: Request, reply: Reply) -> Answer:
         self._statistics.responded(service, reply.status)
-        await self._send(reply, headers, send)
-
-    async def _send(self, reply: Reply, headers: Headers, send: Send) -> None:
-        body = reply.body
-        sent = [(b"content-type", reply.content_type), *reply.headers]
-        packed = await deflate(body, headers.get(b"accept-encoding"))
-        if packed is not None:
-            body = packed
-            sent += [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
-        sent.append((b"content-length", str(len(body)).encode()))
-        name = headers.get(b"x-request-id")
+        name = request.headers.get(_ID)
         if name is not None and len(name) <= _LONGEST_ID:
-            sent.append((b"x-request-id", name))
-        # A body that was not read to its end cannot be followed by another request.
-        if self.draining or reply.status in {408, 413, 415}:
-            sent.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": reply.status, "headers": sent})
-        await send({"type": "http.response.body", "body": body})
+            reply = msgspec.structs.replace(reply, headers=(*reply.headers, (_ID, name)))
+        return _packed(reply) if wants_gzip(reply.body, request.headers) else reply
 
-    def _door(self, path: str) -> tuple[str, _Door]:
-        """The service and the door of a path; NotFoundError when there is none."""
+    def _door(self, path: str) -> _Door:
+        """The door of a path; NotFoundError when there is none."""
         parts = path.split("/")[1:]
         if len(parts) == 2 and parts[0] in self._posts:
-            return self._known(parts[1]), _Door("POST", self._posts[parts[0]])
+            return _Door(self._known(parts[1]), "POST", self._posts[parts[0]])
         if len(parts) == 4 and parts[:2] == ["v2", "models"] and parts[3] == "infer":
-            return self._known(parts[2]), _Door("POST", self._infer)
-        if parts[0] == "v2":
+            return _Door(self._known(parts[2]), "POST", self._infer)
+        if parts[:1] == ["v2"]:
             return self._look(parts[1:])
         raise NotFoundError(f"There is nothing at {path[:200]!r}.", "See the API reference for the paths.")
 
-    def _look(self, parts: list[str]) -> tuple[str, _Door]:
+    def _look(self, parts: list[str]) -> _Door:
         match parts:
             case [] | [""]:
-                return "", _Door("GET", self._server)
+                return _Door("", "GET", self._server)
             case ["health", "live"]:
-                return "", _Door("GET", self._alive)
+                return _Door("", "GET", self._alive)
             case ["health", "ready"]:
-                return "", _Door("GET", self._ready)
+                return _Door("", "GET", self._ready)
             case ["models", name]:
-                return self._known(name), _Door("GET", self._metadata)
+                return _Door(self._known(name), "GET", self._metadata)
             case ["models", name, "ready"]:
-                return self._known(name), _Door("GET", self._service_ready)
+                return _Door(self._known(name), "GET", self._service_ready)
         raise NotFoundError("There is nothing at this path.", "See the API reference for the paths.")
 
     def _known(self, service: str) -> str:
@@ -182,25 +184,21 @@ class Server:
 
     # Predictions -----------------------------------------------------------------------------------------------------
 
-    async def _infer(self, service: str, headers: Headers, receive: Receive) -> Reply:
-        body, begun = await self._read(headers, receive)
+    def _infer(self, service: str, request: Request) -> Answer:
+        body = self._intake.whole(request.body, request.headers)
         live, champion = self._answerable(service)
-        asked = read_infer(body, champion.columns, champion.output, self._limits, headers.get(HEADER))
-        answers = await self._answer(live, champion, asked.rows, headers, begun)
-        rendered = render_infer(asked, champion.manifest, answers)
-        reply = _answered(rendered.body, answers)
-        return reply if rendered.json is None else _with_bytes(reply, rendered.json)
+        asked = read_infer(body, champion.columns, champion.output, self._limits, request.headers.get(HEADER))
+        return self._answer(
+            live, champion, asked.rows, request, lambda answers: render_infer(asked, champion.manifest, answers)
+        )
 
-    async def _records(self, service: str, headers: Headers, receive: Receive) -> Reply:
-        body, begun = await self._read(headers, receive)
+    def _records(self, service: str, request: Request) -> Answer:
+        body = self._intake.whole(request.body, request.headers)
         live, champion = self._answerable(service)
         asked = read_records(body, champion.columns, self._limits)
-        answers = await self._answer(live, champion, asked.rows, headers, begun)
-        return _answered(render_records(answers, champion.output), answers)
-
-    async def _read(self, headers: Headers, receive: Receive) -> tuple[bytes, int]:
-        body = await self._intake.read(headers, receive)
-        return body, time.perf_counter_ns()
+        return self._answer(
+            live, champion, asked.rows, request, lambda answers: Rendered(render_records(answers, champion.output))
+        )
 
     def _answerable(self, service: str) -> tuple[Live, Loaded]:
         live = self._swap.live(service)
@@ -216,10 +214,11 @@ class Server:
             )
         return live, live.champion
 
-    async def _answer(
-        self, live: Live, champion: Loaded, rows: list[tuple[Any, ...]], headers: Headers, begun_ns: int
-    ) -> list[Predicted]:
-        name = headers.get(b"x-request-id", b"").decode("latin-1")
+    def _answer(
+        self, live: Live, champion: Loaded, rows: list[tuple[Any, ...]], request: Request, render: Render
+    ) -> Answer:
+        headers = request.headers
+        name = headers.get(_ID, b"").decode("latin-1")
         if len(name) > _LONGEST_ID:
             raise RequestError(
                 f"The request id is longer than {_LONGEST_ID} characters.", "Send a shorter one.", field="x-request-id"
@@ -227,19 +226,26 @@ class Server:
         if self._in_hand >= self._max_concurrency:
             raise CapacityError(f"{self._in_hand} requests are in hand already.", "Send it again in a moment.")
         load = self._steady and headers.get(b"x-evertrain-load") == b"steady"
+        answers = self._answering.answer(live, champion, rows, name=name, load=load, begun_ns=request.begun_ns)
+        if isinstance(answers, list):
+            return _answered(render(answers), answers)
+        return self._answered_later(answers, render)
+
+    async def _answered_later(self, coming: Awaitable[list[Predicted]], render: Render) -> Reply:
         self._in_hand += 1
         try:
-            return await self._answering.answer(live, champion, rows, name=name, load=load, begun_ns=begun_ns)
+            answers = await coming
         finally:
             self._in_hand -= 1
+        return _answered(render(answers), answers)
 
     # Labels ----------------------------------------------------------------------------------------------------------
 
-    async def _labels(self, service: str, headers: Headers, receive: Receive) -> Reply:
-        refused = self._unadmitted(headers, "Labels")
+    def _labels(self, service: str, request: Request) -> Reply:
+        refused = self._unadmitted(request.headers, "Labels")
         if refused is not None:
             return refused
-        body = await self._intake.read(headers, receive)
+        body = self._intake.whole(request.body, request.headers)
         live = self._swap.live(service)
         output = None if live is None or live.champion is None else live.champion.output
         labels = read_labels(body, ServiceName(service), self._clock.now(), self._limits, output)
@@ -248,17 +254,17 @@ class Server:
         self._log.append(*labels)
         return Reply(200, _encoder.encode({"taken": len(labels)}))
 
-    async def _observations(self, service: str, headers: Headers, receive: Receive) -> Reply:
+    def _observations(self, service: str, request: Request) -> Reply:
         live = self._swap.live(service)
         if live is None or not live.route.observed:
             raise NotFoundError(
                 f"Service {service!r} is not watched: a model of its own answers.",
                 f"Ask it at /predict/{service}, or watch another name: `evertrain watch --listen --service NAME`.",
             )
-        refused = self._unadmitted(headers, "Observations")
+        refused = self._unadmitted(request.headers, "Observations")
         if refused is not None:
             return refused
-        body = await self._intake.read(headers, receive)
+        body = self._intake.whole(request.body, request.headers)
         output = live.route.output
         observations = read_observations(body, ServiceName(service), self._clock.now(), self._limits, output)
         self._log.append(*observations)
@@ -277,20 +283,20 @@ class Server:
 
     # Looking ---------------------------------------------------------------------------------------------------------
 
-    async def _server(self, _: str, __: Headers, ___: Receive) -> Reply:
+    def _server(self, _: str, __: Request) -> Reply:
         return Reply(200, self._about)
 
-    async def _alive(self, _: str, __: Headers, ___: Receive) -> Reply:
+    def _alive(self, _: str, __: Request) -> Reply:
         return Reply(200, b'{"live":true}')
 
-    async def _ready(self, _: str, __: Headers, ___: Receive) -> Reply:
+    def _ready(self, _: str, __: Request) -> Reply:
         return _readiness(self._swap.services)
 
-    async def _service_ready(self, service: str, _: Headers, __: Receive) -> Reply:
+    def _service_ready(self, service: str, _: Request) -> Reply:
         live = self._swap.live(service)
         return _readiness([live] if live is not None else [])
 
-    async def _metadata(self, service: str, _: Headers, __: Receive) -> Reply:
+    def _metadata(self, service: str, _: Request) -> Reply:
         _live, champion = self._answerable(service)
         return Reply(200, metadata(champion.manifest))
 
@@ -306,23 +312,20 @@ def _readiness(services: Iterable[Live]) -> Reply:
     return Reply(503, _encoder.encode({"ready": False, "waiting": waiting}))
 
 
-def _answered(body: bytes, answers: list[Predicted]) -> Reply:
+def _answered(rendered: Rendered, answers: list[Predicted]) -> Reply:
     ids = ",".join([answer.id for answer in answers[:_IDS_IN_HEADER]])
-    return Reply(
-        200,
-        body,
-        ((b"x-evertrain-version", answers[0].version.encode()), (b"x-evertrain-prediction", ids.encode())),
-    )
-
-
-def _with_bytes(reply: Reply, json_length: int) -> Reply:
-    """The same reply, of whose body so many bytes are JSON and the others tensors."""
-    headers = (*reply.headers, (HEADER, str(json_length).encode()))
-    return msgspec.structs.replace(reply, headers=headers, content_type=b"application/octet-stream")
+    headers = ((b"x-evertrain-version", answers[0].version.encode()), (b"x-evertrain-prediction", ids.encode()))
+    if rendered.json is None:
+        return Reply(200, rendered.body, headers)
+    # So many bytes of the body are JSON, and the others tensors.
+    length = (HEADER, b"%d" % rendered.json)
+    return Reply(200, rendered.body, (*headers, length), b"application/octet-stream")
 
 
 _STATUSES: tuple[tuple[type[EvertrainError], int], ...] = (
     (StalledError, HTTPStatus.REQUEST_TIMEOUT),
+    (ExpectationError, HTTPStatus.EXPECTATION_FAILED),
+    (HeadError, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
     (EncodingError, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (RequestError, HTTPStatus.BAD_REQUEST),
@@ -335,6 +338,16 @@ _STATUSES: tuple[tuple[type[EvertrainError], int], ...] = (
 
 def _status_of(error: EvertrainError) -> int:
     return next((int(status) for kind, status in _STATUSES if isinstance(error, kind)), 500)
+
+
+async def _packed(reply: Reply) -> Reply:
+    headers = (*reply.headers, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"))
+    return msgspec.structs.replace(reply, body=await deflate(reply.body), headers=headers)
+
+
+def _not_for(method: str, wanted: str) -> Reply:
+    reply = _refusal(405, RequestError(f"{method} is not for this path.", f"Use {wanted}."))
+    return msgspec.structs.replace(reply, headers=((b"allow", wanted.encode()),))
 
 
 def _refusal(status: int, error: EvertrainError) -> Reply:

@@ -17,19 +17,19 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version as release_of
 from pathlib import Path
 
 import msgspec
-import uvicorn
 import uvloop
 
 from evertrain.config.settings import Settings, load
 from evertrain.core.access import bearer
 from evertrain.deploy.answer import Answering
 from evertrain.deploy.body import Intake
-from evertrain.deploy.connection import Connection
+from evertrain.deploy.connection import Bounds
+from evertrain.deploy.listener import Listener
 from evertrain.deploy.protocol import Limits
 from evertrain.deploy.server import Server
 from evertrain.deploy.swap import Swap
@@ -70,7 +70,6 @@ class Worker:
         self._settings = settings
         self._stopping = asyncio.Event()
         self._changed = False
-        self._listening = False
         self._beat_at = 0.0
         self._heartbeat = heartbeat
         self._routing = RoutingFile(state.routing)
@@ -92,7 +91,12 @@ class Worker:
             sync_interval_s=settings.fsync_interval_ms / 1000,
             min_free_bytes=settings.min_free_mb * _MIB,
         )
+        self._intake = Intake(max_bytes=settings.max_body_bytes)
         self._server = self._compose(heartbeat.name)
+        bounds = Bounds(
+            arrival_s=settings.body_timeout_s, keep_alive_s=settings.keep_alive_s, send_s=settings.shutdown_s
+        )
+        self._listener = Listener(self._server, self._intake, bounds)
 
     def stop(self) -> None:
         """Finish what is in hand, and end."""
@@ -102,17 +106,14 @@ class Worker:
         """Serve until `stop`."""
         self._look()
         await self._until_ready()
-        http = _Http(self._uvicorn())
-        serving = asyncio.create_task(http.serve(sockets=[listener]))
         gc.collect()
         gc.freeze()
-        while not self._stopping.is_set() and not serving.done():
-            self._listening = http.started
+        await self._listener.open(listener)
+        while not self._stopping.is_set():
             self._look()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _LOOK_S)
-        await self._drain(http)
-        await serving
+        await self._drain()
         self._swap.close()
         self._records.close()
         forget(self._state, self._heartbeat.name)
@@ -127,30 +128,12 @@ class Worker:
             log=self._records,
             clock=clock,
             statistics=statistics,
-            intake=Intake(max_bytes=settings.max_body_bytes),
+            intake=self._intake,
             limits=Limits(max_rows=settings.max_rows, max_nesting=settings.max_nesting),
             admits=self._admits,
             steady=isinstance(clock, StoryClock),
             max_concurrency=settings.max_concurrency,
             release=release_of("evertrain"),
-        )
-
-    def _uvicorn(self) -> uvicorn.Config:
-        class BoundedConnection(Connection):
-            arrival_timeout_s = self._settings.body_timeout_s
-
-        return uvicorn.Config(
-            self._server,
-            http=BoundedConnection,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=round(self._settings.keep_alive_s),
-            timeout_graceful_shutdown=round(self._settings.shutdown_s),
         )
 
     async def _until_ready(self) -> None:
@@ -182,7 +165,7 @@ class Worker:
             self._trials.keep(socket_name(*arm) for arm in self._swap.arms)
         self._swap.look()
         now = time.monotonic()
-        if self._swap.settled and not self._listening:
+        if self._swap.settled and not self._listener.listening:
             return  # who reads that it is ready may connect at once
         if self._changed or now >= self._beat_at:
             self._changed, self._beat_at = False, now + _BEAT_S
@@ -209,24 +192,15 @@ class Worker:
         except UserError:
             return False
 
-    async def _drain(self, http: "_Http") -> None:
+    async def _drain(self) -> None:
         """Take no new connection, answer what comes on the open ones with `connection: close`, then let go."""
-        for server in http.servers:
-            server.close()
+        self._listener.refuse_new()
         self._server.draining = True
         end = time.monotonic() + min(_IDLE_S, self._settings.shutdown_s)
-        while http.server_state.connections and time.monotonic() < end:
+        while self._listener.connections and time.monotonic() < end:
             self._beat()
             await asyncio.sleep(_LOOK_S)
-        http.should_exit = True
-
-
-class _Http(uvicorn.Server):
-    """uvicorn, without its own signal handlers: a worker drains first."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+        await self._listener.close(self._settings.shutdown_s)
 
 
 async def _serve(state: State, heartbeat: Heartbeat, settings: Settings, listener: socket.socket) -> None:
