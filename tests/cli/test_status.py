@@ -149,6 +149,17 @@ def test_when_nobody_answers_it_says_so_and_exits_with_1(tmp_path: Path) -> None
     assert "is to answer" in done.stdout
 
 
+def test_while_everything_starts_it_says_so_and_what_it_waits_for(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path / "state")
+    supervisor = heartbeat_of("supervisor", "supervisor")
+    beat(record.state, msgspec.structs.replace(supervisor, starting=True, note="waits for controller, w0"))
+    done = status(record.state)
+    assert done.returncode == 1
+    assert "STARTING: nobody answers yet; it waits for controller, w0." in done.stdout
+    for alarm in ("NOBODY ANSWERS", "URGENT", "has ended"):
+        assert alarm not in done.stdout
+
+
 def test_a_first_training_that_failed_is_told_with_its_end_and_its_log(tmp_path: Path) -> None:
     record = ShopRecord(tmp_path / "state")
     beat(record.state, heartbeat_of("w0", "worker"))

@@ -19,7 +19,8 @@ import psycopg
 import pytest
 
 from evertrain.core.identity import SourceName
-from evertrain.process.view.situation import SourceSituation, look_at
+from evertrain.process.view.situation import look_at
+from evertrain.process.view.supply import SourceSituation
 from evertrain.store.state import State
 from evertrain.store.table import Table
 from evertrain.testing.postgres import Postgres

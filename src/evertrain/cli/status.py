@@ -20,11 +20,11 @@ from evertrain.process.view.situation import (
     Running,
     ServiceSituation,
     Situation,
-    SourceSituation,
     Trial,
     Waiting,
     look_at,
 )
+from evertrain.process.view.supply import SourceSituation
 from evertrain.store.state import State
 from evertrain.web.overview import Alert, Decision, Work
 from evertrain.web.wording import (
@@ -73,14 +73,18 @@ def status(
 
 
 def _for_machines(found: Situation) -> str:
-    told = {**msgspec.structs.asdict(found), "answers": found.answers, "advice": advise(found)}
+    told: dict[str, object] = {**msgspec.structs.asdict(found), "answers": found.answers, "starting": found.starting}
+    told["advice"] = advise(found)
     return msgspec.json.encode(told).decode()
 
 
 def _screen(found: Situation) -> Iterator[str]:
     yield f"{found.dir}, {say_moment(found.at)} UTC, {say_many(found.events, 'event')} on record"
-    yield from (f"NOT READABLE: {why}" for why in found.lacking)
-    if not found.answers:
+    if found.starting:
+        yield f"STARTING: {'it answers' if found.answers else 'nobody answers yet'}; it {found.starting}."
+    else:
+        yield from (f"NOT READABLE: {why}" for why in found.lacking)
+    if not found.answers and not found.starting:
         yield "NOBODY ANSWERS: no worker runs. Start with `evertrain up`."
     yield from _part("To do", (line for one in advise(found) for line in _advice(one)))
     for service in found.services:
@@ -246,4 +250,6 @@ def _source(one: SourceSituation) -> Iterator[str]:
 def _process(one: Running) -> str:
     if not one.alive:
         return f"{one.name:<22} has ended"
+    if one.starting:
+        return f"{one.name:<22} {one.role}, process {one.pid}, starts{f'; {one.note}' if one.note else ''}"
     return f"{one.name:<22} {one.role}, process {one.pid}{f'; {one.note}' if one.note else ''}"

@@ -14,10 +14,10 @@ from evertrain.process.view.situation import (
     Running,
     ServiceSituation,
     Situation,
-    SourceSituation,
     Trial,
     Waiting,
 )
+from evertrain.process.view.supply import SourceSituation
 
 VERSION = VersionId("3f2a90c1bb" + "0" * 54)
 SERVICE = ServiceSituation(
@@ -79,6 +79,18 @@ def with_source(**parts: object) -> Situation:
 
 def test_when_all_is_well_nothing_is_to_be_done() -> None:
     assert advise(WELL) == ()
+
+
+def test_nobody_is_sent_for_what_is_only_being_started() -> None:
+    starting = [msgspec.structs.replace(one, starting=True, note="waits for w0, controller") for one in PROCESSES]
+    found = msgspec.structs.replace(
+        WELL, processes=tuple(one for one in starting if one.role == "supervisor"), lacking=("There is no ledger.",)
+    )
+    assert (found.starting, advise(found)) == ("waits for w0, controller", ())
+    dead = msgspec.structs.replace(
+        found, processes=tuple(msgspec.structs.replace(one, alive=False) for one in found.processes)
+    )
+    assert [one.urgent for one in advise(dead)] == [True, True]
 
 
 def test_what_the_machine_mends_alone_is_nobodys_task() -> None:

@@ -18,12 +18,13 @@ from evertrain.process.entry import Fault
 from evertrain.process.port import claim, require_free
 from evertrain.process.supervision.supervisor import Supervisor
 from evertrain.store.lease import Lease
-from evertrain.store.process import PARENT, alive, heartbeats
+from evertrain.store.process import PARENT, alive, beat, forget, heartbeat_of, heartbeats
 from evertrain.store.state import State, refuse_folder
 
 __all__ = ["Startup", "look_at_declaration", "look_at_file", "run_module"]
 
 LEASE = "supervisor.lease"
+_SELF = "supervisor"
 
 
 class Startup:
@@ -77,6 +78,7 @@ class Startup:
             _install(folder)
             if lease is None:
                 lease = undo.enter_context(Lease.take(folder / LEASE, "evertrain up"))
+            _say_starting(State.open(folder))
             undo.pop_all()
         return cls(State.open(folder), settings, lease, listener, environment, is_new=is_new)
 
@@ -120,6 +122,7 @@ class Startup:
         return self
 
     def __exit__(self, *_: object) -> None:
+        forget(self.state, _SELF)
         self._listener.close()
         self._lease.release()
 
@@ -154,6 +157,13 @@ def _own_processes(folder: Path) -> set[int]:
     if not (folder / "state.json").exists():
         return set()
     return {found.pid for found in heartbeats(State.open(folder)) if alive(found)}
+
+
+def _say_starting(state: State) -> None:
+    """Whoever looks now is to know that somebody is at it: reading a declaration may take seconds."""
+    beat(
+        state, msgspec.structs.replace(heartbeat_of(_SELF, "supervisor"), starting=True, note="reads what it is given")
+    )
 
 
 def _install(folder: Path) -> None:

@@ -35,6 +35,7 @@ _STEP_S = 0.02
 _LOOK_S = 0.25
 _HAND_OVER_S = 10.0
 _GRACE_S = 5.0
+_STARTING_S = 60.0
 """On top of what a worker gives itself for its drain, so that it is not killed at its last request."""
 _log = logging.getLogger("supervisor")
 
@@ -69,8 +70,9 @@ class Supervisor:
         self._restarting = Restarting(state, self)
         host, port = listener.getsockname()[:2]
         self._heartbeat = msgspec.structs.replace(
-            heartbeat_of("supervisor", "supervisor"), note=f"predictions on http://{host}:{port}"
+            heartbeat_of("supervisor", "supervisor"), starting=True, note=f"predictions on http://{host}:{port}"
         )
+        self._begun = time.monotonic()
         self._listener = listener
         self._workers: list[Child] = []
         self._successors: list[Child] = []
@@ -211,7 +213,7 @@ class Supervisor:
             self._look()
 
     def _look(self) -> None:
-        beat(self._state, self._heartbeat)
+        beat(self._state, self._said())
         self._look_after_orphans()
         for child in [*self._workers, *self._successors, *self._trials.values()]:
             self._watchdog.look(child)
@@ -219,6 +221,21 @@ class Supervisor:
             self._is_ready = True
             _log.info("all workers answer")
             self._ready()
+
+    def _said(self) -> Heartbeat:
+        """Its heartbeat: it is starting until everything came up once, with what it waits for."""
+        if self._heartbeat.starting:
+            if waits := self._coming_up():
+                return msgspec.structs.replace(self._heartbeat, note=f"waits for {', '.join(waits)}")
+            self._heartbeat = msgspec.structs.replace(self._heartbeat, starting=False)
+        return self._heartbeat
+
+    def _coming_up(self) -> list[str]:
+        """Who is still to come up for the first time; nobody once one has ended instead, or all took too long."""
+        children = [*self._planes, *(() if self._is_ready else self._workers)]
+        if time.monotonic() - self._begun > _STARTING_S or any(child.fate for child in children):
+            return []
+        return [child.post.name for child in children if not self.standing_of(child).is_up]
 
     def _all_ready(self) -> bool:
         """Whether each worker answers all that is routed. Without orphans it may say what it cannot load instead."""

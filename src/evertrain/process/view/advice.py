@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import msgspec
 
 from evertrain.core.identity import short
-from evertrain.process.view.situation import Fruitless, ServiceSituation, Situation, SourceSituation
+from evertrain.process.view.situation import Fruitless, ServiceSituation, Situation
+from evertrain.process.view.supply import SourceSituation
 from evertrain.web.wording import say_many
 
 __all__ = ["Advice", "advise"]
@@ -23,8 +24,11 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def advise(found: Situation) -> tuple[Advice, ...]:
-    """Everything that a person should do; nothing where the machine mends it alone, or all is well."""
-    every = [*_processes(found), *_reading(found)]
+    """Everything that a person should do; nothing where the machine mends it alone, or all is well.
+
+    What is only being started is up in a moment: nobody is sent for.
+    """
+    every = [] if found.starting else [*_processes(found), *_reading(found)]
     for service in found.services:
         every += _service(service)
     for source in found.sources:

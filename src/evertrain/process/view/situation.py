@@ -11,12 +11,10 @@ from pathlib import Path
 import msgspec
 
 from evertrain.core.cycle import CycleState
-from evertrain.core.identity import ServiceName, SourceName, VersionId
+from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.registry import Cycle, Registry, Rollout, ServiceRecord, Version
 from evertrain.core.routing import Route, RoutingTable
-from evertrain.core.time import Instant, Span
-from evertrain.data.freshness import is_stale, reported_sources
-from evertrain.data.quarantine import Quarantine, SetAside
+from evertrain.core.time import Instant
 from evertrain.errors import EvertrainError, NotFoundError
 from evertrain.model.progress import Tasks
 from evertrain.monitor.gist import Gist
@@ -24,7 +22,8 @@ from evertrain.monitor.health import Totals, totals
 from evertrain.process.view.chronicle import Chronicle
 from evertrain.process.view.looks import Figure, read_gists, read_looks, read_quality
 from evertrain.process.view.standing import show_work
-from evertrain.process.view.surroundings import say_reading, show_alerts, taken_in
+from evertrain.process.view.supply import SourceSituation, look_at_sources
+from evertrain.process.view.surroundings import show_alerts, taken_in
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import StoryClock, business_clock
 from evertrain.store.ledger import Ledger
@@ -40,7 +39,6 @@ __all__ = [
     "Running",
     "ServiceSituation",
     "Situation",
-    "SourceSituation",
     "Trial",
     "Waiting",
     "look_at",
@@ -135,27 +133,6 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
         return self.watched or (self.enabled and self.champion is not None)
 
 
-class SourceSituation(msgspec.Struct, frozen=True, kw_only=True):
-    """One source. set_aside: what was set aside last; rows_aside and files_aside: how many wait in quarantine;
-    files_again: of so many files it is being read again, by a declaration that came since.
-
-    trouble: why it cannot be read now, or what is not read of it. reading: how far a reading is that takes a while.
-    """
-
-    source: SourceName
-    rows: int
-    newest: Instant | None
-    fresh_within: Span | None
-    stale: bool
-    owner: str
-    rows_aside: int
-    files_aside: int
-    files_again: int = 0
-    set_aside: SetAside | None = None
-    trouble: str = ""
-    reading: str = ""
-
-
 class Running(msgspec.Struct, frozen=True, kw_only=True):
     """A process by its last heartbeat."""
 
@@ -164,6 +141,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     alive: bool
     note: str = ""
+    starting: bool = False
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,7 +160,13 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def answers(self) -> bool:
         """Whether anybody answers predictions."""
-        return any(one.role == "worker" and one.alive for one in self.processes)
+        return any(one.role == "worker" and one.alive and not one.starting for one in self.processes)
+
+    @property
+    def starting(self) -> str:
+        """What everything that is only being started waits for; "" when it is up, or nobody starts it."""
+        starts = (one.note for one in self.processes if one.role == "supervisor" and one.alive and one.starting)
+        return next(starts, "")
 
     @property
     def is_whole(self) -> bool:
@@ -239,14 +223,16 @@ def look_at(state: State) -> Situation:
         events=known.events,
         routing=table,
         services=tuple(_service(name, table, known) for name in names),
-        sources=_sources(
+        sources=look_at_sources(
             state,
             taken_in(state) if isinstance(clock, StoryClock) else now,
             reads=any(beat.role == "data" and alive(beat) for beat in known.beats),
         ),
         alerts=show_alerts(known.registry.alerts),
         processes=tuple(
-            Running(name=beat.name, role=beat.role, pid=beat.pid, alive=alive(beat), note=beat.note)
+            Running(
+                name=beat.name, role=beat.role, pid=beat.pid, alive=alive(beat), note=beat.note, starting=beat.starting
+            )
             for beat in known.beats
         ),
         lacking=tuple(lacking),
@@ -369,27 +355,3 @@ def _refusing(record: ServiceRecord, route: Route, beats: Iterable[Heartbeat]) -
                     reason=reason,
                     instead=_ordinal(record, route.previous) if holds else None,
                 )
-
-
-# Sources --------------------------------------------------------------------------------------------------------------
-
-
-def _sources(state: State, as_of: Instant, *, reads: bool) -> tuple[SourceSituation, ...]:
-    """As the data process last reported them; as_of: when the report knew everything; reads: it lives."""
-    return tuple(
-        SourceSituation(
-            source=one.source,
-            rows=one.rows + one.pending,
-            newest=one.newest,
-            fresh_within=None if one.fresh_within is None else Span(one.fresh_within),
-            stale=is_stale(one, as_of),
-            owner=one.owner,
-            rows_aside=one.quarantined,
-            files_aside=one.files_quarantined,
-            files_again=one.again,
-            set_aside=Quarantine(state.quarantine(one.source)).newest(),
-            trouble=one.trouble,
-            reading="" if one.reading is None or not reads else say_reading(one.reading, time.time()),
-        )
-        for one in reported_sources(state.reports)
-    )
