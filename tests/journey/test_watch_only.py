@@ -58,6 +58,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Walked:
 def test_the_first_look_finds_what_was_planted(walked: Walked) -> None:
     first = walked.printed[0]
     assert "region = west is shown to be worse than all other rows" in first
+    assert re.search(r"^Got worse: region = west since about 1\d Feb 2024, ", first, re.MULTILINE)
     assert "plan = pro" in first
     assert re.search(
         r"^region = west got worse since about 1[3-7] Feb 2024: log loss 0\.\d+ before", first, re.MULTILINE
@@ -96,7 +97,9 @@ def test_the_file_shows_without_a_network(
         "[...document.querySelectorAll('.rows, table, td')].filter(one => one.scrollWidth > one.clientWidth + 1).length"
     )
     assert page.evaluate(boxes) == 0  # nothing is hidden beyond an edge
-    assert page.locator("svg.pygal-chart").count() == 1
+    assert page.locator("svg.pygal-chart").count() == 3
+    assert page.locator(".courses figcaption").first.inner_text().startswith("region = west worse since about 1")
+    assert page.locator(".courses .onset > line").count() == 2
     assert page.locator("td.plot svg .range").count() == 6
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     colours = page.evaluate("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")

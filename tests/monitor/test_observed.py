@@ -196,6 +196,20 @@ def test_an_option_that_leaves_nothing_to_claim_is_told_with_its_remedy() -> Non
     assert horizon.headline == "Whether anything is worse cannot be told, which is no pass."
 
 
+def test_the_worst_segments_have_a_course_of_their_own() -> None:
+    report = told(worsening(), Question(segments=("region",)))
+    course = next(one for one in report.courses if one.value == "west")
+    assert course.since == next(one.since for one in report.changes if one.value == "west")
+    assert [point.start for point in course.points] == [one.start for one in report.periods]
+    assert sum(point.labels for point in course.points) == segment(report, "region", "west").figure.labels
+    above = [(point.figure or 0.0) > (point.rest or 0.0) + 0.1 for point in course.points]
+    assert above[-3:] == [True] * 3
+    assert above[:4] == [False] * 4
+    calm = told(worsening(bad=""), Question(segments=("region",))).courses
+    assert [(one.column, one.since) for one in calm] == [("region", None)]  # the worst that was tested
+    assert told(worsening(), Question()).courses == ()
+
+
 def test_what_did_not_get_worse_is_called_so_as_rarely_as_it_says() -> None:
     called = 0
     for seed in range(40):

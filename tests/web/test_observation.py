@@ -4,14 +4,15 @@ import asyncio
 import re
 import threading
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
-from evertrain.core.time import DAY
+from evertrain.core.time import DAY, Instant
 from evertrain.errors import UnavailableError
 from evertrain.monitor.observed import look
-from evertrain.monitor.report import Observations, Question, Report
+from evertrain.monitor.report import Course, CoursePoint, Observations, Question, Report
 from evertrain.web.observation import computed, document
 
 EVIL = "<script>alert(1)</script>"
@@ -70,3 +71,18 @@ def test_a_report_without_labels_is_shown_too() -> None:
     html = document(report(label=float("nan")), alone=True)
     assert "No segment could be tested." in html
     assert "nan" not in html.lower().replace("alone", "")
+
+
+def test_a_segment_that_got_worse_is_drawn_with_its_onset() -> None:
+    points = tuple(
+        CoursePoint(start=Instant(number * DAY), figure=None if number == 2 else 0.1 * number, rest=0.2, labels=30)
+        for number in range(8)
+    )
+    for since, lines in ((Instant(4 * DAY), 1), (Instant(-DAY), 0), (None, 0)):
+        course = Course(column="region", value=EVIL, since=since, points=points)
+        html = document(msgspec.structs.replace(report(), courses=(course,)), alone=True)
+        assert html.count("<script") == 0
+        assert len(re.findall(r'<g class="series onset">.*?<line ', html)) == lines
+        assert "from 5 Jan 1970, 00:00: segment 0.4000 on 30 labels" in html
+        assert "all other rows 0.2000" in html
+        assert ("worse since about 5 Jan 1970" in html) == (since == 4 * DAY)

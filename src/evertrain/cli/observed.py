@@ -100,6 +100,7 @@ def _summary(report: Report) -> Iterator[str]:
     if report.base is not None:
         yield f"mean label {say_number(report.base)}; mean score minus mean label {_figure(report.bias)}"
     yield f"Intervals of {1 - report.alpha:.0%}: {report.dependence}."
+    yield report.guarantee
 
 
 def _figure(one: Estimate) -> str:

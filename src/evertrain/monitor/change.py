@@ -6,6 +6,9 @@ of deals in which the loss per row rises as much. Holm 1979 over all groups. A l
 more even, and no model is at fault then; so a group is called worse only if its skill (`monitor.calibration`) fell as
 well, which can but lower the error rate.
 
+A stream is looked at again and again, and there a game on the ranks of complete blocks takes the place of the
+permutations, so that the error rate holds over all looks (`monitor.anytime`).
+
 *Since* is the change point of least squares: the edge of a block that parts the losses per row best (Hinkley 1970,
 Biometrika 57:1). It is an estimate without an interval, told of groups that are worse. All arrays have length n.
 """
@@ -22,10 +25,11 @@ from evertrain.core.comparison import holm
 from evertrain.core.metric import losses
 from evertrain.core.policy import MetricName
 from evertrain.core.time import Instant, Span
+from evertrain.monitor.anytime import rising_p
 from evertrain.monitor.calibration import skill
 from evertrain.monitor.shift import DEALS, finest
 
-__all__ = ["Change", "Group", "Labelled", "compare_stretches", "turning_point"]
+__all__ = ["Change", "Game", "Group", "Labelled", "compare_stretches", "turning_point"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -60,6 +64,13 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True):
     size: Span
 
 
+class Game(msgspec.Struct, frozen=True):
+    """That the rows are those of a stream. until: blocks that end by then are complete; spent: raises p-values."""
+
+    until: Instant
+    spent: float
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One group before and in the newest stretch. column "": all rows.
 
@@ -86,11 +97,20 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare_stretches(
-    name: MetricName, rows: Labelled, groups: Sequence[Group], start: Instant, *, alpha: float, needed: int, seed: int
+    name: MetricName,
+    rows: Labelled,
+    groups: Sequence[Group],
+    start: Instant,
+    *,
+    alpha: float,
+    needed: int,
+    seed: int,
+    game: Game | None = None,
 ) -> tuple[Change, ...]:
     """Every group from `start` on against itself before, those that got worse first.
 
-    name: a mean over rows (of ranks there is none). start: the edge of a block. needed: labels on each side.
+    name: a mean over rows (of ranks there is none). start: the edge of a block. needed: labels on each side. game
+    None: there is one look.
     """
     now = rows.at >= start
     lost = losses(name, rows.label, rows.score)
@@ -102,7 +122,10 @@ def compare_stretches(
         and min(np.count_nonzero(sums[at, 1, side]) for side in (newest, ~newest)) >= _LEAST_BLOCKS
         for at, group in enumerate(groups)
     ]
-    raw, smallest = _p_values(sums[testable], newest, seed) if any(testable) else ([], 1.0)
+    raw, smallest = _p_values(sums[testable], newest, seed) if any(testable) and game is None else ([], 0.0)
+    if game is not None:
+        complete = (names + 1) * rows.size <= game.until
+        raw = [_p_value_ever(one[:, complete], game.spent, seed) for one in sums[testable]]
     adjusted, told = iter(holm(raw)), []
     for at, group in enumerate(groups):
         change = _described(name, rows, group, now)
@@ -146,6 +169,12 @@ def _deals(newest: Flags, seed: int) -> Iterator[Floats]:
         yield (ranks < count).astype(np.float64)
 
 
+def _p_value_ever(sums: Floats, spent: float, seed: int) -> float:
+    """The p-value of one group that holds at every look. sums: of its complete blocks; shape (2, blocks)."""
+    lost, rows = sums[:, sums[1] > 0]
+    return min(1.0, spent * rising_p(lost / rows, seed))
+
+
 def _rises(deal: Floats, sums: Floats) -> Floats:
     """How much the loss per row rises in each deal, of each group; NaN where a side holds no row."""
     lost, rows = sums[:, 0].T, sums[:, 1].T
@@ -184,6 +213,8 @@ def _judged(change: Change, p_value: float, since: Instant | None, alpha: float,
         return msgspec.structs.replace(change, words="too few blocks of time to tell: no pass")
     if p_value > alpha:
         return msgspec.structs.replace(change, outcome="open", p_value=p_value)
+    if (change.worse or 0.0) <= 0.0:
+        return msgspec.structs.replace(change, outcome="open", p_value=p_value, words="it was worse, and is no more")
     before, now = change.skill
     if before is not None and now is not None and now >= before:
         words = "the loss rose as that of the mean label did, and the skill did not fall"

@@ -14,14 +14,25 @@ from numpy.typing import NDArray
 from evertrain.core.policy import MetricName
 from evertrain.core.time import DAY, Instant, Span, say_span
 from evertrain.errors import UserError
-from evertrain.monitor.change import Change, Group, Labelled, compare_stretches
+from evertrain.monitor.anytime import spent
+from evertrain.monitor.change import Change, Game, Group, Labelled, compare_stretches
+from evertrain.monitor.curve import courses_of
 from evertrain.monitor.estimate import estimate, mean_estimate
 from evertrain.monitor.period import Periods
 from evertrain.monitor.report import METRICS, Inputs, Kind, Mature, Observations, Question, Report
 from evertrain.monitor.segment import groups_of, look_at_segments
 from evertrain.monitor.shift import DEALS, Course, Side, compare_inputs
 from evertrain.monitor.stretch import Tail, cut_blocks, newest_from, shared_block, unsettled_tail
-from evertrain.monitor.verdict import say_changed, say_day, say_headline, say_odd, say_tail, say_unasked, say_worst
+from evertrain.monitor.verdict import (
+    say_changed,
+    say_day,
+    say_guarantee,
+    say_headline,
+    say_odd,
+    say_tail,
+    say_unasked,
+    say_worst,
+)
 
 __all__ = ["look"]
 
@@ -60,10 +71,14 @@ def look(
     counted = mature.judged
     label, score, own = seen.label[counted], seen.score[counted], blocks.number[counted]
     groups = list(groups_of(seen.rows, question.segments, counted)) if question.labelled else []
-    segments = look_at_segments(seen, groups, question, metric, mature)
+    spend = spent(blocks.size, question.window) if question.continual else None
+    segments = look_at_segments(seen, groups, question, metric, mature, spent=spend)
     compared: MetricName = "log_loss" if metric == "auc" else metric
     asked = settled.judged
-    since, changes = _changes(seen, groups, question, metric=compared, counted=asked, size=blocks.size or DAY)
+    game = None if spend is None else Game(Instant(now - (question.horizon or 0)), spend)
+    since, changes = _changes(
+        seen, groups, question, metric=compared, counted=asked, size=blocks.size or DAY, game=game
+    )
     periods = Periods(seen)
     figures = {
         one: estimate(one, label, score, block=own, alpha=question.alpha)
@@ -97,7 +112,12 @@ def look(
         since=since,
         until=Instant(int(seen.at[asked].max())) if asked.any() else None,
         has_labels=question.labelled,
+        continual=question.continual,
+        guarantee=say_guarantee(question),
         periods=tuple(periods.told(seen, question, metric, every, tail)),
+        courses=tuple(
+            courses_of(metric, seen, groups, changes=changes, segments=segments, periods=periods, counted=asked)
+        ),
         inputs=_inputs(seen, reference, reference_name, inputs, question=question, periods=periods),
         warnings=(
             *warnings,
@@ -147,6 +167,7 @@ def _changes(
     metric: MetricName,
     counted: Flags,
     size: Span,
+    game: Game | None,
 ) -> tuple[Instant | None, tuple[Change, ...]]:
     """Where the newest stretch of settled labels begins, and each group before and in it."""
     at = seen.at[counted]
@@ -157,7 +178,14 @@ def _changes(
     rows = Labelled(label=seen.label[counted], score=seen.score[counted], at=at, block=at // size, size=size)
     inside = [Group(one.column, one.value, one.rows[counted]) for one in groups]
     return start, compare_stretches(
-        metric, rows, [every, *inside], start, alpha=question.alpha, needed=question.labels, seed=question.seed
+        metric,
+        rows,
+        [every, *inside],
+        start,
+        alpha=question.alpha,
+        needed=question.labels,
+        seed=question.seed,
+        game=game,
     )
 
 

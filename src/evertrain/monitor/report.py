@@ -19,6 +19,8 @@ from evertrain.monitor.shift import Shift
 __all__ = [
     "METRICS",
     "METRIC_NAMES",
+    "Course",
+    "CoursePoint",
     "Inputs",
     "Kind",
     "Mature",
@@ -81,7 +83,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     horizon: how long after its time a row's label is due. now: the instant of the look. alpha: the error rate of each
     family of claims (segments, changes, inputs) and of each interval. labels: fewer of them say nothing of a segment.
-    recent: how long the newest stretch is; None: a quarter. labelled: whether there is a label at all.
+    recent: how long the newest stretch is; None: a quarter. labelled: whether there is a label at all. continual: it is
+    asked again and again of rows that grow; window: of a long stream, which part of it (`anytime.spent`).
     """
 
     segments: tuple[str, ...] = ()
@@ -92,6 +95,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     labels: int = 50
     recent: Span | None = None
     labelled: bool = True
+    continual: bool = False
+    window: int = 1
     seed: int = 0
 
 
@@ -136,6 +141,24 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     words: str = ""
 
 
+class CoursePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A period of a segment's course: its figure, that of all other rows, and the segment's labels in it."""
+
+    start: Instant
+    figure: float | None
+    rest: float | None
+    labels: int
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment over time. since: where it seems to have got worse, None where it did not."""
+
+    column: str
+    value: str
+    since: Instant | None
+    points: tuple[CoursePoint, ...]
+
+
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """The comparison of the newest stretch, from `start` on, with the reference.
 
@@ -158,7 +181,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     the figures say something else than they seem to.
 
     headline: what is worse, in a few words; worst and changed say more of it. changes: the newest stretch of time, from
-    `since` to `until`, against the time before it.
+    `since` to `until`, against the time before it. guarantee: what the error rate of the claims is about.
     compared: what is compared over time, for ranks the log loss. labelled is 0, and has_labels false, where no label
     was named.
     """
@@ -189,7 +212,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     since: Instant | None = None
     until: Instant | None = None
     has_labels: bool = True
+    continual: bool = False
+    guarantee: str = ""
     periods: tuple[Period, ...]
+    courses: tuple[Course, ...] = ()
     inputs: Inputs | None
     warnings: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()

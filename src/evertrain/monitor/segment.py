@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from evertrain.core.comparison import MIN_BLOCKS, holm
 from evertrain.core.policy import MetricName
+from evertrain.monitor.anytime import mixture_bound, mixture_p
 from evertrain.monitor.calibration import AVOIDABLE, Calibrator, skill
 from evertrain.monitor.change import Group
 from evertrain.monitor.estimate import Contest, Gap, estimate, mean_estimate
@@ -39,14 +40,23 @@ def groups_of(rows: pl.DataFrame, columns: Sequence[str], counted: Flags) -> Ite
 
 
 def look_at_segments(
-    seen: Observations, groups: Sequence[Group], question: Question, metric: MetricName, mature: Mature
+    seen: Observations,
+    groups: Sequence[Group],
+    question: Question,
+    metric: MetricName,
+    mature: Mature,
+    *,
+    spent: float | None = None,
 ) -> tuple[Segment, ...]:
-    """Every segment, the worst first."""
+    """Every segment, the worst first. spent: what a stream's p-values are raised by; None: there is one look."""
     contest = _Contest(seen, question, metric, mature)
     found = [contest.segment(group) for group in groups]
-    adjusted = iter(holm([gap.p_value for _, gap in found if gap is not None]))
-    tested = sum(gap is not None for _, gap in found)
-    named = [one if gap is None else _tested(one, gap, next(adjusted), tested, question.alpha) for one, gap in found]
+    adjusted = iter(holm([_p_value(gap, spent) for _, gap in found if gap is not None]))
+    rate = question.alpha / max(1, sum(gap is not None for _, gap in found))
+    named = [
+        one if gap is None else _tested(one, gap, next(adjusted), _at_least(gap, rate, spent), question.alpha)
+        for one, gap in found
+    ]
     return tuple(sorted(named, key=lambda one: (one.p_value is None, -(one.worse or 0.0))))
 
 
@@ -102,13 +112,25 @@ class _Contest:
         return self._contest.gap_of(lost, inside), float(lost[inside].mean())
 
 
-def _tested(segment: Segment, gap: Gap, p_value: float, tested: int, alpha: float) -> Segment:
-    """Bonferroni for the bound: it holds for all segments together, whichever of them is picked out."""
+def _p_value(gap: Gap, spent: float | None) -> float:
+    if spent is None:
+        return gap.p_value
+    return min(1.0, spent * mixture_p(gap.value / gap.error, gap.freedom + 1))
+
+
+def _at_least(gap: Gap, rate: float, spent: float | None) -> float:
+    """The lower bound with an error rate that Bonferroni has divided: it holds whichever segment is picked out."""
+    if spent is None:
+        return gap.at_least(rate)
+    return gap.value - mixture_bound(rate / spent, gap.freedom + 1) * gap.error
+
+
+def _tested(segment: Segment, gap: Gap, p_value: float, at_least: float, alpha: float) -> Segment:
     return msgspec.structs.replace(
         segment,
         outcome="worse" if p_value <= alpha and gap.value > 0 else "open",
         worse=gap.value,
-        at_least=gap.at_least(alpha / tested),
+        at_least=at_least,
         p_value=p_value,
     )
 

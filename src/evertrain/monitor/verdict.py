@@ -17,7 +17,7 @@ from evertrain.monitor.estimate import Estimate
 from evertrain.monitor.report import METRIC_NAMES, Kind, Question, Segment
 from evertrain.monitor.stretch import Tail
 
-__all__ = ["say_changed", "say_day", "say_headline", "say_odd", "say_tail", "say_unasked", "say_worst"]
+__all__ = ["say_changed", "say_day", "say_guarantee", "say_headline", "say_odd", "say_tail", "say_unasked", "say_worst"]
 
 _NAMED = 3
 
@@ -27,7 +27,8 @@ Ints = NDArray[np.int64]
 
 def say_headline(changes: Sequence[Change], segments: Sequence[Segment]) -> str:
     """One or two short sentences: what got worse, what is worse than the rest, or that neither is shown."""
-    now = [_named_change(one) for one in changes if one.outcome == "worse"]
+    got_worse = sorted((one for one in changes if one.outcome == "worse"), key=lambda one: -(one.worse or 0.0))
+    now = [_named_change(one) for one in got_worse]
     always = [f"{one.column} = {one.value}" for one in segments if one.outcome == "worse"]
     asked_now = any(one.p_value is not None for one in changes)
     asked_always = any(one.p_value is not None for one in segments)
@@ -123,6 +124,26 @@ def say_day(at: int) -> str:
     """
     moment = to_datetime(at)
     return f"{moment.day} {moment:%b %Y}"
+
+
+def say_guarantee(question: Question) -> str:
+    """What the error rate of the claims is about: one look, or all looks at a stream."""
+    rate = f"{question.alpha:.0%}"
+    if not question.continual:
+        return (
+            f"This is one look: when nothing is worse, anything at all is called so with a chance of at most {rate}, "
+            f"for each kind of claim. Who looks again and again as a table grows will see more false claims than that; "
+            f"of a stream (--listen), what got worse and which segment is worse hold at all looks together."
+        )
+    late = (
+        "" if question.horizon is not None else " State --horizon, since labels that come late change what was judged."
+    )
+    return (
+        f"This holds at all looks together, however often the page is loaded: when nothing is worse, anything at all "
+        f"is ever said to have got worse with a chance of at most {rate}, and any segment to be worse than the rest "
+        f"with one of {rate}. A look at the same data costs nothing. What moved, and each interval, is of this one "
+        f"look.{late}"
+    )
 
 
 # What to know first ---------------------------------------------------------------------------------------------------

@@ -20,8 +20,10 @@ from evertrain.web.wording import say_count, say_date, say_moment, say_number, s
 
 __all__ = [
     "COLOURS",
+    "CourseMark",
     "EstimatePoint",
     "draw_calibration",
+    "draw_course",
     "draw_estimates",
     "draw_latency",
     "draw_metric",
@@ -169,6 +171,36 @@ def _said(value: float | None, says: str) -> Point:
     return None if value is None else {"value": value, "label": says}
 
 
+class CourseMark(msgspec.Struct, frozen=True, kw_only=True):
+    """A period of a segment's course. begins: whether it is the one in which the segment got worse."""
+
+    at: Instant
+    figure: float | None
+    rest: float | None
+    labels: int
+    begins: bool = False
+
+
+def draw_course(marks: Sequence[CourseMark], says: str) -> str:
+    """A segment against all other rows over business time; a line stands where it got worse."""
+    labels = [say_moment(mark.at) for mark in marks]
+    top = max((mark.figure for mark in marks if mark.figure is not None), default=0.0)
+    series = [
+        _Series("reference", "all other rows", [_course_point(mark, mark.rest, "all other rows") for mark in marks]),
+        _Series("champion", "segment", [_course_point(mark, mark.figure, "segment") for mark in marks]),
+        _Series("onset", "got worse", [_said(top if mark.begins else None, "got worse about here") for mark in marks]),
+    ]
+    known = [value for mark in marks for value in (mark.figure, mark.rest)]
+    digits = _digits(known)
+    chart = _chart(pygal.Line, labels, lambda value: say_number(value, digits), height=190)
+    return _drawn(chart, series, says, _axis(marks))
+
+
+def _course_point(mark: CourseMark, value: float | None, name: str) -> Point:
+    on = f" on {say_count(mark.labels)} labels" if name == "segment" else ""
+    return _said(value, f"from {say_moment(mark.at)}: {name} {say_number(value)}{on}")
+
+
 def draw_calibration(bins: Sequence[Bin]) -> str:
     """Mean score and share of positive labels in bins of equal mass, from the lowest scores to the highest."""
     labels = [str(number) for number in range(1, len(bins) + 1)]
@@ -222,7 +254,7 @@ def _chart(
     return chart
 
 
-def _axis(points: Sequence[TrafficPoint | QualityPoint | EstimatePoint]) -> dict[str, str]:
+def _axis(points: Sequence[TrafficPoint | QualityPoint | EstimatePoint | CourseMark]) -> dict[str, str]:
     """Label of a point to what the axis says: days; hours within one day; both where there are few days."""
     if not points:
         return {}
@@ -251,6 +283,7 @@ def _drawn(chart: pygal.graph.graph.Graph, series: Iterable[_Series], says: str,
     _strip(root)
     for group in root.iter("g"):
         _dress(group, looks)
+    _mark_onset(root)
     for text in root.iterfind(".//g[@class='axis x']/g/text"):
         text.text = axis.get(text.text or "", text.text)
     root.attrib.pop("id", None)
@@ -280,6 +313,16 @@ def _strip(root: Tree.Element) -> None:
 def _is_empty_bar(element: Tree.Element) -> bool:
     rect = element.find("rect") if element.get("class") == "bar" else None
     return rect is not None and float(rect.get("height", "1")) == 0
+
+
+def _mark_onset(root: Tree.Element) -> None:
+    """A line from the bottom to the top of the plot where the lone dot of the series `onset` is."""
+    plot = root.find(".//g[@class='plot']/rect[@class='background']")
+    for group in root.iterfind(".//g[@class='series onset']"):
+        dot = group.find(".//circle")
+        if plot is not None and dot is not None:
+            x = dot.get("cx", "0")
+            Tree.SubElement(group, "line", {"x1": x, "x2": x, "y1": "0", "y2": plot.get("height", "0")})
 
 
 def _dress(group: Tree.Element, looks: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """The report of a watched table as one document: within a page that is served, or as a file that needs no network."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from typing import TypeVar
 
@@ -20,9 +20,9 @@ from evertrain.core.metric import HIGHER_IS_BETTER
 from evertrain.core.policy import MetricName
 from evertrain.errors import EvertrainError, UnavailableError
 from evertrain.monitor.estimate import Estimate
-from evertrain.monitor.report import METRIC_NAMES, Inputs, Period, Report, to_json
+from evertrain.monitor.report import METRIC_NAMES, Course, Inputs, Period, Report, to_json
 from evertrain.web import wording
-from evertrain.web.chart import EstimatePoint, draw_estimates
+from evertrain.web.chart import CourseMark, EstimatePoint, draw_course, draw_estimates
 from evertrain.web.guard import SecurityHeaders
 from evertrain.web.refusal import KnownHosts, answer_error, fault_of
 
@@ -103,6 +103,7 @@ def document(report: Report, *, alone: bool) -> str:
         .render(
             report=report,
             chart=chart,
+            drawn=lambda course: draw_course(list(_marks(course)), _say_course(course, report.metric)),
             styles=_styles() if alone else None,
             plot=_plotter(report),
             lower_is_better=lower,
@@ -173,6 +174,19 @@ def _point(one: Period) -> EstimatePoint:
             f"{wording.say_count(figure.labels)} labels"
         ),
     )
+
+
+def _marks(course: Course) -> Iterator[CourseMark]:
+    """The periods of a course; the last one that begins before `since` is where the segment got worse."""
+    since = course.since
+    before = -1 if since is None else sum(point.start <= since for point in course.points) - 1
+    for number, one in enumerate(course.points):
+        yield CourseMark(at=one.start, figure=one.figure, rest=one.rest, labels=one.labels, begins=number == before)
+
+
+def _say_course(course: Course, metric: MetricName) -> str:
+    since = "" if course.since is None else f", which got worse about {_say_day(course.since)}"
+    return f"{say_metric(metric)} over time of {course.column} = {course.value}{since}, against all other rows"
 
 
 def _plotter(report: Report) -> Callable[[Estimate], _Plot | None]:

@@ -37,10 +37,10 @@ from evertrain.store.state import State
 from evertrain.store.table import Table
 from evertrain.web.wording import say_many, say_moment
 
-__all__ = ["ObservedReports", "References", "observed_report"]
+__all__ = ["ObservedReports", "References", "observed_report", "window_of"]
 
 _MOST_ROWS = 200_000
-"""The newest ones are looked at, so that a page costs seconds and not the memory of the machine."""
+"""The newest ones are looked at, half as many at least: a page costs seconds and not the memory of the machine."""
 _MOST_COLUMNS = 200
 _FRESH_S = 5.0
 _OWN_IDS = "Send each prediction under an id of its own."
@@ -96,7 +96,12 @@ def observed_report(state: State, spec: ServiceSpec, now: Instant, references: "
     predicted, labelled = _posted(state, spec.name)
     notices: list[str] = []
     warnings: list[str] = []
-    seen = _observations(_once(predicted, notices, warnings), labelled, spec, notices)
+    once = _once(predicted, notices, warnings)
+    window, left_out = window_of(once.height)
+    if left_out:
+        notices.append(f"The newest {once.height - left_out:,} of {once.height:,} predictions are looked at.")
+        once = once.sort("at", "key").slice(left_out)
+    seen = _observations(once, labelled, spec, notices)
     if seen is None:
         raise UnavailableError(
             f"Nothing was posted to /observe/{spec.name} yet.",
@@ -111,6 +116,8 @@ def observed_report(state: State, spec: ServiceSpec, now: Instant, references: "
         horizon=None if watched.horizon is None else Span(watched.horizon),
         recent=None if watched.recent is None else Span(watched.recent),
         now=now,
+        continual=True,
+        window=window,
     )
     inputs, reference = tuple(seen.rows.columns), None
     if watched.reference is not None:
@@ -192,6 +199,19 @@ def _once(predicted: pl.DataFrame, notices: list[str], warnings: list[str]) -> p
     )
 
 
+def window_of(rows: int) -> tuple[int, int]:
+    """Of a long stream, the number of the window that is looked at, and how many rows lie before it.
+
+    A window stays where it is while it fills up, and then gives its older half away: so few windows are ever looked at.
+
+    >>> window_of(200_000), window_of(200_001), window_of(300_000), window_of(300_001)
+    ((1, 0), (2, 100000), (2, 100000), (3, 200000))
+    """
+    half = _MOST_ROWS // 2
+    before = max(0, -(-(rows - _MOST_ROWS) // half))
+    return before + 1, before * half
+
+
 def _observations(
     once: pl.DataFrame, labelled: pl.DataFrame, spec: ServiceSpec, notices: list[str]
 ) -> Observations | None:
@@ -211,9 +231,6 @@ def _observations(
             once = once.filter(pl.col("score").is_between(0.0, 1.0))
     if once.is_empty():
         return None
-    if once.height > _MOST_ROWS:
-        notices.append(f"The newest {_MOST_ROWS:,} of {once.height:,} predictions are looked at.")
-        once = once.sort("at", "key").tail(_MOST_ROWS)
     newest = labelled.sort("received").unique("name", keep="last").select("name", "value")
     joined = once.join(newest, left_on="key", right_on="name", how="left").join(
         newest.rename({"value": "by_id"}), left_on="id", right_on="name", how="left"
