@@ -298,3 +298,11 @@ def test_the_positive_value_may_be_a_number_and_a_missing_label_stays_missing(tm
         seen = read(tmp_path, GOOD.replace(",0,00501", f",{zero},00501"), named)
         assert seen.observations.label[:2].tolist() == [1.0, 0.0]
         assert np.isnan(seen.observations.label[2])
+
+
+def test_classes_are_refused_with_the_way_to_watch_them(tmp_path: Path) -> None:
+    lines = [f"2024-05-{1 + n:02}T10:00:00Z,{('bus', 'tram', 'car')[n % 3]},{('bus', 'car')[n % 2]}" for n in range(20)]
+    named = Named(score="predicted", label="came", time="at")
+    with pytest.raises(EvertrainError, match="The score 'predicted' is neither a number") as refused:
+        read(tmp_path, "at,predicted,came\n" + "\n".join(lines), named)
+    assert refused.value.remedy.startswith("Classes are watched by two columns: as score the probability")
