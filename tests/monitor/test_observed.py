@@ -183,8 +183,9 @@ def test_an_option_that_leaves_nothing_to_claim_is_told_with_its_remedy() -> Non
     recent = told(seen, Question(segments=("region",), recent=Span(100 * DAY)))
     (said,) = recent.warnings
     assert said == (
-        "Nothing is said of what got worse: the newest stretch of 100d leaves no time before it in the 60d of rows "
-        "whose label counts. Name a shorter one, such as --recent 15d, or leave it out for a quarter of the time."
+        "Nothing is said of what got worse and what moved: the newest stretch of 100d leaves no time before it in the "
+        "60d of rows whose label counts. Name a shorter one, such as --recent 15d, or leave it out for a "
+        "quarter of the time."
     )
     assert recent.headline.endswith("What got worse cannot be told.")
     horizon = told(seen, Question(segments=("region",), horizon=Span(100 * DAY)))

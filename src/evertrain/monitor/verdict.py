@@ -64,7 +64,7 @@ def say_changed(changes: Sequence[Change], metric: MetricName, alpha: float) -> 
     """One or two sentences about what got worse: the group whose figure did so most, and all rows."""
     tested = [one for one in changes if one.p_value is not None]
     if not tested:
-        return "Whether anything got worse cannot be told: too few labels or blocks of time."
+        return "Whether anything got worse cannot be told: too few labels or blocks of time on one side."
     family = f"{len(tested)} looked at" if len(tested) > 1 else "nothing else was looked at"
     shown = [one for one in tested if one.outcome == "worse"]
     if not shown:
@@ -170,9 +170,10 @@ def say_unasked(
     if covered > question.recent:
         return
     what = "rows whose label counts" if asked.any() else "rows"
+    moved = " and what moved" if int(at.max()) - int(at.min()) <= question.recent else ""
     yield (
-        f"Nothing is said of what got worse: the newest stretch of {say_span(question.recent)} leaves no time before "
-        f"it in the {_said_wait(covered)} of {what}. Name a shorter one, such as --recent {_said_wait(covered // 4)}, "
+        f"Nothing is said of what got worse{moved}: the newest stretch of {say_span(question.recent)} leaves no time "
+        f"before it in the {_said_wait(covered)} of {what}. Name a shorter one, such as --recent {_said_wait(covered // 4)}, "
         f"or leave it out for a quarter of the time."
     )
 
