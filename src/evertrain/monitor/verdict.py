@@ -173,8 +173,8 @@ def say_unasked(
     moved = " and what moved" if int(at.max()) - int(at.min()) <= question.recent else ""
     yield (
         f"Nothing is said of what got worse{moved}: the newest stretch of {say_span(question.recent)} leaves no time "
-        f"before it in the {_said_wait(covered)} of {what}. Name a shorter one, such as --recent {_said_wait(covered // 4)}, "
-        f"or leave it out for a quarter of the time."
+        f"before it in the {_said_wait(covered)} of {what}. Name a shorter one, such as --recent "
+        f"{_said_wait(covered // 4)}, or leave it out for a quarter of the time."
     )
 
 
