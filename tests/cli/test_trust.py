@@ -1,9 +1,12 @@
 """`evertrain trust` puts a person's word on record before anything may load the file."""
 
+import ast
 import pickle
 import subprocess
 import sys
 from pathlib import Path
+
+import msgspec
 
 from evertrain.core.event import ModelVouched
 from evertrain.core.identity import digest_of_bytes
@@ -55,3 +58,18 @@ def test_a_table_is_not_offered_to_be_trusted(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "is a table of rows" in done.stderr
     assert "evertrain init NAME --data churn.csv" in done.stderr
+
+
+def test_everything_that_is_imported_is_named_on_request_what_is_dangerous_first(tmp_path: Path) -> None:
+    many = [getattr(ast, name) for name in ("Add", "And", "Break", "Call", "Dict", "Expr", "For", "If", "Lt", "Not")]
+    content = pickle.dumps([*many, ast.Or, ast.Pow, ast.Set, subprocess.run])
+    (tmp_path / "model.pkl").write_bytes(content)
+    first = "It imports subprocess.run, "
+    done = trust(tmp_path)
+    assert first in done.stdout
+    assert "and 2 more (--all names them)" in done.stdout
+    done = trust(tmp_path, "--all")
+    assert first in done.stdout
+    assert "more (" not in done.stdout
+    told = msgspec.json.decode(trust(tmp_path, "--json", "--yes").stdout)
+    assert (len(told["imports"]), told["imports"][0], told["dangerous"]) == (14, "subprocess.run", ["subprocess.run"])

@@ -238,3 +238,26 @@ def test_a_library_that_is_not_installed_is_named_with_what_to_do(tmp_path: Path
         DeclarationError, match=r"line 2: .*No module named 'no_such_library'\. Install no_such_library"
     ):
         load(tmp_path / "bare_service.py")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('et.Service.from_table("a", "c.csv", key="id", at="t", label="l", horizn="30d")', 'horizn.*mean "horizon"'),
+        ('et.Service.from_tabel("a")', r"There is no et\.Service\.from_tabel\. Write et\.Service\.from_table"),
+        ("et.Label(sorce=1)", r'et\.Label: there is no argument \'sorce\'\. Did you mean "source"'),
+        ("et.Label(source=1)", r"et\.Label lacks of\. Write of="),
+        ('et.Examples(1, ky="id")', r'et\.Examples: there is no argument \'ky\'\. Did you mean "key"'),
+        ("et.Gate(margn=1)", "argument 'margn'.*mean \"margin\""),
+        ('et.between("a", hi=1)', "argument 'hi'.*mean \"high\""),
+        ("et.files()", "missing a required argument: 'pattern'"),
+        ('et.windows("orders", "count 4h")', r"source of et\.windows is 'orders'\. Write what et\.Source"),
+        ('et.windows(et.Source("o", et.files("x"), key="i", event_time="t"), ["count 4h"])', "each by itself"),
+    ],
+)
+def test_a_misspelt_call_is_told_in_our_words(tmp_path: Path, line: str, told: str) -> None:
+    path = tmp_path / "misspelt_service.py"
+    path.write_text(f"import evertrain as et\n{line}\n")
+    with pytest.raises(DeclarationError, match=rf"line 2: .*{told}") as error:
+        load(path)
+    assert "Error" not in error.value.what

@@ -151,7 +151,10 @@ def retrain(
     with opened(folder) as found:
         record = find_service(found.registry, service)
         given, answer = _ordered(found, record, "retrain", reason, recipe)
-    _tell(given, answer, [_says(answer)], as_json=as_json)
+    lines = [_says(answer)]
+    if _accepted(answer):
+        lines.append("`evertrain status --watch` shows how far it is, and `evertrain decisions` what came of it.")
+    _tell(given, answer, lines, as_json=as_json)
 
 
 @app.command("push")

@@ -32,6 +32,7 @@ def trust(
     file: Annotated[Path, typer.Argument(exists=True, help="A pickle, a joblib file, or a folder of MLflow's.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Name everything that it imports.")] = False,
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
@@ -43,7 +44,7 @@ def trust(
     digest = digest_of_bytes(content)
     contents = look_into(content)
     if not as_json:
-        for line in _told(found.path, digest, contents):
+        for line in _told(found.path, digest, contents, None if every else _SHOWN):
             typer.echo(line)
     if not yes:
         _ask(found.path, file, contents)
@@ -51,7 +52,8 @@ def trust(
     at = business_clock(path / "serving" / "clock").now()
     _sign(path, Vouched(model=digest, at=at, role="operator"), contents)
     if as_json:
-        told = {"file": str(found.path), "digest": digest, "imports": contents.names, "whole": contents.whole}
+        told = {"file": str(found.path), "digest": digest, "imports": _by_danger(contents), "whole": contents.whole}
+        told |= {"dangerous": contents.dangerous, "strange": contents.strange}
         typer.echo(msgspec.json.encode(told).decode())
     else:
         typer.echo(f"Signed. `evertrain serve {file}` takes it now; a file that differs in one bit is refused.")
@@ -93,27 +95,33 @@ def _sign(path: Path, vouched: Vouched, contents: Contents) -> None:
     Artifacts.at(state.artifacts).vouch(signer.sign(vouched))
 
 
-def _told(path: Path, digest: str, contents: Contents) -> list[str]:
+def _told(path: Path, digest: str, contents: Contents, most: int | None) -> list[str]:
+    """What a person reads before they sign. most: of harmless imports; what is dangerous or strange is named whole."""
     lines = [
         f"{path}",
         f"  SHA-256 {digest}",
         "  A pickle is a program: loading it can run any command as you, read and change your files, and open",
         "  connections. It is loaded by the check server and by every worker.",
-        f"  It imports {_list(contents.names)}.",
+        f"  It imports {_list(_by_danger(contents), most)}.",
     ]
     if not contents.whole:
         lines.append(
             "  NOT ALL OF IT COULD BE READ: it is damaged, or something in it is hidden. More than this may happen."
         )
     if contents.dangerous:
-        lines.append(f"  DANGEROUS: {_list(contents.dangerous)}. No model needs this.")
+        lines.append(f"  DANGEROUS: {', '.join(contents.dangerous)}. No model needs this.")
     if contents.strange:
-        lines.append(f"  Not of a library that models are made with: {_list(contents.strange)}.")
+        lines.append(f"  Not of a library that models are made with: {', '.join(contents.strange)}.")
     return lines
 
 
-def _list(names: tuple[str, ...]) -> str:
+def _by_danger(contents: Contents) -> tuple[str, ...]:
+    """Everything that it imports: what is dangerous first, then what is strange, then the rest."""
+    return tuple(dict.fromkeys((*contents.dangerous, *contents.strange, *contents.names)))
+
+
+def _list(names: tuple[str, ...], most: int | None) -> str:
     if not names:
         return "nothing that could be read"
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = 0 if most is None else len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more (--all names them)" if more > 0 else "")

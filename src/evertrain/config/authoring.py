@@ -9,6 +9,8 @@
 Everything is checked when it is written; what is wrong is refused with the name, the reason and a remedy.
 """
 
+import linecache
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -70,6 +72,7 @@ class Files(msgspec.Struct, frozen=True):
     pattern: str
 
 
+@closed
 def files(pattern: str) -> Files:
     """CSV, Parquet or JSON-lines files by a glob pattern."""
     return Files(pattern)
@@ -119,21 +122,25 @@ def Source(  # noqa: N802 - reads as the thing that it makes
     )
 
 
+@closed
 def not_null(column: str) -> CheckSpec:
     """Each row must have a value there."""
     return CheckSpec(rule="not_null", column=column)
 
 
+@closed
 def between(column: str, low: float, high: float) -> CheckSpec:
     """Each value must lie in [low, high]; missing ones pass."""
     return CheckSpec(rule="between", column=column, low=low, high=high)
 
 
+@closed
 def one_of(column: str, values: Iterable[str]) -> CheckSpec:
     """Each value must be one of these; missing ones pass."""
     return CheckSpec(rule="one_of", column=column, values=tuple(values))
 
 
+@closed
 def unique(column: str) -> CheckSpec:
     """No two rows of a batch may share a value."""
     return CheckSpec(rule="unique", column=column)
@@ -271,11 +278,27 @@ def _refused(error: BaseException, path: Path) -> DeclarationError:
     asked = error.obj if isinstance(error, AttributeError) else None
     if isinstance(error, AttributeError) and isinstance(asked, ModuleType) and asked.__name__ == "evertrain":
         return DeclarationError(f"{where}: There is no et.{error.name}.", suggestion(str(error.name), asked.__all__))
+    if isinstance(error, TypeError) and (told := _misread(error, path, line)) is not None:
+        return DeclarationError(f"{where}: {told.what}", told.remedy)
+    if isinstance(error, AttributeError) and asked is sys.modules["evertrain"].Service:
+        return DeclarationError(f"{where}: There is no et.Service.{error.name}.", "Write et.Service.from_table(...).")
     said = f"{type(error).__name__}: {error}".removesuffix(".")
     if isinstance(error, ModuleNotFoundError):
         remedy = f"Install {error.name} where evertrain is installed, or put its file beside the declaration."
         return DeclarationError(f"{where}: The file cannot be imported: {said}.", remedy)
     return DeclarationError(f"{where}: The file cannot be imported: {said}.", "Run it with Python to see more.")
+
+
+def _misread(error: TypeError, path: Path, line: int | None) -> DeclarationError | None:
+    """An argument of `et.Examples` or `et.Label` that is unknown or missing; msgspec does not say of which of them."""
+    found = re.fullmatch(r"(Unexpected keyword|Missing required) argument '(\w+)'", str(error))
+    written = re.findall(r"et\.(Examples|Label)\(", linecache.getline(str(path), line or 0))
+    if found is None or len(written) != 1:
+        return None
+    known = {"Examples": Examples, "Label": Label}[written[0]].__struct_fields__
+    if found[1] == "Missing required":
+        return DeclarationError(f"et.{written[0]} lacks {found[2]}.", f"Write {found[2]}=...")
+    return DeclarationError(f"et.{written[0]}: there is no argument {found[2]!r}.", suggestion(found[2], known))
 
 
 def _line_in(error: BaseException, path: Path) -> int | None:

@@ -29,8 +29,10 @@ def closed(function: Callable[P, R]) -> Callable[P, R]:
             signature.bind(*args, **kwargs)
         except TypeError as error:
             unknown = [name for name in kwargs if name not in signature.parameters]
-            remedy = suggestion(unknown[0], signature.parameters) if unknown else ""
-            raise DeclarationError(f"et.{function.__name__}: {error}.", remedy) from error
+            if unknown:
+                said = f"et.{function.__name__}: there is no argument {unknown[0]!r}."
+                raise DeclarationError(said, suggestion(unknown[0], signature.parameters)) from error
+            raise DeclarationError(f"et.{function.__name__}: {error}.") from error
         return function(*args, **kwargs)
 
     return checked

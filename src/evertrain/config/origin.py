@@ -115,6 +115,7 @@ class Frame(msgspec.Struct, frozen=True):
         return f".frames/{name}.parquet"
 
 
+@closed
 def frame(table: Any) -> Frame:
     """A pandas or polars DataFrame. It is written as a Parquet file beside the declaration when that is taken in.
 

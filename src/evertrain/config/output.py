@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from evertrain.config.option import expect
+from evertrain.config.option import closed, expect
 from evertrain.config.wording import suggestion
 from evertrain.core.model import Output
 from evertrain.errors import DeclarationError, UserError
@@ -12,6 +12,7 @@ __all__ = ["OutputDeclared", "classes", "read_output", "refuse_other_classes"]
 OutputDeclared = Literal["probability", "value"] | Output
 
 
+@closed
 def classes(*names: str) -> Output:
     """An output of three classes or more: a model gives a probability to each, and a label names one of them.
 

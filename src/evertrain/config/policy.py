@@ -121,11 +121,13 @@ def Canary(  # noqa: N802 - reads as the thing that it makes
     return read_spec(described, CanarySpec, "et.Canary")
 
 
+@closed
 def every(interval: str) -> ScheduleTrigger:
     """Train so long after the last run began."""
     return ScheduleTrigger(every=parse_span(interval))
 
 
+@closed
 def cron(expression: str, zone: str = "UTC") -> ScheduleTrigger:
     """Train at the times of a cron expression, in a named time zone."""
     return ScheduleTrigger(cron=expression, zone=zone)

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from evertrain.config.bundle import closure
 from evertrain.config.declaration import ScriptSpec, ServiceSpec
+from evertrain.config.option import closed
 from evertrain.config.wording import suggestion
 from evertrain.errors import DeclarationError
 
@@ -16,6 +17,7 @@ MODEL = "{model}"
 _PLACES = (ROWS, CSV, MODEL, "{seed}", "{threads}")
 
 
+@closed
 def script(path: str, *arguments: str) -> ScriptSpec:
     """A training script, run as `python PATH ARGUMENTS` in a folder of its own.
 

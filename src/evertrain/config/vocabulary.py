@@ -10,7 +10,7 @@ import msgspec
 
 from evertrain.config.declaration import FeatureSpec, LookupSpec, OpenSpec, RequestSpec, SourceSpec, WindowSpec
 from evertrain.config.function import refer
-from evertrain.config.option import Names, closed, read_names, read_spec
+from evertrain.config.option import Names, closed, expect, expect_each, read_names, read_spec
 from evertrain.config.wording import read_pairs, read_window
 from evertrain.core.time import parse_span, say_span
 from evertrain.errors import DeclarationError
@@ -31,6 +31,7 @@ class Lookup(Features, frozen=True):
     """A look-up, which another one may go on from with `then=`."""
 
 
+@closed
 def column(*names: str) -> Features:
     """Request columns as features, as they are."""
     return Features(tuple(RequestSpec(outputs=(name,), inputs=(name,)) for name in names))
@@ -60,6 +61,8 @@ def windows(
     time of a row must lie in the window. where: a bool column; only rows where it is true count. scale: what a sum or
     mean of integers is divided by, as the last operation. The default name is SOURCE_COLUMN_FOLD_LENGTH.
     """
+    expect("The source of et.windows", source, SourceSpec, "what et.Source(...) made")
+    expect_each("the windows of et.windows", counts, str, 'each by itself, "count 4h", "count 7d"')
     wanted: list[tuple[str | None, str]] = [(None, text) for text in counts]
     wanted += [(name, text) for name, texts in columns.items() for text in read_names(texts)]
     specs = []

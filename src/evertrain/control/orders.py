@@ -54,6 +54,7 @@ class OrderDesk:
         if waiting:
             which = " and ".join(f"{cycle.cycle} ({cycle.state.replace('_', ' ')})" for cycle in waiting)
             reason += f" Cycle {which} gives way to it."
+            reason += " It ends now as superseded, without its version in service, and a new one begins at once."
         ended = [superseded(self._record, cycle) for cycle in waiting]
         return self._answer(event, reason, self._decided(order, "run", self._next_cycle()), *ended)
 
@@ -61,9 +62,12 @@ class OrderDesk:
         """The order is done by the cycle that is at work, where that is what was asked for; else by one after it."""
         differs = self._differs(order, busy)
         if not differs:
-            reason = f"Cycle {busy.cycle} is under way with the code in force; the order joins it."
+            reason = (
+                f"Cycle {busy.cycle} is under way with the code in force; the order joins it. "
+                "It does what was asked, and no second one begins."
+            )
             return self._answer(event, reason, self._decided(order, "merge", busy.cycle))
-        reason = f"Cycle {busy.cycle} is at work {differs}: it goes on, and a new one begins when it has ended."
+        reason = f"Cycle {busy.cycle} is at work {differs}: a new one begins by itself when it has ended."
         return self._answer(event, reason, self._decided(order, "defer", busy.cycle))
 
     def _differs(self, order: OrderGiven, busy: Cycle) -> str:
