@@ -57,6 +57,7 @@ def test_a_rollback_goes_back_with_the_words_kept_beside_the_ledger(record: Shop
     done = ordered(record, "rollback", "--reason", "complaints of Ms Müller")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"A person (operator) took back version 2 ({second[:10]}); version 1 answers again.\n"
+    assert "Mind of version 1 of shop, which answers then: its verdict was 'health only'" in done.stderr
     after = record.stands
     assert after.champion == first
     assert after.versions[second].refused
