@@ -74,7 +74,7 @@ class Stream:
                 {
                     "id": f"r{number}",
                     "at": say_instant(self.now - DAY * 40 + number * DAY * 40 // 2000),
-                    "score": source.uniform(0.05, 0.95) if region == "west" else chance,
+                    "score": 1.0 - chance if region == "west" else chance,
                     "row": {"region": region, "age": source.normal(40, 9), "vip": number % 3 == 0},
                 }
             )
