@@ -1,5 +1,6 @@
 """A model version in this process: admitted, loaded, proved on its golden requests, ready to answer rows."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class Loaded:
         self._names = manifest.inputs.names
         self._model = model
         self._features = features
+        self._process = os.getpid()
         # A model that takes the request's columns as they are needs no feature function.
         self._as_they_are = (spec is None or not spec.features) and self._names == tuple(
             item.name for item in manifest.vector
@@ -84,6 +86,8 @@ class Loaded:
             raise
         except Exception as error:  # features and models are user code: whatever they raise is charged to the version
             raise ScoreError("error", _say(error)) from error
+        finally:
+            runtime.end_if_copied(self._process)
         for score in scores:
             fault = fault_of(score, self.output)
             if fault is not None:
@@ -137,13 +141,15 @@ class Loader:
     def load(self, version: VersionId, refused: Iterable[Refusal], recent: Sequence[Recent]) -> Loaded:
         """TrustError or ModelError says why it must not or cannot be loaded."""
         manifest = admit(self._artifacts, self._verifier, version, need="judged", refused=refused)
-        path = self._artifacts.blobs.path(manifest.model)
+        path, own = self._artifacts.blobs.path(manifest.model), os.getpid()
         try:
             return self._load(manifest, path, recent)
         except EvertrainError:
             raise
         except Exception as error:  # models and features are user code: whatever they raise is said, not thrown
             raise ModelError(f"Version {short(version)}: {path} cannot be loaded: {_say(error)}.") from error
+        finally:
+            runtime.end_if_copied(own)
 
     def _load(self, manifest: Manifest, path: Path, recent: Sequence[Recent]) -> Loaded:
         model = runtime.load(manifest, path, self._code(manifest))

@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import msgspec
-import psutil
 
 from evertrain.core.identity import VersionId, short
 from evertrain.core.schema import Value
@@ -37,6 +36,7 @@ from evertrain.core.trial import (
     say_fault,
 )
 from evertrain.errors import ModelError, PackageError, RequestError
+from evertrain.model.kin import end_group, resident
 from evertrain.model.limits import thread_environment
 from evertrain.model.obituary import say_line
 from evertrain.model.waiting import waited_ms
@@ -50,6 +50,7 @@ _Reply = TypeVar("_Reply", Answer, Scores, Pong)
 _LOOK_S: Final = 0.1
 _LOAD_S: Final = 60.0
 _BATCH: Final = 5_000
+_LOG_BYTES: Final = 1 << 20
 
 
 class CheckServer:
@@ -87,6 +88,7 @@ class CheckServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
         return self
 
@@ -116,7 +118,7 @@ class CheckServer:
 
     def waited_ms(self) -> float | None:
         """How long the server and whoever asks it have waited for a processor so far; None where nobody counts it."""
-        return waited_ms(self._pid)
+        return waited_ms(self.pid)
 
     def predict(self, identity: str, row: tuple[Value, ...], at: Instant) -> Answer:
         """One request, features and all; an answer that is not ok is returned, a dead server raises."""
@@ -205,21 +207,18 @@ class CheckServer:
         """Look after the process while waiting for it: dead, too big or too late is a fault."""
         if self._process is not None and self._process.poll() is not None:
             raise self._fault(self._obituary(wait_s=0.0))
-        memory = self._memory()
+        if self._log.stat().st_size > _LOG_BYTES:
+            os.truncate(self._log, 0)
+        memory = resident(self.pid) / 1e6
         self.peak_mb = max(self.peak_mb, memory)
         if memory > self._memory_mb:
             raise self._fault(f"took {memory:.0f} MB of memory, the limit is {self._memory_mb} MB")
         if time.monotonic() > end:
             raise self._fault(late)
 
-    def _memory(self) -> float:
-        try:
-            return float(psutil.Process(self._pid).memory_info().rss) / 1e6
-        except psutil.Error:
-            return 0.0
-
     @property
-    def _pid(self) -> int:
+    def pid(self) -> int:
+        """The number of its process, which leads a group of its own; 0 before there is one."""
         return self._process.pid if self._process is not None else 0
 
     def _obituary(self, wait_s: float) -> str:
@@ -248,12 +247,11 @@ class CheckServer:
         return ModelError(f"Version {short(self._version)} in its check server {what.removesuffix('.')}.")
 
     def stop(self) -> None:
-        """End the process, whatever it is doing. Stopping twice is stopping once."""
+        """End the process and what it forked, whatever they are doing. Stopping twice is stopping once."""
         if self._socket is not None:
             self._socket.close()
         if self._process is None:
             return
-        if self._process.poll() is None:
-            self._process.kill()
+        end_group(self._process.pid)
         self._process.wait()
         self._path.unlink(missing_ok=True)

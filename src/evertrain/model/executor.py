@@ -31,6 +31,7 @@ import psutil
 from evertrain.core.identity import canonical
 from evertrain.errors import NotFoundError, TransitionError, UserError
 from evertrain.model import limits
+from evertrain.model.kin import end_group, resident
 from evertrain.model.obituary import say_exit, say_tail
 from evertrain.store.file import write_atomically
 from evertrain.store.state import State
@@ -165,9 +166,7 @@ class LocalExecutor:
             return False
         grip = _grip(folder)
         if grip is not None and not psutil.pid_exists(grip.pid):
-            # While a group has members, its number belongs to nobody else: what is in it was left by the process.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(grip.pid, signal.SIGKILL)
+            end_group(grip.pid)
         if _is_locked(folder / "lease"):
             return grip is None or time.monotonic() - grip.begun <= task.timeout_s
         write_atomically(folder / "restarts", str(restarts + 1).encode())
@@ -210,9 +209,9 @@ class LocalExecutor:
             os.truncate(log, 0)
         if time.monotonic() - grip.begun > task.timeout_s:
             return f"It ran longer than its limit of {task.timeout_s:g} s."
-        resident = _resident(grip.pid)
-        if resident > task.memory_mb * _MIB:
-            return f"It held {resident // _MIB} MiB of memory, its limit is {task.memory_mb} MiB."
+        held = resident(grip.pid)
+        if held > task.memory_mb * _MIB:
+            return f"It held {held // _MIB} MiB of memory, its limit is {task.memory_mb} MiB."
         return None
 
     def _is_time_to_look(self, task_id: str) -> bool:
@@ -294,18 +293,6 @@ def _is_process_of(folder: Path, pid: int) -> bool:
         return str(folder) in psutil.Process(pid).cmdline()
     except psutil.Error:
         return False
-
-
-def _resident(pid: int) -> int:
-    """Bytes of resident memory of a process and all below it."""
-    total = 0
-    try:
-        process = psutil.Process(pid)
-        for member in [process, *process.children(recursive=True)]:
-            total += member.memory_info().rss
-    except psutil.Error:
-        return total
-    return total
 
 
 def _tail(folder: Path, size: int = 16 << 10) -> str:

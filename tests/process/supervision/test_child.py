@@ -104,3 +104,18 @@ def test_an_adopted_process_is_signalled_only_while_it_is_the_same(sleeper: Chil
     adopted.adopt(recorded)
     assert not adopted.vanished()
     assert not sleeper.vanished()
+
+
+def test_what_a_dead_child_forked_and_left_running_is_ended(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    code = "import os, time\nforked = os.fork()\nprint(forked, flush=True) if forked else time.sleep(60)"
+    child = Child(post(code, log=log))
+    child.start()
+    assert child.pid is not None
+    os.waitpid(child.pid, 0)
+    forked = int(log.read_text().split()[0])
+    assert start_of(forked) is not None
+    child.sweep()
+    end = time.monotonic() + 20
+    while start_of(forked) is not None:
+        assert time.monotonic() < end

@@ -37,7 +37,7 @@ def hang():
 def eat():
     kept = []
     while True:
-        kept.append(bytearray(16 << 20))
+        kept.append(bytearray(256 << 20))
 
 DEEDS = {
     'fine': lambda: 0.5, 'raise': lambda: 1 / 0, 'exit': lambda: sys.exit(3), 'nan': lambda: float('nan'),

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from evertrain.core.identity import VersionId
+from evertrain.model.kin import end_group
 from evertrain.store.process import PARENT, Heartbeat, Role, runs, start_of
 
 __all__ = ["SOCKET_HANDLE", "Child", "Post"]
@@ -97,6 +98,11 @@ class Child:
         self._next = now + pause
         self.pid = None
         return pause
+
+    def sweep(self) -> None:
+        """End what a worker or a process on trial has left running: its model may have forked. It is over itself."""
+        if self.pid is not None and self.post.role in ("worker", "candidate"):
+            end_group(self.pid)
 
     def signal(self, number: signal.Signals, why: str = "") -> None:
         """Send a signal to the process, if it is still the one that was started."""

@@ -285,6 +285,7 @@ class Supervisor:
                 self._bury(child, None)
 
     def _bury(self, child: Child, code: int | None) -> None:
+        child.sweep()
         if child in self._orphans:
             del self._orphans[child]
             forget(self._state, child.post.name)
@@ -323,6 +324,7 @@ class Supervisor:
             if waiting:
                 time.sleep(_STEP_S)
         for child in children:
+            child.sweep()
             child.pid = None
             forget(self._state, child.post.name)
 

@@ -15,7 +15,7 @@ from evertrain.core.score import RowScore, fault_of, plain
 from evertrain.core.trial import Answer, Ask, Ping, Pong, Predict, Score, Scores
 from evertrain.errors import EvertrainError, ModelError
 from evertrain.process.worker.features import FeatureFunction
-from evertrain.runtime import Model
+from evertrain.runtime import Model, end_if_copied
 
 __all__ = ["Answering"]
 
@@ -54,6 +54,7 @@ class Answering:
         try:
             return self._predict(ask) if isinstance(ask, Predict) else self._score(ask)
         finally:
+            end_if_copied(self._process.pid)
             self._begun = None
             self._turn.release()
 

@@ -126,8 +126,9 @@ def _end_with_parent(stopping: threading.Event) -> None:
 
 
 def _load(state: State, order: Order) -> Answering:
-    from evertrain.runtime import load
+    from evertrain.runtime import end_if_copied, load
 
+    own = os.getpid()
     artifacts = Artifacts.at(state.artifacts)
     refused = () if order.need == "built" else _refusals(state)
     manifest = admit(artifacts, Verifier.load(state.trusted), order.version, need=order.need, refused=refused)
@@ -142,6 +143,8 @@ def _load(state: State, order: Order) -> Answering:
         raise PackageError.of_module(f"Version {short(order.version)}", error) from error
     except Exception as error:
         raise ModelError(f"Version {short(order.version)} cannot be loaded: {say_raised(error)}.") from error
+    finally:
+        end_if_copied(own)
     return answering
 
 
