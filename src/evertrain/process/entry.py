@@ -15,7 +15,7 @@ import msgspec
 from evertrain.core.trial import LACKING
 from evertrain.errors import EvertrainError, PackageError, UserError
 
-__all__ = ["Fault", "ask_to_stop_at_signals", "log_to_stderr", "run", "tell_fault"]
+__all__ = ["EXIT_FAULT", "Fault", "ask_to_stop_at_signals", "log_to_stderr", "run", "tell_fault"]
 
 EXIT_FAULT = 1
 """Exit code of a process that gave up for a reason that it named."""

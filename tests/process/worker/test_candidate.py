@@ -15,8 +15,9 @@ import pytest
 from evertrain.core.identity import VersionId
 from evertrain.core.routing import Refusal, Route
 from evertrain.core.schema import Value
-from evertrain.core.trial import Answer, Ask, Ping, Pong, Predict, Score, Scores, frame, frame_length
+from evertrain.core.trial import LACKING, Answer, Ask, Ping, Pong, Predict, Score, Scores, frame, frame_length
 from evertrain.model.limits import thread_environment
+from evertrain.process.entry import EXIT_FAULT
 from evertrain.process.worker.candidate import Order, command, main
 from evertrain.store.process import Heartbeat, heartbeats
 from evertrain.testing.installation import BEGIN, SHOP, SHOP_ROW, Installation
@@ -282,7 +283,7 @@ def test_a_check_that_outlives_a_stop_finds_its_folder_anew(installation: Instal
 def refusal_of(order: Order, tmp_path: Path, installation: Installation) -> str:
     """What a process says that does not come up."""
     running = Running(order, tmp_path / "candidate.log")
-    assert running.process.wait(20) == 1
+    assert running.process.wait(20) in {EXIT_FAULT, LACKING}
     assert not Path(order.socket).exists()
     assert heartbeat(installation).failed.keys() == {order.version}
     assert "Traceback" not in running.log.read_text()
