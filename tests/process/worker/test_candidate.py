@@ -329,4 +329,4 @@ def test_an_altered_model_is_refused_before_it_runs(installation: Installation, 
 
 def test_a_model_that_cannot_be_loaded_says_why(installation: Installation, tmp_path: Path) -> None:
     order = order_for(installation, installation.add("import no_such_module\n"))
-    assert "No module named 'no_such_module'" in refusal_of(order, tmp_path, installation)
+    assert "the module 'no_such_module', and it is not installed" in refusal_of(order, tmp_path, installation)
