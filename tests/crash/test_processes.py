@@ -116,6 +116,36 @@ def test_a_killed_worker_costs_a_request_a_connection_and_comes_back(tree: Tree,
     assert (name, "SIGKILL", "It was killed by SIGKILL.") in exits_of(tree)
 
 
+def test_connections_are_shared_out_and_one_that_waits_when_a_worker_dies_is_answered(tree: Tree) -> None:
+    """Whoever comes goes to the worker that holds fewer; who is not taken yet is taken by the one that lives."""
+    idle = [socket.create_connection(("127.0.0.1", tree.port)) for _ in range(32)]
+    wait_until(lambda: sum(connections_of(tree).values()) == 32, "32 connections")
+    assert max(connections_of(tree).values()) <= 20
+    name = workers_of(tree)[0]
+    dead = tree.living()[name]
+    os.kill(dead.pid, signal.SIGSTOP)  # it cannot take anything any more
+    waiting = [Customer(tree.port, "/predict/shop", QUESTION) for _ in range(8)]
+    for customer in waiting:
+        customer.start()
+    tree.kill(name)
+    asked_since(waiting)
+    assert failures_of(waiting) == []
+    for connection in idle:
+        connection.close()
+    tree.wait_for(name, other_than=dead)
+
+
+def connections_of(tree: Tree) -> dict[str, int]:
+    """How many connections each worker holds."""
+    return {
+        name: sum(
+            one.status == psutil.CONN_ESTABLISHED and one.laddr.port == tree.port
+            for one in psutil.Process(tree.living()[name].pid).net_connections("tcp")
+        )
+        for name in workers_of(tree)
+    }
+
+
 def exits_of(tree: Tree) -> list[tuple[str, str | None, str]]:
     """What is on record, or waits to be, about processes that ended: name, signal, reason."""
     with Ledger.open(tree.state.ledger) as ledger:

@@ -20,6 +20,7 @@ from evertrain.deploy.incoming import ExpectationError, HeadBounds, HeadError, S
 from evertrain.deploy.listener import Listener
 from evertrain.deploy.request import Reply, Request
 from evertrain.errors import EvertrainError, TooLargeError
+from evertrain.store.occupancy import Occupancy
 
 HOST = b"host: x\r\n"
 GET = b"GET /now HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -82,8 +83,8 @@ class House:
 
     async def _serve(self, bounds: Bounds) -> None:
         self._loop = asyncio.get_running_loop()
-        self.listener = Listener(self.mirror, Intake(max_bytes=MOST), bounds)
-        await self.listener.open(self._socket)
+        self.listener = Listener(self.mirror, Intake(max_bytes=MOST), bounds, occupancy=Occupancy())
+        self.listener.open(self._socket)
         self._ready.set()
         await self._over.wait()
         await self.listener.close(5.0)

@@ -64,6 +64,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_concurrency: Annotated[
         int, Meta(ge=1, le=65_536), _says("Requests that one worker has in hand at once.", "requests")
     ] = 256
+    max_connections: Annotated[
+        int, Meta(ge=1, le=1_000_000), _says("Connections that one worker holds at once.", "connections")
+    ] = 2_048
     keep_alive_s: Annotated[float, Meta(gt=0, le=86_400), _says("How long an idle connection is kept.", "s")] = 75.0
     shutdown_s: Annotated[
         float, Meta(gt=0, le=3_600), _says("How long a stopping process may finish what it has in hand.", "s")

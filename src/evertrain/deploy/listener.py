@@ -6,46 +6,61 @@ import socket
 
 from evertrain.deploy.body import Intake
 from evertrain.deploy.connection import Bounds, Connection
+from evertrain.deploy.entrance import Entrance
 from evertrain.deploy.request import Application
+from evertrain.store.occupancy import Occupancy
 
 __all__ = ["Listener"]
 
-_BACKLOG = 2048
 _SWEEP_S = 0.25
 
 
 class Listener:
-    """Takes connections for an application. Used from the event loop alone."""
+    """Takes connections for an application, at most so many at once. Used from the event loop alone.
 
-    def __init__(self, application: Application, intake: Intake, bounds: Bounds) -> None:
+    occupancy: of all that take connections from the same socket, by which they are shared out.
+    """
+
+    def __init__(
+        self, application: Application, intake: Intake, bounds: Bounds, *, occupancy: Occupancy, most: int = 2_048
+    ) -> None:
         self._application = application
         self._intake = intake
         self._bounds = bounds
         self._open: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._occupancy = occupancy
+        self._most = most
+        self._entrance: Entrance | None = None
         self._sweeping: asyncio.TimerHandle | None = None
         self._every_s = min(_SWEEP_S, bounds.arrival_s / 4, bounds.keep_alive_s / 4)
 
     @property
     def listening(self) -> bool:
-        return self._server is not None and self._server.is_serving()
+        return self._entrance is not None and self._entrance.is_open
 
     @property
     def connections(self) -> int:
         """How many are open."""
         return len(self._open)
 
-    async def open(self, listener: socket.socket) -> None:
+    def open(self, listener: socket.socket) -> None:
         """Take connections from this socket, which listens or is bound."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connect, sock=listener, backlog=_BACKLOG)
+        self._entrance = Entrance(
+            listener, self._occupancy, self._connect, held=lambda: len(self._open), most=self._most
+        )
+        self._entrance.open()
         self._sweep()
 
     def refuse_new(self) -> None:
         """Take no new connection; those that are open go on."""
-        if self._server is not None:
-            self._server.close()
+        if self.listening and self._entrance is not None:
+            self._entrance.close()
+
+    def tell(self) -> None:
+        """Say to the others how many connections are held."""
+        if self._entrance is not None:
+            self._entrance.tell()
 
     async def close(self, within_s: float) -> None:
         """End the connections: idle ones now, others when they are answered, all of them within this time."""

@@ -147,7 +147,9 @@ def beat(state: State, heartbeat: Heartbeat) -> None:
 
 def heartbeats(state: State) -> list[Heartbeat]:
     """The last heartbeat of each process, dead ones too, by name."""
-    found = (heartbeat_at(state, path.stem) for path in sorted(state.processes.glob("*.json")))
+    # Twice: one listing of a folder may miss a file that is replaced while it is made.
+    names = {path.stem for _ in range(2) for path in state.processes.glob("*.json")}
+    found = (heartbeat_at(state, name) for name in sorted(names))
     return [one for one in found if one is not None]
 
 

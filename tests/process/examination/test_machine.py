@@ -92,5 +92,5 @@ def test_a_port_that_somebody_else_has_is_named_with_its_owner() -> None:
 
 def test_too_few_file_handles_are_told() -> None:
     assert look_at_handles(Settings(), limit=4096).tone == "good"
-    few = look_at_handles(Settings(max_concurrency=8192), limit=1024)
-    assert (few.tone, "ulimit -n 8448" in few.remedy) == ("bad", True)
+    few = look_at_handles(Settings(max_connections=8192), limit=1024)
+    assert (few.tone, "ulimit -Hn 8448" in few.remedy) == ("bad", True)

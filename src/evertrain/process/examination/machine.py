@@ -168,15 +168,15 @@ def _resident(pid: int) -> int:
 
 
 def look_at_handles(settings: Settings, limit: int | None = None) -> Finding:
-    """Open files that a process may have, against the requests that a worker may have in hand."""
-    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
-    wanted = settings.max_concurrency + _OWN_HANDLES
+    """Open files that a process may have at most (a worker asks for them), against the connections that it may hold."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1] if limit is None else limit
+    wanted = settings.max_connections + _OWN_HANDLES
     if allowed != resource.RLIM_INFINITY and allowed < wanted:
         return fault(
             "file handles",
             f"A process may open {allowed:,} files; a worker may need {wanted:,}.",
-            why="Each connection is one; a worker without any left refuses connections.",
-            remedy=f"ulimit -n {max(4096, wanted)} (LimitNOFILE= in a unit) before `evertrain up`.",
+            why="Each connection is one; a worker holds no more than it has room for, and the others wait.",
+            remedy=f"ulimit -Hn {max(4096, wanted)} (LimitNOFILE= in a unit) before `evertrain up`.",
         )
     said = "any number of" if allowed == resource.RLIM_INFINITY else f"{allowed:,}"
     return fine("file handles", f"A process may open {said} files, a worker needs at most {wanted:,}.")

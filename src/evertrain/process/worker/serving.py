@@ -29,6 +29,7 @@ from evertrain.core.access import bearer
 from evertrain.deploy.answer import Answering
 from evertrain.deploy.body import Intake
 from evertrain.deploy.connection import Bounds
+from evertrain.deploy.entrance import affordable
 from evertrain.deploy.listener import Listener
 from evertrain.deploy.protocol import Limits
 from evertrain.deploy.server import Server
@@ -43,6 +44,7 @@ from evertrain.store.access import credential
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import StoryClock, business_clock
 from evertrain.store.log import claim_writer
+from evertrain.store.occupancy import Occupancy
 from evertrain.store.process import Heartbeat, alive, beat, forget, heartbeats, sign_in
 from evertrain.store.routing import RoutingFile
 from evertrain.store.signature import Verifier
@@ -96,7 +98,14 @@ class Worker:
         bounds = Bounds(
             arrival_s=settings.body_timeout_s, keep_alive_s=settings.keep_alive_s, send_s=settings.shutdown_s
         )
-        self._listener = Listener(self._server, self._intake, bounds)
+        self._occupancy = Occupancy.of(state)
+        self._listener = Listener(
+            self._server,
+            self._intake,
+            bounds,
+            occupancy=self._occupancy,
+            most=affordable(settings.max_connections),
+        )
 
     def stop(self) -> None:
         """Finish what is in hand, and end."""
@@ -108,12 +117,14 @@ class Worker:
         await self._until_ready()
         gc.collect()
         gc.freeze()
-        await self._listener.open(listener)
+        self._listener.open(listener)
         while not self._stopping.is_set():
+            self._listener.tell()
             self._look()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _LOOK_S)
         await self._drain()
+        self._occupancy.close()
         self._swap.close()
         self._records.close()
         forget(self._state, self._heartbeat.name)
