@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from evertrain.core.cycle import CycleState
-from evertrain.core.event import Draft, OrderGiven, VersionJudged
+from evertrain.core.event import Draft, OrderAnswered, OrderGiven, VersionJudged
 from evertrain.core.identity import VersionId, digest_of
 from evertrain.core.model import Verdict
 from evertrain.core.policy import CanarySpec
@@ -146,6 +146,9 @@ def test_one_that_contradicts_the_champion_waits_for_a_person_or_for_labels() ->
 def test_a_file_that_stood_in_line_is_judged_again_before_it_gets_traffic() -> None:
     world = pushed(says("health only"))
     push(world, THIRD)
+    answered = [event.reason for event in world.journal.read() if isinstance(event.fact, OrderAnswered)][-1]
+    assert "its own canary begins when that of version 2 has ended, which has 10% of the requests" in answered
+    assert "Its step is waiting: about" in answered
     assert verdicts(world, THIRD) == ["health only"]
     world.planes.checks = [says("fail")]
     while rollout_of(world, SECOND).open:

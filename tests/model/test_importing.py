@@ -60,7 +60,7 @@ def test_made_requests_respect_the_schema(tmp_path: Path, artifacts: Artifacts) 
 
 
 def test_columns_that_do_not_fit_are_named(tmp_path: Path, artifacts: Artifacts) -> None:
-    with pytest.raises(ModelError, match="differ in colour, n"):
+    with pytest.raises(ModelError, match="it lacks 'n', and takes 'colour', which nobody sends"):
         import_model(artifacts, SERVICE, booster(tmp_path / "m.txt", ["amount", "colour"]), NUMBERS)
 
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import evertrain
 from evertrain.core.time import DAY, HOUR, Instant, say_instant
+from evertrain.core.wording import say_many
 from evertrain.errors import OccupiedError, UserError
 from evertrain.store.access import token
 from evertrain.store.ledger import Ledger
@@ -23,7 +24,6 @@ from evertrain.store.state import State
 from evertrain.story.demo import Demo, Ending, free_port, load_script
 from evertrain.story.script import Script
 from evertrain.story.teller import Told
-from evertrain.web.wording import say_many
 
 __all__ = ["app"]
 

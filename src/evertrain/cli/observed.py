@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from evertrain.core.wording import say_many
 from evertrain.errors import UserError
 from evertrain.monitor.change import Change
 from evertrain.monitor.estimate import Estimate
@@ -16,7 +17,7 @@ from evertrain.monitor.shift import Shift
 from evertrain.process.observation.watching import FollowedReport, WatchedTable, serving
 from evertrain.store.file import write_atomically
 from evertrain.web.observation import document, say_metric, say_moved
-from evertrain.web.wording import NEXT_DOOR, say_count, say_many, say_moment, say_number, say_percent
+from evertrain.web.wording import NEXT_DOOR, say_count, say_moment, say_number, say_percent
 
 __all__ = ["tell"]
 

@@ -14,7 +14,7 @@ from evertrain.core.identity import ServiceName, VersionId, short
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.time import SECOND, parse_span
 from evertrain.errors import UserError
-from evertrain.process.steering.importing import Request, import_file
+from evertrain.process.steering.importing import Imported, Request, import_file
 from evertrain.process.steering.order import (
     await_answer,
     await_entry,
@@ -197,24 +197,39 @@ def push(
     with opened(folder) as found:
         record = find_service(found.registry, service)
         find_controller(found.state)
-        version, order = import_file(found.state, model, ServiceName(record.service), Request(), reason, again=True)
+        taken = import_file(found.state, model, ServiceName(record.service), Request(), reason, again=True)
+        version, order = taken.version, taken.order
         answer = None if order is None else await_answer(found.ledger, order, _PATIENCE_S)
-    told = {"service": record.service, "version": version, "new": order is not None and _accepted(answer) is not False}
+        trial = Registry(found.ledger.read()).service(record.service).open_rollout
+    before = record.versions.get(trial.version) if trial is not None and trial.version != version else None
+    told: dict[str, object] = {"service": record.service, "version": version, "cautions": taken.cautions}
+    told["new"] = order is not None and _accepted(answer) is not False
+    if told["new"] and before is not None:
+        told["waits_for"] = before.ordinal
     if answer is not None:
         told["says"] = answer.reason
     if as_json:
         typer.echo(msgspec.json.encode(told).decode())
     elif order is None:
         typer.echo(f"This file is version {record.versions[version].ordinal} of {record.service} already.")
-    elif told["new"]:
-        typer.echo(f"Version {short(version)} of {record.service} goes through check server and canary.")
-        typer.echo("`evertrain status` and `evertrain decisions` tell how it fares.")
-    elif answer is not None:
-        typer.echo(answer.reason)
+    else:
+        typer.echo("\n".join(_say_pushed(record, taken, answer, waits=before is not None)))
     if _accepted(answer) is False:
         raise typer.Exit(1)
     if wait:
         raise typer.Exit(_wait_for(folder, record.service, version, seconds, as_json=as_json))
+
+
+def _say_pushed(record: ServiceRecord, taken: Imported, answer: Event | None, *, waits: bool) -> list[str]:
+    """What happens now to a file that was pushed. waits: another one is on trial before it."""
+    if answer is not None and _accepted(answer) is False:
+        return [answer.reason]
+    return [
+        f"Version {short(taken.version)} of {record.service} goes through check server and canary.",
+        *(f"Mind: {words}." for words in taken.cautions),
+        *([answer.reason] if waits and answer is not None else []),
+        "`evertrain status` and `evertrain decisions` tell how it fares.",
+    ]
 
 
 def _wait_for(folder: Path | None, service: ServiceName, version: VersionId, seconds: float, *, as_json: bool) -> int:

@@ -11,6 +11,7 @@ import typer
 from evertrain.cli.up import Dir, Json
 from evertrain.config.settings import load
 from evertrain.core.time import DAY, HOUR, MINUTE, say_instant, say_span
+from evertrain.core.wording import say_many
 from evertrain.process.declaration.plan import (
     GatePlan,
     HistoryPlan,
@@ -21,7 +22,6 @@ from evertrain.process.declaration.plan import (
     TriggerPlan,
 )
 from evertrain.process.supervision.startup import run_module
-from evertrain.web.wording import say_many
 
 __all__ = ["app"]
 

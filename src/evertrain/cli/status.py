@@ -14,6 +14,7 @@ from evertrain.cli.up import Dir, Json
 from evertrain.config.settings import load
 from evertrain.core.identity import short
 from evertrain.core.time import say_span
+from evertrain.core.wording import say_many
 from evertrain.process.view.advice import Advice, advise
 from evertrain.process.view.situation import (
     Refusing,
@@ -29,7 +30,6 @@ from evertrain.store.state import State
 from evertrain.web.overview import Alert, Decision, Work
 from evertrain.web.wording import (
     say_count,
-    say_many,
     say_moment,
     say_number,
     say_percent,

@@ -8,7 +8,7 @@ from evertrain.control.schedule import ORDER
 from evertrain.control.step import Step
 from evertrain.control.succession import busy_for_order, gives_way_to_order, superseded
 from evertrain.core import event as facts
-from evertrain.core.canary import assess
+from evertrain.core.canary import Assessment, assess
 from evertrain.core.cycle import CycleState, is_held
 from evertrain.core.event import Draft, Event, Fact, OrderGiven
 from evertrain.core.identity import CycleId, RolloutId, VersionId, short
@@ -116,7 +116,20 @@ class OrderDesk:
             ordinal=len(self._record.versions) + 1,
             cycle=cycle,
         )
-        return self._answer(event, f"Version {built.ordinal} was imported by a person ({order.role}).", decided, built)
+        reason = f"Version {built.ordinal} was imported by a person ({order.role}). {self._say_line()}"
+        return self._answer(event, reason.strip(), decided, built)
+
+    def _say_line(self) -> str:
+        """What a file that is pushed now waits for, "" where nothing else is on trial."""
+        trial = self._record.open_rollout
+        if trial is None or trial.champion is None:
+            return ""
+        number, found = self._record.versions[trial.version].ordinal, self._look(trial)
+        until = f" Its step is {found.reasons[0]}." if found is not None and found.action == "wait" else ""
+        return (
+            f"It is checked now; its own canary begins when that of version {number} has ended, which has "
+            f"{trial.share:.0%} of the requests.{until} `evertrain rollback` ends that one, without a word against it."
+        )
 
     def _try_again(self, event: Event, order: OrderGiven, version: Version) -> Step:
         """Nothing spoke against it when it was ended, or it served once: it goes through check and canary anew."""
@@ -133,7 +146,7 @@ class OrderDesk:
         reason = (
             f"A person ({order.role}) pushed version {version.ordinal} again; it goes through check and canary anew."
         )
-        return self._answer(event, reason, decided)
+        return self._answer(event, f"{reason} {self._say_line()}".strip(), decided)
 
     def _promote(self, event: Event, order: OrderGiven) -> Step:
         version = self._record.versions.get(order.version or VersionId(""))
@@ -218,11 +231,16 @@ class OrderDesk:
 
     def _figures(self, rollout: Rollout) -> dict[str, float]:
         """What its trial has shown until it was ended."""
+        found = self._look(rollout)
+        return {} if found is None else found.figures
+
+    def _look(self, rollout: Rollout) -> Assessment | None:
+        """What there is to see of a canary; None where there is none."""
         if rollout.champion is None or rollout.state is not RolloutState.STEPPING:
-            return {}
+            return None
         evidence = self._planes.evidence(self._record.service, rollout, self._now)
         spec, traffic = self._spec.rollout, evidence.requests_24h
-        return assess(rollout.step, spec, evidence.tally, traffic, self._now, pace=evidence.pace).figures
+        return assess(rollout.step, spec, evidence.tally, traffic, self._now, pace=evidence.pace)
 
     def _refuse(self, version: VersionId, because: str) -> facts.VersionRefused:
         return facts.VersionRefused(

@@ -64,7 +64,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     golden request scores with every category missing, and with every category one that training never saw. weight:
     the column that weighs each row in all figures, None when all count alike. recipe: that made it; chosen,
     rehearsals: why it was taken, and how each recipe that competed fared before, on training rows. calibration: of
-    classes, whether the most probable one was right, by its probability.
+    classes, whether the most probable one was right, by its probability. cautions: how the inputs of a file differ from
+    the champion's, each in half a sentence.
     """
 
     service: ServiceName
@@ -93,6 +94,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     recipe: str = ""
     chosen: str = ""
     rehearsals: tuple[Rehearsed, ...] = ()
+    cautions: tuple[str, ...] = ()
 
 
 def calibration(label: NDArray[np.float64], score: NDArray[np.float64], bins: int = 10) -> tuple[Bin, ...]:

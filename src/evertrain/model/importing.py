@@ -11,6 +11,7 @@ from evertrain.core.golden import Golden, GoldenRequest
 from evertrain.core.identity import Digest, ServiceName, canonical, digest_of
 from evertrain.core.model import Format, Manifest, Output
 from evertrain.core.schema import Column, Input, Schema, Value
+from evertrain.core.wording import say_many
 from evertrain.errors import ModelError, PackageError, UserError
 from evertrain.model.golden import synthesise_golden, take_golden
 from evertrain.model.package import environment_of
@@ -180,6 +181,12 @@ def vector_for(found: Foreign, schema: Schema) -> tuple[Input, ...]:
     if found.kind == "lightgbm":
         return _by_category(found, names, text)
     known = {item.name: item.categories for item in found.told.vector or ()}
+    numbered = [name for name in names if known.get(name) is not None and types[name] != "string"]
+    if numbered:
+        raise ModelError(
+            f"{found.path.name} takes categories in column {numbered[0]!r}, and requests have numbers there.",
+            "Train it on numbers there, or serve it under another name: evertrain serve FILE --service NAME.",
+        )
     unknown = [name for name in text if known.get(name) is None]
     if unknown and not found.told.text:
         raise ModelError(
@@ -203,13 +210,27 @@ def _order(found: Foreign, schema: Schema) -> tuple[str, ...]:
             )
         return schema.names
     if sorted(own) != sorted(schema.names):
-        differing = sorted(set(own) ^ set(schema.names))
         raise ModelError(
-            f"{found.path.name} takes {len(own)} inputs ({', '.join(own[:5])} ...), the schema has "
-            f"{len(schema.names)} columns; they differ in {', '.join(differing[:5]) or 'number'}.",
-            "Declare exactly the columns that it was trained on.",
+            f"{found.path.name} takes {say_many(len(own), 'input')}, and there are "
+            f"{say_many(len(schema.names), 'column')}: {_differing(own, schema.names)}.",
+            "A file takes exactly the columns of its service. Train it on them; or serve it under another name: "
+            "evertrain serve FILE --service NAME.",
         )
     return own
+
+
+def _differing(own: Sequence[str], given: Sequence[str]) -> str:
+    """Which names only one side has.
+
+    >>> _differing(["age", "visit"], ["age", "device", "visits"])
+    "it lacks 'device', 'visits', and takes 'visit', which nobody sends"
+    """
+    lacking, strange = ([one for one in a if one not in set(b)] for a, b in ((given, own), (own, given)))
+    said = [
+        *([f"it lacks {', '.join(map(repr, lacking[:5]))}"] if lacking else []),
+        *([f"takes {', '.join(map(repr, strange[:5]))}, which nobody sends"] if strange else []),
+    ]
+    return ", and ".join(said) if len(said) > 1 or lacking else f"it {''.join(said) or 'names one twice'}"
 
 
 def _by_category(found: Foreign, names: Sequence[str], text: Sequence[str]) -> tuple[Input, ...]:

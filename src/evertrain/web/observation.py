@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from evertrain.core.metric import HIGHER_IS_BETTER
 from evertrain.core.policy import MetricName
+from evertrain.core.wording import say_many
 from evertrain.errors import EvertrainError, UnavailableError
 from evertrain.monitor.estimate import Estimate
 from evertrain.monitor.report import METRIC_NAMES, Course, Inputs, Period, Report, to_json
@@ -74,13 +75,13 @@ def say_moved(inputs: Inputs) -> str:
         (first,) = since if len(since) == 1 else (None,)
         when = "" if first is None else f" since about {_say_day(first)}"
         verb = "has" if len(moved) == 1 else "have"
-        return f"{_named(moved)} {verb} moved{when}: {newest} ({wording.say_many(compared, 'input')} compared)."
+        return f"{_named(moved)} {verb} moved{when}: {newest} ({say_many(compared, 'input')} compared)."
     if unclear and len(unclear) == compared:
         return f"Whether inputs have moved cannot be told: too few blocks of time, which is no pass ({newest})."
     if not compared:
         return "No input could be compared."
     tail = f"; of {_named(unclear)} it cannot be told" if unclear else ""
-    return f"No input is shown to have moved{tail}: {newest} ({wording.say_many(compared, 'input')} compared)."
+    return f"No input is shown to have moved{tail}: {newest} ({say_many(compared, 'input')} compared)."
 
 
 def _named(names: Sequence[str]) -> str:
@@ -119,7 +120,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters.update(
         moment=wording.say_moment, count=wording.say_count, percent=wording.say_percent, number=wording.say_number,
-        lasting=wording.say_lasting, sentence=wording.say_sentence, many=wording.say_many, brief=_say_brief,
+        lasting=wording.say_lasting, sentence=wording.say_sentence, many=say_many, brief=_say_brief,
         day=_say_day,
     )  # fmt: skip
     environment.globals.update(metric_name=say_metric, say_moved=say_moved, course=_bars)

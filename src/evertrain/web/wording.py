@@ -8,7 +8,6 @@ __all__ = [
     "say_date",
     "say_figure",
     "say_lasting",
-    "say_many",
     "say_moment",
     "say_number",
     "say_percent",
@@ -56,15 +55,6 @@ def say_count(count: float | None) -> str:
     '119,113'
     """
     return _NONE if count is None else f"{count:,.0f}"
-
-
-def say_many(count: int, noun: str) -> str:
-    """A count of things whose plural ends in s.
-
-    >>> say_many(1, "file"), say_many(1200, "file"), say_many(0, "row")
-    ('1 file', '1,200 files', '0 rows')
-    """
-    return f"{say_count(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def say_percent(share: float | None) -> str:

@@ -10,8 +10,10 @@ import joblib
 import lightgbm
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
+import xgboost
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -21,7 +23,7 @@ from typer.testing import CliRunner
 from evertrain import runtime
 from evertrain.cli import command_line
 from evertrain.config.declaration import ServiceSpec
-from evertrain.core.event import Draft, VersionBuilt, VersionRefused
+from evertrain.core.event import ChampionReverted, Draft, VersionBuilt, VersionRefused
 from evertrain.core.golden import Golden
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.model import Manifest
@@ -87,7 +89,7 @@ def built(version: VersionId, manifest: Manifest) -> Draft:
 def test_a_sample_gives_the_types_of_the_columns_that_the_model_names(state: State, tmp_path: Path) -> None:
     path = tmp_path / "churn.skops"
     skops.io.dump(numbers(["tenure", "visits"]), path)
-    version, order = import_file(state, path, SERVICE, Request(sample=written(tmp_path / "s.csv", SAMPLE)), "first")
+    version, order, _ = import_file(state, path, SERVICE, Request(sample=written(tmp_path / "s.csv", SAMPLE)), "first")
     manifest = manifest_of(state, version)
     assert order is not None
     assert [(one.name, one.type, one.nullable) for one in manifest.inputs.columns] == [
@@ -113,7 +115,7 @@ def test_without_names_the_sample_is_taken_as_it_is(state: State, tmp_path: Path
     path = tmp_path / "churn.skops"
     skops.io.dump(numbers(), path)
     sample = written(tmp_path / "s.csv", "a,b\n1,2\n")
-    version, _ = import_file(state, path, SERVICE, Request(sample=sample), "first")
+    version = import_file(state, path, SERVICE, Request(sample=sample), "first").version
     assert manifest_of(state, version).inputs.names == ("a", "b")
     with pytest.raises(ModelError, match=r"takes 2 inputs, and 5 columns were given: customer"):
         import_file(state, path, ServiceName("other"), Request(sample=written(sample, SAMPLE)), "first")
@@ -123,7 +125,7 @@ def test_a_pipeline_that_encodes_text_takes_the_text_of_the_sample(state: State,
     path = tmp_path / "city.skops"
     skops.io.dump(cities(), path)
     sample = written(tmp_path / "s.csv", "city,visits\nUlm,1.5\nBonn,2\n")
-    version, _ = import_file(state, path, SERVICE, Request(sample=sample), "first")
+    version = import_file(state, path, SERVICE, Request(sample=sample), "first").version
     manifest = manifest_of(state, version)
     assert [one.type for one in manifest.inputs.columns] == ["string", "float64"]
     model = runtime.load(manifest, Artifacts.at(state.artifacts).blobs.path(manifest.model))
@@ -134,7 +136,7 @@ def test_a_pipeline_that_encodes_text_takes_the_text_of_the_sample(state: State,
         ledger.append(built(version, manifest))
     # Its successor is tried with the same rows: made ones would name cities that nobody knows.
     skops.io.dump(cities().set_params(logisticregression__C=0.5), path)
-    again, _ = import_file(state, path, SERVICE, Request(), "second")
+    again = import_file(state, path, SERVICE, Request(), "second").version
     assert golden_of(state, manifest_of(state, again)).requests == golden_of(state, manifest).requests
 
 
@@ -146,7 +148,7 @@ def booster(path: Path) -> Path:
 
 
 def test_a_booster_says_its_columns_and_what_a_score_is(state: State, tmp_path: Path) -> None:
-    version, _ = import_file(state, booster(tmp_path / "m.txt"), SERVICE, Request(), "first")
+    version = import_file(state, booster(tmp_path / "m.txt"), SERVICE, Request(), "first").version
     manifest = manifest_of(state, version)
     assert manifest.inputs.names == ("a", "b")
     assert (manifest.output.kind, manifest.output.high) == ("value", None)
@@ -159,7 +161,7 @@ def test_what_a_score_is_can_be_said(state: State, tmp_path: Path) -> None:
     path = tmp_path / "model.py"
     path.write_text("def predict(rows):\n    return [40.0 for row in rows]\n")
     sample = written(tmp_path / "s.csv", SAMPLE)
-    version, _ = import_file(state, path, SERVICE, Request(sample=sample, output="value"), "first")
+    version = import_file(state, path, SERVICE, Request(sample=sample, output="value"), "first").version
     assert manifest_of(state, version).output.kind == "value"
 
 
@@ -169,7 +171,7 @@ def test_a_folder_of_mlflow_is_served_by_its_native_file(state: State, tmp_path:
     booster(folder / "model.lgb")
     inputs = json.dumps([{"type": "double", "name": "b"}, {"type": "double", "name": "a"}])
     (folder / "MLmodel").write_text(f"flavors:\n  lightgbm:\n    data: model.lgb\nsignature:\n  inputs: '{inputs}'\n")
-    version, _ = import_file(state, folder, SERVICE, Request(), "first")
+    version = import_file(state, folder, SERVICE, Request(), "first").version
     manifest = manifest_of(state, version)
     assert manifest.format == "lightgbm"
     assert manifest.inputs.names == ("b", "a")
@@ -261,7 +263,7 @@ def test_exactly_the_bytes_that_were_trusted_come_in(state: State, tmp_path: Pat
     path = pickled(tmp_path / "model.pkl", numbers())
     sample = written(tmp_path / "s.csv", "a,b\n1,2\n")
     assert trust(state, str(path), "--yes").exit_code == 0
-    version, _ = import_file(state, path, SERVICE, Request(sample=sample), "first")
+    version = import_file(state, path, SERVICE, Request(sample=sample), "first").version
     manifest = manifest_of(state, version)
     assert manifest.format == "pickle"
     assert {"scikit-learn", "numpy"} <= manifest.environment.keys()
@@ -274,7 +276,7 @@ def test_a_worker_admits_a_pickle_only_with_the_signature(state: State, tmp_path
     path = pickled(tmp_path / "model.pkl", numbers())
     assert trust(state, str(path), "--yes").exit_code == 0
     sample = written(tmp_path / "s.csv", "a,b\n1,2\n")
-    version, _ = import_file(state, path, SERVICE, Request(sample=sample), "first")
+    version = import_file(state, path, SERVICE, Request(sample=sample), "first").version
     artifacts, signer = Artifacts.at(state.artifacts), Signer.load(state.keys)
     artifacts.attest(signer.sign_attestation("built", version, SERVICE, Instant(1)))
     verifier = Verifier.load(state.trusted)
@@ -327,8 +329,6 @@ def save_onnx(path: Path) -> None:
 
 
 def save_xgboost(path: Path) -> None:
-    import xgboost
-
     draws = np.random.default_rng(1).normal(size=(200, 2))
     data = xgboost.DMatrix(draws, draws[:, 0] > 0)
     path.write_bytes(bytes(xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 3).save_raw("ubj")))
@@ -349,7 +349,7 @@ def test_each_kind_answers_within_the_limits_of_its_check_server(
     if kind == "pickle":
         assert trust(state, str(path), "--yes").exit_code == 0
     sample = written(tmp_path / "s.csv", "a,b\n0.5,2.25\n1.5,3.5\n")
-    version, _ = import_file(state, path, SERVICE, Request(sample=sample), "first")
+    version = import_file(state, path, SERVICE, Request(sample=sample), "first").version
     signer = Signer.load(state.keys)
     Artifacts.at(state.artifacts).attest(signer.sign_attestation("built", version, SERVICE, Instant(1)))
     declaration = manifest_of(state, version).declaration
@@ -374,7 +374,7 @@ def refused(state: State, version: VersionId, because: str) -> Draft:
 )
 def test_a_package_that_is_missing_here_is_no_verdict_on_the_file(state: State, tmp_path: Path, source: str) -> None:
     sample = written(tmp_path / "sample.csv", SAMPLE)
-    version, _ = import_file(state, written(tmp_path / "m.py", source), SERVICE, Request(sample=sample), "why")
+    version = import_file(state, written(tmp_path / "m.py", source), SERVICE, Request(sample=sample), "why").version
     signer = Signer.load(state.keys)
     Artifacts.at(state.artifacts).attest(signer.sign_attestation("built", version, SERVICE, Instant(1)))
     declaration = manifest_of(state, version).declaration
@@ -388,7 +388,7 @@ def test_a_package_that_is_missing_here_is_no_verdict_on_the_file(state: State, 
 def test_a_first_file_that_was_refused_is_not_served_again_in_silence(state: State, tmp_path: Path) -> None:
     model = written(tmp_path / "model.py", "def predict(rows):\n    return [2.0 for _ in rows]\n")
     request = Request(sample=written(tmp_path / "sample.csv", SAMPLE))
-    version, order = import_file(state, model, SERVICE, request, "why")
+    version, order, _ = import_file(state, model, SERVICE, request, "why")
     assert order is not None
     with Ledger.open(state.ledger) as ledger:
         ledger.append(built(version, manifest_of(state, version)))
@@ -399,6 +399,63 @@ def test_a_first_file_that_was_refused_is_not_served_again_in_silence(state: Sta
         import_file(state, model, SERVICE, request, "why")
     assert "evertrain promote 1" in raised.value.remedy
     assert import_file(state, model, SERVICE, request, "why", again=True).order is not None  # a push is answered
+
+
+def by_device(path: Path, categories: list[str], columns: str = "age,device,visits") -> Path:
+    """A booster on pandas categories; `visits` is a whole number, unless it is written visits:float."""
+    draws, names = np.random.default_rng(3), [one.partition(":")[0] for one in columns.split(",")]
+    rows = {
+        "age": draws.uniform(18, 80, 300),
+        "device": pd.Categorical(draws.choice(categories, 300), categories=categories),
+        "visits": draws.poisson(3, 300).astype(float if "visits:float" in columns else int),
+    }
+    data = xgboost.DMatrix(pd.DataFrame(rows)[names], rows["age"] > 40, enable_categorical=True)
+    xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 3).save_model(path)
+    return path
+
+
+@pytest.fixture
+def serving(state: State, tmp_path: Path) -> State:
+    """One whose champion knows three devices."""
+    model = by_device(tmp_path / "model.ubj", ["desktop", "phone", "tablet"])
+    version = import_file(state, model, SERVICE, Request(), "first").version
+    reverted = ChampionReverted(service=SERVICE, before=version, after=version)
+    with Ledger.open(state.ledger) as ledger:
+        ledger.append(built(version, manifest_of(state, version)))
+        ledger.append(
+            Draft(id="crown", at=Instant(1), actor="test", subject="service/churn", reason="a test", fact=reverted)
+        )
+    return state
+
+
+@pytest.mark.parametrize(
+    ("categories", "columns", "said"),
+    [
+        (["tablet", "phone", "desktop"], "age,device,visits", ()),
+        (["phone", "watch"], "age,device,visits", ("it does not know 'desktop', 'tablet' in column 'device'",)),
+        (["DESKTOP"], "age,device,visits", ("it knows none of the categories of column 'device'",)),
+        (["desktop", "phone", "tablet"], "visits:float,age,device", ("it takes column 'visits' as float64, the",)),
+    ],
+)
+def test_a_successor_that_takes_in_otherwise_says_so(
+    serving: State, tmp_path: Path, categories: list[str], columns: str, said: tuple[str, ...]
+) -> None:
+    taken = import_file(serving, by_device(tmp_path / "next.ubj", categories, columns), SERVICE, Request(), "next")
+    assert len(taken.cautions) == len(said)
+    assert all(words.startswith(start) for words, start in zip(taken.cautions, said, strict=True))
+
+
+def test_a_successor_that_lost_a_column_is_refused_with_its_name(serving: State, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"takes 2 inputs, and there are 3 columns: it lacks 'device'\.") as raised:
+        import_file(serving, by_device(tmp_path / "n.ubj", ["a"], "age,visits"), SERVICE, Request(), "next")
+    assert "another name" in raised.value.remedy
+
+
+def test_categories_where_requests_have_numbers_are_refused(state: State, tmp_path: Path) -> None:
+    columns = [{"name": "age", "type": "float64"}, {"name": "device", "type": "int64"}]
+    schema = written(tmp_path / "s.json", json.dumps({"columns": [*columns, {"name": "visits", "type": "int64"}]}))
+    with pytest.raises(ModelError, match="takes categories in column 'device', and requests have numbers there"):
+        import_file(state, by_device(tmp_path / "n.ubj", ["a", "b"]), SERVICE, Request(schema=schema), "first")
 
 
 def of_classes(path: Path, count: int) -> Path:
@@ -412,10 +469,10 @@ def of_classes(path: Path, count: int) -> Path:
 
 def test_classes_are_those_of_the_file_or_those_that_were_named(state: State, tmp_path: Path) -> None:
     three, four = (of_classes(tmp_path / f"{count}.txt", count) for count in (3, 4))
-    version, _ = import_file(state, three, ServiceName("numbered"), Request(), "first")
+    version = import_file(state, three, ServiceName("numbered"), Request(), "first").version
     assert manifest_of(state, version).output.names == ("0", "1", "2")
     named = Request(classes=("bus", "car", "tram"))
-    version, _ = import_file(state, three, ServiceName("named"), named, "first")
+    version = import_file(state, three, ServiceName("named"), named, "first").version
     manifest = manifest_of(state, version)
     assert manifest.output.names == ("bus", "car", "tram")
     assert manifest.declaration is not None

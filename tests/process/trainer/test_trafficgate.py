@@ -11,6 +11,7 @@ import pytest
 from evertrain.config.declaration import GateSpec, ServiceSpec
 from evertrain.core.card import Card
 from evertrain.core.identity import ServiceName, VersionId, canonical
+from evertrain.core.likeness import LostCategories, Retyped
 from evertrain.core.model import Output
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.schema import Column, Schema
@@ -20,7 +21,7 @@ from evertrain.data.commit import labels_table, predictions_table
 from evertrain.data.logged import labelled_requests
 from evertrain.data.prediction import ServiceTables
 from evertrain.model.importing import import_model
-from evertrain.process.trainer.evaluation import check_version
+from evertrain.process.trainer.evaluation import check_version, how_often
 from evertrain.process.trainer.trafficgate import lacking_in
 from evertrain.store.artifact import Artifacts
 from evertrain.store.installation import install
@@ -118,6 +119,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     made = World(tmp_path_factory.mktemp("traffic"), Output())
     made.log(burst(600))
     return made
+
+
+def test_how_many_requests_carry_a_lost_category_is_counted() -> None:
+    rows = pl.DataFrame({"feature.shop": ["north", "south", None, "north"]})
+    lost = LostCategories(column="shop", texts=("north", "west"), whole=False)
+    assert how_often(lost, rows) == "; 2 of 4 logged requests carry that, and it takes it for missing"
+    assert how_often(lost, None) == how_often(lost, rows.clear()) == ""
+    assert how_often(Retyped(column="shop", before="int64", after="float64"), rows) == ""
 
 
 def test_a_worse_file_fails_and_a_better_one_passes(world: World) -> None:

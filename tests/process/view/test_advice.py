@@ -5,7 +5,7 @@ import pytest
 
 from evertrain.core.identity import ServiceName, SourceName, VersionId
 from evertrain.core.routing import RoutingTable
-from evertrain.core.time import Instant
+from evertrain.core.time import DAY, Instant
 from evertrain.monitor.health import Totals
 from evertrain.process.view.advice import advise
 from evertrain.process.view.situation import (
@@ -37,6 +37,9 @@ SOURCE = SourceSituation(
     owner="the desk",
     rows_aside=0,
     files_aside=0,
+)
+HELD = Waiting(
+    cycle="shop/c3", state="inconclusive", since=Instant(0), why="too few", ordinal=3, until=Instant(DAY), pushed=True
 )
 FAILED = Fruitless(
     cycle="shop/c1",
@@ -147,6 +150,24 @@ def test_what_the_machine_mends_alone_is_nobodys_task() -> None:
             with_service(caution="the model knows the category 'unknown'"),
             "Version 2 of shop: the model knows the category 'unknown'.",
             "evertrain retrain --service shop",
+            False,
+        ),
+        (
+            with_service(cautions=("it does not know 'tablet' in column 'device'",)),
+            "Version 2 of shop: it does not know 'tablet' in column 'device'.",
+            "evertrain rollback --service shop",
+            False,
+        ),
+        (
+            with_service(cycles=(HELD,)),
+            "Version 3 of shop is held",
+            "Wait: it is looked at again at 2 Jan 1970, 00:00 UTC, on the labels that came since. Post labels to",
+            False,
+        ),
+        (
+            with_service(cycles=(msgspec.structs.replace(HELD, pushed=False),)),
+            "Version 3 of shop is held",
+            "or evertrain retrain --service shop --reason ... makes another instead.",
             False,
         ),
         (with_source(stale=True), "orders is stale", "Ask the desk.", False),

@@ -26,6 +26,7 @@ from evertrain.core.identity import ServiceName, SourceName, canonical, short
 from evertrain.core.registry import Registry
 from evertrain.core.schema import Column
 from evertrain.core.time import Instant
+from evertrain.core.wording import say_many
 from evertrain.errors import DeclarationError, EvertrainError
 from evertrain.process.declaration.inspecting import closed
 from evertrain.process.declaration.origins import keep_tables, look_at_source
@@ -35,7 +36,6 @@ from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
-from evertrain.web.wording import say_many
 
 __all__ = ["check", "declare", "fixed_types", "main"]
 

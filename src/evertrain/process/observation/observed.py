@@ -20,6 +20,7 @@ from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.registry import Registry
 from evertrain.core.time import Instant, Span
+from evertrain.core.wording import say_many
 from evertrain.data.commit import labels_table, predictions_table
 from evertrain.errors import EvertrainError, NotFoundError, UnavailableError
 from evertrain.monitor.observed import look
@@ -35,7 +36,7 @@ from evertrain.store.ledger import Ledger
 from evertrain.store.log import LogReader
 from evertrain.store.state import State
 from evertrain.store.table import Table
-from evertrain.web.wording import say_many, say_moment
+from evertrain.web.wording import say_moment
 
 __all__ = ["ObservedReports", "References", "observed_report", "window_of"]
 

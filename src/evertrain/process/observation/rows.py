@@ -10,11 +10,11 @@ import msgspec
 import polars as pl
 
 from evertrain.config.wording import suggestion
+from evertrain.core.wording import say_many
 from evertrain.data.column import UNFIT, fix_columns, parse
 from evertrain.data.source import ROW, Cells, form_of, read_cells
 from evertrain.errors import SourceError, UserError
 from evertrain.process.observation.written import as_written, with_text_typed
-from evertrain.web.wording import say_many
 
 __all__ = ["cells_of", "columns_of", "content_of", "require_columns", "say_names", "typed_rows"]
 

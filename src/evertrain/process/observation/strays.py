@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from evertrain.core.schema import Column, Kind
 from evertrain.core.time import DAY, say_instant
+from evertrain.core.wording import say_many
 from evertrain.data.column import parse_text
 from evertrain.data.source import ROW, Cells
-from evertrain.web.wording import say_many
 
 __all__ = [
     "is_zero_or_one",

@@ -27,6 +27,7 @@ from evertrain.data.column import UNFIT, fix_columns, parse
 from evertrain.data.source import ROW, Cells, read_cells
 from evertrain.errors import EvertrainError, UserError
 from evertrain.model.importing import Computed, Foreign, import_model, look_at, schema_for, vector_for
+from evertrain.model.likeness import changes_of_inputs
 from evertrain.model.mlflow import MLMODEL, unfold
 from evertrain.process.entry import tell_fault
 from evertrain.process.steering.order import give_order
@@ -41,10 +42,14 @@ __all__ = ["Imported", "Request", "import_file", "look_into_folder", "main"]
 
 
 class Imported(NamedTuple):
-    """A file as a version. order: on record about it; None when it is a version in good standing already."""
+    """A file as a version. order: on record about it; None when it is a version in good standing already.
+
+    cautions: what it takes in otherwise than the version that answers, each in half a sentence.
+    """
 
     version: VersionId
     order: Event | None
+    cautions: tuple[str, ...] = ()
 
 
 class Request(NamedTuple):
@@ -110,7 +115,8 @@ def import_file(
         order = OrderGiven(
             service=service, verb="import", role="operator", words=ledger.keep_words(words), version=version
         )
-        return Imported(version, give_order(state, ledger, order))
+        cautions = _cautions(artifacts, manifest, record)
+        return Imported(version, give_order(state, ledger, order), cautions)
 
 
 def look_into_folder(model: Path) -> Foreign:
@@ -131,6 +137,12 @@ def _refuse_second(registry: Registry, service: ServiceName, model: Path) -> Non
             f"A successor comes in by `evertrain push {model}`. For one more, name it: --service {service}; "
             "or keep it apart: --dir FOLDER.",
         )
+
+
+def _cautions(artifacts: Artifacts, manifest: Manifest, record: ServiceRecord) -> tuple[str, ...]:
+    if record.champion is None:
+        return ()
+    return tuple(one.words for one in changes_of_inputs(artifacts, manifest, artifacts.manifest(record.champion)))
 
 
 def _refuse_refused(record: ServiceRecord, manifest: Manifest, model: Path) -> None:
@@ -306,7 +318,7 @@ def main(arguments: Sequence[str]) -> int:
         if given.dir is None:
             _look(given.model, service, request)
             return 0
-        version, _ = import_file(State.open(given.dir), given.model, service, request, given.words)
+        version = import_file(State.open(given.dir), given.model, service, request, given.words).version
     except EvertrainError as error:
         return tell_fault(error)
     sys.stdout.write(f"{version}\n")

@@ -5,7 +5,7 @@ features of each version's own declaration and bundle where they differ from the
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import singledispatch
 from pathlib import Path
 
@@ -16,19 +16,22 @@ from evertrain.config.declaration import ServiceSpec
 from evertrain.core.card import Card
 from evertrain.core.gate import NOT_WORSE, Judgement
 from evertrain.core.identity import Digest, VersionId, canonical, short
+from evertrain.core.likeness import LostCategories, Retyped
 from evertrain.core.model import Manifest
 from evertrain.core.stage import Assembled, Check, Evaluate, Evaluated, StageTask
+from evertrain.core.wording import say_many
 from evertrain.data.logged import labelled_requests
 from evertrain.errors import EvertrainError, ModelError, PackageError, UserError
 from evertrain.model.assemble import FEATURE, REQUEST, read_parquet
 from evertrain.model.evaluate import check, evaluate
+from evertrain.model.likeness import changes_of_inputs
 from evertrain.process.trainer.stage import run_stage
 from evertrain.process.trainer.trafficgate import judge_on_traffic, lacking_in
 from evertrain.store.artifact import Artifacts
 from evertrain.store.blob import Blobs
 from evertrain.store.state import State
 
-__all__ = ["LoggedRows", "check_version", "do", "evaluate_challenger", "holdout_for"]
+__all__ = ["LoggedRows", "check_version", "do", "evaluate_challenger", "holdout_for", "how_often"]
 
 
 def do(task: StageTask, state: State, folder: Path) -> msgspec.Struct:
@@ -80,14 +83,19 @@ def check_version(task: Check, state: State, folder: Path) -> Evaluated:
     rows_for = LoggedRows(state, spec, logged.asked if lacking else logged.rows, task.tables)
     versions = (task.version,) if task.champion is None else (task.version, task.champion)
     obstacle = "" if task.champion is None else rows_for.obstacle(map(artifacts.manifest, versions))
+    changes = () if task.champion is None else changes_of_inputs(artifacts, *map(artifacts.manifest, versions))
     if task.champion is not None and not lacking and not obstacle:
         judgement, card = judge_on_traffic(
             task, task.champion, spec, logged, state=state, folder=folder, rows_for=rows_for
         )
+        judgement, card = _with_cautions(judgement, card, artifacts, changes, rows_for)
         done = _answer(task.version, judgement, card, artifacts.blobs)
         return msgspec.structs.replace(done, evidence={"labelled": float(logged.rows.height)})
     judgement, card, agreement = check(task, spec, state=state, folder=folder, asked=None if obstacle else rows_for)
     hold = "" if agreement is None or judgement.verdict != "health only" else agreement.objection
+    if judgement.verdict == "health only":
+        hold = hold or next((one.words for one in changes if isinstance(one, LostCategories) and one.whole), "")
+    judgement, card = _with_cautions(judgement, card, artifacts, changes, None if obstacle else rows_for)
     if judgement.verdict == "health only" and task.champion is not None:
         words = (obstacle or lacking, *((f"{hold}: a person has to look before it gets more traffic",) if hold else ()))
         judgement = msgspec.structs.replace(judgement, reasons=(*words, *judgement.reasons))
@@ -96,6 +104,33 @@ def check_version(task: Check, state: State, folder: Path) -> Evaluated:
     evidence["compared"] = float(agreement.rows) if agreement is not None else 0.0
     done = _answer(task.version, judgement, card, artifacts.blobs)
     return msgspec.structs.replace(done, evidence=evidence, hold=hold)
+
+
+def _with_cautions(
+    judgement: Judgement,
+    card: Card,
+    artifacts: Artifacts,
+    changes: Sequence[LostCategories | Retyped],
+    rows_for: "LoggedRows | None",
+) -> tuple[Judgement, Card]:
+    """The judgement and its card with what the file takes in otherwise, and how many of the requests that concerns."""
+    if not changes:
+        return judgement, card
+    rows = None if rows_for is None else rows_for(artifacts.manifest(card.version))
+    cautions = tuple(one.words + how_often(one, rows) for one in changes)
+    reasons = (*judgement.reasons, *(f"caution: {words}" for words in cautions))
+    return (
+        msgspec.structs.replace(judgement, reasons=reasons),
+        msgspec.structs.replace(card, reasons=reasons, cautions=cautions),
+    )
+
+
+def how_often(change: LostCategories | Retyped, rows: pl.DataFrame | None) -> str:
+    """How many of the logged requests carry what is not known any more; nothing where there are none."""
+    if isinstance(change, Retyped) or rows is None or not rows.height or FEATURE + change.column not in rows.columns:
+        return ""
+    carry = int(rows[FEATURE + change.column].is_in(change.texts).sum())
+    return f"; {carry:,} of {say_many(rows.height, 'logged request')} carry that, and it takes it for missing"
 
 
 class LoggedRows:

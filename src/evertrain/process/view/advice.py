@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import msgspec
 
 from evertrain.core.identity import short
-from evertrain.process.view.situation import Fruitless, ServiceSituation, Situation
+from evertrain.core.wording import say_many
+from evertrain.process.view.situation import Fruitless, ServiceSituation, Situation, Waiting
 from evertrain.process.view.supply import SourceSituation
-from evertrain.web.wording import say_many
+from evertrain.web.wording import say_moment
 
 __all__ = ["Advice", "advise"]
 
@@ -89,13 +90,38 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
             what=f"Version {number} of {one.service} gets no more traffic: {one.trial.hold}.",
             remedy=f"Post labels; or decide: evertrain promote {number} {name} --reason ..., or the same with rollback",
         )
+    yield from _cautions(one, name)
     for cycle in one.cycles:
         if cycle.until is not None and cycle.ordinal is not None:
-            yield Advice(
-                what=f"Version {cycle.ordinal} of {one.service} is held: the evidence does not decide.",
-                remedy=f"Wait, or decide: evertrain promote {cycle.ordinal} {name} --reason ... puts it into service; "
-                f"evertrain retrain {name} --reason ... makes another instead.",
-            )
+            yield _held(one, cycle, name)
+
+
+def _cautions(one: ServiceSituation, name: str) -> Iterator[Advice]:
+    """Files that take in otherwise than the version before them: no request fails for it, so nobody else says so."""
+    for words in one.cautions:
+        yield Advice(
+            what=f"Version {one.ordinal} of {one.service}: {words}.",
+            remedy=f"Push a file that was trained on it; or go back: evertrain rollback {name} --reason ...",
+        )
+    trial = one.trial
+    for words in () if trial is None else trial.cautions:
+        yield Advice(
+            what=f"Version {'' if trial is None else trial.ordinal} of {one.service}, on trial: {words}.",
+            remedy=f"Let it go on, if that is meant; or end its trial: evertrain rollback {name} --reason ...",
+        )
+
+
+def _held(one: ServiceSituation, cycle: Waiting, name: str) -> Advice:
+    """What a person can do for a version that the evidence does not decide on."""
+    decide = f"evertrain promote {cycle.ordinal} {name} --reason ... --yes puts it into service"
+    if cycle.pushed:
+        remedy = f"Post labels to /labels/{one.service}; or decide: {decide}; or push a better file."
+    else:
+        remedy = f"Decide: {decide}; or evertrain retrain {name} --reason ... makes another instead."
+    return Advice(
+        what=f"Version {cycle.ordinal} of {one.service} is held: the evidence does not decide.",
+        remedy=f"Wait: it is looked at again at {say_moment(cycle.until)} UTC, on the labels that came since. {remedy}",
+    )
 
 
 def _fruitless(one: ServiceSituation, end: Fruitless) -> Advice:

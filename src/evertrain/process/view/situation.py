@@ -12,13 +12,14 @@ import msgspec
 
 from evertrain.core.cycle import CycleState
 from evertrain.core.identity import ServiceName, VersionId
-from evertrain.core.registry import Cycle, Registry, Rollout, ServiceRecord, Version
+from evertrain.core.registry import Cycle, Registry, Rollout, ServiceRecord
 from evertrain.core.routing import Route, RoutingTable
 from evertrain.core.time import Instant
 from evertrain.errors import EvertrainError, NotFoundError
 from evertrain.model.progress import Tasks
 from evertrain.monitor.gist import Gist
 from evertrain.monitor.health import Totals, totals
+from evertrain.process.view.caution import caution_of, cautions_of, override_of
 from evertrain.process.view.chronicle import Chronicle
 from evertrain.process.view.looks import Figure, read_gists, read_looks, read_quality
 from evertrain.process.view.standing import show_work
@@ -61,6 +62,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """A version on its way into service. step counts from 1, 0 before the first; waits: what it waits for now.
 
     hold: why it gets no more traffic before labels or a person decide, "" when nothing speaks against it.
+    cautions: what it takes in otherwise than the champion.
     """
 
     version: VersionId
@@ -73,10 +75,11 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     waits: str = ""
     hold: str = ""
+    cautions: tuple[str, ...] = ()
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """An open cycle. until: it is held, and looked at again then."""
+    """An open cycle. until: it is held, and looked at again then. pushed: its version came as a file."""
 
     cycle: str
     state: str
@@ -84,6 +87,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     ordinal: int | None = None
     until: Instant | None = None
+    pushed: bool = False
 
 
 class Fruitless(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +106,8 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
 
     gist: what was observed of a watched service, once anything was.
     watched: somebody else answers. override: that a person put the champion into service, why, and past which refusal.
-    caution: what its training says of the champion. quality: how good the answers were, once there are labels.
+    caution: what its training says of the champion; cautions: what it takes in otherwise than the one before.
+    quality: how good the answers were, once there are labels.
     """
 
     service: ServiceName
@@ -124,6 +129,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     gist: Gist | None = None
     override: str = ""
     caution: str = ""
+    cautions: tuple[str, ...] = ()
     fruitless: Fruitless | None = None
     quality: tuple[Figure, ...] = ()
 
@@ -257,7 +263,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         why=known.chronicle.crowning(route.champion) if route.champion is not None else _why_nobody(record, route),
         standby=_ordinal(record, route.previous),
         requests=totals(known.series, name),
-        trial=None if rollout is None else _trial(record, rollout, known.looks.get(name, "")),
+        trial=None if rollout is None else _trial(record, rollout, known),
         quality=known.quality.get(name, ()),
         cycles=tuple(_waiting(record, cycle) for cycle in record.open_cycles),
         work=show_work(record, known.running, time.time()),
@@ -266,8 +272,9 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         decisions=known.chronicle.decisions(name)[:_DECISIONS],
         watched=route.observed,
         gist=known.gists.get(name) if route.observed else None,
-        override="" if champion is None else _override(champion, known.chronicle),
-        caution="" if route.champion is None else _caution(route.champion, known.artifacts),
+        override="" if champion is None else override_of(champion, known.chronicle),
+        caution="" if route.champion is None else caution_of(route.champion, known.artifacts),
+        cautions=() if champion is None else cautions_of(champion, known.artifacts),
         fruitless=_fruitless(record, known.tasks),
     )
 
@@ -292,29 +299,13 @@ def _ordinal(record: ServiceRecord, version: VersionId | None) -> int | None:
     return record.versions[version].ordinal if version is not None and version in record.versions else None
 
 
-def _override(champion: Version, chronicle: Chronicle) -> str:
-    """What is to be known of a champion that a person put into service."""
-    words = chronicle.forced.get(champion.version)
-    if words is None:
-        return ""
-    refused = f"was refused: {champion.overruled.rstrip('.')}; " if champion.overruled else ""
-    return f"{refused}a person put it into service: {words}"
-
-
-def _caution(champion: VersionId, artifacts: Artifacts) -> str:
-    try:
-        return artifacts.manifest(champion).caution
-    except (EvertrainError, OSError):
-        return ""  # a version that cannot be read cannot be loaded either, and that is told of whoever tries
-
-
 def _why_nobody(record: ServiceRecord, route: Route) -> str:
     if route.observed:
         return f"Somebody else answers, and posts what was answered to /observe/{record.service}."
     return "" if record.cycles else "No version was made yet."
 
 
-def _trial(record: ServiceRecord, rollout: Rollout, waits: str) -> Trial:
+def _trial(record: ServiceRecord, rollout: Rollout, known: _Known) -> Trial:
     return Trial(
         version=rollout.version,
         ordinal=record.versions[rollout.version].ordinal,
@@ -324,8 +315,9 @@ def _trial(record: ServiceRecord, rollout: Rollout, waits: str) -> Trial:
         steps=len(rollout.steps),
         since=rollout.since,
         why=rollout.why,
-        waits=waits,
+        waits=known.looks.get(record.service, ""),
         hold=record.versions[rollout.version].hold,
+        cautions=cautions_of(record.versions[rollout.version], known.artifacts),
     )
 
 
@@ -337,6 +329,7 @@ def _waiting(record: ServiceRecord, cycle: Cycle) -> Waiting:
         why=cycle.why,
         ordinal=_ordinal(record, cycle.version),
         until=cycle.until,
+        pushed=cycle.kind == "external",
     )
 
 

@@ -9,11 +9,12 @@ import msgspec
 from evertrain.core.event import AlertRaised, Event
 from evertrain.core.identity import SourceName
 from evertrain.core.time import Instant, Span
+from evertrain.core.wording import say_many
 from evertrain.data.freshness import Reading
 from evertrain.store.process import Heartbeat, alive, heartbeats
 from evertrain.store.state import State
 from evertrain.web.overview import Alert, Process, SourceState, Story
-from evertrain.web.wording import say_many, say_seconds
+from evertrain.web.wording import say_seconds
 
 __all__ = ["say_reading", "show_alerts", "show_processes", "show_sources", "show_story", "taken_in"]
 
