@@ -26,6 +26,7 @@ from evertrain.core.policy import GateSpec
 from evertrain.core.score import RowScore
 from evertrain.core.segment import harmed
 from evertrain.core.time import say_span
+from evertrain.core.wording import say_many
 from evertrain.errors import UserError
 
 __all__ = ["NOT_WORSE", "Criterion", "GateEvidence", "Health", "Judgement", "constants", "judge"]
@@ -203,8 +204,8 @@ def _too_few(name: str, against: Difference, spec: GateSpec) -> Criterion:
         words = f"{against.rows} rows do not hold both classes"
     else:
         words = (
-            f"{against.blocks} blocks of {say_span(spec.block)} in {against.rows} rows, {MIN_BLOCKS} are needed: "
-            "declare a longer holdout or shorter blocks"
+            f"{say_many(against.blocks, 'block')} of {say_span(spec.block)} in {against.rows} rows, {MIN_BLOCKS} are "
+            "needed: declare a longer holdout or shorter blocks"
         )
     return Criterion(name=name, status="inconclusive", words=words, figure=float(against.blocks), limit=MIN_BLOCKS)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from evertrain.core.comparison import MIN_BLOCKS, Difference, compare, holm
 from evertrain.core.policy import GateSpec
 from evertrain.core.time import say_span
+from evertrain.core.wording import say_many
 
 __all__ = ["Segment", "harmed"]
 
@@ -113,5 +114,5 @@ def _insufficient(column: str, value: str, labels: int, against: Difference | No
     elif against.method == "DeLong":
         words = f"insufficient: {labels} labels of one class"
     else:
-        words = f"insufficient: {against.blocks} blocks of {say_span(spec.block)}, {MIN_BLOCKS} are needed"
+        words = f"insufficient: {say_many(against.blocks, 'block')} of {say_span(spec.block)}, {MIN_BLOCKS} are needed"
     return Segment(column=column, value=value, labels=labels, outcome="insufficient", words=words)

@@ -24,6 +24,7 @@ from evertrain.core.model import DatasetRef, Manifest, Output
 from evertrain.core.score import RowScore, constant_of
 from evertrain.core.stage import Assembled, Check, Evaluate
 from evertrain.core.time import Instant, say_span
+from evertrain.core.wording import say_many
 from evertrain.data.logged import LabelledRequests
 from evertrain.model.assemble import parquet
 from evertrain.model.evaluate import evaluate
@@ -149,7 +150,8 @@ def _fitted(gate: GateSpec, rows: pl.DataFrame) -> _Fitted:
     if held < MIN_BLOCKS:
         size = max(rows.height // _BLOCKS, 1)
         words.append(
-            f"blocks are {size} requests in a row, since the traffic holds {held} blocks of {say_span(gate.block)}"
+            f"blocks are {say_many(size, 'request')} in a row, since the traffic holds {say_many(held, 'block')} of "
+            f"{say_span(gate.block)}"
         )
         gate = msgspec.structs.replace(gate, block=size)
         at = pl.int_range(rows.height, dtype=pl.Int64, eager=True).alias("at")
