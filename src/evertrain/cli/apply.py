@@ -9,12 +9,12 @@ from typing import Annotated
 import msgspec
 import typer
 
-from evertrain.cli.up import Dir, Json
+from evertrain.cli.option import Dir, Json
 from evertrain.config.settings import load
 from evertrain.core.wording import say_many
 from evertrain.process.declaration.applying import Applied, AppliedService
 from evertrain.process.declaration.change import Change
-from evertrain.process.supervision.startup import run_module
+from evertrain.process.supervision.errand import run_module
 from evertrain.store.state import State
 
 __all__ = ["app", "lines_of"]

@@ -5,7 +5,7 @@ import os
 import msgspec
 import typer
 
-from evertrain.cli.up import Dir, Json, Toml
+from evertrain.cli.option import Dir, Json, Toml
 from evertrain.config.settings import Settings, load
 from evertrain.errors import SettingsError
 from evertrain.process.examination.examination import examine

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from evertrain.cli.up import Json
+from evertrain.cli.option import Json
 from evertrain.config.wording import suggestion
 from evertrain.errors import EvertrainError, NotFoundError, codes
 

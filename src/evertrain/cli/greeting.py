@@ -10,7 +10,8 @@ import msgspec
 import typer
 
 from evertrain.errors import EvertrainError
-from evertrain.process.supervision.startup import Startup, run_module
+from evertrain.process.supervision.errand import run_module
+from evertrain.process.supervision.startup import Startup
 from evertrain.store.process import PARENT
 
 __all__ = ["Outcome", "greet", "lines_of"]

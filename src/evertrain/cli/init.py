@@ -8,7 +8,8 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from evertrain.cli.up import BEYOND_ONE_TABLE, Json
+from evertrain.cli.option import Json
+from evertrain.cli.up import BEYOND_ONE_TABLE
 from evertrain.core.schema import Column
 from evertrain.core.time import Instant, parse_span, say_instant, say_span
 from evertrain.data.profile import Finding, Found

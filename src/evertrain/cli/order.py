@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from evertrain.cli.opening import Opened, Service, opened
-from evertrain.cli.up import Dir, Json
+from evertrain.cli.option import Dir, Json
 from evertrain.core.event import Event, OrderAnswered, OrderGiven, RolloutMoved
 from evertrain.core.identity import ServiceName, VersionId, short
 from evertrain.core.registry import Registry, ServiceRecord

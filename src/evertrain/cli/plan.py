@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from evertrain.cli.up import Dir, Json
+from evertrain.cli.option import Dir, Json
 from evertrain.config.settings import load
 from evertrain.core.time import DAY, HOUR, MINUTE, say_instant, say_span
 from evertrain.core.wording import say_many
@@ -21,7 +21,7 @@ from evertrain.process.declaration.plan import (
     StepPlan,
     TriggerPlan,
 )
-from evertrain.process.supervision.startup import run_module
+from evertrain.process.supervision.errand import run_module
 
 __all__ = ["app"]
 

@@ -6,7 +6,7 @@ import msgspec
 import typer
 
 from evertrain.cli.opening import Service, opened
-from evertrain.cli.up import Dir, Json
+from evertrain.cli.option import Dir, Json
 from evertrain.core.identity import short
 from evertrain.core.registry import Decision, ServiceRecord, Version
 from evertrain.core.time import say_instant

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from evertrain.cli.up import Dir, Json
+from evertrain.cli.option import Dir, Json
 from evertrain.config.settings import load
 from evertrain.core.succession import SuccessionState
 from evertrain.core.time import SECOND, parse_span

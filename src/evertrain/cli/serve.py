@@ -9,9 +9,10 @@ import typer
 
 from evertrain.cli.flags import takes_settings
 from evertrain.cli.greeting import greet
-from evertrain.cli.up import Json, Toml, begin, run_in_foreground
+from evertrain.cli.option import Json, Toml
+from evertrain.cli.up import begin, run_in_foreground
 from evertrain.errors import UserError
-from evertrain.process.supervision.startup import look_at_file
+from evertrain.process.supervision.startup import model_file
 
 __all__ = ["app"]
 
@@ -82,8 +83,9 @@ def serve(
     for option, value in said.items():
         words += [] if value is None else [f"--{option}", str(value)]
     given = flags | {"dir": flags["dir"] or str(Path(".evertrain").absolute())}
-    with begin(settings, given, lambda: look_at_file(words)) as startup:
-        version = startup.take_in(words)
+    submission = model_file(words)
+    with begin(settings, given, [submission]) as startup:
+        version = submission.answer.strip()
 
         def when_it_is_up() -> None:
             if not as_json:  # machines ask for the status instead

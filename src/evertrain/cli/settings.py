@@ -6,7 +6,7 @@ import msgspec
 import typer
 
 from evertrain.cli.flags import given_flags, takes_settings
-from evertrain.cli.up import Json, Toml
+from evertrain.cli.option import Json, Toml
 from evertrain.config.settings import Setting, load, stated_settings
 
 __all__ = ["app"]

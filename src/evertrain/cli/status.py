@@ -9,8 +9,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from evertrain.cli.option import Dir, Json
 from evertrain.cli.screen import show, show_live
-from evertrain.cli.up import Dir, Json
 from evertrain.config.settings import load
 from evertrain.core.identity import short
 from evertrain.core.time import say_span

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from evertrain.cli.up import Dir, Json
+from evertrain.cli.option import Dir, Json
 from evertrain.core.event import Draft, ModelVouched
 from evertrain.core.identity import digest_of_bytes
 from evertrain.core.model import Vouched

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,28 +14,22 @@ import typer
 
 from evertrain.cli.flags import given_flags, takes_settings
 from evertrain.cli.greeting import greet
+from evertrain.cli.option import Json, Toml
 from evertrain.config.settings import load, stated_settings
 from evertrain.errors import UsageError
 from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
-from evertrain.process.supervision.startup import Startup, look_at_declaration
+from evertrain.process.supervision.errand import Submission
+from evertrain.process.supervision.startup import Startup, declaration
 from evertrain.store.access import token
 
 __all__ = ["BEYOND_ONE_TABLE", "app", "run_in_foreground"]
 
 app = typer.Typer()
 
-Dir = Annotated[Path | None, typer.Option("--dir", help="The state directory.")]
-Host = Annotated[str | None, typer.Option(help="The address that answers predictions.")]
-Port = Annotated[int | None, typer.Option(help="The port that answers predictions; 0 takes a free one.")]
-ControlPort = Annotated[int | None, typer.Option(help="The port of the control API and the page.")]
-Workers = Annotated[int | None, typer.Option(help="Processes that answer predictions.")]
-Toml = Annotated[Path | None, typer.Option("--settings", help="A TOML file of settings, instead of evertrain.toml.")]
 BEYOND_ONE_TABLE = (
     "Beyond one table: several sources, windows over the past and a label with a clock of its own stand in "
     "`evertrain demo`."
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.command("up")
@@ -57,12 +51,13 @@ def up(
         raise UsageError("There is nothing to reload.", "Name the file: evertrain up service.py --reload")
     followers: list[subprocess.Popen[bytes]] = []
 
-    def look_first() -> None:
-        for file in files:
-            look_at_declaration(file, data)
-
-    with begin(settings, flags, look_first) as startup:
-        declared = {service: file for file in files for service in startup.declare(file, data)}
+    submissions = [declaration(file, data) for file in files]
+    with begin(settings, flags, submissions) as startup:
+        declared = {
+            service: file
+            for file, submission in zip(files, submissions, strict=True)
+            for service in submission.answer.splitlines()
+        }
 
         def when_it_is_up() -> None:
             followers.extend(startup.follow(file, data) for file in files if reload)
@@ -78,12 +73,12 @@ def up(
                 follower.terminate()
 
 
-def begin(file: Path | None, flags: Mapping[str, object], look_first: Callable[[], None] = lambda: None) -> Startup:
-    """Settings from flags, environment and file; then the installation and its ports, or a refusal."""
+def begin(file: Path | None, flags: Mapping[str, object], submissions: Sequence[Submission] = ()) -> Startup:
+    """Settings from flags, environment and file; then the installation, its ports and its record, or a refusal."""
     stated = load(given_flags(flags), environment=os.environ, file=file)
     # All of them: the tree's processes have the same settings as this one, whatever file was named here.
     told = {one.environment: one.value for one in stated_settings(stated) if one.name != "dir"}
-    return Startup.begin(stated.settings, told, look_first)
+    return Startup.begin(stated.settings, told, submissions)
 
 
 def run_in_foreground(startup: Startup, *, as_json: bool, then: Callable[[], None] = lambda: None) -> None:

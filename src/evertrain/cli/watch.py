@@ -11,12 +11,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
-from evertrain.cli.up import ControlPort, Dir, Host, Json, Toml, Workers, begin, run_in_foreground
+from evertrain.cli.option import ControlPort, Dir, Host, Json, Toml, Workers
+from evertrain.cli.up import begin, run_in_foreground
 from evertrain.config.naming import check_name
 from evertrain.core.policy import MetricName
 from evertrain.core.time import Instant, from_datetime, parse_instant, parse_span
 from evertrain.errors import EvertrainError, UsageError, UserError
-from evertrain.process.supervision.startup import Startup, run_module
+from evertrain.process.supervision.errand import run_module
+from evertrain.process.supervision.startup import Startup
 from evertrain.web.wording import NEXT_DOOR
 
 __all__ = ["app"]

@@ -6,12 +6,13 @@ them. A model that answers with classes is called by its most probable one; of e
 
 import math
 from collections.abc import Sequence
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from evertrain.core.model import Output
+
+if TYPE_CHECKING:  # the supervisor, which speaks of scores and computes none, starts without NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Cause", "RowScore", "best", "constant_of", "fault_of", "plain"]
 
@@ -22,9 +23,10 @@ _SLACK = 1e-3
 """How far probabilities may be from a sum of one: those of 32-bit floats are, by a tenth of that."""
 
 
-def plain(scores: NDArray[np.float64]) -> list[RowScore]:
+def plain(scores: "NDArray[np.float64]") -> list[RowScore]:
     """An array of scores as values, one a row.
 
+    >>> import numpy as np
     >>> plain(np.array([0.5, 0.25])), plain(np.array([[0.5, 0.25, 0.25]]))
     ([0.5, 0.25], [(0.5, 0.25, 0.25)])
     """
@@ -41,16 +43,16 @@ def best(score: RowScore) -> float:
     return max(score) if isinstance(score, tuple) else score
 
 
-def constant_of(label: NDArray[np.float64], output: Output) -> RowScore:
+def constant_of(label: "NDArray[np.float64]", output: Output) -> RowScore:
     """What a model would answer that knows labels alone: their mean, or the share of each class; 0 without labels.
 
+    >>> import numpy as np
     >>> constant_of(np.array([0.0, 2.0, 2.0, 1.0]), Output.of_classes(("bus", "car", "tram")))
     (0.25, 0.25, 0.5)
     """
     if output.kind != "classes":
         return float(label.mean()) if len(label) else 0.0
-    counts = np.bincount(label.astype(np.int64), minlength=len(output.names))
-    return tuple((counts / max(len(label), 1)).tolist())
+    return tuple(float((label == place).sum()) / max(len(label), 1) for place in range(len(output.names)))
 
 
 def fault_of(score: RowScore, output: Output) -> tuple[Cause, str] | None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 import msgspec
@@ -15,10 +16,22 @@ import msgspec
 from evertrain.core.trial import LACKING
 from evertrain.errors import EvertrainError, PackageError, UserError
 
-__all__ = ["EXIT_FAULT", "Fault", "ask_to_stop_at_signals", "log_to_stderr", "run", "tell_fault"]
+__all__ = [
+    "EXIT_FAULT",
+    "LOOKED",
+    "Fault",
+    "ask_to_stop_at_signals",
+    "await_folder",
+    "log_to_stderr",
+    "run",
+    "tell_fault",
+]
 
 EXIT_FAULT = 1
 """Exit code of a process that gave up for a reason that it named."""
+
+LOOKED = "looked\n"
+"""What a process prints that has looked at a file and would put it on record."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +47,14 @@ def tell_fault(error: EvertrainError) -> int:
     fault = Fault(what=error.what, remedy=error.remedy, code=error.code)
     sys.stderr.write(msgspec.json.encode(fault).decode() + "\n")
     return EXIT_FAULT
+
+
+def await_folder() -> Path | None:
+    """Say that a file was looked at and holds, and wait to be told on whose record to put it; None: on nobody's."""
+    sys.stdout.write(f"\n{LOOKED}")  # on a line of its own, whatever a library has printed
+    sys.stdout.flush()
+    told = sys.stdin.readline().rstrip("\n")
+    return Path(told) if told else None
 
 
 class _Line(logging.Formatter):

@@ -9,11 +9,12 @@ from pathlib import Path
 from evertrain.core.event import Draft, InstallationCreated
 from evertrain.core.time import Instant
 from evertrain.store.access import create_token
+from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
 from evertrain.store.signature import Signer
 from evertrain.store.state import SCHEMA, State
 
-__all__ = ["install"]
+__all__ = ["complete", "install"]
 
 
 def install(path: Path, at: Instant, actor: str = "evertrain") -> State:
@@ -41,6 +42,11 @@ def install(path: Path, at: Instant, actor: str = "evertrain") -> State:
         if ledger.signed_head() is None:
             ledger.sign_head(signer, at)
     return state
+
+
+def complete(path: Path) -> State:
+    """Install at the time that the installation's own clock shows, if it has one, else now."""
+    return install(path, business_clock(path / "serving" / "clock").now())
 
 
 @contextmanager

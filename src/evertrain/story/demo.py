@@ -21,7 +21,7 @@ import uvloop
 from evertrain.core.time import Instant
 from evertrain.errors import UnavailableError, UserError
 from evertrain.process.steering.watch import memory_of
-from evertrain.process.supervision.startup import run_module
+from evertrain.process.supervision.errand import run_module
 from evertrain.store.access import token
 from evertrain.store.clock import StoryClock
 from evertrain.store.installation import install

@@ -26,12 +26,18 @@ _PORTS = range(20_000, 32_000)
 
 
 def wait_until(holds: Callable[[], bool], what: str = "it", seconds: float = 60.0) -> None:
-    """Wait for a condition, for a limited time."""
+    """Wait for a condition, for a limited time. What costs much to look at is looked at less often: what is waited
+    for needs the processor.
+    """
     end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
+    while True:
+        begun = time.monotonic()
+        if holds():
+            return
+        now = time.monotonic()
+        if now > end:
             raise AssertionError(f"{what} did not come true within {seconds:g} s")
-        time.sleep(0.01)
+        time.sleep(min(max(0.01, 3 * (now - begun)), 0.25))
 
 
 def free_port() -> int:

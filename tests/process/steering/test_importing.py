@@ -1,5 +1,6 @@
 """A model file comes in: its columns, its trust, its place in the ledger. Nothing in it is run."""
 
+import io
 import json
 import pickle
 from collections.abc import Callable
@@ -483,7 +484,10 @@ def test_classes_are_those_of_the_file_or_those_that_were_named(state: State, tm
             import_file(state, four, ServiceName(service), named, "second")
 
 
-def test_the_command_takes_names_of_classes_with_commas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_takes_names_of_classes_with_commas(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # it may look, and is told no folder
     path = of_classes(tmp_path / "m.txt", 3)
     words = ["--service", "trips", str(path)]
     assert main([*words, "--classes", "bus, car,tram"]) == 0

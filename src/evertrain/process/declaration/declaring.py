@@ -1,9 +1,9 @@
 """Take in a declaration: import the user's file, freeze its code, put both on record.
 
-    python -m evertrain.process.declaration.declaring [--dir DIR] FILE [--data FOLDER]
+    python -m evertrain.process.declaration.declaring [--dir DIR [--install]] FILE [--data FOLDER]
 
-Without a state directory the declaration is only looked at. It is a process of its own because it runs the user's code;
-the supervisor and the controller never do.
+Without a state directory the declaration is looked at, and put on record where a line on stdin says. It is a process of
+its own because it runs the user's code; the supervisor and the controller never do.
 """
 
 import argparse
@@ -31,9 +31,10 @@ from evertrain.errors import DeclarationError, EvertrainError
 from evertrain.process.declaration.inspecting import closed
 from evertrain.process.declaration.origins import keep_tables, look_at_source
 from evertrain.process.declaration.retyping import refuse_retyping
-from evertrain.process.entry import tell_fault
+from evertrain.process.entry import await_folder, tell_fault
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
+from evertrain.store.installation import complete
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 
@@ -83,7 +84,12 @@ def declare(state: State, file: Path, data: Path | None = None) -> tuple[Service
     """
     with Ledger.open(state.ledger) as ledger:
         fixed = fixed_types(ledger.read(kinds={"source.types_fixed"}))
-    services = check(file, data, fixed)
+    return _put_on_record(state, check(file, data, fixed), file, data)
+
+
+def _put_on_record(
+    state: State, services: tuple[ServiceSpec, ...], file: Path, data: Path | None
+) -> tuple[ServiceSpec, ...]:
     place = file.resolve().parent
     bundle = freeze(place, file.stem, files_of_scripts(place, services))
     artifacts = Artifacts.at(state.artifacts)
@@ -144,14 +150,20 @@ def main(arguments: Sequence[str]) -> int:
     """The command line; prints the names of the services, one a line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--dir", type=Path, default=None)
+    parser.add_argument("--install", action="store_true", help="make first what is missing of the installation")
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("file", type=Path)
     given = parser.parse_args(arguments)
     try:
         if given.dir is None:
             services = check(given.file, given.data)
+            folder = await_folder()
+            if folder is None:
+                return 0
+            _put_on_record(complete(folder), services, given.file, given.data)
         else:
-            services = declare(State.open(given.dir), given.file, given.data)
+            state = complete(given.dir) if given.install else State.open(given.dir)
+            services = declare(state, given.file, given.data)
     except EvertrainError as error:
         return tell_fault(error)
     sys.stdout.write("\n".join(spec.name for spec in services) + "\n")

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from evertrain.errors import EvertrainError
 from evertrain.process.entry import tell_fault
-from evertrain.store.clock import business_clock
-from evertrain.store.installation import install
+from evertrain.store.installation import complete
 
 __all__ = ["main"]
 
@@ -22,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--dir", type=Path, required=True)
     given = parser.parse_args(arguments)
     try:
-        install(given.dir, business_clock(given.dir / "serving" / "clock").now())
+        complete(given.dir)
     except EvertrainError as error:
         return tell_fault(error)
     return 0

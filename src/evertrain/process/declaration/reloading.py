@@ -19,7 +19,7 @@ from evertrain.errors import EvertrainError
 from evertrain.process.declaration.applying import Applied
 from evertrain.process.declaration.change import Change
 from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
-from evertrain.process.supervision.startup import run_module
+from evertrain.process.supervision.errand import run_module
 from evertrain.store.process import parent_lives
 
 __all__ = ["main", "reload"]

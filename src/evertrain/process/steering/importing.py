@@ -1,9 +1,10 @@
 """Take in a model file as a version, by an order to the loop; it answers nobody before check server and canary.
 
-    python -m evertrain.process.steering.importing [--dir DIR] --service NAME [--schema FILE | --sample FILE] MODEL
+    python -m evertrain.process.steering.importing [--dir DIR [--install]] --service NAME
+        [--schema FILE | --sample FILE] MODEL
 
 A process of its own, so that neither the supervisor nor the controller parses a stranger's file. It runs none of it.
-Without --dir it only looks whether the file and its columns would be taken, and writes nothing.
+Without --dir it looks whether the file and its columns would be taken, and takes them in where a line on stdin says.
 """
 
 import argparse
@@ -29,11 +30,12 @@ from evertrain.errors import EvertrainError, UserError
 from evertrain.model.importing import Computed, Foreign, import_model, look_at, schema_for, vector_for
 from evertrain.model.likeness import changes_of_inputs
 from evertrain.model.mlflow import MLMODEL, unfold
-from evertrain.process.entry import tell_fault
+from evertrain.process.entry import await_folder, tell_fault
 from evertrain.process.steering.order import give_order
 from evertrain.process.trainer.assembly import bundle_folder, features_digest
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
+from evertrain.store.installation import complete
 from evertrain.store.ledger import Ledger
 from evertrain.store.signature import Verifier, check_vouched, untrusted
 from evertrain.store.state import State
@@ -300,6 +302,7 @@ def main(arguments: Sequence[str]) -> int:
     """The command line; prints the version's id."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--dir", type=Path, default=None)
+    parser.add_argument("--install", action="store_true", help="make first what is missing of the installation")
     parser.add_argument("--service", required=True)
     parser.add_argument("--schema", type=Path, default=None)
     parser.add_argument("--sample", type=Path, default=None)
@@ -314,11 +317,15 @@ def main(arguments: Sequence[str]) -> int:
     rollout = CanarySpec(max_bad_answers=given.max_bad_answers)
     request = Request(given.schema, given.sample, given.output, classes, named=not given.unnamed, rollout=rollout)
     service = ServiceName(given.service)
+    folder, is_new = given.dir, given.install
     try:
-        if given.dir is None:
+        if folder is None:
             _look(given.model, service, request)
+            folder, is_new = await_folder(), True
+        if folder is None:
             return 0
-        version = import_file(State.open(given.dir), given.model, service, request, given.words).version
+        state = complete(folder) if is_new else State.open(folder)
+        version = import_file(state, given.model, service, request, given.words).version
     except EvertrainError as error:
         return tell_fault(error)
     sys.stdout.write(f"{version}\n")

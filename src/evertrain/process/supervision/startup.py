@@ -4,24 +4,22 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
 from evertrain.config.settings import PREFIX, Settings
-from evertrain.errors import EvertrainError, error_of
-from evertrain.process.entry import Fault
 from evertrain.process.port import claim, require_free
+from evertrain.process.supervision.errand import Submission, command_of, run_module
 from evertrain.process.supervision.supervisor import Supervisor
 from evertrain.store.lease import Lease
 from evertrain.store.process import PARENT, alive, beat, forget, heartbeat_of, heartbeats
 from evertrain.store.state import State, refuse_folder
 
-__all__ = ["Startup", "look_at_declaration", "look_at_file", "run_module"]
+__all__ = ["Startup", "declaration", "model_file"]
 
 LEASE = "supervisor.lease"
 _SELF = "supervisor"
@@ -52,12 +50,10 @@ class Startup:
         self._environment = environment
 
     @classmethod
-    def begin(
-        cls, settings: Settings, environment: dict[str, str], look_first: Callable[[], None] = lambda: None
-    ) -> Self:
-        """Take the installation and its ports, and make what is missing of the state directory.
+    def begin(cls, settings: Settings, environment: dict[str, str], submissions: Sequence[Submission] = ()) -> Self:
+        """Take the installation and its ports, make what is missing of the state directory, and record submissions.
 
-        look_first: is called before a new state directory is made, and may refuse. OccupiedError when another
+        Before a new state directory is made, each of them is looked at, and may be refused. OccupiedError when another
         supervisor runs it, or another process has a port; UserError for a folder that is not ours. Processes that a
         dead supervisor left here may hold the ports.
         """
@@ -74,13 +70,17 @@ class Startup:
             listener = undo.enter_context(claim(settings.host, settings.port, own=own))
             if is_new:
                 refuse_folder(folder)
-                look_first()
-            _install(folder)
+                for submission in submissions:
+                    undo.callback(submission.withdraw)
+                    submission.look(environment)
+            state = State.create(folder)
             if lease is None:
                 lease = undo.enter_context(Lease.take(folder / LEASE, "evertrain up"))
-            _say_starting(State.open(folder))
+            undo.callback(forget, state, _SELF)
+            _say_starting(state)
+            _record(state, submissions, environment)
             undo.pop_all()
-        return cls(State.open(folder), settings, lease, listener, environment, is_new=is_new)
+        return cls(state, settings, lease, listener, environment, is_new=is_new)
 
     @property
     def address(self) -> str:
@@ -88,16 +88,11 @@ class Startup:
         host, port = self._listener.getsockname()[:2]
         return f"http://{host}:{port}"
 
-    def declare(self, file: Path, data: Path | None = None) -> list[str]:
-        """Put the services of a declaration on record, in a process of its own; returns their names."""
-        words = ["--dir", str(self.state.path), *_declared(file, data)]
-        return run_module("declaration.declaring", words, environment=self._environment).splitlines()
-
     def follow(self, file: Path, data: Path | None = None) -> subprocess.Popen[bytes]:
         """Start a process that applies the declaration whenever it changes; it ends with this one, or when told to."""
         words = ["--dir", str(self.state.path), *_declared(file, data)]
         return subprocess.Popen(
-            _command("declaration.reloading", words),
+            command_of("declaration.reloading", words),
             env=os.environ | self._environment | {PARENT: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -111,13 +106,6 @@ class Startup:
         supervisor = Supervisor(self.state, self.settings, self._listener, environment=self._environment, ready=ready)
         supervisor.run(stopping, hurry)
 
-    def take_in(self, words: Sequence[str]) -> str:
-        """Import a model file as a version of a service without sources, by an order to the loop; returns its id.
-
-        words: of `evertrain.process.steering.importing`, without the state directory.
-        """
-        return run_module("steering.importing", ["--dir", str(self.state.path), *words]).strip()
-
     def __enter__(self) -> Self:
         return self
 
@@ -127,14 +115,17 @@ class Startup:
         self._lease.release()
 
 
-def look_at_declaration(file: Path, data: Path | None = None) -> None:
-    """Refuse a declaration that does not hold; nothing is written."""
-    run_module("declaration.declaring", _declared(file, data))
+def declaration(file: Path, data: Path | None = None) -> Submission:
+    """A file that declares services; the answer is their names, one a line."""
+    return Submission("declaration.declaring", _declared(file, data))
 
 
-def look_at_file(words: Sequence[str]) -> None:
-    """Refuse a model file, or columns, that could not be taken in; nothing is written. words: as for `take_in`."""
-    run_module("steering.importing", words)
+def model_file(words: Sequence[str]) -> Submission:
+    """A model file, as a version of a service without sources, by an order to the loop; the answer is its id.
+
+    words: of `evertrain.process.steering.importing`, without the state directory.
+    """
+    return Submission("steering.importing", words)
 
 
 def _declared(file: Path, data: Path | None) -> list[str]:
@@ -166,25 +157,9 @@ def _say_starting(state: State) -> None:
     )
 
 
-def _install(folder: Path) -> None:
-    State.create(folder)  # refuses a folder of somebody else's in this process, with its own error
-    run_module("declaration.installing", ["--dir", str(folder)])
-
-
-def run_module(name: str, words: Sequence[str], environment: dict[str, str] | None = None) -> str:
-    """What a module of this package prints; a fault that it tells is raised here."""
-    done = subprocess.run(
-        _command(name, words), env=os.environ | (environment or {}), capture_output=True, text=True, check=False
-    )
-    if done.returncode == 0:
-        return done.stdout
-    said = done.stderr.strip()
-    try:
-        fault = msgspec.json.decode(said.rpartition("\n")[2], type=Fault)
-    except msgspec.DecodeError:
-        raise EvertrainError(f"{name} failed with code {done.returncode}:\n{said}") from None
-    raise error_of(fault.code, fault.what, fault.remedy)
-
-
-def _command(name: str, words: Sequence[str]) -> list[str]:
-    return [sys.executable, "-P", "-m", f"evertrain.process.{name}", *words]
+def _record(state: State, submissions: Sequence[Submission], environment: Mapping[str, str]) -> None:
+    """Complete the installation, and put on record what was submitted; in processes that may load a database."""
+    for submission in submissions:
+        submission.record(state.path, environment)
+    if not submissions:
+        run_module("declaration.installing", ["--dir", str(state.path)])

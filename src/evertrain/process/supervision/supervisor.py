@@ -33,6 +33,8 @@ __all__ = ["Supervisor"]
 
 _STEP_S = 0.02
 _LOOK_S = 0.25
+_FIRST_LOOK_S = 0.05
+"""Until all workers answer, since somebody waits for it."""
 _HAND_OVER_S = 10.0
 _GRACE_S = 5.0
 _STARTING_S = 60.0
@@ -208,7 +210,7 @@ class Supervisor:
                 forget(self._state, child.post.name)  # what stands there was said by a process that is gone
                 child.start()
                 _log.info("%s is process %s", child.post.name, child.pid)
-        if time.monotonic() - self._looked > _LOOK_S:
+        if time.monotonic() - self._looked > (_LOOK_S if self._is_ready else _FIRST_LOOK_S):
             self._looked = time.monotonic()
             self._look()
 

@@ -1,0 +1,104 @@
+"""Processes that do one thing and say what came of it: `python -m evertrain.process.MODULE`, a fault as a last line."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import msgspec
+
+from evertrain.errors import EvertrainError, error_of
+from evertrain.process.entry import LOOKED, Fault
+
+__all__ = ["Submission", "command_of", "run_module"]
+
+
+def run_module(name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """What a module of this package prints; a fault that it tells is raised here."""
+    done = subprocess.run(
+        command_of(name, words), env=os.environ | (environment or {}), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise _error_of(name, done.returncode, done.stderr)
+    return done.stdout
+
+
+def command_of(name: str, words: Sequence[str]) -> list[str]:
+    """The command line of a module of this package."""
+    return [sys.executable, "-P", "-m", f"evertrain.process.{name}", *words]
+
+
+class Submission:
+    """A declaration or a model file that somebody starts an installation with.
+
+    Where the installation is new, the file is looked at before anything is written; the process that looked puts it on
+    record then. It is one process for both, because to load its libraries takes longer than its work.
+    """
+
+    def __init__(self, name: str, words: Sequence[str]) -> None:
+        self._name = name
+        self._words = tuple(words)
+        self._looking: _Looking | None = None
+        self.answer = ""
+        """What the process printed when it was done."""
+
+    def look(self, environment: Mapping[str, str]) -> None:
+        """Refuse what could not be put on record; nothing is written."""
+        said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process; no pipe, user code may fill it
+        process = subprocess.Popen(
+            command_of(self._name, self._words),
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+        )
+        self._looking = _Looking(process, said)
+        if not any(line == LOOKED for line in process.stdout or ()):
+            self._end("")
+
+    def record(self, folder: Path, environment: Mapping[str, str]) -> None:
+        """Have the installation in this folder completed, and what was submitted put on its record."""
+        if self._looking is None:
+            self.answer = run_module(self._name, ["--dir", str(folder), "--install", *self._words], environment)
+        else:
+            self._end(f"{folder}\n")
+
+    def withdraw(self) -> None:
+        """End the process if it still looks, or waits; it has written nothing."""
+        if self._looking is not None:
+            process, said = self._looking
+            process.kill()
+            process.communicate()
+            said.close()
+
+    def _end(self, word: str) -> None:
+        """Let the process go on with this word; raises the fault that it tells."""
+        if self._looking is None:
+            return
+        (process, said), self._looking = self._looking, None
+        with said:
+            self.answer, _ = process.communicate(word)
+            if process.returncode:
+                said.seek(0)
+                raise _error_of(self._name, process.returncode, said.read())
+
+
+class _Looking(NamedTuple):
+    """The process of a submission that has not been put on record. said: what it says on stderr."""
+
+    process: subprocess.Popen[str]
+    said: IO[str]
+
+
+def _error_of(name: str, code: int, stderr: str) -> EvertrainError:
+    """The fault that a process told last; of one that told none, all that it said."""
+    said = stderr.strip()
+    try:
+        fault = msgspec.json.decode(said.rpartition("\n")[2], type=Fault)
+    except msgspec.DecodeError:
+        return EvertrainError(f"{name} failed with code {code}:\n{said}")
+    return error_of(fault.code, fault.what, fault.remedy)
