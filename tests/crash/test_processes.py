@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import psutil
 import pytest
 
 from evertrain.core.event import ProcessesRestarted, ProcessExited
+from evertrain.core.prediction import Predicted
 from evertrain.core.routing import Arm, Route
 from evertrain.store.exit import exit_notes
 from evertrain.store.ledger import Ledger
+from evertrain.store.log import LogReader
 from evertrain.store.process import beat, heartbeat_of
 from evertrain.testing.installation import SHOP, SHOP_ROW, SHOP_SCHEMA, Installation
 from evertrain.testing.tree import Customer, Tree, free_port, wait_until
@@ -114,6 +117,25 @@ def test_a_killed_worker_costs_a_request_a_connection_and_comes_back(tree: Tree,
     asked_since(customers)
     assert len(failures_of(customers)) <= len(customers)
     assert (name, "SIGKILL", "It was killed by SIGKILL.") in exits_of(tree)
+
+
+def test_who_asks_again_under_the_same_id_notices_no_kill_and_counts_once(tree: Tree) -> None:
+    asking = [Customer(tree.port, "/predict/shop", QUESTION, insists=True) for _ in range(8)]
+    for customer in asking:
+        customer.start()
+    for name in workers_of(tree):
+        asked_since(asking)
+        dead = tree.kill(name)
+        tree.wait_for(name, other_than=dead)
+    asked_since(asking)
+    assert failures_of(asking) == []
+    assert sum(customer.lost for customer in asking) <= 2 * len(asking)
+    answered = [answer["predictions"][0]["id"] for customer in asking for answer in customer.answers]
+    with LogReader(tree.state.log) as reader:
+        records = [one for _, one in reader.tail({}, limit=1_000_000) if isinstance(one, Predicted)]
+    counted = Counter(one.id for one in records if not one.retry)
+    assert {counted[one] for one in answered} == {1}
+    assert len(set(answered)) == len(answered)
 
 
 def test_connections_are_shared_out_and_one_that_waits_when_a_worker_dies_is_answered(tree: Tree) -> None:

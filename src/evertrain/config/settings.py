@@ -61,8 +61,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     body_timeout_s: Annotated[
         float, Meta(gt=0, le=3_600), _says("How long a client may take to send a request.", "s")
     ] = 10.0
+    answer_timeout_s: Annotated[
+        float, Meta(gt=0, le=3_600), _says("How long an answer may take; a client may ask for less.", "s")
+    ] = 60.0
     max_concurrency: Annotated[
-        int, Meta(ge=1, le=65_536), _says("Requests that one worker has in hand at once.", "requests")
+        int,
+        Meta(ge=1, le=65_536),
+        _says("Requests of one worker that wait for a large batch or a version on trial.", "requests"),
     ] = 256
     max_connections: Annotated[
         int, Meta(ge=1, le=1_000_000), _says("Connections that one worker holds at once.", "connections")

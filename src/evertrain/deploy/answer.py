@@ -5,16 +5,19 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from evertrain.core.cohort import arm_of, prediction_id
 from evertrain.core.identity import VersionId, short
 from evertrain.core.prediction import ArmName, Failed, Predicted, Record
+from evertrain.core.routing import Arm
 from evertrain.core.schema import Value
 from evertrain.core.score import RowScore, best
 from evertrain.core.time import Instant
 from evertrain.core.trial import Predict
+from evertrain.deploy.admission import Admission, NoPlaceError, refuse_late
 from evertrain.deploy.swap import Live
 from evertrain.deploy.trial import Trials
 from evertrain.deploy.version import Loaded, ScoreError
@@ -23,10 +26,17 @@ from evertrain.store.clock import BusinessClock
 from evertrain.store.log import LogWriter
 from evertrain.store.statistics import Label, Statistics
 
-__all__ = ["Answering"]
+__all__ = ["Answering", "Span"]
 
 _CHUNK = 128
 """Rows of a batch that are scored before other requests get their turn."""
+
+
+class Span(NamedTuple):
+    """When a request had been read, and until when its answer is of use: monotonic, in nanoseconds."""
+
+    begun_ns: int
+    until_ns: int
 
 
 class _Draft(msgspec.Struct):
@@ -50,8 +60,7 @@ class _Scored(msgspec.Struct):
 class _Request(msgspec.Struct):
     """A request in hand. It keeps the table and the champion that it started with, whatever changes meanwhile.
 
-    name: the client's id of it, "" for none. begun_ns: monotonic, when it was read. failures: of arms that could not
-    answer it; they are logged with the answer.
+    name: the client's id of it, "" for none. failures: of arms that could not answer; they are logged with the answer.
     """
 
     live: Live
@@ -60,11 +69,11 @@ class _Request(msgspec.Struct):
     received: Instant
     name: str
     load: bool
-    begun_ns: int
+    span: Span
     failures: list[Record] = []
 
     def latency_us(self) -> int:
-        return (time.perf_counter_ns() - self.begun_ns) // 1000
+        return (time.perf_counter_ns() - self.span.begun_ns) // 1000
 
     def label(self, version: VersionId, arm: ArmName) -> Label:
         return Label(self.live.route.service, version, arm)
@@ -80,12 +89,14 @@ class Answering:
         clock: BusinessClock,
         statistics: Statistics,
         trials: Trials,
+        admission: Admission,
         remember: int = 10_000,
     ) -> None:
         self._log = log
         self._clock = clock
         self._statistics = statistics
         self._trials = trials
+        self._admission = admission
         self._remember = remember
         self._memory: OrderedDict[str, Predicted] = OrderedDict()
 
@@ -97,15 +108,16 @@ class Answering:
         *,
         name: str,
         load: bool,
-        begun_ns: int,
+        span: Span,
     ) -> list[Predicted] | Awaitable[list[Predicted]]:
         """Predictions, one a row, already in the log: at once where the champion answers a few rows, else to wait for.
 
-        name: the client's id of this request, "" for none; begun_ns: monotonic, when the request was read.
-        ModelError when no version could answer, CapacityError when the log has no room: then nothing is answered.
+        name: the client's id of this request, "" for none. ModelError when no version could answer, CapacityError when
+        the log has no room or too many wait already, LateError after the deadline: then nothing is answered.
         """
+        refuse_late(span.until_ns)
         received = self._clock.now()
-        request = _Request(live, champion, _drafts(champion, rows, name, received), received, name, load, begun_ns)
+        request = _Request(live, champion, _drafts(champion, rows, name, received), received, name, load, span)
         if name:
             repeated = self._recall(request.drafts)
             if repeated is not None:
@@ -113,16 +125,31 @@ class Answering:
                 return repeated
         first = request.drafts[0]
         assigned = arm_of(live.route, first.key or first.id)
-        if assigned == "champion" and len(rows) <= _CHUNK:
+        arm = self._arm_for(request, assigned)
+        if arm is None and len(rows) <= _CHUNK:
             scored = _Scored(champion.version, "champion", [], [])
             self._score(request, scored, request.drafts)
             return self._settle(request, scored, assigned)
-        return self._in_turns(request, assigned)
+        return self._in_turns(request, assigned, arm)
 
-    async def _in_turns(self, request: _Request, assigned: ArmName) -> list[Predicted]:
-        scored = None if assigned == "champion" else await self._on_trial(request, assigned)
-        if scored is None:
-            scored = await self._by_champion(request)
+    def _arm_for(self, request: _Request, assigned: ArmName) -> Arm | None:
+        """The arm that answers; None: the champion does, also where an arm gives way because too many wait already."""
+        route = request.live.route
+        arm = {"canary": route.canary, "control": route.control}.get(assigned)
+        if arm is not None and not self._admission.has_room_for_trials:
+            self._statistics.shed(request.label(arm.version, assigned))
+            return None
+        return arm
+
+    async def _in_turns(self, request: _Request, assigned: ArmName, arm: Arm | None) -> list[Predicted]:
+        try:
+            with self._admission:
+                scored = None if arm is None else await self._on_trial(request, assigned, arm)
+                if scored is None:
+                    scored = await self._by_champion(request)
+        except NoPlaceError:
+            self._statistics.shed(request.label(request.champion.version, "champion"))
+            raise
         return self._settle(request, scored, assigned)
 
     def _settle(self, request: _Request, scored: _Scored, assigned: ArmName) -> list[Predicted]:
@@ -137,17 +164,22 @@ class Answering:
             self._keep(answers)
         return answers
 
-    async def _on_trial(self, request: _Request, name: ArmName) -> _Scored | None:
-        """The arm's answer, or None with its failure noted: then the champion answers."""
-        route = request.live.route
-        arm = route.canary if name == "canary" else route.control
-        if arm is None:
-            return None
+    async def _on_trial(self, request: _Request, name: ArmName, arm: Arm) -> _Scored | None:
+        """The arm's answer, or None with its failure noted: then the champion answers.
+
+        Half of the time that a client waits is kept for the champion. That a client is more impatient than the arm's
+        own deadline is no failure of the arm.
+        """
         asks = [Predict(id=draft.id, row=draft.row, at=draft.at) for draft in request.drafts]
+        patience_s = (request.span.until_ns - time.perf_counter_ns()) / 2e9
+        hurried = msgspec.structs.replace(arm, deadline_s=min(arm.deadline_s, max(0.0, patience_s)))
         try:
-            answers = await self._trials.ask(name, arm, asks, request.champion.output)
+            answers = await self._trials.ask(name, hurried, asks, request.champion.output)
         except ScoreError as error:
-            self._fail(request, arm.version, name, error)
+            if error.cause == "deadline" and hurried.deadline_s < arm.deadline_s:
+                self._statistics.shed(request.label(arm.version, name))
+            else:
+                self._fail(request, arm.version, name, error)
             return None
         return _Scored(arm.version, name, [answer.vector for answer in answers], [answer.score for answer in answers])
 
@@ -157,6 +189,7 @@ class Answering:
         for start in range(0, len(request.drafts), _CHUNK):
             if start:
                 await asyncio.sleep(0)
+                refuse_late(request.span.until_ns)
             self._score(request, scored, request.drafts[start : start + _CHUNK])
         return scored
 

@@ -19,7 +19,8 @@ import msgspec
 from evertrain.config.wording import suggestion
 from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Predicted
-from evertrain.deploy.answer import Answering
+from evertrain.deploy.admission import LateError, deadline_of
+from evertrain.deploy.answer import Answering, Span
 from evertrain.deploy.body import EncodingError, Intake, deflate, wants_gzip
 from evertrain.deploy.incoming import ExpectationError, HeadError, StalledError
 from evertrain.deploy.label import read_labels
@@ -91,7 +92,7 @@ class Server:
         limits: Limits,
         admits: Callable[[str], bool],
         steady: bool,
-        max_concurrency: int,
+        answer_timeout_s: float,
         release: str,
     ) -> None:
         self.draining = False
@@ -104,8 +105,7 @@ class Server:
         self._limits = limits
         self._admits = admits
         self._steady = steady
-        self._max_concurrency = max_concurrency
-        self._in_hand = 0
+        self._answer_timeout_s = answer_timeout_s
         self._posts = {"predict": self._records, "labels": self._labels, "observe": self._observations}
         self._about = _encoder.encode({"name": "evertrain", "version": release, "extensions": ["binary_tensor_data"]})
 
@@ -223,20 +223,15 @@ class Server:
             raise RequestError(
                 f"The request id is longer than {_LONGEST_ID} characters.", "Send a shorter one.", field="x-request-id"
             )
-        if self._in_hand >= self._max_concurrency:
-            raise CapacityError(f"{self._in_hand} requests are in hand already.", "Send it again in a moment.")
+        until = deadline_of(headers, request.begun_ns, self._answer_timeout_s)
         load = self._steady and headers.get(b"x-evertrain-load") == b"steady"
-        answers = self._answering.answer(live, champion, rows, name=name, load=load, begun_ns=request.begun_ns)
+        answers = self._answering.answer(live, champion, rows, name=name, load=load, span=Span(request.begun_ns, until))
         if isinstance(answers, list):
             return _answered(render(answers), answers)
         return self._answered_later(answers, render)
 
     async def _answered_later(self, coming: Awaitable[list[Predicted]], render: Render) -> Reply:
-        self._in_hand += 1
-        try:
-            answers = await coming
-        finally:
-            self._in_hand -= 1
+        answers = await coming
         return _answered(render(answers), answers)
 
     # Labels ----------------------------------------------------------------------------------------------------------
@@ -330,6 +325,7 @@ _STATUSES: tuple[tuple[type[EvertrainError], int], ...] = (
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (RequestError, HTTPStatus.BAD_REQUEST),
     (NotFoundError, HTTPStatus.NOT_FOUND),
+    (LateError, HTTPStatus.GATEWAY_TIMEOUT),
     (CapacityError, HTTPStatus.SERVICE_UNAVAILABLE),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (ModelError, HTTPStatus.INTERNAL_SERVER_ERROR),

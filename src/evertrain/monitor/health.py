@@ -6,7 +6,7 @@ import msgspec
 
 from evertrain.core.identity import ServiceName, VersionId, short
 from evertrain.core.prediction import ArmName
-from evertrain.store.statistics import CAUSES, LATENCY_BOUNDS_US, Label, Series
+from evertrain.store.statistics import CAUSES, LATENCY_BOUNDS_US, SHED, Label, Series
 
 __all__ = ["ArmLatency", "Totals", "add_up", "expose", "latencies", "quantile_ms", "totals"]
 
@@ -97,6 +97,8 @@ def expose(series: Sequence[Series]) -> str:
     # TYPE evertrain_predictions_total counter
     # HELP evertrain_failures_total Requests that an arm could not answer, by cause.
     # TYPE evertrain_failures_total counter
+    # HELP evertrain_shed_total Requests for which an arm had no place or no time, under load.
+    # TYPE evertrain_shed_total counter
     # HELP evertrain_latency_seconds From request read to answer ready.
     # TYPE evertrain_latency_seconds histogram
     """
@@ -105,7 +107,7 @@ def expose(series: Sequence[Series]) -> str:
     lines += [
         f"evertrain_responses_total{_labels(one.label, status=str(one.label.status))} {one.answers}"
         for one in series
-        if one.label.status
+        if one.label.status > 0
     ]
     lines += _head("predictions_total", "counter", "Predictions, by the version and the arm that made them.")
     lines += [f"evertrain_predictions_total{_of_arm(one.label)} {one.rows}" for one in arms]
@@ -115,6 +117,8 @@ def expose(series: Sequence[Series]) -> str:
         for one in arms
         for cause, count in zip(CAUSES, one.failures, strict=False)
     ]
+    lines += _head("shed_total", "counter", "Requests for which an arm had no place or no time, under load.")
+    lines += [f"evertrain_shed_total{_of_arm(one.label)} {one.answers}" for one in series if one.label.status == SHED]
     lines += _head("latency_seconds", "histogram", "From request read to answer ready.")
     lines += [line for one in arms for line in _histogram(one)]
     return "\n".join(lines) + "\n"

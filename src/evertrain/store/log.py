@@ -20,6 +20,7 @@ import msgspec
 from evertrain.core.prediction import Record
 from evertrain.errors import CapacityError, IntegrityError, OccupiedError
 from evertrain.store.lease import Lease
+from evertrain.store.repeat import Repeats
 from evertrain.store.segment import HEADER, Sealed, Segment, frame_size, read_frame, read_header, recover
 
 __all__ = ["LogReader", "LogWriter", "Position", "claim_writer"]
@@ -256,6 +257,7 @@ class LogReader:
         self._writers: tuple[str, ...] = ()
         self._readings: dict[str, _Reading] = {}
         self._decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+        self._repeats = Repeats()
 
     def writers(self) -> tuple[str, ...]:
         """The names of all writers that ever wrote."""
@@ -338,7 +340,7 @@ class LogReader:
                 reading = self._following(writer, reading)
                 continue
             place = Position(writer=writer, sequence=reading.header.sequence, offset=reading.offset)
-            found.append((place, self._decode(payload, place)))
+            found.append((place, self._repeats.marked(place, self._decode(payload, place))))
 
     def _has_following(self, reading: _Reading) -> bool:
         return _path_of(reading.path.parent, reading.header.sequence + 1).exists()

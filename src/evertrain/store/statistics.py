@@ -12,18 +12,22 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from evertrain.core.prediction import ArmName
 from evertrain.core.score import Cause
 
-__all__ = ["CAUSES", "LATENCY_BOUNDS_US", "Label", "Series", "Statistics", "read_statistics"]
+__all__ = ["CAUSES", "LATENCY_BOUNDS_US", "SHED", "Label", "Series", "Statistics", "read_statistics"]
 
 LATENCY_BOUNDS_US: tuple[int, ...] = tuple(round(50 * 1.5**step) for step in range(30))
 """Upper bounds (inclusive) of the latency buckets in microseconds, 50 us to 6.4 s; one more bucket takes the rest."""
 
 CAUSES: tuple[Cause, ...] = ("error", "deadline", "crash", "nan", "range", "protocol")
+
+SHED: Final = -1
+"""In the place of a status: not answered, or not by whom it was for, because there was too much to do."""
 
 _MAGIC = int.from_bytes(b"evstats1", "little")
 _HEADER, _LABEL, _COUNTERS, _CAPACITY = 64, 192, 40, 1024
@@ -33,7 +37,10 @@ _SUM, _ANSWERS, _ROWS, _FAILURES = 31, 32, 33, 34
 
 
 class Label(msgspec.Struct, frozen=True, array_like=True):
-    """What a series is about: answers of a version in an arm of a service, or (status > 0) responses of a status."""
+    """What a series is about: answers of a version in an arm of a service, or (status > 0) responses of a status.
+
+    status SHED: requests that were for this version in this arm, and for which there was no place or time.
+    """
 
     service: str = ""
     version: str = ""
@@ -88,6 +95,10 @@ class Statistics:
     def failed(self, label: Label, cause: Cause) -> None:
         """Count a request that this arm could not answer."""
         self._words[self._base(label) + _FAILURES + CAUSES.index(cause)] += 1
+
+    def shed(self, label: Label) -> None:
+        """Count a request for which this arm had no place or no time."""
+        self._words[self._base(msgspec.structs.replace(label, status=SHED)) + _ANSWERS] += 1
 
     def responded(self, service: str, status: int) -> None:
         """Count a response of the door."""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -136,14 +137,18 @@ class Customer(Thread):
     """Asks the same question again and again on one connection; keeps every failure.
 
     A connection that the server closes between two requests is opened anew: that is HTTP. One that it loses in
-    mid-request is a failure.
+    mid-request is a failure. insists: each request has an id, and one that is lost is sent again under the same; what
+    was lost is counted in `lost`.
     """
 
-    def __init__(self, port: int, path: str, question: object) -> None:
+    def __init__(self, port: int, path: str, question: object, *, insists: bool = False) -> None:
         super().__init__(daemon=True)
         self._port, self._path = port, path
         self._body = msgspec.json.encode(question)
         self._stop_asking = Event()
+        self._insists = insists
+        self._name = ""
+        self.lost = 0
         self.answers: list[dict[str, Any]] = []
         self.failures: list[str] = []
 
@@ -166,13 +171,21 @@ class Customer(Thread):
 
     def _ask(self, connection: HTTPConnection) -> bool:
         """Ask once; returns whether the connection is over."""
+        headers = {"Content-Type": "application/json"}
+        if self._insists:
+            self._name = self._name or secrets.token_hex(8)
+            headers["X-Request-Id"] = self._name
         try:
-            connection.request("POST", self._path, self._body, {"Content-Type": "application/json"})
+            connection.request("POST", self._path, self._body, headers)
             response = connection.getresponse()
             content = response.read()
         except (OSError, HTTPException) as error:
-            self.failures.append(repr(error))
+            if self._insists:
+                self.lost += 1
+            else:
+                self.failures.append(repr(error))
             return True
+        self._name = ""
         if response.status == 200:
             self.answers.append(msgspec.json.decode(content))
         else:

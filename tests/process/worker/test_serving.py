@@ -1,20 +1,24 @@
 """A real worker process, over real HTTP."""
 
+import asyncio
 import contextlib
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
 from evertrain.core.identity import VersionId
-from evertrain.core.prediction import Failed, Labelled, Predicted
+from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted
 from evertrain.core.routing import Arm, Route
 from evertrain.process.worker.candidate import Order, command
 from evertrain.store.access import token
+from evertrain.store.statistics import SHED, read_statistics
 from evertrain.testing.installation import SHOP, Installation
+from evertrain.testing.tree import Customer
 from evertrain.testing.worker import RECORD, RunningWorker, until
 
 MODEL = "def predict(rows):\n    return [0.5 if row['vip'] else row['amount'] / 1000 for row in rows]\n"
@@ -221,3 +225,107 @@ def test_a_good_canary_answers_its_share(
 def test_a_whole_float_is_the_integer_that_it_says(worker: RunningWorker) -> None:
     whole, as_float = (worker.predict(n=value).json() for value in (3, 3.0))
     assert whole["predictions"][0]["score"] == as_float["predictions"][0]["score"]
+
+
+@pytest.fixture
+def crowded(installation: Installation, champion: VersionId) -> Iterator[RunningWorker]:
+    """A worker in which four requests may wait."""
+    running = RunningWorker(installation, EVERTRAIN_MAX_CONCURRENCY="4")
+    until(lambda: running.serves(champion))
+    yield running
+    running.close()
+
+
+def shed(worker: RunningWorker) -> dict[ArmName, int]:
+    """Requests for which an arm had no place or no time."""
+    series = read_statistics(worker.installation.state.path / "serving" / "statistics")
+    return {one.label.arm: one.answers for one in series if one.label.status == SHED}
+
+
+def test_trials_give_way_before_anybody_is_refused(
+    crowded: RunningWorker, installation: Installation, champion: VersionId
+) -> None:
+    """Everybody is on a canary that hangs: two wait for it, and the champion answers all others at once."""
+    canary = installation.add("import time\ndef predict(rows):\n    time.sleep(60)\n")
+    with on_trial(installation, canary) as arm:
+        installation.route(Route(service=SHOP, champion=champion, canary=arm))
+        until(lambda: crowded.serves(champion))
+        with ThreadPoolExecutor(12) as customers:
+            answers = list(customers.map(lambda number: crowded.predict(n=number), range(12)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.headers["x-evertrain-version"] for answer in answers} == {champion}
+    records = crowded.records()
+    assert sum(isinstance(record, Failed) for record in records) == 2
+    assert sum(isinstance(record, Predicted) for record in records) == 12
+    assert shed(crowded) == {"canary": 10}
+
+
+def test_a_batch_too_many_is_refused_and_single_rows_are_answered_beside(
+    crowded: RunningWorker, installation: Installation
+) -> None:
+    slow = installation.add("import time\ndef predict(rows):\n    time.sleep(0.05)\n    return [0.5 for _ in rows]\n")
+    installation.route(Route(service=SHOP, champion=slow))
+    until(lambda: crowded.serves(slow))
+    batch = {"rows": [RECORD] * 1000}  # in eight turns
+    with ThreadPoolExecutor(8) as customers:
+        batches = [customers.submit(crowded.client.post, f"/predict/{SHOP}", json=batch) for _ in range(8)]
+        single = crowded.predict()
+        answers = [one.result() for one in batches]
+    assert single.status_code == 200
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert {answer.status_code for answer in refused} == {503}
+    assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+    assert shed(crowded) == {"champion": len(refused)}
+    assert len(crowded.records()) == 1 + 1000 * (len(answers) - len(refused))
+
+
+def test_a_deadline_is_kept(crowded: RunningWorker, installation: Installation, champion: VersionId) -> None:
+    """Who waits half a second is answered by the champion before that, and the canary, which had two, is not blamed."""
+    canary = installation.add("import time\ndef predict(rows):\n    time.sleep(60)\n")
+    with on_trial(installation, canary) as arm:
+        installation.route(Route(service=SHOP, champion=champion, canary=arm))
+        until(lambda: crowded.serves(champion))
+        hurried = crowded.client.post(f"/predict/{SHOP}", json=RECORD, headers={"x-evertrain-timeout-ms": "500"})
+    assert (hurried.status_code, hurried.headers["x-evertrain-version"]) == (200, champion)
+    assert [type(record) for record in crowded.records()] == [Predicted]
+    assert shed(crowded) == {"canary": 1}
+
+
+def test_an_answer_that_comes_too_late_is_not_made(crowded: RunningWorker, installation: Installation) -> None:
+    slow = installation.add("import time\ndef predict(rows):\n    time.sleep(0.05)\n    return [0.5 for _ in rows]\n")
+    installation.route(Route(service=SHOP, champion=slow))
+    until(lambda: crowded.serves(slow))
+    ask = {"x-envoy-expected-rq-timeout-ms": "60"}
+    late = crowded.client.post(f"/predict/{SHOP}", json={"rows": [RECORD] * 1000}, headers=ask)
+    assert (late.status_code, late.headers["retry-after"]) == (504, "1")
+    assert "deadline" in late.json()["what"]
+    assert crowded.records() == []
+    odd = crowded.client.post(f"/predict/{SHOP}", json=RECORD, headers={"x-evertrain-timeout-ms": "soon"})
+    assert (odd.status_code, odd.json()["field"]) == (400, "x-evertrain-timeout-ms")
+
+
+def test_slow_clients_hold_nobody_up_and_are_let_go(worker: RunningWorker) -> None:
+    """A hundred send their request a byte at a time; others are answered meanwhile, and the slow ones are told so."""
+    port = int(worker.base.rpartition(":")[2])
+
+    async def dawdle() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        answer = asyncio.create_task(reader.read())
+        for byte in b"POST /predict/shop HTTP/1.1\r\nx-slow: " + b"a" * 10_000:
+            writer.write(bytes([byte]))
+            done, _ = await asyncio.wait([answer], timeout=0.1)
+            if done:
+                break
+        writer.close()
+        return answer.result()
+
+    async def dawdle_all() -> list[bytes]:
+        return await asyncio.gather(*(dawdle() for _ in range(100)))
+
+    customer = Customer(port, "/predict/shop", RECORD)
+    customer.start()
+    told = asyncio.run(dawdle_all())  # it would take a thousand seconds
+    customer.stop()
+    assert len(customer.answers) > 100
+    assert customer.failures == []
+    assert {answer[:12] for answer in told} == {b"HTTP/1.1 408"}

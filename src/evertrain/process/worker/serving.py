@@ -26,6 +26,7 @@ import uvloop
 
 from evertrain.config.settings import Settings, load
 from evertrain.core.access import bearer
+from evertrain.deploy.admission import Admission
 from evertrain.deploy.answer import Answering
 from evertrain.deploy.body import Intake
 from evertrain.deploy.connection import Bounds
@@ -135,7 +136,13 @@ class Worker:
         statistics = Statistics(state.path / "serving" / "statistics", name)
         return Server(
             swap=self._swap,
-            answering=Answering(log=self._records, clock=clock, statistics=statistics, trials=self._trials),
+            answering=Answering(
+                log=self._records,
+                clock=clock,
+                statistics=statistics,
+                trials=self._trials,
+                admission=Admission(settings.max_concurrency),
+            ),
             log=self._records,
             clock=clock,
             statistics=statistics,
@@ -143,7 +150,7 @@ class Worker:
             limits=Limits(max_rows=settings.max_rows, max_nesting=settings.max_nesting),
             admits=self._admits,
             steady=isinstance(clock, StoryClock),
-            max_concurrency=settings.max_concurrency,
+            answer_timeout_s=settings.answer_timeout_s,
             release=release_of("evertrain"),
         )
 
