@@ -56,7 +56,11 @@ def serve(
     ] = None,
     max_bad_answers: Annotated[
         float | None,
-        typer.Option(min=1, help="Failed requests a day that a step of a canary may cost. Default: 50.", metavar="N"),
+        typer.Option(
+            min=1,
+            help="Failed requests a day that a step of a canary may cost. Default: 1 in 1,000, and at least 50.",
+            metavar="N",
+        ),
     ] = None,
     service: Annotated[str | None, typer.Option(help="Its name; default: the file's.")] = None,
     settings: Toml = None,

@@ -106,7 +106,7 @@ def Canary(  # noqa: N802 - reads as the thing that it makes
     *,
     steps: Sequence[float] = (0.01, 0.05, 0.25),
     margin: float = 0.01,
-    max_bad_answers: float = 50.0,
+    max_bad_answers: float | None = None,
     alpha: float = 0.01,
     deadline: str = "1s",
 ) -> CanarySpec:

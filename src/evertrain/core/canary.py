@@ -16,7 +16,16 @@ from evertrain.core.evidence import Tally
 from evertrain.core.policy import CanarySpec
 from evertrain.core.time import DAY, Instant, say_instant
 
-__all__ = ["BOUND_ALPHA", "MOST_REQUESTS", "Assessment", "assess", "fewest_at_step", "fewest_requests"]
+__all__ = [
+    "BOUND_ALPHA",
+    "MOST_REQUESTS",
+    "Assessment",
+    "accepted_harm",
+    "assess",
+    "bound_limit",
+    "fewest_at_step",
+    "fewest_requests",
+]
 
 BOUND_ALPHA = 0.05
 """One-sided error rate of the bound that admits a step."""
@@ -26,6 +35,9 @@ FEWEST_AT_STEP = 10
 
 MOST_REQUESTS = 10_000_000
 """More answers without a single error than this are no plan: a margin that needs them is refused when declared."""
+
+_ERROR_BUDGET = 0.001
+_FEWEST_BAD_ANSWERS = 50.0
 
 _FORESEEABLE_DAYS = 3650
 
@@ -85,12 +97,14 @@ def assess(
     if evidence >= 1.0 / spec.alpha:
         return Assessment(action="roll back", reasons=_harm(tally, spec, evidence, latency_decides), figures=figures)
     last = step >= len(spec.steps) - 1
-    limit = _limit(spec, step, requests_24h, last=last)
+    limit = bound_limit(spec, step, requests_24h)
     figures["bound_limit"] = limit
     own = fewest_at_step(spec.steps[step], requests_24h)
     if tally.step.canary >= own and (bound < limit if last else bound <= limit):
         return Assessment(
-            action="promote" if last else "advance", reasons=(_admitted(spec, step, bound, last=last),), figures=figures
+            action="promote" if last else "advance",
+            reasons=(_admitted(spec, step, bound, requests_24h),),
+            figures=figures,
         )
     return _wait(spec.steps[step], tally, now, figures, own=own, pace=requests_24h if pace is None else pace)
 
@@ -111,6 +125,25 @@ def fewest_requests(margin: float) -> int | None:
     )
 
 
+def accepted_harm(spec: CanarySpec, requests_24h: float) -> float:
+    """How many bad answers a step may cost in 24 h.
+
+    >>> accepted_harm(CanarySpec(), 1_000.0), accepted_harm(CanarySpec(), 2_000_000.0)
+    (50.0, 2000.0)
+    """
+    if spec.max_bad_answers is not None:
+        return spec.max_bad_answers
+    return max(_FEWEST_BAD_ANSWERS, _ERROR_BUDGET * requests_24h)
+
+
+def bound_limit(spec: CanarySpec, step: int, requests_24h: float) -> float:
+    """What the bound must not exceed in step `step`: `margin` to promote, before that what the next share may cost."""
+    if step >= len(spec.steps) - 1:
+        return spec.margin
+    answers = spec.steps[step + 1] * requests_24h
+    return min(1.0, accepted_harm(spec, requests_24h) / answers) if answers > 0 else 1.0
+
+
 def fewest_at_step(share: float, requests_24h: float) -> int:
     """So many requests a step waits for at its own share, whatever the steps before it have shown.
 
@@ -125,14 +158,6 @@ def _evidence(tally: Tally, latency_decides: bool) -> float:
     return (tally.errors.value + tally.latency.value) / 2.0
 
 
-def _limit(spec: CanarySpec, step: int, requests_24h: float, *, last: bool) -> float:
-    """What the bound must not exceed: `margin` to promote, else what `max_bad_answers` makes of the next share."""
-    if last:
-        return spec.margin
-    answers = spec.steps[step + 1] * requests_24h
-    return min(1.0, spec.max_bad_answers / answers) if answers > 0 else 1.0
-
-
 def _harm(tally: Tally, spec: CanarySpec, evidence: float, latency_decides: bool) -> tuple[str, ...]:
     errors = (
         f"canary errors {tally.canary_errors} of {tally.canary}, the rest {tally.rest_errors} of {tally.rest}: "
@@ -145,14 +170,14 @@ def _harm(tally: Tally, spec: CanarySpec, evidence: float, latency_decides: bool
     return (total, errors, latency) if tally.errors.value >= tally.latency.value else (total, latency, errors)
 
 
-def _admitted(spec: CanarySpec, step: int, bound: float, *, last: bool) -> str:
-    if last:
+def _admitted(spec: CanarySpec, step: int, bound: float, requests_24h: float) -> str:
+    if step >= len(spec.steps) - 1:
         return (
             f"the share of failed requests is at most {bound:.4f} above the rest's, within the margin {spec.margin:g}"
         )
     return (
         f"a share of {spec.steps[step + 1]:.0%} is admitted: the share of failed requests is at most {bound:.4f} above "
-        f"the rest's, within {spec.max_bad_answers:g} failed requests a day"
+        f"the rest's, within {accepted_harm(spec, requests_24h):.0f} failed requests a day"
     )
 
 

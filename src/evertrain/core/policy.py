@@ -61,12 +61,13 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Shares by which a version enters, and the harm that is accepted on the way.
 
     margin: the bound on the difference of error rates that the last promotion needs. max_bad_answers: how many bad
-    answers a step may cost in 24 h, by the bound. alpha: chance of a false rollback over the whole ramp.
+    answers a step may cost in 24 h, by the bound; None: one in a thousand of the requests of that time, which is the
+    error budget of an availability of 99.9%, and at least 50. alpha: chance of a false rollback over the whole ramp.
     """
 
     steps: tuple[Share, ...] = (0.01, 0.05, 0.25)
     margin: Annotated[float, Meta(gt=0, lt=1)] = 0.01
-    max_bad_answers: Annotated[float, Meta(gt=0)] = 50.0
+    max_bad_answers: Annotated[float, Meta(gt=0)] | None = None
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.01
     deadline_s: Annotated[float, Meta(gt=0, le=60)] = 1.0
 

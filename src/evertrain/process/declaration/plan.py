@@ -11,7 +11,7 @@ import msgspec
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.bound import requests_needed
-from evertrain.core.canary import BOUND_ALPHA, fewest_at_step
+from evertrain.core.canary import BOUND_ALPHA, bound_limit, fewest_at_step
 from evertrain.core.card import Card
 from evertrain.core.comparison import MIN_BLOCKS, normal_quantile
 from evertrain.core.gate import Criterion
@@ -211,10 +211,8 @@ def foresee_canary(spec: CanarySpec, per_day: float) -> tuple[StepPlan, ...]:
     """
     steps: list[StepPlan] = []
     answered = 0
-    for share, following in zip(spec.steps, (*spec.steps[1:], None), strict=True):
-        limit = spec.margin if following is None else 1.0
-        if following is not None and per_day > 0:
-            limit = min(1.0, spec.max_bad_answers / (following * per_day))
+    for number, share in enumerate(spec.steps):
+        limit = bound_limit(spec, number, per_day)
         more = requests_needed(
             math.nextafter(limit, 0.0),
             errors=0,

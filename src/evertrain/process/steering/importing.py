@@ -308,7 +308,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--sample", type=Path, default=None)
     parser.add_argument("--output", choices=["probability", "value"], default=None)
     parser.add_argument("--classes", default="")
-    parser.add_argument("--max-bad-answers", type=float, default=CanarySpec().max_bad_answers)
+    parser.add_argument("--max-bad-answers", type=float, default=None)
     parser.add_argument("--words", default="imported")
     parser.add_argument("--unnamed", action="store_true", help="the service is called after the file")
     parser.add_argument("model", type=Path)
