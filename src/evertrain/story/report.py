@@ -81,7 +81,7 @@ def report_story(
     events = ledger.read()
     registry = Registry(events)
     record = registry.service(script.service)
-    with closing(Watch(state, lambda _: _spec(state, record), paced=False)) as watch:
+    with closing(Watch(state, lambda _: _spec(state, record), lambda _: (), paced=False)) as watch:
         watch.follow(script.drained)
         performance = watch.service(script.service).performance
     cohort = performance.cohort(Instant(0), Instant(script.drained + DAY))

@@ -4,6 +4,7 @@ from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import ArmName, Failed, Predicted
 from evertrain.core.time import DAY, Instant
 from evertrain.monitor.performance import Performance
+from evertrain.monitor.unfamiliar import Unfamiliar
 from evertrain.process.steering.watch import ServiceWatch
 
 SHOP, VERSION = ServiceName("shop"), VersionId("v")
@@ -42,7 +43,7 @@ def failed(number: int, arm: ArmName = "canary") -> Failed:
 
 
 def test_a_request_that_was_sent_again_because_its_worker_died_counts_once() -> None:
-    watch = ServiceWatch(Performance(lambda _, at: at), labelled=True)
+    watch = ServiceWatch(Performance(lambda _, at: at), Unfamiliar(lambda _: ()), labelled=True)
     watch.fold([failed(1), predicted(1), failed(1), predicted(1), predicted(2)])
     watch.fold([predicted(2), predicted(3)])
     assert len(watch.performance) == 3
@@ -52,7 +53,7 @@ def test_a_request_that_was_sent_again_because_its_worker_died_counts_once() -> 
 
 
 def test_an_answer_that_came_after_a_failure_counts_beside_it() -> None:
-    watch = ServiceWatch(Performance(lambda _, at: at), labelled=True)
+    watch = ServiceWatch(Performance(lambda _, at: at), Unfamiliar(lambda _: ()), labelled=True)
     watch.fold([failed(1, "champion")])
     watch.fold([predicted(1)])
     assert watch.answered == watch.failed == {Instant(0): {VERSION: 1}}

@@ -16,9 +16,11 @@ from evertrain.core.model import Manifest, Verdict
 from evertrain.core.policy import PerformanceTrigger
 from evertrain.core.registry import Registry, Rollout
 from evertrain.core.routing import Arm, RoutingTable
+from evertrain.core.schema import Input
 from evertrain.core.stage import Check, Evaluate, Rehearse, StageTask, Train
 from evertrain.core.time import Instant
 from evertrain.core.trigger import Observed, Reading
+from evertrain.errors import EvertrainError
 from evertrain.model.executor import Crashed as TaskCrashed
 from evertrain.model.executor import Done as TaskDone
 from evertrain.model.executor import LocalExecutor, Task
@@ -54,7 +56,7 @@ class InstalledPlanes:
         self._declared = lru_cache(maxsize=64)(self._read_declaration)
         self._seen: tuple[tuple[ServiceName, Instant, Instant, VersionId | None], Observed] | None = None
         self._outcomes = Outcomes(state)
-        self.watch = Watch(state, self._declared_for, paced=self._paced)
+        self.watch = Watch(state, self._declared_for, self._vector_of, paced=self._paced)
 
     def paced(self) -> bool:
         return self._paced
@@ -68,6 +70,12 @@ class InstalledPlanes:
     def _declared_for(self, service: ServiceName) -> ServiceSpec | None:
         record = self._registry.services.get(service)
         return None if record is None or record.declaration is None else self._declared(record.declaration)
+
+    def _vector_of(self, version: VersionId) -> tuple[Input, ...]:
+        try:
+            return self._artifacts.manifest(version).vector
+        except (EvertrainError, OSError):
+            return ()  # what it does not know cannot be told; whoever loads it says what is wrong with it
 
     # Work -------------------------------------------------------------------------------------------------------------
 

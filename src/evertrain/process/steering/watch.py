@@ -14,12 +14,13 @@ import msgspec
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted, Record
-from evertrain.core.schema import Value
+from evertrain.core.schema import Input, Value
 from evertrain.core.time import HOUR, Instant
 from evertrain.monitor.join import LabelJoin, Unjoined
 from evertrain.monitor.performance import Performance
 from evertrain.monitor.performance import Snapshot as PerformanceSnapshot
 from evertrain.monitor.trial import Trial, TrialSnapshot
+from evertrain.monitor.unfamiliar import Unfamiliar
 from evertrain.store.file import write_atomically
 from evertrain.store.log import LogReader, Position
 from evertrain.store.state import State
@@ -40,15 +41,23 @@ class ServiceWatch:
     """One service's traffic as the controller knows it.
 
     performance: stays empty where no label will ever come. join: fills it where labels are posted that nobody declared;
-    labelled: where they are declared. answered, failed: by the hour in which a request came.
+    labelled: where they are declared. answered, failed: by the hour in which a request came. unfamiliar: what was asked
+    and is not known to the version that answered; it is counted anew after a restart.
     A request that was sent again because its worker died counts once, though two workers logged it.
     """
 
     def __init__(
-        self, performance: Performance, *, labelled: bool, trial: Trial | None = None, join: LabelJoin | None = None
+        self,
+        performance: Performance,
+        unfamiliar: Unfamiliar,
+        *,
+        labelled: bool,
+        trial: Trial | None = None,
+        join: LabelJoin | None = None,
     ) -> None:
         self.performance = performance
         self.join = join
+        self.unfamiliar = unfamiliar
         self._labelled = labelled
         self.trial = trial or Trial()
         self.answered: dict[Instant, dict[VersionId, int]] = {}
@@ -64,6 +73,7 @@ class ServiceWatch:
             match record:
                 case Predicted():
                     _count(self.answered, record)
+                    self.unfamiliar.see(record)
                     if self._labelled:
                         self.performance.predicted(record)
                     elif self.join is not None:
@@ -110,7 +120,16 @@ class _Memory(msgspec.Struct, frozen=True, kw_only=True):
 class Watch:
     """Follows the log for all services. Its memory is a cache: without it the log is read from its beginning."""
 
-    def __init__(self, state: State, specs: Callable[[ServiceName], ServiceSpec | None], *, paced: bool) -> None:
+    def __init__(
+        self,
+        state: State,
+        specs: Callable[[ServiceName], ServiceSpec | None],
+        vector: Callable[[VersionId], Sequence[Input]],
+        *,
+        paced: bool,
+    ) -> None:
+        """vector: the inputs of a version, () of one that cannot be read."""
+        self._vector = vector
         self._file = memory_of(state)
         self._specs = specs
         self._paced = paced
@@ -134,7 +153,7 @@ class Watch:
         labelled = spec is not None and spec.label is not None
         posted = spec is not None and spec.label is None and spec.watched is None
         join = LabelJoin(performance, unjoined) if posted else None
-        return ServiceWatch(performance, labelled=labelled, trial=trial, join=join)
+        return ServiceWatch(performance, Unfamiliar(self._vector), labelled=labelled, trial=trial, join=join)
 
     def follow(self, now: Instant) -> int:
         """Fold what the log holds by now; returns how many records that were."""

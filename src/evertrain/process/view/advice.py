@@ -91,6 +91,12 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
             remedy=f"Post labels; or decide: evertrain promote {number} {name} --reason ..., or the same with rollback",
         )
     yield from _cautions(one, name)
+    for unknown in one.unknown:
+        if unknown.is_worth_saying:
+            yield Advice(
+                what=f"{one.service}: {unknown.says}. They are answered as if it were missing.",
+                remedy="See what the client sends; or bring a version that was trained on it.",
+            )
     for cycle in one.cycles:
         if cycle.until is not None and cycle.ordinal is not None:
             yield _held(one, cycle, name)

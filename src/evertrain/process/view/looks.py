@@ -1,7 +1,7 @@
 """What the controller's newest looks found, left where `evertrain status` finds it.
 
 looks.json: what each rollout waits for. quality.json: how good the answers of each service were. observed.json: the
-gist of each watched service's report.
+gist of each watched service's report. unknown.json: what its version is asked and does not know, by service.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,22 @@ import msgspec
 
 from evertrain.core.identity import ServiceName
 from evertrain.monitor.gist import Gist
+from evertrain.monitor.unfamiliar import Unknown
 from evertrain.store.file import write_atomically
 
-__all__ = ["Figure", "leave_gists", "leave_looks", "leave_quality", "read_gists", "read_looks", "read_quality"]
+__all__ = [
+    "Figure",
+    "leave_gists",
+    "leave_looks",
+    "leave_quality",
+    "leave_unknown",
+    "read_gists",
+    "read_looks",
+    "read_quality",
+    "read_unknown",
+]
 
-_FILE, _GISTS, _QUALITY = "looks.json", "observed.json", "quality.json"
+_FILE, _GISTS, _QUALITY, _UNKNOWN = "looks.json", "observed.json", "quality.json", "unknown.json"
 _Value = TypeVar("_Value")
 
 
@@ -56,6 +67,16 @@ def leave_gists(reports: Path, gists: Sequence[Gist]) -> None:
 def read_gists(reports: Path) -> dict[ServiceName, Gist]:
     """The gists that were left last, by service."""
     return {one.service: one for one in _read(reports / _GISTS, list[Gist]) or []}
+
+
+def leave_unknown(reports: Path, found: Mapping[ServiceName, Sequence[Unknown]]) -> None:
+    """Leave, by service, what its version was asked lately and does not know."""
+    write_atomically(reports / _UNKNOWN, msgspec.json.encode(found), durable=False)
+
+
+def read_unknown(reports: Path) -> dict[ServiceName, tuple[Unknown, ...]]:
+    """What was left last."""
+    return _read(reports / _UNKNOWN, dict[ServiceName, tuple[Unknown, ...]]) or {}
 
 
 def _read(file: Path, kind: type[_Value]) -> _Value | None:

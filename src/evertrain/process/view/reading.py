@@ -27,11 +27,12 @@ from evertrain.model.progress import Tasks, UnderWay
 from evertrain.monitor.gist import expose_gists
 from evertrain.monitor.health import expose
 from evertrain.monitor.report import Report
+from evertrain.monitor.unfamiliar import Unknown, expose_unknown
 from evertrain.process.observation.observed import ObservedReports
 from evertrain.process.steering.order import find_service, find_version
 from evertrain.process.steering.planes import InstalledPlanes
 from evertrain.process.view.chronicle import Chronicle
-from evertrain.process.view.looks import Figure, leave_looks, leave_quality
+from evertrain.process.view.looks import Figure, leave_looks, leave_quality, leave_unknown
 from evertrain.process.view.overseeing import Overseer
 from evertrain.process.view.quality import QualityHistory, metrics_of
 from evertrain.process.view.standing import show_cycles, show_rollout, show_shares, show_versions, show_work
@@ -62,6 +63,7 @@ class Board:
         self._observed = ObservedReports(state, ledger)
         self.overseer = Overseer(state, self._observed)
         self._shown: Mapping[ServiceName, Overview] = MappingProxyType({})
+        self.unknown: Mapping[ServiceName, tuple[Unknown, ...]] = MappingProxyType({})
 
     def put_up(self, shown: Mapping[ServiceName, Overview]) -> None:
         """Replace all snapshots at once."""
@@ -90,7 +92,9 @@ class Board:
         return self._ledger.read(after=after, limit=limit)
 
     def metrics(self) -> str:
-        return expose(read_statistics(self._statistics)) + expose_gists(self.overseer.gists)
+        return (
+            expose(read_statistics(self._statistics)) + expose_gists(self.overseer.gists) + expose_unknown(self.unknown)
+        )
 
 
 class _Memory:
@@ -156,6 +160,10 @@ class Observer:
         if quality != self._quality:
             self._quality = quality
             leave_quality(self._state.reports, quality)
+        unknown = {name: found for name in shown if (found := self._planes.watch.service(name).unfamiliar.found())}
+        if unknown != self.board.unknown:
+            self.board.unknown = unknown
+            leave_unknown(self._state.reports, unknown)
 
     def _around(self, table: RoutingTable, now: Instant) -> Overview:
         """What all services have in common, in an overview of none of them."""

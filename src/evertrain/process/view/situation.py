@@ -19,9 +19,10 @@ from evertrain.errors import EvertrainError, NotFoundError
 from evertrain.model.progress import Tasks
 from evertrain.monitor.gist import Gist
 from evertrain.monitor.health import Totals, totals
+from evertrain.monitor.unfamiliar import Unknown
 from evertrain.process.view.caution import caution_of, cautions_of, override_of
 from evertrain.process.view.chronicle import Chronicle
-from evertrain.process.view.looks import Figure, read_gists, read_looks, read_quality
+from evertrain.process.view.looks import Figure, read_gists, read_looks, read_quality, read_unknown
 from evertrain.process.view.standing import show_work
 from evertrain.process.view.supply import SourceSituation, look_at_sources
 from evertrain.process.view.surroundings import show_alerts, taken_in
@@ -107,7 +108,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     gist: what was observed of a watched service, once anything was.
     watched: somebody else answers. override: that a person put the champion into service, why, and past which refusal.
     caution: what its training says of the champion; cautions: what it takes in otherwise than the one before.
-    quality: how good the answers were, once there are labels.
+    quality: how good the answers were, once there are labels. unknown: what the version is asked and does not know.
     """
 
     service: ServiceName
@@ -132,6 +133,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     cautions: tuple[str, ...] = ()
     fruitless: Fruitless | None = None
     quality: tuple[Figure, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
 
     @property
     def answers(self) -> bool:
@@ -188,6 +190,7 @@ class _Known:
         self.series = read_statistics(state.path / "serving" / "statistics")
         self.looks = read_looks(state.reports)
         self.quality = read_quality(state.reports)
+        self.unknown = read_unknown(state.reports)
         self.gists = read_gists(state.reports)
         self.running = Tasks(state.tasks).under_way()
         self.tasks = state.tasks
@@ -265,6 +268,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         requests=totals(known.series, name),
         trial=None if rollout is None else _trial(record, rollout, known),
         quality=known.quality.get(name, ()),
+        unknown=known.unknown.get(name, ()),
         cycles=tuple(_waiting(record, cycle) for cycle in record.open_cycles),
         work=show_work(record, known.running, time.time()),
         refused={one.version: one.reason for one in route.refused},
