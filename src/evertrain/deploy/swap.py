@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import msgspec
 
@@ -114,9 +115,10 @@ class Swap:
     async def _load(self, version: VersionId, route: Route) -> None:
         live = self._live.get(route.service)
         recent = tuple(live.recent) if live is not None else ()
+        gently = any(one.champion is not None for one in self._live.values())
         try:
             loaded = await asyncio.get_running_loop().run_in_executor(
-                self._pool, self._load_here, version, route.refused, recent
+                self._pool, partial(self._load_here, version, route.refused, recent, gently=gently)
             )
         except EvertrainError as error:
             self._failed[version] = str(error)
@@ -129,9 +131,11 @@ class Swap:
             self._loading.discard(version)
         self._settle()
 
-    def _load_here(self, version: VersionId, refused: tuple[Refusal, ...], recent: tuple[Recent, ...]) -> Loaded:
+    def _load_here(
+        self, version: VersionId, refused: tuple[Refusal, ...], recent: tuple[Recent, ...], *, gently: bool
+    ) -> Loaded:
         try:
-            return self._loader.load(version, refused, recent)
+            return self._loader.load(version, refused, recent, gently=gently)
         except EvertrainError:
             raise
         except (OSError, MemoryError) as error:
@@ -174,8 +178,10 @@ class Swap:
     def _drop(self) -> None:
         kept = {version for route in self._wanted.routes.values() for version in _needed(route)}
         kept |= {live.champion.version for live in self._live.values() if live.champion is not None}
-        for version in set(self._loaded) - kept:
-            del self._loaded[version]
+        dropped = [self._loaded.pop(version) for version in set(self._loaded) - kept]
+        if dropped:
+            # To free a large model takes as long as many answers: the loading thread is the last to let go of it.
+            self._pool.submit(dropped.clear)
 
 
 def _needed(route: Route) -> tuple[VersionId, ...]:

@@ -138,12 +138,14 @@ class Loader:
         self._spec = spec
         self._code = code
 
-    def load(self, version: VersionId, refused: Iterable[Refusal], recent: Sequence[Recent]) -> Loaded:
-        """TrustError or ModelError says why it must not or cannot be loaded."""
+    def load(
+        self, version: VersionId, refused: Iterable[Refusal], recent: Sequence[Recent], *, gently: bool = False
+    ) -> Loaded:
+        """TrustError or ModelError says why it must not or cannot be loaded. gently: while requests are answered."""
         manifest = admit(self._artifacts, self._verifier, version, need="judged", refused=refused)
         path, own = self._artifacts.blobs.path(manifest.model), os.getpid()
         try:
-            return self._load(manifest, path, recent)
+            return self._load(manifest, path, recent, gently=gently)
         except EvertrainError:
             raise
         except Exception as error:  # models and features are user code: whatever they raise is said, not thrown
@@ -151,8 +153,8 @@ class Loader:
         finally:
             runtime.end_if_copied(own)
 
-    def _load(self, manifest: Manifest, path: Path, recent: Sequence[Recent]) -> Loaded:
-        model = runtime.load(manifest, path, self._code(manifest))
+    def _load(self, manifest: Manifest, path: Path, recent: Sequence[Recent], *, gently: bool) -> Loaded:
+        model = runtime.load(manifest, path, self._code(manifest), gently=gently)
         loaded = Loaded(manifest, self._spec(manifest), model, self._features(manifest))
         if manifest.golden is not None:
             loaded.prove(msgspec.json.decode(self._artifacts.blobs.get(manifest.golden), type=Golden))

@@ -5,11 +5,13 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from evertrain.core.model import Format, Manifest
 from evertrain.errors import UserError
 from evertrain.runtime.description import Description
 from evertrain.runtime.estimator import ENCODERS
+from evertrain.runtime.gentle import without_collection
 from evertrain.runtime.onnx_file import is_onnx
 from evertrain.runtime.pickle_file import is_pickle, look_into
 from evertrain.runtime.protocol import Model
@@ -21,17 +23,27 @@ _KNOWN = (
     "Give a LightGBM text model, an XGBoost model (UBJSON or JSON), an ONNX file, a skops file, an MLflow model "
     "folder, a pickle that you trust, or a Python file with predict(rows)."
 )
+_OF_OBJECTS: Final = ("sklearn", "pickle")
+"""Kinds that may consist of very many Python objects, few of which refer to themselves."""
 _TABLES = (".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".ndjson", ".arrow", ".arrows", ".feather", ".xlsx")
 _TABLE_HEADS = (b"PAR1", b"ARROW1")
 
 
-def load(manifest: Manifest, model_path: Path, bundle_folder: Path | None = None) -> Model:
+def load(manifest: Manifest, model_path: Path, bundle_folder: Path | None = None, *, gently: bool = False) -> Model:
     """Load a model that was admitted: its bytes and signatures were checked by `store.signature.admit`.
 
     bundle_folder: the unpacked bundle of its version; a scikit-learn estimator that was trained from it may hold its
     classes and functions. A file that was brought in may not: it would choose what they are called with.
+    gently: other threads of this process answer requests meanwhile, and are not to be held up; it may take longer.
     ModelError when it cannot be loaded, with the reason.
     """
+    if gently and manifest.format in _OF_OBJECTS:
+        with without_collection():
+            return _load(manifest, model_path, bundle_folder, gently=True)
+    return _load(manifest, model_path, bundle_folder, gently=gently)
+
+
+def _load(manifest: Manifest, model_path: Path, bundle_folder: Path | None, *, gently: bool) -> Model:
     match manifest.format:
         case "lightgbm":
             from evertrain.runtime.lightgbm import LightGBMModel
@@ -59,7 +71,7 @@ def load(manifest: Manifest, model_path: Path, bundle_folder: Path | None = None
         case "pickle":
             from evertrain.runtime.pickled import PickledModel
 
-            return PickledModel(model_path, manifest.vector, manifest.output, manifest.environment)
+            return PickledModel(model_path, manifest.vector, manifest.output, manifest.environment, gently=gently)
         case "callable":
             from evertrain.runtime.callable import CallableModel
 

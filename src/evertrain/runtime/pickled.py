@@ -5,13 +5,14 @@ import importlib.metadata
 import io
 import pickle
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evertrain.core.model import Output
 from evertrain.core.schema import Input
 from evertrain.errors import ModelError, PackageError
+from evertrain.runtime.gentle import unpickle_gently
 from evertrain.runtime.pickle_file import look_into
 from evertrain.runtime.sklearn import EstimatorModel
 
@@ -21,11 +22,22 @@ _MAY_DIFFER = ("numpy",)
 
 
 class PickledModel(EstimatorModel):
-    """Anything with `predict_proba`, or with `predict` where the output is a value; it takes (n, k) arrays."""
+    """Anything with `predict_proba`, or with `predict` where the output is a value; it takes (n, k) arrays.
 
-    def __init__(self, path: Path, vector: Sequence[Input], output: Output, environment: Mapping[str, str]) -> None:
+    gently: whether others answer requests meanwhile, in this process.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        vector: Sequence[Input],
+        output: Output,
+        environment: Mapping[str, str],
+        *,
+        gently: bool = False,
+    ) -> None:
         _check_versions(path, environment)
-        estimator = _read(path)
+        estimator = _read(path, unpickle_gently if gently else pickle.loads)
         wanted = "predict" if output.kind == "value" else "predict_proba"
         if not callable(getattr(estimator, wanted, None)):
             raise ModelError(
@@ -51,7 +63,7 @@ def _check_versions(path: Path, environment: Mapping[str, str]) -> None:
             )
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, unpickle: Callable[[bytes], Any]) -> Any:
     content = path.read_bytes()
     contents = look_into(content)
     try:
@@ -62,7 +74,7 @@ def _read(path: Path) -> Any:
 
                 estimator = joblib.load(io.BytesIO(content))
             else:
-                estimator = pickle.loads(content)  # noqa: S301 - signed by a person, and admitted by the caller
+                estimator = unpickle(content)  # signed by a person, and admitted by the caller
     except ModuleNotFoundError as error:
         raise PackageError.of_module(path.name, error) from error
     except Exception as error:
