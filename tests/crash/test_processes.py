@@ -218,6 +218,24 @@ def test_a_successor_that_cannot_load_ends_the_restart_and_changes_nothing(
     assert {found.pid for found in tree.living().values()} == {found.pid for found in before.values()}
 
 
+def test_a_supervisor_that_dies_in_the_middle_of_a_restart_is_taken_over_from(
+    tree: Tree, customers: list[Customer]
+) -> None:
+    asked_since(customers)
+    old = {name for name, found in tree.living().items() if found.role == "worker"}
+    command = [sys.executable, "-m", "evertrain", "restart", "--dir", str(tree.state.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as ordered:
+        assert ordered.stdout is not None
+        assert "comes up beside it" in ordered.stdout.readline()
+        tree.kill_supervisor()
+        tree.up()
+        told = ordered.stdout.read()
+    assert (ordered.returncode, "The supervisor ended meanwhile" in told) == (1, True), told
+    wait_until(lambda: is_whole(tree) and not old & set(tree.living()), "the end of the orphans")
+    asked_since(customers)
+    assert failures_of(customers) == []
+
+
 def restart(tree: Tree, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "evertrain", "restart", "--dir", str(tree.state.path), *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)

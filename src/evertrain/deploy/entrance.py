@@ -7,6 +7,7 @@ that does not take it (it is busy, or was killed) is not waited for again until 
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import resource
@@ -154,6 +155,8 @@ def affordable(most: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = most + _OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        more = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        with contextlib.suppress(ValueError, OSError):  # macOS has a bound of its own, below the one that it tells
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+            soft = more
     return most if soft == resource.RLIM_INFINITY else min(most, max(1, soft - _OTHER_FILES))

@@ -46,8 +46,10 @@ def follow_restart(state: State, order: str, seconds: float) -> Iterator[Restart
             supervised = now
         if now - supervised > _HEED_S:
             raise UnavailableError(
-                "The supervisor has not taken the order up." if last is None else "The supervisor ended meanwhile.",
-                "See what `evertrain status` says; `evertrain up` starts one that takes the workers over.",
+                "The supervisor has not taken the order up yet: it does when all workers answer."
+                if last is None
+                else "The supervisor ended meanwhile.",
+                "See what `evertrain status` says; `evertrain up` starts a supervisor that takes the workers over.",
             )
         time.sleep(_LOOK_S)
 

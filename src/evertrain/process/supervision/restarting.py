@@ -170,6 +170,8 @@ class Restarting:
         self._tree = tree
         self._restart: _Restart | None = None
         self._looked = 0.0
+        before = restart_order(state)
+        self._past = "" if before is None else before.id  # of an order to a supervisor that is gone; it is started anew
         self._told = restart_report(state)
         if self._told is not None and self._told.outcome == "under way":
             self._tell(
@@ -188,8 +190,9 @@ class Restarting:
         self._looked = now
         if self._restart is None:
             order = restart_order(self._state)
-            if order is None or (self._told is not None and self._told.order == order.id):
+            if order is None or order.id == self._past:
                 return
+            self._past = order.id
             self._restart = _Restart(order, self._tree)
         self._restart.look()
         report = self._restart.report()
