@@ -17,7 +17,7 @@ from evertrain.core.schema import Value
 from evertrain.core.score import RowScore, best
 from evertrain.core.time import Instant
 from evertrain.core.trial import Predict
-from evertrain.deploy.admission import Admission, NoPlaceError, refuse_late
+from evertrain.deploy.admission import Admission, NoPlaceError
 from evertrain.deploy.swap import Live
 from evertrain.deploy.trial import Trials
 from evertrain.deploy.version import Loaded, ScoreError
@@ -115,7 +115,7 @@ class Answering:
         name: the client's id of this request, "" for none. ModelError when no version could answer, CapacityError when
         the log has no room or too many wait already, LateError after the deadline: then nothing is answered.
         """
-        refuse_late(span.until_ns)
+        self._admission.refuse_late(span.until_ns)
         received = self._clock.now()
         request = _Request(live, champion, _drafts(champion, rows, name, received), received, name, load, span)
         if name:
@@ -134,8 +134,10 @@ class Answering:
 
     def _arm_for(self, request: _Request, assigned: ArmName) -> Arm | None:
         """The arm that answers; None: the champion does, also where an arm gives way because too many wait already."""
+        if assigned == "champion":
+            return None
         route = request.live.route
-        arm = {"canary": route.canary, "control": route.control}.get(assigned)
+        arm = route.canary if assigned == "canary" else route.control
         if arm is not None and not self._admission.has_room_for_trials:
             self._statistics.shed(request.label(arm.version, assigned))
             return None
@@ -189,7 +191,7 @@ class Answering:
         for start in range(0, len(request.drafts), _CHUNK):
             if start:
                 await asyncio.sleep(0)
-                refuse_late(request.span.until_ns)
+                self._admission.refuse_late(request.span.until_ns)
             self._score(request, scored, request.drafts[start : start + _CHUNK])
         return scored
 

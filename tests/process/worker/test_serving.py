@@ -246,7 +246,7 @@ def test_trials_give_way_before_anybody_is_refused(
     crowded: RunningWorker, installation: Installation, champion: VersionId
 ) -> None:
     """Everybody is on a canary that hangs: two wait for it, and the champion answers all others at once."""
-    canary = installation.add("import time\ndef predict(rows):\n    time.sleep(60)\n")
+    canary = installation.add("import time\ndef predict(rows):\n    time.sleep(3)\n")
     with on_trial(installation, canary) as arm:
         installation.route(Route(service=SHOP, champion=champion, canary=arm))
         until(lambda: crowded.serves(champion))
@@ -281,7 +281,7 @@ def test_a_batch_too_many_is_refused_and_single_rows_are_answered_beside(
 
 def test_a_deadline_is_kept(crowded: RunningWorker, installation: Installation, champion: VersionId) -> None:
     """Who waits half a second is answered by the champion before that, and the canary, which had two, is not blamed."""
-    canary = installation.add("import time\ndef predict(rows):\n    time.sleep(60)\n")
+    canary = installation.add("import time\ndef predict(rows):\n    time.sleep(3)\n")
     with on_trial(installation, canary) as arm:
         installation.route(Route(service=SHOP, champion=champion, canary=arm))
         until(lambda: crowded.serves(champion))
@@ -302,6 +302,22 @@ def test_an_answer_that_comes_too_late_is_not_made(crowded: RunningWorker, insta
     assert crowded.records() == []
     odd = crowded.client.post(f"/predict/{SHOP}", json=RECORD, headers={"x-evertrain-timeout-ms": "soon"})
     assert (odd.status_code, odd.json()["field"]) == (400, "x-evertrain-timeout-ms")
+
+
+def test_the_wait_in_front_of_a_busy_worker_counts(crowded: RunningWorker, installation: Installation) -> None:
+    """Twelve ask at once what takes 50 ms each: who waits 200 ms at most is told so, and the others are answered."""
+    slow = installation.add("import time\ndef predict(rows):\n    time.sleep(0.05)\n    return [0.5 for _ in rows]\n")
+    installation.route(Route(service=SHOP, champion=slow))
+    until(lambda: crowded.serves(slow))
+    patient = [Customer(int(crowded.base.rpartition(":")[2]), f"/predict/{SHOP}", RECORD) for _ in range(12)]
+    for customer in patient:
+        customer.start()
+    hurried = {"x-evertrain-timeout-ms": "200"}
+    until(lambda: crowded.client.post(f"/predict/{SHOP}", json=RECORD, headers=hurried).status_code == 504)
+    with ThreadPoolExecutor(len(patient)) as stopping:
+        list(stopping.map(Customer.stop, patient))
+    assert all(customer.answers and not customer.failures for customer in patient)
+    until(lambda: crowded.client.post(f"/predict/{SHOP}", json=RECORD, headers=hurried).status_code == 200)
 
 
 def test_slow_clients_hold_nobody_up_and_are_let_go(worker: RunningWorker) -> None:

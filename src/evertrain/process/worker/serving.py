@@ -95,6 +95,7 @@ class Worker:
             min_free_bytes=settings.min_free_mb * _MIB,
         )
         self._intake = Intake(max_bytes=settings.max_body_bytes)
+        self._admission = Admission(settings.max_concurrency)
         self._server = self._compose(heartbeat.name)
         bounds = Bounds(
             arrival_s=settings.body_timeout_s, keep_alive_s=settings.keep_alive_s, send_s=settings.shutdown_s
@@ -122,8 +123,10 @@ class Worker:
         while not self._stopping.is_set():
             self._listener.tell()
             self._look()
+            asleep = time.monotonic()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _LOOK_S)
+            self._admission.note_lag(max(0.0, time.monotonic() - asleep - _LOOK_S))
         await self._drain()
         self._occupancy.close()
         self._swap.close()
@@ -141,7 +144,7 @@ class Worker:
                 clock=clock,
                 statistics=statistics,
                 trials=self._trials,
-                admission=Admission(settings.max_concurrency),
+                admission=self._admission,
             ),
             log=self._records,
             clock=clock,
