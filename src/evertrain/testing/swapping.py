@@ -23,7 +23,7 @@ from evertrain.model.limits import thread_environment
 from evertrain.process.supervision.roster import serves
 from evertrain.runtime.lightgbm import LightGBMModel
 from evertrain.store.access import token
-from evertrain.store.process import Heartbeat, alive, heartbeats
+from evertrain.store.process import Heartbeat, alive, heartbeat_at, heartbeats
 from evertrain.store.routing import RoutingFile
 from evertrain.testing.arrivals import ARRIVAL, Ending, Plan, Question, read_arrivals
 from evertrain.testing.installation import SHOP, Installation
@@ -165,11 +165,15 @@ class Swapper:
         self._table = self._installation.route(route)
 
     def _await(self, holds: Callable[[Heartbeat], bool]) -> None:
+        """Wait for all workers. They are looked up once: what the looking costs, those who answer cannot have."""
         end = time.monotonic() + 30
-        while not all(holds(one) for one in self.workers()):
+        waiting = [worker.name for worker in self.workers()]
+        while waiting:
+            told = {name: heartbeat_at(self._installation.state, name) for name in waiting}
+            waiting = [name for name, one in told.items() if one is None or not holds(one)]
             if time.monotonic() > end:
-                raise AssertionError(f"The workers do not follow: {self.workers()}")
-            time.sleep(_LOOK_S)
+                raise AssertionError(f"The workers do not follow: {told}")
+            time.sleep(_LOOK_S if waiting else 0)
 
 
 class Ordered(msgspec.Struct, frozen=True, kw_only=True):
