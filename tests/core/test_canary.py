@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from evertrain.core.canary import assess
 from evertrain.core.evidence import Outcome, Tally
+from evertrain.core.loss import Graded
 from evertrain.core.policy import CanarySpec
 from evertrain.core.time import DAY, Instant
 
@@ -63,14 +64,35 @@ def test_a_baseline_without_errors_saves_no_failing_canary(share: float, errors:
     assert actions == ["wait"] * (errors - 1) + ["roll back"]
 
 
+def side_by_side(canary: Outcome, control: Outcome, times: int = 60) -> Tally:
+    return Tally.start(0.1).fold([outcome for _ in range(times) for outcome in (canary, control)])
+
+
 def test_slow_answers_decide_only_where_latency_does() -> None:
-    running = Tally.start(0.1).fold([Outcome("control", True, 1000 + n) for n in range(200)])
-    running = running.fold([Outcome("canary", True, 90_000)] * 40)
+    running = side_by_side(Outcome("canary", True, 90_000), Outcome("control", True, 1000))
     assert assess(0, SPEC, running, 1000.0, NOW).action == "roll back"
     assert "latency" in assess(0, SPEC, running, 1000.0, NOW).reasons[1]
     quiet = assess(0, SPEC, running, 1000.0, NOW, latency_decides=False)
     assert quiet.action != "roll back"
     assert quiet.figures["e_latency"] > 100
+
+
+@pytest.mark.parametrize("latency_decides", [True, False])
+def test_scores_that_are_far_off_end_a_rollout(latency_decides: bool) -> None:
+    running = side_by_side(Outcome("canary", True, 1000, 0.9), Outcome("control", True, 1000, 0.1), 100)
+    found = assess(0, SPEC, running, 1000.0, NOW, latency_decides=latency_decides)
+    assert found.action == "roll back"
+    assert found.reasons[1].startswith("scores far from the control arm's: e-value")
+
+
+@pytest.mark.parametrize(("loss", "action"), [(0.9, "roll back"), (0.1, "wait")])
+def test_labels_that_tell_of_worse_answers_end_a_rollout(loss: float, action: str) -> None:
+    rest = [Graded(False, number / 100) for number in range(60)] * 2
+    labelled = [Graded(True, loss), Graded(False, 0.1)] * 60
+    found = assess(0, SPEC, Tally.start(0.1).graded(rest).graded(labelled), 1000.0, NOW, latency_decides=False)
+    assert found.action == action
+    if action == "roll back":
+        assert found.reasons[1].startswith("labels of 60 canary answers against 80 of the rest's: e-value")
 
 
 def test_a_step_waits_for_requests_of_its_own_share() -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "accepted_harm",
     "assess",
     "bound_limit",
+    "evidence_of",
     "fewest_at_step",
     "fewest_requests",
 ]
@@ -41,7 +42,18 @@ _FEWEST_BAD_ANSWERS = 50.0
 
 _FORESEEABLE_DAYS = 3650
 
+_ERRORS, _LATENCY, _LOSSES, _SCORES = 0.5, 0.25, 0.15, 0.1
+"""Parts of alpha. Errors have half: they harm at once, and the third of a canary that only fails must end it."""
+
 Action = Literal["wait", "advance", "promote", "roll back"]
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    """One kind of evidence: what it is about, its e-value, and its part of alpha."""
+
+    words: str
+    value: float
+    weight: float
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,14 +79,14 @@ def assess(
 
     requests_24h: all requests that a day brings the service, counted as the tally counts. pace: requests a day
     at which they come now, by which a time is foretold; that of the last 24 hours where it is not given.
-    latency_decides: False where time is simulated; latency is then a figure only. Where both decide they share alpha:
-    the mean of two e-values is an e-value.
+    latency_decides: False where time is simulated; latency is then a figure only.
 
     >>> quiet = assess(1, CanarySpec(steps=(0.01, 0.1)), Tally.start(0.1), 0.0, Instant(0))
     >>> quiet.action, quiet.reasons[0]
     ('wait', 'waiting: about 439 more canary requests; there is next to no traffic, so no time can be said')
     """
-    evidence = _evidence(tally, latency_decides)
+    found = _kinds(tally, latency_decides)
+    evidence = evidence_of(tally, latency_decides=latency_decides)
     bound = upper_difference(
         errors=tally.canary_errors,
         requests=tally.canary,
@@ -86,6 +98,8 @@ def assess(
         "e_value": evidence,
         "e_errors": tally.errors.value,
         "e_latency": tally.latency.value,
+        "e_scores": tally.scores.value,
+        "e_losses": tally.losses.value,
         "e_limit": 1.0 / spec.alpha,
         "bound": bound,
         "canary": float(tally.canary),
@@ -95,7 +109,7 @@ def assess(
         "requests_24h": requests_24h,
     }
     if evidence >= 1.0 / spec.alpha:
-        return Assessment(action="roll back", reasons=_harm(tally, spec, evidence, latency_decides), figures=figures)
+        return Assessment(action="roll back", reasons=_harm(found, spec, evidence), figures=figures)
     last = step >= len(spec.steps) - 1
     limit = bound_limit(spec, step, requests_24h)
     figures["bound_limit"] = limit
@@ -107,6 +121,15 @@ def assess(
             figures=figures,
         )
     return _wait(spec.steps[step], tally, now, figures, own=own, pace=requests_24h if pace is None else pace)
+
+
+def evidence_of(tally: Tally, *, latency_decides: bool = True) -> float:
+    """All evidence of harm as one e-value: 1 at the start.
+
+    >>> evidence_of(Tally.start(0.1))
+    1.0
+    """
+    return sum(kind.weight * kind.value for kind in _kinds(tally, latency_decides))
 
 
 def fewest_requests(margin: float) -> int | None:
@@ -152,22 +175,24 @@ def fewest_at_step(share: float, requests_24h: float) -> int:
     return max(1, min(FEWEST_AT_STEP, math.ceil(share * requests_24h)))
 
 
-def _evidence(tally: Tally, latency_decides: bool) -> float:
-    if not latency_decides:
-        return tally.errors.value
-    return (tally.errors.value + tally.latency.value) / 2.0
+def _kinds(tally: Tally, latency_decides: bool) -> list[_Kind]:
+    """What decides, with its weight. All kinds share one alpha: a weighted mean of e-values is an e-value."""
+    errors = f"canary errors {tally.canary_errors} of {tally.canary}, the rest {tally.rest_errors} of {tally.rest}"
+    losses = f"labels of {tally.losses.canary} canary answers against {tally.losses.rest} of the rest's"
+    kinds = [
+        _Kind(errors, tally.errors.value, _ERRORS),
+        _Kind("latency against the control arm", tally.latency.value, _LATENCY if latency_decides else 0.0),
+        _Kind(losses, tally.losses.value, _LOSSES),
+        _Kind("scores far from the control arm's", tally.scores.value, _SCORES),
+    ]
+    whole = sum(kind.weight for kind in kinds)
+    return [msgspec.structs.replace(kind, weight=kind.weight / whole) for kind in kinds if kind.weight > 0]
 
 
-def _harm(tally: Tally, spec: CanarySpec, evidence: float, latency_decides: bool) -> tuple[str, ...]:
-    errors = (
-        f"canary errors {tally.canary_errors} of {tally.canary}, the rest {tally.rest_errors} of {tally.rest}: "
-        f"e-value {tally.errors.value:.4g}"
-    )
-    latency = f"latency against the control arm: e-value {tally.latency.value:.4g}"
+def _harm(kinds: list[_Kind], spec: CanarySpec, evidence: float) -> tuple[str, ...]:
     total = f"evidence of harm {evidence:.4g} reached {1.0 / spec.alpha:g} (false alarms at most {spec.alpha:g})"
-    if not latency_decides:
-        return total, errors
-    return (total, errors, latency) if tally.errors.value >= tally.latency.value else (total, latency, errors)
+    told = sorted(kinds, key=lambda kind: -kind.weight * kind.value)
+    return total, *(f"{kind.words}: e-value {kind.value:.4g}" for kind in told)
 
 
 def _admitted(spec: CanarySpec, step: int, bound: float, requests_24h: float) -> str:

@@ -10,15 +10,15 @@ import msgspec
 
 from evertrain.core.evidence import Tally, outcomes
 from evertrain.core.identity import RolloutId
-from evertrain.core.prediction import Failed, Predicted
+from evertrain.core.prediction import Labelled, Predicted, Record
 from evertrain.core.time import DAY, HOUR, MINUTE, SECOND, Instant, Span
+from evertrain.monitor.grading import Grading, GradingSnapshot
 
 __all__ = ["Trial", "TrialSnapshot"]
 
 _TIME: Literal["q"] = "q"
 _KEEP = 2_000_000
 """Requests whose times are remembered at most; above that a day's traffic is an extrapolation of the newest part."""
-
 
 _RECENT = Span(10 * MINUTE)
 _FEW = 10
@@ -31,6 +31,7 @@ class TrialSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     rollout: RolloutId | None
     tally: Tally | None
     times: bytes
+    grading: GradingSnapshot = GradingSnapshot()
 
 
 class Trial:
@@ -39,14 +40,15 @@ class Trial:
     def __init__(self) -> None:
         self._rollout: RolloutId | None = None
         self._tally: Tally | None = None
-        self._waiting: deque[Predicted | Failed] = deque(maxlen=_KEEP)
+        self._waiting: deque[Record] = deque(maxlen=_KEEP)
+        self._grading = Grading()
         self._times: array[int] = array(_TIME)
         self._batch = ""
 
-    def see(self, records: Iterable[Predicted | Failed]) -> None:
+    def see(self, records: Iterable[Record]) -> None:
         """Take in records of one service. They are folded when a rollout is asked about, or forgotten."""
         for record in records:
-            if record.load or record.retry:
+            if not isinstance(record, Labelled) and (record.load or record.retry):
                 continue
             self._waiting.append(record)
             if isinstance(record, Predicted) and not (record.batch and record.batch == self._batch):
@@ -89,6 +91,7 @@ class Trial:
     def rest(self) -> None:
         """There is no rollout: what was seen so far is no evidence about a later one."""
         self._waiting.clear()
+        self._grading = Grading()
         self._rollout, self._tally = None, None
 
     def tally(self, rollout: RolloutId, shares: Sequence[tuple[Instant, float]]) -> Tally:
@@ -102,6 +105,7 @@ class Trial:
             return Tally.start(0.5)
         if self._rollout != rollout or self._tally is None:
             self._rollout, self._tally = rollout, Tally.start(begun[0][1])
+            self._grading = Grading()
         tally = self._tally
         records = [record for record in self._waiting if record.received >= begun[0][0]]
         self._waiting.clear()
@@ -111,7 +115,7 @@ class Trial:
                 tally = tally.stepped(share)
             inside = [record for record in records if end is None or record.received < end]
             records = [record for record in records if end is not None and record.received >= end]
-            tally = tally.fold(outcomes(inside))
+            tally = tally.fold(outcomes(inside)).graded(self._grading.grade(inside))
         self._tally = tally
         return tally
 
@@ -121,7 +125,12 @@ class Trial:
 
     def snapshot(self) -> TrialSnapshot:
         """Valid only when everything seen was folded: right after `tally` or `rest`."""
-        return TrialSnapshot(rollout=self._rollout, tally=self._tally, times=self._times.tobytes())
+        return TrialSnapshot(
+            rollout=self._rollout,
+            tally=self._tally,
+            times=self._times.tobytes(),
+            grading=self._grading.snapshot(),
+        )
 
     @classmethod
     def restore(cls, snapshot: TrialSnapshot) -> "Trial":
@@ -129,6 +138,7 @@ class Trial:
         trial = cls()
         trial._rollout, trial._tally = snapshot.rollout, snapshot.tally
         trial._times.frombytes(snapshot.times)
+        trial._grading = Grading.restore(snapshot.grading)
         return trial
 
 

@@ -67,8 +67,7 @@ class ServiceWatch:
     def fold(self, records: Sequence[Record]) -> None:
         """Take in records that are in the order in which they count."""
         records = [record for record in records if isinstance(record, Labelled) or self._is_first(record)]
-        served = [record for record in records if not isinstance(record, Labelled)]
-        self.trial.see(served)
+        self.trial.see(records)
         for record in records:
             match record:
                 case Predicted():

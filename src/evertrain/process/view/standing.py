@@ -194,6 +194,10 @@ def _show_step(rollout: Rollout, place: int, share: float, figures: dict[str, fl
     return shown.Step(share=share, state="current", note=rollout.state.value)
 
 
+_LATER_KINDS = (("harm by scores, e-value", "e_scores"), ("harm by labels, e-value", "e_losses"))
+"""Kinds of evidence that rollouts of earlier releases have no figures of."""
+
+
 def show_evidence(figures: dict[str, float], *, timed: bool) -> tuple[shown.Evidence, ...]:
     """The figures of `core.canary.assess`, each with what it would end or admit. () without figures.
 
@@ -220,6 +224,7 @@ def show_evidence(figures: dict[str, float], *, timed: bool) -> tuple[shown.Evid
         ),
         _e_value("harm by errors, e-value", figures["e_errors"], limit),
         _e_value("harm by latency, e-value", figures["e_latency"], limit if timed else None),
+        *(_e_value(name, figures[key], limit) for name, key in _LATER_KINDS if key in figures),
         _bound(figures["bound"], figures.get("bound_limit")),
     )
 
