@@ -112,8 +112,8 @@ class Harm(msgspec.Struct, frozen=True, kw_only=True):
 
 NONE = Harm(name="none", target=math.inf)
 HARMS = (
-    Harm(name="2% errors", errors=0.02, target=520),
-    Harm(name="5% errors", errors=0.05, target=110),
+    Harm(name="2% errors", errors=0.02, target=600),
+    Harm(name="5% errors", errors=0.05, target=125),
     Harm(name="25% errors", errors=0.25, target=20),
     Harm(name="10% slower", slower=1.1, target=1500),
     Harm(name="25% slower", slower=1.25, target=400),
@@ -315,7 +315,7 @@ class Ended(msgspec.Struct, frozen=True):
     hours: int
 
 
-def rollout(seed: int, harm: float = 0.0, a_day: int = 20_000, days: int = 14) -> Ended:
+def rollout(seed: int, harm: float = 0.0, a_day: int = 6000, days: int = 14) -> Ended:
     """One whole ramp, looked at every hour, from requests to decisions."""
     rng, spec, trial = np.random.default_rng((3, seed)), CanarySpec(), Trial()
     name, step = RolloutId(f"rollout{seed}"), 0
@@ -328,7 +328,7 @@ def rollout(seed: int, harm: float = 0.0, a_day: int = 20_000, days: int = 14) -
         served += asked
         records = list(_records(rng, hour, asked, arms, harm))
         due = [label for label in labels if label.received < (hour + 1) * HOUR]
-        labels = labels[len(due) :] + [_label(rng, one) for one in records if isinstance(one, Predicted)][::4]
+        labels = labels[len(due) :] + [_label(rng, one) for one in records[::4] if isinstance(one, Predicted)]
         trial.see(sorted([*records, *due], key=lambda record: record.received))
         now = Instant((hour + 1) * HOUR)
         tally = trial.tally(name, shares)
@@ -384,7 +384,7 @@ def rollouts(runs: int) -> list[Row]:
     wrong = sum(end.how == "roll back" for end in ends)
     low, high = clopper_pearson(wrong, runs)
     false = row(
-        f"false rollbacks of healthy challengers, whole ramps of {steps} at 20,000 requests a day with swings, "
+        f"false rollbacks of healthy challengers, whole ramps of {steps} at 6,000 requests a day with swings, "
         f"incidents, retries and labels, {runs} rollouts ({low:.2%} to {high:.2%})",
         100 * wrong / runs,
         "%",
@@ -463,15 +463,15 @@ def _latency(tally: Tally) -> float:
 
 def measure(quick: bool) -> Iterator[Row]:
     """All rows."""
-    yield false_rollbacks(60 if quick else 1000)
+    yield false_rollbacks(60 if quick else 300)
     for harm in HARMS:
-        yield from detection(harm, 15 if quick else 200)
+        yield from detection(harm, 15 if quick else 100)
     for harm, kind, limit in (
         (HARMS[1], _errors, 100),
         (HARMS[2], _errors, 20),
         (HARMS[5], _latency, 620),
     ):
-        yield alone(harm, kind, limit, 40 if quick else 400)
+        yield alone(harm, kind, limit, 40 if quick else 200)
     yield from rollouts(40 if quick else 1000)
     for share, errors in ((0.01, 3), (0.05, 3), (0.1, 4), (0.2, 5)):
         yield first_errors(share, errors)
