@@ -30,8 +30,6 @@ __all__ = ["Restarting", "Standing", "Tree"]
 _log = logging.getLogger("supervisor")
 
 _LOOK_S = 0.05
-_PATIENCE_S = 180.0
-"""How long a successor may take to come up: what the watchdog gives any process."""
 
 
 class Standing(NamedTuple):
@@ -103,9 +101,10 @@ class _Succession:
 class _Restart:
     """One order, from its first process to its last."""
 
-    def __init__(self, order: RestartOrder, tree: Tree) -> None:
+    def __init__(self, order: RestartOrder, tree: Tree, patience_s: float) -> None:
         self._order = order
         self._tree = tree
+        self._patience_s = patience_s
         # Workers first: what cannot come up is found out where nothing is lost by it.
         self._line = [_Succession("beside", worker) for worker in tree.workers]
         if order.scope == "all":
@@ -153,8 +152,8 @@ class _Restart:
             one.move("come up")
 
     def _judge_delay(self, one: _Succession, successor: Child, fault: str) -> None:
-        if not fault and time.monotonic() - one.since > _PATIENCE_S:
-            fault = f"It did not come up within {_PATIENCE_S:g} s."
+        if not fault and time.monotonic() - one.since > self._patience_s:
+            fault = f"It did not come up within {self._patience_s:g} s."
         if not fault:
             return
         if one.manner == "beside":
@@ -163,11 +162,15 @@ class _Restart:
 
 
 class Restarting:
-    """Takes orders up, one at a time and each once, and says how they fare."""
+    """Takes orders up, one at a time and each once, and says how they fare.
 
-    def __init__(self, state: State, tree: Tree) -> None:
+    patience_s: how long a successor may take to come up; by default what the watchdog gives any process.
+    """
+
+    def __init__(self, state: State, tree: Tree, *, patience_s: float = 180.0) -> None:
         self._state = state
         self._tree = tree
+        self._patience_s = patience_s
         self._restart: _Restart | None = None
         self._looked = 0.0
         before = restart_order(state)
@@ -193,7 +196,7 @@ class Restarting:
             if order is None or order.id == self._past:
                 return
             self._past = order.id
-            self._restart = _Restart(order, self._tree)
+            self._restart = _Restart(order, self._tree, self._patience_s)
         self._restart.look()
         report = self._restart.report()
         if report != self._told:
