@@ -117,7 +117,7 @@ HARMS = (
     Harm(name="25% errors", errors=0.25, target=20),
     Harm(name="10% slower", slower=1.1, target=1500),
     Harm(name="25% slower", slower=1.25, target=400),
-    Harm(name="100 ms more on 2%", late=0.02, target=700),
+    Harm(name="100 ms more on 2%", late=0.02, target=800),
     Harm(name="scores three deviations higher", shift=3.0, target=110),
     Harm(name="5 points more wrong answers, labels at once", wrong=0.05, target=2500),
 )
@@ -469,7 +469,7 @@ def measure(quick: bool) -> Iterator[Row]:
     for harm, kind, limit in (
         (HARMS[1], _errors, 100),
         (HARMS[2], _errors, 20),
-        (HARMS[5], _latency, 620),
+        (HARMS[5], _latency, 660),
     ):
         yield alone(harm, kind, limit, 40 if quick else 200)
     yield from rollouts(40 if quick else 1000)
