@@ -7,9 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from evertrain.core.event import RolloutBegun
+from evertrain.core.evidence import Tally
+from evertrain.core.identity import RolloutId
 from evertrain.core.time import DAY, HOUR, parse_instant
 from evertrain.process.declaration.declaring import declare
+from evertrain.process.view.looks import Look, leave_looks
 from evertrain.store.installation import install
+from evertrain.testing.installation import SHOP
 from evertrain.testing.record import ShopRecord
 from evertrain.testing.shop import DECLARATION
 
@@ -87,6 +92,25 @@ def test_a_served_file_has_a_canary_and_nothing_to_train(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()[:2]] == ["shop:", "Canary"]
     assert "Gate" not in done.stdout
+    third = record.build("def predict(rows):\n    return [0.75 for _ in rows]\n")
+    rollout = RolloutId(f"{SHOP}/r3")
+    record.tell(
+        "It is tried.",
+        RolloutBegun(
+            service=SHOP, rollout=rollout, version=third, champion=record.versions[1], steps=(0.01,), cycle=None
+        ),
+    )
+    tally = msgspec.structs.replace(Tally.start(0.25), canary=300)
+    leave_looks(record.state.reports, {SHOP: Look(requests_24h=1_000.0, pace=4_000.0, step=2, tally=tally)})
+    going = evertrain("plan", "--dir", str(record.state.path), folder=tmp_path).stdout.splitlines()
+    assert going[1:] == [
+        "  Canary    version 3 is in it; from where it stands:",
+        (
+            "            25% of the requests, as many to the champion in a twin process: 139 more without an error, "
+            "about 3h 20m"
+        ),
+        "            then it answers everything",
+    ]
 
 
 def test_what_cannot_be_planned_says_what_to_do(project: Path) -> None:

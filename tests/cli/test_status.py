@@ -18,7 +18,7 @@ from evertrain.core.time import HOUR, Instant
 from evertrain.data.freshness import Freshness
 from evertrain.data.quarantine import Quarantine
 from evertrain.data.source import Broken
-from evertrain.process.view.looks import leave_looks
+from evertrain.process.view.looks import Look, leave_looks
 from evertrain.store.file import write_atomically
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import beat, heartbeat_of
@@ -66,7 +66,8 @@ def in_trouble(folder: Path) -> ShopRecord:
         )
     ]
     record.tell("It gets a first share.", begun, *moves)
-    leave_looks(state.reports, {SHOP: "Waiting: about 300 more canary requests."})
+    look = Look(requests_24h=0.0, pace=0.0, waits="Waiting: about 300 more canary requests.")
+    leave_looks(state.reports, {SHOP: look})
     worker = msgspec.structs.replace(
         heartbeat_of("w0", "worker"), ready=(first,), failed={second: "model.txt is cut in half"}
     )

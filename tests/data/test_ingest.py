@@ -358,6 +358,26 @@ def test_a_repair_makes_numbers_of_cells_and_what_it_cannot_mend_stands_aside_as
     assert row.raw["amount"] == "7"
 
 
+def test_an_empty_text_of_the_users_functions_is_missing_as_an_empty_cell_is(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        repair=FunctionRef(module="service", name="repair"),
+        clean=FunctionRef(module="service", name="clean"),
+        columns=(*AMOUNTS, Column(name="shop", type="string", nullable=True), Column(name="till", type="string")),
+    )
+    world.functions["repair"] = lambda rows: rows.with_columns(cells_of("amount", "shop").str.replace("n/a", ""))
+    world.functions["clean"] = lambda rows: rows.with_columns(cells_of("shop", "till").str.replace("none", ""))
+    world.csv(
+        "a.csv",
+        "1,2024-01-01T09:00:00Z,n/a,n/a,a",
+        "2,2024-01-01T09:00:00Z,2.5,none,a",
+        "3,2024-01-01T09:00:00Z,,b,none",
+        header="id,t,amount,shop,till",
+    )
+    assert world.take().select("id", "amount", "shop").rows() == [(1, None, None), (2, 2.5, None)]
+    assert world.aside == [("a.csv", 4, "till: missing")]
+
+
 @pytest.mark.parametrize(
     ("function", "because"),
     [

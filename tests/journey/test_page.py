@@ -92,10 +92,13 @@ def test_the_page_follows_what_happens(page: Page, port: ControlPort) -> None:
     expect(page.get_by_role("region", name="Rollout")).to_contain_text("Nothing is on trial")
 
 
-def test_a_rollback_is_asked_for_with_a_reason(page: Page, port: ControlPort) -> None:
+def test_a_rollback_is_asked_for_with_a_reason_and_says_what_speaks_against_it(page: Page, port: ControlPort) -> None:
     live(page)
     page.get_by_role("button", name="Roll back …").click()
     form = page.locator("#do-rollback")
+    mind = "Mind of version 8 of late-flights, which answers then: its verdict was 'health only'."
+    port.readings.current = msgspec.structs.replace(port.readings.current, minds=(mind,))
+    expect(form).to_contain_text(mind)
     form.get_by_role("button", name="Roll back", exact=True).click()
     assert port.actions.taken == []  # the browser asks for the reason first
     form.get_by_label("Why?").fill("complaints from the desk at JFK")

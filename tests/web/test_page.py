@@ -46,6 +46,18 @@ def test_words_of_people_and_programs_are_escaped() -> None:
     assert html.count("&lt;script&gt;") >= 5
 
 
+def test_a_rollback_says_what_speaks_against_the_version_that_answers_then(
+    browser: httpx.Client, port: ControlPort
+) -> None:
+    calm = overview_in_canary()
+    assert render(calm)["rollback"].strip() == ""
+    mind = "Mind of version 8: it was refused before <a person> put it into service."
+    shown = render(msgspec.structs.replace(calm, minds=(mind,)))["rollback"]
+    assert shown.strip() == f'<p class="mind">{mind.replace("<", "&lt;").replace(">", "&gt;")}</p>'
+    form = browser.get("/services/late-flights").text.partition('id="do-rollback"')[2].partition("</form>")[0]
+    assert 0 < form.find('data-panel="rollback"') < form.find('name="reason"')
+
+
 def test_panels_need_no_inline_style_or_script() -> None:
     html = "".join(render(overview_in_canary()).values())
     assert not re.search(r"<style|<script|\sstyle=|\son\w+=", html)

@@ -25,6 +25,7 @@ from evertrain.process.steering.order import (
     give_order,
 )
 from evertrain.process.supervision.greeting import await_outcome
+from evertrain.process.view.caution import minds_of_rollback
 from evertrain.store.artifact import Artifacts
 
 __all__ = ["app"]
@@ -125,29 +126,13 @@ def rollback(
     """End the running canary, or else go back to the version before, which bars the one that is taken back."""
     with opened(folder) as found:
         record = find_service(found.registry, service)
-        minds = _minds(found, record)
+        minds = minds_of_rollback(record, Artifacts.at(found.state.artifacts))
         for mind in minds if not as_json else ():
             typer.echo(mind, err=True)
         given, answer = _ordered(found, record, "rollback", reason)
         switched = _accepted(answer) is not True or _is_back(found, record)
     lines = [_says(answer)] if switched else [_says(answer), _LATE]
     _tell(given, answer, lines, as_json=as_json, minds=minds)
-
-
-def _minds(found: Opened, record: ServiceRecord) -> list[str]:
-    """What speaks against the version that a rollback lets answer, said before it is ordered."""
-    trial = record.open_rollout
-    back = trial.champion if trial is not None and trial.champion is not None else record.previous
-    if back is None:
-        return []
-    version, said = record.versions[back], []
-    if caution := Artifacts.at(found.state.artifacts).manifest(back).caution:
-        said.append(caution)
-    if version.overruled:
-        said.append(f"it was refused before a person put it into service: {version.overruled.rstrip('.')}")
-    if version.verdict in ("health only", "inconclusive"):
-        said.append(f"its verdict was {version.verdict!r}: whether it is good was never shown")
-    return [f"Mind of version {version.ordinal} of {record.service}, which answers then: {one}." for one in said]
 
 
 def _is_back(found: Opened, before: ServiceRecord) -> bool:

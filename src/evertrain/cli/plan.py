@@ -63,7 +63,7 @@ def _lines(service: ServicePlan) -> Iterator[str]:
     yield from _part("Triggers", [_trigger(trigger) for trigger in service.triggers])
     if service.gate is not None:
         yield from _part("Gate", _gate(service.gate))
-    yield from _part("Canary", [*map(_step, service.canary), "then it answers everything"])
+    yield from _part("Canary", list(_canary(service)))
 
 
 def _said_changes(changes: tuple[str, ...] | None) -> str:
@@ -132,12 +132,20 @@ def _gate(gate: GatePlan) -> list[str]:
     return lines
 
 
-def _step(step: StepPlan) -> str:
+def _canary(service: ServicePlan) -> Iterator[str]:
+    if service.trial is not None:
+        yield f"version {service.trial} is in it; from where it stands:"
+    for number, step in enumerate(service.canary):
+        yield _step(step, " more" if service.trial is not None and not number else "")
+    yield "then it answers everything"
+
+
+def _step(step: StepPlan, more: str) -> str:
+    share = f"{step.share:.0%} of the requests, as many to the champion in a twin process: "
+    if step.requests is None:
+        return f"{share}no number of requests would do"
     lasts = "" if step.days is None else f", {_lasting(step.days)}"
-    return (
-        f"{step.share:.0%} of the requests, as many to the champion in a twin process: "
-        f"{step.requests:,} without an error{lasts}"
-    )
+    return f"{share}{step.requests:,}{more} without an error{lasts}"
 
 
 def _lasting(days: float) -> str:

@@ -101,7 +101,8 @@ def Source(  # noqa: N802 - reads as the thing that it makes
     names to types (string, int64, float64, bool, timestamp; "?" after it lets a value be missing), or None to infer
     them once. key: the columns that identify a row; a later row with the same key and event time corrects it. Without
     a key, rows that are equal in every column are one row. repair: a function of a lazy frame with the cells of a file
-    as they stand there, text in CSV, before they are typed; clean: one of the typed rows that fit. Both give it back.
+    as they stand there, text in CSV, before they are typed; clean: one of the typed rows that fit. Both give it back;
+    an empty text that they leave in a CSV or JSON lines file is missing, as an empty cell of it is.
     """
     known = Moment.parse(known_at) if known_at else Moment(column=event_time, offset=parse_span(known_after))
     query = msgspec.structs.replace(data.spec, cursor=data.cursor or known.column) if isinstance(data, Sql) else None

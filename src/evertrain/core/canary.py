@@ -22,10 +22,10 @@ __all__ = [
     "Assessment",
     "accepted_harm",
     "assess",
-    "bound_limit",
     "evidence_of",
     "fewest_at_step",
     "fewest_requests",
+    "requests_to_go",
 ]
 
 BOUND_ALPHA = 0.05
@@ -120,7 +120,26 @@ def assess(
             reasons=(_admitted(spec, step, bound, requests_24h),),
             figures=figures,
         )
-    return _wait(spec.steps[step], tally, now, figures, own=own, pace=requests_24h if pace is None else pace)
+    more = requests_to_go(step, spec, tally, requests_24h)
+    return _wait(spec.steps[step], more, now, figures, pace=requests_24h if pace is None else pace)
+
+
+def requests_to_go(step: int, spec: CanarySpec, tally: Tally, requests_24h: float) -> int | None:
+    """Canary requests without an error until the step is over, at least one; None where no number of them would do.
+
+    >>> requests_to_go(1, CanarySpec(steps=(0.01, 0.1)), Tally.start(0.1), 1_000.0)
+    439
+    """
+    more = requests_needed(
+        math.nextafter(bound_limit(spec, step, requests_24h), 0.0),
+        errors=tally.canary_errors,
+        requests=tally.canary,
+        baseline_errors=tally.rest_errors,
+        baseline_requests=tally.rest,
+        alpha=BOUND_ALPHA,
+    )
+    own = fewest_at_step(spec.steps[step], requests_24h)
+    return None if more is None else max(more, own - tally.step.canary, 1)
 
 
 def evidence_of(tally: Tally, *, latency_decides: bool = True) -> float:
@@ -206,18 +225,9 @@ def _admitted(spec: CanarySpec, step: int, bound: float, requests_24h: float) ->
     )
 
 
-def _wait(share: float, tally: Tally, now: Instant, figures: dict[str, float], *, own: int, pace: float) -> Assessment:
-    more = requests_needed(
-        math.nextafter(figures["bound_limit"], 0.0),
-        errors=tally.canary_errors,
-        requests=tally.canary,
-        baseline_errors=tally.rest_errors,
-        baseline_requests=tally.rest,
-        alpha=BOUND_ALPHA,
-    )
+def _wait(share: float, more: int | None, now: Instant, figures: dict[str, float], *, pace: float) -> Assessment:
     if more is None:
         return Assessment(action="wait", reasons=("waiting: no number of requests would do",), figures=figures)
-    more = max(more, own - tally.step.canary, 1)
     figures = {**figures, "more": float(more)}
     rate = share * pace
     if more > rate * _FORESEEABLE_DAYS:

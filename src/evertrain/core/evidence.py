@@ -67,6 +67,16 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
         """
         return msgspec.structs.replace(self, step=Exposure(share=share), block=())
 
+    def counts(self) -> "Tally":
+        """What it counts, without its bets: all that says how many more requests a step takes."""
+        return Tally(
+            step=self.step,
+            canary=self.canary,
+            rest=self.rest,
+            canary_errors=self.canary_errors,
+            rest_errors=self.rest_errors,
+        )
+
     def fold(self, seen: Iterable[Outcome]) -> "Tally":
         """The tally after these outcomes, in their order. Each counted request is given once, a retry not at all."""
         share, canary, other = self.step.share, self.step.canary, self.step.other

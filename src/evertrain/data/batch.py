@@ -65,7 +65,9 @@ def check_file(spec: SourceSpec, columns: tuple[Column, ...], file: Taken, cells
     mended = repaired(spec, cells, resolve)
     refuse_drift(mended, columns)
     typed = parse(mended, columns, spec.zone)
-    staged = typed if spec.clean is None else _clean(spec, spec.clean, columns, typed.collect(), resolve)
+    staged = typed
+    if spec.clean is not None:
+        staged = _clean(spec, spec.clean, columns, typed.collect(), resolve, text=mended.text)
     # One pass over everything: a small file costs that pass and little else.
     rule = pl.coalesce(UNFIT, broken_rule(spec, columns)).alias(_REASON)
     judged = staged.select(*_dated(spec, columns, file), rule).collect(optimizations=_AS_IT_IS)
@@ -81,9 +83,18 @@ def check_file(spec: SourceSpec, columns: tuple[Column, ...], file: Taken, cells
 
 
 def _clean(
-    spec: SourceSpec, function: FunctionRef, columns: Sequence[Column], typed: pl.DataFrame, resolve: Resolve
+    spec: SourceSpec,
+    function: FunctionRef,
+    columns: Sequence[Column],
+    typed: pl.DataFrame,
+    resolve: Resolve,
+    *,
+    text: bool,
 ) -> pl.LazyFrame:
-    """The rows that fit, as the user's function leaves them, and those that do not, as they are."""
+    """The rows that fit, as the user's function leaves them, and those that do not, as they are.
+
+    text: they are of a file of text, in which an empty text is missing.
+    """
     said = f"The cleaning function {function.module}:{function.name} of source {spec.name!r}"
     all_fit = typed[UNFIT].null_count() == typed.height
     fit = typed.clone() if all_fit else typed.filter(pl.col(UNFIT).is_null())
@@ -106,6 +117,8 @@ def _clean(
     if not cleaned[ROW].equals(fit[ROW]) and not _is_part(cleaned[ROW], fit[ROW]):
         raise SourceError(f"{said} made rows that were not in the file.", "Derive rows in a feature instead.")
     kept = cleaned.lazy().select(*(column.name for column in columns), ROW, pl.lit(None, pl.String).alias(UNFIT))
+    if text:
+        kept = kept.with_columns(pl.col(pl.String).replace("", None))
     if all_fit:
         return kept
     return pl.concat([kept, typed.lazy().filter(pl.col(UNFIT).is_not_null())])

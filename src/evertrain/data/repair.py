@@ -19,7 +19,8 @@ def repaired(spec: SourceSpec, cells: Cells, resolve: Callable[[FunctionRef], Ca
     """The cells as the function of the source leaves them; as they are without one.
 
     It gets a lazy frame, with the cells of a CSV file as text, and returns one with the same columns and rows. What it
-    makes a number of is read like the number's text. Raises SourceError when it raises, or returns anything else.
+    makes a number of is read like the number's text, and an empty text is missing, as in the file itself. Raises
+    SourceError when it raises, or returns anything else.
     """
     if spec.repair is None:
         return cells
@@ -39,5 +40,5 @@ def repaired(spec: SourceSpec, cells: Cells, resolve: Callable[[FunctionRef], Ca
             "Change cells only; rows are left out by clean=, columns by exclude=.",
         )
     if cells.text:
-        done = done.cast(pl.String)
+        done = done.cast(pl.String).with_columns(pl.all().replace("", None))
     return Cells(done.with_columns(cells.frame[ROW]), cells.broken, cells.text)

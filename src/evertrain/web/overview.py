@@ -264,7 +264,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     champion: ordinal of the version that serves, since when, and why. decisions, versions, rollouts and cycles: newest
     first. rollouts[0] is the current one when `trial` is True. notice: shown on top when the service is turned off.
     watched: somebody else answers; the page is the report of what was observed. undeclared: it declares no label, so
-    quality is what was posted, and no version is never retrained.
+    quality is what was posted, and no version is never retrained. minds: what speaks against the version that a
+    rollback lets answer.
     """
 
     service: ServiceName
@@ -275,6 +276,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     enabled: bool = True
     notice: str = ""
+    minds: tuple[str, ...] = ()
     owner: str = ""
     trial: bool = False
     shares: tuple[Share, ...] = ()

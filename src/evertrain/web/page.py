@@ -30,9 +30,9 @@ __all__ = ["PANELS", "Page", "Panels", "page_routes"]
 
 PANELS = (
     "status", "alerts", "serving", "rollout", "traffic", "decisions", "quality", "latency", "versions", "sources",
-    "cycles", "machine",
+    "cycles", "machine", "rollback",
 )  # fmt: skip
-"""Templates under templates/panels, each the inside of the section of that name."""
+"""Templates under templates/panels, each the inside of the section, or of the form, of that name."""
 
 T = TypeVar("T")
 

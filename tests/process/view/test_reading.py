@@ -26,6 +26,10 @@ from evertrain.errors import NotFoundError, OccupiedError, UserError
 from evertrain.process.controller.action import OrderedActions
 from evertrain.process.controller.controlling import Controller
 from evertrain.process.controller.doorway import Doorway, listen
+from evertrain.process.declaration.plan import foresee_canary
+from evertrain.process.declaration.planning import plan_record
+from evertrain.process.view.looks import read_looks
+from evertrain.process.view.situation import look_at
 from evertrain.store.access import token
 from evertrain.store.clock import StoryClock, business_clock
 from evertrain.store.ledger import Ledger
@@ -215,6 +219,12 @@ def served(number: int, version: VersionId, at: int, *, score: float, label: flo
     ]
 
 
+def answered_on_trial(number: int, at: int) -> Record:
+    predicted, _ = served(number, SECOND, at, score=0.5, label=0.0)
+    assert isinstance(predicted, Predicted)
+    return msgspec.structs.replace(predicted, arm="canary", assigned="canary")
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path / "state")
@@ -309,6 +319,48 @@ def test_a_rollout_under_way_shows_its_evidence_and_what_it_waits_for(world: Wor
     assert evidence["bound on more errors"].tone == "waiting"
     assert evidence["harm by latency, e-value"].limit is None, "latency decides nothing on a story's clock"
     assert [one.state for one in shown.versions] == ["on trial", "champion"]
+    [situation] = look_at(world.state).services
+    [planned] = plan_record(world.state).services
+    assert situation.trial is not None
+    assert situation.trial.waits == first.waiting
+    assert planned.trial == situation.trial.ordinal
+    assert [step.share for step in planned.canary] == [0.1, 0.5]
+    assert f"about {planned.canary[0].requests} more canary requests" in first.waiting
+
+
+def test_a_plan_counts_on_from_where_a_canary_stands(world: World) -> None:
+    """A young service: what it has brought in an hour says more than no history, before a canary and in it."""
+    world.declare()
+    world.build(FIRST, 1)
+    world.crown(FIRST, 1, None, 0, "First.")
+    for number in range(200):
+        world.predict(number, FIRST, HOUR)
+    with world.controller() as controller:
+        world.look(controller, 2 * HOUR)
+        [before] = plan_record(world.state).services
+        assert before.trial is None
+        world.build(SECOND, 2, at=2 * HOUR)
+        rollout = world.begin_rollout(SECOND, 2, FIRST, 2 * HOUR)
+        controller.loop.refresh()
+        controller.planes.evidence(
+            SHOP, controller.loop.registry.service(SHOP).rollouts[rollout], Instant(START + 2 * HOUR)
+        )
+        [at_first] = world.look(controller, 2 * HOUR).rollouts[:1]
+        [begun] = plan_record(world.state).services
+        world.log.append(*(answered_on_trial(1_000 + number, 2 * HOUR) for number in range(30)))
+        world.look(controller, 3 * HOUR)
+        controller.planes.evidence(
+            SHOP, controller.loop.registry.service(SHOP).rollouts[rollout], Instant(START + 3 * HOUR)
+        )
+        [later] = world.look(controller, 3 * HOUR).rollouts[:1]
+        [after] = plan_record(world.state).services
+    assert [step.requests for step in begun.canary] == [step.requests for step in before.canary]
+    assert f"about {begun.canary[0].requests} more canary requests" in at_first.waiting
+    assert f"about {after.canary[0].requests} more canary requests" in later.waiting
+    assert later.requests == 30
+    [look] = read_looks(world.state.reports).values()
+    anew = foresee_canary(SPEC.rollout, look.requests_24h, look.pace)
+    assert (after.canary[0].requests, anew[0].requests) == (6_802, 6_832)
 
 
 def test_a_version_that_is_held_says_what_it_waits_for(world: World) -> None:
@@ -317,13 +369,17 @@ def test_a_version_that_is_held_says_what_it_waits_for(world: World) -> None:
         world.build(version, ordinal)
     world.crown(FIRST, 1, None, HOUR, "First.")
     card = world.installation.artifacts.blobs.put(b"{}")
+    world.record(facts.VersionJudged(service=SHOP, version=FIRST, verdict="health only", card=card), at=HOUR)
     held = facts.VersionJudged(
         service=SHOP, version=SECOND, verdict="health only", card=card, hold="it answers at another level", again=True
     )
     world.record(held, at=HOUR)
     world.begin_rollout(SECOND, 2, FIRST, 2 * HOUR)
     with world.controller() as controller:
-        [newest, _] = world.look(controller, DAY).rollouts
+        shown = world.look(controller, DAY)
+    [newest, _] = shown.rollouts
+    [mind] = shown.minds
+    assert mind.startswith("Mind of version 1 of shop, which answers then: its verdict was 'health only'")
     assert "eld, since it answers at another level: labels decide, or a person" in newest.waiting
 
 

@@ -1,7 +1,8 @@
 """What a declaration will do, before it does it: the values that `evertrain plan` shows, and their arithmetic.
 
 All functions are pure. What cannot be foreseen (how a model will fare, what traffic will come) is not guessed: traffic
-is taken to be as it was in the history, and a canary's figures hold for a version without errors.
+is taken to be as the service sees it, or else as it was in the history, and a canary's figures hold for a version
+without errors from now on.
 """
 
 import math
@@ -10,10 +11,10 @@ from typing import Literal
 import msgspec
 
 from evertrain.config.declaration import ServiceSpec
-from evertrain.core.bound import requests_needed
-from evertrain.core.canary import BOUND_ALPHA, bound_limit, fewest_at_step
+from evertrain.core.canary import requests_to_go
 from evertrain.core.card import Card
 from evertrain.core.comparison import MIN_BLOCKS, normal_quantile
+from evertrain.core.evidence import Tally
 from evertrain.core.gate import Criterion
 from evertrain.core.identity import ServiceName, SourceName
 from evertrain.core.policy import CanarySpec, GateSpec, PerformanceTrigger, RowsTrigger, TriggerSpec
@@ -108,17 +109,20 @@ class TriggerPlan(msgspec.Struct, frozen=True, kw_only=True):
 class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One share of a canary. The control arm, the champion in a twin process, gets as much.
 
-    requests: answered by the canary in this step before the next one is admitted, if none fails. days: how long that
-    takes at the history's rate; None without one.
+    requests: that the canary has still to answer in this step before the next one is admitted, if none fails; None
+    where no number would do. days: how long that takes at the rate of requests; None without one.
     """
 
     share: float
-    requests: int
+    requests: int | None
     days: float | None
 
 
 class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about one service. changes: what differs from the record; None when nothing is on record."""
+    """Everything about one service. changes: what differs from the record; None when nothing is on record.
+
+    canary: the steps to come, of the version `trial` from the one that it is in; else of the next one.
+    """
 
     service: ServiceName
     changes: tuple[str, ...] | None
@@ -129,6 +133,7 @@ class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
     gate: GatePlan | None
     triggers: tuple[TriggerPlan, ...]
     canary: tuple[StepPlan, ...]
+    trial: int | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,29 +208,23 @@ def foresee_trigger(trigger: TriggerSpec, observed: Observed, *, earliest: Insta
     return TriggerPlan(name=look.trigger, says=says, at=None if at is None else max(at, earliest))
 
 
-def foresee_canary(spec: CanarySpec, per_day: float) -> tuple[StepPlan, ...]:
-    """How a version without errors goes through its canary, at so many requests a day.
+def foresee_canary(
+    spec: CanarySpec, requests_24h: float, pace: float, *, step: int = 0, tally: Tally | None = None
+) -> tuple[StepPlan, ...]:
+    """How a version without errors goes through its canary, from `step` on.
 
-    >>> [step.requests for step in foresee_canary(CanarySpec(steps=(0.05, 0.25)), per_day=1000.0)]
+    requests_24h, pace: as `core.canary.assess` takes them. tally: the evidence so far of one that is in that step.
+
+    >>> [step.requests for step in foresee_canary(CanarySpec(steps=(0.05, 0.25)), 1000.0, 1000.0)]
     [17, 422]
     """
     steps: list[StepPlan] = []
-    answered = 0
-    for number, share in enumerate(spec.steps):
-        limit = bound_limit(spec, number, per_day)
-        more = requests_needed(
-            math.nextafter(limit, 0.0),
-            errors=0,
-            requests=answered,
-            baseline_errors=0,
-            baseline_requests=0,
-            alpha=BOUND_ALPHA,
-        )
-        requests = max(fewest_at_step(share, per_day), more or 0)
-        answered += requests
-        steps.append(
-            StepPlan(share=share, requests=requests, days=requests / (share * per_day) if per_day > 0 else None)
-        )
+    for place, share in enumerate(spec.steps[step:], start=step):
+        tally = tally if tally is not None and place == step else (tally or Tally.start(share)).stepped(share)
+        more = requests_to_go(place, spec, tally, requests_24h)
+        days = more / (share * pace) if more is not None and pace > 0 else None
+        steps.append(StepPlan(share=share, requests=more, days=days))
+        tally = msgspec.structs.replace(tally, canary=tally.canary + (more or 0))
     return tuple(steps)
 
 

@@ -46,6 +46,7 @@ from evertrain.process.declaration.plan import (
     Plan,
     ServicePlan,
     SourcePlan,
+    StepPlan,
     TriggerPlan,
     changes_between,
     comparison,
@@ -55,6 +56,7 @@ from evertrain.process.declaration.plan import (
 )
 from evertrain.process.entry import tell_fault
 from evertrain.process.trainer.assembly import resolver
+from evertrain.process.view.looks import Look, read_looks
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import SystemClock, business_clock
 from evertrain.store.ledger import Ledger
@@ -85,6 +87,7 @@ def plan_file(file: Path, data: Path | None = None, state: State | None = None) 
     bundle = freeze(place, file.stem, files_of_scripts(place, services))
     now = SystemClock().now() if state is None else business_clock(state.clock).now()
     registry = Registry(events)
+    looks = {} if state is None else read_looks(state.reports)
     folder = (data or file.resolve().parent).absolute()
     planned = []
     # stdout carries the plan, whatever the user's code prints.
@@ -103,6 +106,7 @@ def plan_file(file: Path, data: Path | None = None, state: State | None = None) 
                     history=_history(spec, frames, now, find),
                     changes=_changes(state, record, spec, bundle.digest),
                     card=None if record is None or state is None else _newest_card(state, record),
+                    look=looks.get(spec.name),
                 )
             )
     return Plan(at=now, services=tuple(planned))
@@ -112,7 +116,7 @@ def plan_record(state: State) -> Plan:
     """What the services on record will do next."""
     now = business_clock(state.clock).now()
     events = _events(state)
-    blobs = Artifacts.at(state.artifacts).blobs
+    blobs, looks = Artifacts.at(state.artifacts).blobs, read_looks(state.reports)
     planned = []
     for _, record in sorted(Registry(events).services.items()):
         if record.declaration is None:
@@ -129,6 +133,7 @@ def plan_record(state: State) -> Plan:
                 history=_history(spec, frames, now, resolver(None, None)),
                 changes=(),
                 card=_newest_card(state, record),
+                look=looks.get(spec.name),
             )
         )
     return Plan(at=now, services=tuple(planned))
@@ -236,9 +241,11 @@ def _plan_service(
     history: _History | None,
     changes: tuple[str, ...] | None,
     card: Card | None,
+    look: Look | None,
 ) -> ServicePlan:
     counted = None if history is None else _count(history, spec, now)
     per_day = counted.per_day if counted is not None else 0.0
+    trial = None if record is None or changes is None or "rollout" in changes else _on_trial(record, look)
     return ServicePlan(
         service=spec.name,
         changes=changes,
@@ -248,8 +255,27 @@ def _plan_service(
         history=counted,
         gate=foresee_gate(spec.gate, card) if spec.recipes else None,
         triggers=_triggers(spec, record, now, history, per_day) if spec.recipes else (),
-        canary=foresee_canary(spec.rollout, per_day),
+        canary=_canary(spec, look, per_day, goes_on=trial is not None),
+        trial=trial,
     )
+
+
+def _on_trial(record: ServiceRecord, look: Look | None) -> int | None:
+    """The number of the version whose evidence is being gathered."""
+    rollout = record.open_rollout
+    return None if rollout is None or look is None or look.tally is None else record.versions[rollout.version].ordinal
+
+
+def _canary(spec: ServiceSpec, look: Look | None, per_day: float, *, goes_on: bool) -> tuple[StepPlan, ...]:
+    """The steps of a canary, by the traffic that there is; per_day: by the history, where there is none yet.
+
+    goes_on: from where the one under way stands, by the same figures as `evertrain status` counts it.
+    """
+    if look is None:
+        return foresee_canary(spec.rollout, per_day, per_day)
+    if goes_on:
+        return foresee_canary(spec.rollout, look.requests_24h, look.pace, step=look.step, tally=look.tally)
+    return foresee_canary(spec.rollout, look.requests_24h or per_day, look.pace or per_day)
 
 
 def _history(spec: ServiceSpec, frames: Frames, now: Instant, find: Resolve) -> _History | None:

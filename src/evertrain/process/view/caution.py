@@ -4,12 +4,12 @@ import msgspec
 
 from evertrain.core.card import Card
 from evertrain.core.identity import VersionId
-from evertrain.core.registry import Version
+from evertrain.core.registry import ServiceRecord, Version
 from evertrain.errors import EvertrainError
 from evertrain.process.view.chronicle import Chronicle
 from evertrain.store.artifact import Artifacts
 
-__all__ = ["caution_of", "cautions_of", "override_of"]
+__all__ = ["caution_of", "cautions_of", "minds_of_rollback", "override_of"]
 
 
 def override_of(champion: Version, chronicle: Chronicle) -> str:
@@ -37,3 +37,19 @@ def cautions_of(version: Version, artifacts: Artifacts) -> tuple[str, ...]:
         return msgspec.json.decode(artifacts.blobs.get(version.card), type=Card).cautions
     except (EvertrainError, OSError, msgspec.DecodeError):
         return ()  # a card that is lost hides nothing else
+
+
+def minds_of_rollback(record: ServiceRecord, artifacts: Artifacts) -> tuple[str, ...]:
+    """What speaks against the version that a rollback lets answer, said before it is ordered."""
+    trial = record.open_rollout
+    back = trial.champion if trial is not None and trial.champion is not None else record.previous
+    if back is None:
+        return ()
+    version, said = record.versions[back], []
+    if caution := caution_of(back, artifacts):
+        said.append(caution)
+    if version.overruled:
+        said.append(f"it was refused before a person put it into service: {version.overruled.rstrip('.')}")
+    if version.verdict in ("health only", "inconclusive"):
+        said.append(f"its verdict was {version.verdict!r}: whether it is good was never shown")
+    return tuple(f"Mind of version {version.ordinal} of {record.service}, which answers then: {one}." for one in said)

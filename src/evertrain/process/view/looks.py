@@ -1,7 +1,8 @@
-"""What the controller's newest looks found, left where `evertrain status` finds it.
+"""What the controller's newest looks found, left where `evertrain status` and `plan` find it.
 
-looks.json: what each rollout waits for. quality.json: how good the answers of each service were. observed.json: the
-gist of each watched service's report. unknown.json: what its version is asked and does not know, by service.
+looks.json: how much traffic each service has, and how its rollout stands. quality.json: how good the answers of each
+service were. observed.json: the gist of each watched service's report. unknown.json: what its version is asked and does
+not know, by service.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from evertrain.core.evidence import Tally
 from evertrain.core.identity import ServiceName
 from evertrain.monitor.gist import Gist
 from evertrain.monitor.unfamiliar import Unknown
@@ -17,6 +19,7 @@ from evertrain.store.file import write_atomically
 
 __all__ = [
     "Figure",
+    "Look",
     "leave_gists",
     "leave_looks",
     "leave_quality",
@@ -39,14 +42,28 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     labels: int
 
 
-def leave_looks(reports: Path, waits: Mapping[ServiceName, str]) -> None:
-    """Leave, by service, what its rollout waits for."""
-    write_atomically(reports / _FILE, msgspec.json.encode(waits), durable=False)
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What the newest look at a service found. requests_24h, pace: as `core.canary.assess` takes them.
+
+    step, tally: of the rollout that gets a share beside a champion; tally is None without one, and what is left of it
+    are its counts. waits: what an open rollout waits for.
+    """
+
+    requests_24h: float
+    pace: float
+    step: int = 0
+    tally: Tally | None = None
+    waits: str = ""
 
 
-def read_looks(reports: Path) -> dict[ServiceName, str]:
+def leave_looks(reports: Path, looks: Mapping[ServiceName, Look]) -> None:
+    """Leave, by service, what was found of it."""
+    write_atomically(reports / _FILE, msgspec.json.encode(looks), durable=False)
+
+
+def read_looks(reports: Path) -> dict[ServiceName, Look]:
     """What was left last; nothing where no controller has looked yet."""
-    return _read(reports / _FILE, dict[ServiceName, str]) or {}
+    return _read(reports / _FILE, dict[ServiceName, Look]) or {}
 
 
 def leave_quality(reports: Path, figures: Mapping[ServiceName, Sequence[Figure]]) -> None:

@@ -31,8 +31,9 @@ from evertrain.monitor.unfamiliar import Unknown, expose_unknown
 from evertrain.process.observation.observed import ObservedReports
 from evertrain.process.steering.order import find_service, find_version
 from evertrain.process.steering.planes import InstalledPlanes
+from evertrain.process.view.caution import minds_of_rollback
 from evertrain.process.view.chronicle import Chronicle
-from evertrain.process.view.looks import Figure, leave_looks, leave_quality, leave_unknown
+from evertrain.process.view.looks import Figure, Look, leave_looks, leave_quality, leave_unknown
 from evertrain.process.view.overseeing import Overseer
 from evertrain.process.view.quality import QualityHistory, metrics_of
 from evertrain.process.view.standing import show_cycles, show_rollout, show_shares, show_versions, show_work
@@ -117,6 +118,7 @@ class Observer:
         self._ledger = ledger
         self._loop = loop
         self._planes = planes
+        self._artifacts = Artifacts.at(state.artifacts)
         self.board = Board(state, ledger)
         self._chronicle = Chronicle(ledger.words_if_kept)
         self.verification = Verification(state, now)
@@ -124,7 +126,7 @@ class Observer:
         self._tasks = Tasks(state.tasks)
         self._running: list[UnderWay] = []
         self._looked = float("-inf")
-        self._waits: dict[ServiceName, str] | None = None
+        self._left: dict[ServiceName, Look] | None = None
         self._quality: dict[ServiceName, list[Figure]] | None = None
 
     def look(self, now: Instant) -> None:
@@ -145,17 +147,21 @@ class Observer:
         self._running = self._tasks.under_way()
         table = self._planes.routing()
         around = self._around(table, now)
-        shown = {}
+        shown, looks = {}, {}
         for name, record in self._loop.registry.services.items():
             if record.declaration is not None:
                 spec = self._planes.declaration(record.declaration)
-                shown[name] = self._show(record, spec, table.routes.get(name) or Route(service=name), series, around)
+                look = self._look(record, now)
+                route = table.routes.get(name) or Route(service=name)
+                one = self._show(record, spec, route, series, look=look, around=around)
+                waits = one.rollouts[0].waiting if one.trial and one.rollouts else ""
+                counts = None if look.tally is None else look.tally.counts()
+                shown[name], looks[name] = one, msgspec.structs.replace(look, tally=counts, waits=waits)
         self.board.put_up(shown)
         self.board.overseer.oversee([name for name, one in shown.items() if one.watched])
-        waits = {name: one.rollouts[0].waiting for name, one in shown.items() if one.trial and one.rollouts}
-        if waits != self._waits:
-            self._waits = waits
-            leave_looks(self._state.reports, waits)
+        if looks != self._left:
+            self._left = looks
+            leave_looks(self._state.reports, looks)
         quality = {name: figures for name, one in shown.items() if (figures := _figures(one))}
         if quality != self._quality:
             self._quality = quality
@@ -187,7 +193,14 @@ class Observer:
         return LedgerState(events=head.size, root=head.root, verified=last.holds, checked=last.at)
 
     def _show(
-        self, record: ServiceRecord, spec: ServiceSpec, route: Route, series: list[Series], around: Overview
+        self,
+        record: ServiceRecord,
+        spec: ServiceSpec,
+        route: Route,
+        series: list[Series],
+        *,
+        look: Look,
+        around: Overview,
     ) -> Overview:
         memory = self._memories.setdefault(record.service, _Memory(spec))
         memory.speed.look(series)
@@ -195,7 +208,6 @@ class Observer:
         ordinals = {version.version: version.ordinal for version in record.versions.values()}
         champion = record.versions.get(record.champion) if record.champion is not None else None
         first = min((one.championed for one in record.versions.values() if one.championed is not None), default=None)
-        rollouts = self._rollouts(record, spec, around.at)
         return msgspec.structs.replace(
             around,
             service=record.service,
@@ -204,6 +216,7 @@ class Observer:
             why=self._why(record),
             enabled=route.enabled,
             notice=route.notice,
+            minds=minds_of_rollback(record, self._artifacts),
             owner=spec.owner,
             watched=spec.watched is not None,
             undeclared=spec.label is None,
@@ -214,7 +227,7 @@ class Observer:
             latency=memory.speed.latency(series, _answering(record)),
             latency_over_time=memory.speed.over_time,
             quality=memory.quality.show(watch.performance, first, around.at) if first is not None else (),
-            rollouts=rollouts,
+            rollouts=self._rollouts(record, spec, look, around.at),
             cycles=show_cycles(record),
             work=show_work(record, self._running, time.time()),
             decisions=self._chronicle.decisions(record.service),
@@ -237,31 +250,36 @@ class Observer:
             return "No version was made yet."
         return f"Cycle {cycle.cycle.rpartition('/')[2]} is {cycle.state.replace('_', ' ')}: {cycle.why}"
 
-    def _rollouts(self, record: ServiceRecord, spec: ServiceSpec, now: Instant) -> tuple[Rollout, ...]:
+    def _rollouts(self, record: ServiceRecord, spec: ServiceSpec, look: Look, now: Instant) -> tuple[Rollout, ...]:
         newest = list(reversed(record.rollouts.values()))[:_ROLLOUTS]
         under_way = record.open_rollout
         if under_way is not None:
             newest = [under_way, *(one for one in newest if one is not under_way)]
-        look = self._assess(record, spec, now)
+        found = self._assess(look, spec, now)
         timed = not self._planes.paced()
-        return tuple(show_rollout(record, one, look if one is under_way else None, timed=timed) for one in newest)
+        return tuple(show_rollout(record, one, found if one is under_way else None, timed=timed) for one in newest)
 
-    def _assess(self, record: ServiceRecord, spec: ServiceSpec, now: Instant) -> Assessment | None:
-        """The open rollout's evidence as the loop last folded it; nothing is folded here."""
+    def _look(self, record: ServiceRecord, now: Instant) -> Look:
+        """The traffic, and the open rollout's evidence as the loop last folded it; nothing is folded here."""
+        look = Look(
+            requests_24h=self._planes.foreseen(record.service, now), pace=self._planes.pace(record.service, now)
+        )
         rollout = record.open_rollout
         if rollout is None or rollout.state is not RolloutState.STEPPING or rollout.champion is None:
-            return None
-        trial = self._planes.watch.service(record.service).trial
-        tally = trial.standing(rollout.rollout)
-        if tally is None:
+            return look
+        tally = self._planes.watch.service(record.service).trial.standing(rollout.rollout)
+        return msgspec.structs.replace(look, step=rollout.step, tally=tally)
+
+    def _assess(self, look: Look, spec: ServiceSpec, now: Instant) -> Assessment | None:
+        if look.tally is None:
             return None
         return assess(
-            rollout.step,
+            look.step,
             spec.rollout,
-            tally,
-            self._planes.foreseen(record.service, now),
+            look.tally,
+            look.requests_24h,
             now,
-            pace=self._planes.pace(record.service, now),
+            pace=look.pace,
             latency_decides=not self._planes.paced(),
         )
 

@@ -255,7 +255,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
     route = table.routes.get(name) or Route(service=name)
     record = known.registry.services.get(name) or ServiceRecord(service=name)
     champion = record.versions.get(route.champion) if route.champion is not None else None
-    rollout = record.open_rollout
+    rollout, look = record.open_rollout, known.looks.get(name)
     return ServiceSituation(
         service=name,
         enabled=route.enabled,
@@ -266,7 +266,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         why=known.chronicle.crowning(route.champion) if route.champion is not None else _why_nobody(record, route),
         standby=_ordinal(record, route.previous),
         requests=totals(known.series, name),
-        trial=None if rollout is None else _trial(record, rollout, known),
+        trial=None if rollout is None else _trial(record, rollout, known, "" if look is None else look.waits),
         quality=known.quality.get(name, ()),
         unknown=known.unknown.get(name, ()),
         cycles=tuple(_waiting(record, cycle) for cycle in record.open_cycles),
@@ -309,7 +309,7 @@ def _why_nobody(record: ServiceRecord, route: Route) -> str:
     return "" if record.cycles else "No version was made yet."
 
 
-def _trial(record: ServiceRecord, rollout: Rollout, known: _Known) -> Trial:
+def _trial(record: ServiceRecord, rollout: Rollout, known: _Known, waits: str) -> Trial:
     return Trial(
         version=rollout.version,
         ordinal=record.versions[rollout.version].ordinal,
@@ -319,7 +319,7 @@ def _trial(record: ServiceRecord, rollout: Rollout, known: _Known) -> Trial:
         steps=len(rollout.steps),
         since=rollout.since,
         why=rollout.why,
-        waits=known.looks.get(record.service, ""),
+        waits=waits,
         hold=record.versions[rollout.version].hold,
         cautions=cautions_of(record.versions[rollout.version], known.artifacts),
     )
