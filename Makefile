@@ -33,7 +33,7 @@ bench: setup    ## what serving and the loop cost; ARGS="--quick" is a short loo
 	@for file in benchmarks/*.py; do echo "== $$file"; $(bin)/python "$$file" $(ARGS) || exit 1; done
 
 rivals: setup   ## what the benchmarks compare with, each in an environment of its own under .rivals
-	$(bin)/python benchmarks/firstmile.py --install-rivals
+	$(bin)/python -m evertrain.testing.rival .rivals
 
 docs: setup     ## write the generated pages of docs/reference anew
 	$(bin)/python -m evertrain.cli.reference docs/reference

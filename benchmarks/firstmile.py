@@ -9,18 +9,16 @@ prediction over HTTP (for the door that only watches: to the finished report). R
 into environments of their own; one that is not installed is a row that says so. --quick measures no set-up.
 """
 
-import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -28,10 +26,11 @@ import numpy as np
 import polars as pl
 
 from evertrain.testing.report import Row, main
+from evertrain.testing.rival import RIVALS, build, running
 from evertrain.testing.tree import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
-RIVALS = ROOT / ".rivals"
+INSTALLED = ROOT / ".rivals"
 DEADLINE_S = 300.0
 ROW = {"visits": 3, "spent": 20.5, "plan": 1}
 
@@ -67,13 +66,13 @@ SAVE_MLFLOW = "import joblib, mlflow.sklearn; mlflow.sklearn.save_model(joblib.l
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to a first answer. requires: what is installed. files: what the user writes, by name.
+    """One way to a first answer. rival: whose it is, "" for our own. files: what the user writes, by name.
 
     commands: typed one after the other, the last one stays when `path` names what is asked then.
     """
 
     name: str
-    requires: tuple[str, ...]
+    rival: str = ""
     commands: tuple[tuple[str, ...], ...]
     files: Mapping[str, str] = {}
     path: str = ""
@@ -92,21 +91,18 @@ def ways(port: int, control_port: int) -> list[Way]:
     init = ("evertrain", "init", "churn", "--data", "churn.csv", "--key", "customer", "--at", "day")
     watch = ("evertrain", "watch", "log.csv", "--score", "score", "--label", "churned", "--time", "day")
     up = ("evertrain", "up", "service.py", *ports)
-    own = (f"{ROOT}[sklearn]",)
-    pandas = ("scikit-learn", "pandas", "joblib")
     return [
-        Way(name="evertrain serve", requires=own, commands=(serve,), path="/predict/model", body=ROW),
+        Way(name="evertrain serve", commands=(serve,), path="/predict/model", body=ROW),
         Way(
             name="evertrain init, up",
-            requires=own,
             commands=((*init, "--label", "churned", "--horizon", "30d"), up),
             path="/predict/churn",
             body={"customer": "c1", "day": "2025-07-01T00:00:00Z", **ROW},
         ),
-        Way(name="evertrain watch", requires=own, commands=((*watch, "--out", "report.html"),)),
+        Way(name="evertrain watch", commands=((*watch, "--out", "report.html"),)),
         Way(
             name="FastAPI + joblib",
-            requires=(*pandas, "fastapi", "uvicorn"),
+            rival="FastAPI",
             files={"app.py": FASTAPI},
             commands=(("uvicorn", "app:app", "--port", str(port)),),
             path="/predict",
@@ -114,7 +110,7 @@ def ways(port: int, control_port: int) -> list[Way]:
         ),
         Way(
             name="MLflow serving",
-            requires=(*pandas, "mlflow"),
+            rival="MLflow",
             files={"save.py": SAVE_MLFLOW},
             commands=(
                 ("python", "save.py"),
@@ -125,7 +121,7 @@ def ways(port: int, control_port: int) -> list[Way]:
         ),
         Way(
             name="BentoML",
-            requires=(*pandas, "bentoml"),
+            rival="BentoML",
             files={"service.py": BENTOML},
             commands=(("bentoml", "serve", "service:Churn", "--port", str(port)),),
             path="/predict",
@@ -165,15 +161,6 @@ def prepare(folder: Path) -> None:
     skops.io.dump(model, folder / "model.skops")
 
 
-def build(requires: tuple[str, ...], folder: Path) -> float:
-    """A new environment with these requirements; returns the seconds that it took."""
-    begun = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    quiet = ("--disable-pip-version-check", "--no-input", "-q")
-    subprocess.run([str(folder / "bin" / "python"), "-m", "pip", *quiet, "install", *requires], check=True)
-    return time.perf_counter() - begun
-
-
 def answered(way: Way, port: int) -> bool:
     """Whether a prediction comes back."""
     body = json.dumps(way.body).encode()
@@ -187,25 +174,6 @@ def answered(way: Way, port: int) -> bool:
         return False
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
-
-
-@contextlib.contextmanager
-def running(
-    command: tuple[str, ...], folder: Path, environment: Mapping[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A command that stays, in a session of its own, which is ended with all that it started."""
-    with (folder / "log.txt").open("ab") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def first_answer(way: Way, bin_folder: Path, given: Path, port: int) -> float:
@@ -251,31 +219,15 @@ def measure(quick: bool) -> list[Row]:
             own = Path(scratch) / "own" / "bin"
         port = free_port()
         for way in ways(port, free_port()):
-            is_rival = not way.name.startswith("evertrain")
-            folder = _home_of(way) / "bin" if is_rival else own
-            if not folder.exists():
+            rival = RIVALS.get(way.rival)
+            if rival is not None and rival.version(INSTALLED) is None:
                 absent = Row(measure=way.name, value=float("nan"), unit="s", rival="not installed: make rivals")
                 rows.append(absent)
                 continue
-            rows.append(row_of(way, first_answer(way, folder, given, port), None if is_rival else setup_s))
+            folder = own if rival is None else rival.home(INSTALLED) / "bin"
+            rows.append(row_of(way, first_answer(way, folder, given, port), setup_s if rival is None else None))
     return rows
 
 
-def _home_of(way: Way) -> Path:
-    return RIVALS / way.name.split()[0].lower()
-
-
-def install_rivals() -> None:
-    """Build the environment of each rival that is not there yet."""
-    for way in ways(0, 0):
-        folder = _home_of(way)
-        if not way.name.startswith("evertrain") and not folder.exists():
-            seconds = build(way.requires, folder)
-            sys.stdout.write(f"{way.name}: set-up {seconds:.0f} s\n")
-
-
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--install-rivals"]:
-        install_rivals()
-    else:
-        sys.exit(main("firstmile", measure))
+    sys.exit(main("firstmile", measure))

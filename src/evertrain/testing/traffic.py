@@ -52,7 +52,7 @@ class _Client(asyncio.Protocol):
         head, found, body = self.buffer.partition(b"\r\n\r\n")
         if not found:
             return
-        start = head.index(b"content-length: ") + 16
+        start = head.lower().index(b"content-length: ") + 16
         if len(body) < int(head[start : start + 9].split(b"\r")[0]):
             return
         now = time.perf_counter_ns()
@@ -66,6 +66,8 @@ class _Client(asyncio.Protocol):
             self.transport.close()
 
     def connection_lost(self, _: Exception | None) -> None:
+        if time.monotonic() < self.until:
+            self.failures.append(b"the server closed the connection")
         if not self.done.done():
             self.done.set_result(None)
 
@@ -92,7 +94,8 @@ def main() -> None:
     """The command line."""
     port, path, connections, seconds = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
     body = sys.stdin.buffer.read()
-    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    head += f"content-length: {len(body)}\r\n\r\n"
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         seen = runner.run(_run(port, head.encode() + body, connections, seconds))
     sys.stdout.write(msgspec.json.encode(seen).decode() + "\n")

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version as release_of
 from pathlib import Path
 
@@ -44,7 +44,7 @@ from evertrain.process.worker.features import declaration_of, feature_function, 
 from evertrain.store.access import credential
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import StoryClock, business_clock
-from evertrain.store.log import claim_writer
+from evertrain.store.log import LogWriter, claim_writer
 from evertrain.store.occupancy import Occupancy
 from evertrain.store.process import Heartbeat, alive, beat, forget, heartbeats, sign_in
 from evertrain.store.routing import RoutingFile
@@ -52,7 +52,7 @@ from evertrain.store.signature import Verifier
 from evertrain.store.state import State
 from evertrain.store.statistics import Statistics
 
-__all__ = ["Worker", "main"]
+__all__ = ["Worker", "main", "open_log"]
 
 _log = logging.getLogger("worker")
 _LOOK_S = 0.015
@@ -68,7 +68,7 @@ _IDLE_S = 5.0
 class Worker:
     """One worker, from its first look at the routing table to the last response."""
 
-    def __init__(self, state: State, heartbeat: Heartbeat, settings: Settings) -> None:
+    def __init__(self, state: State, heartbeat: Heartbeat, settings: Settings, records: LogWriter) -> None:
         self._state = state
         self._settings = settings
         self._stopping = asyncio.Event()
@@ -87,13 +87,7 @@ class Worker:
         )
         self._swap = Swap(loader, self._note_change)
         self._trials = Trials(state.socket)
-        self._records = claim_writer(
-            state.log,
-            heartbeat.name,
-            segment_bytes=settings.segment_mb * _MIB,
-            sync_interval_s=settings.fsync_interval_ms / 1000,
-            min_free_bytes=settings.min_free_mb * _MIB,
-        )
+        self._records = records
         self._intake = Intake(max_bytes=settings.max_body_bytes)
         self._admission = Admission(settings.max_concurrency)
         self._server = self._compose(heartbeat.name)
@@ -224,8 +218,21 @@ class Worker:
         await self._listener.close(self._settings.shutdown_s)
 
 
-async def _serve(state: State, heartbeat: Heartbeat, settings: Settings, listener: socket.socket) -> None:
-    worker = Worker(state, heartbeat, settings)
+def open_log(state: State, name: str, settings: Settings) -> LogWriter:
+    """The prediction log of a worker of this name."""
+    return claim_writer(
+        state.log,
+        name,
+        segment_bytes=settings.segment_mb * _MIB,
+        sync_interval_s=settings.fsync_interval_ms / 1000,
+        min_free_bytes=settings.min_free_mb * _MIB,
+    )
+
+
+async def _serve(
+    state: State, heartbeat: Heartbeat, settings: Settings, listener: socket.socket, records: LogWriter
+) -> None:
+    worker = Worker(state, heartbeat, settings, records)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
@@ -240,8 +247,8 @@ def _listener(state: State, handle: int | None, settings: Settings) -> socket.so
     return claim(settings.host, settings.port, own=own)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The command line; returns the exit code."""
+def main(arguments: Sequence[str], log: Callable[[State, str, Settings], LogWriter] = open_log) -> int:
+    """The command line; returns the exit code. log: opens the prediction log."""
     parser = argparse.ArgumentParser(prog="evertrain.process.worker.serving")
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--name", required=True)
@@ -256,7 +263,8 @@ def main(arguments: Sequence[str]) -> int:
         if heartbeat is None:
             return 0
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(state, heartbeat, settings, _listener(state, given.fd, settings)))
+            records = log(state, given.name, settings)
+            runner.run(_serve(state, heartbeat, settings, _listener(state, given.fd, settings), records))
     except EvertrainError as error:
         _log.error("%s", error)
         return 1
