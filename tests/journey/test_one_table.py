@@ -5,6 +5,7 @@ rows that stand twice, labels that are missing.
 """
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from evertrain.store.access import token
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 from evertrain.testing.customers import customer_rows, dirty
+from evertrain.testing.terminal import Terminal
 from evertrain.testing.tree import Tree, free_port, wait_until
 
 pytestmark = pytest.mark.timeout(600)
@@ -81,7 +83,13 @@ def churn(tmp_path_factory: pytest.TempPathFactory) -> Churn:
 
 
 @pytest.fixture(scope="module")
-def running(churn: Churn) -> Iterator[Tree]:
+def terminal() -> Iterator[Terminal]:
+    with Terminal() as terminal:
+        yield terminal
+
+
+@pytest.fixture(scope="module")
+def running(churn: Churn, terminal: Terminal) -> Iterator[Tree]:
     """`evertrain up service.py`, as it is typed, on ports of its own; a machine at work is no fault of the model."""
     written = (churn.folder / "service.py").read_text()
     patient = 'horizon="30d", gate=et.Gate(holdout="28d", block="1d", max_p99="5s"),'
@@ -94,13 +102,13 @@ def running(churn: Churn) -> Iterator[Tree]:
         up = subprocess.Popen(
             [sys.executable, "-m", "evertrain", "up", "service.py", *ports],
             cwd=churn.folder,
-            stdout=subprocess.PIPE,
+            stdout=terminal.theirs,
             stderr=log,
             text=True,
-            env=os.environ | faster,
+            env=os.environ | faster | {"TERM": "xterm"},
         )
-    assert up.stdout is not None
-    told = [up.stdout.readline() for _ in range(3)]
+    wait_until(lambda: terminal.text.count("\n") >= 3 or up.poll() is not None, "what it says at first", 60)
+    told = terminal.text.splitlines()
     assert told[0].startswith("Predictions"), (churn.folder / "up.log").read_text()[-4000:]
     assert told[2].startswith("churn: its model is looked for, or trained")
     with Tree(churn.state, port=churn.port) as tree:
@@ -142,16 +150,18 @@ def test_plan_says_what_it_will_do(churn: Churn) -> None:
     assert not (churn.folder / ".evertrain").exists()
 
 
-def test_the_first_model_is_trained_and_answers(churn: Churn, running: Tree) -> None:
+@pytest.mark.usefixtures("running")
+def test_the_first_model_is_trained_and_answers(churn: Churn, terminal: Terminal) -> None:
     wait_until(lambda: churn.record().champion is not None, "a champion", 240)
     connection = HTTPConnection("127.0.0.1", churn.port, timeout=30)
     wait_until(lambda: answers(churn, connection), "an answer")
     few, many = (churn.ask(connection, number)["score"] for number in (0, 6))
     assert 0 < few < many < 1
-    assert running.supervisor is not None
-    assert running.supervisor.stdout is not None
-    told = [running.supervisor.stdout.readline() for _ in range(5)]
-    assert told[0] == "Version 1 of churn answers. Try it:\n"
+    wait_until(lambda: "Beyond one table" in terminal.text, "the greeting")
+    shown = terminal.text
+    assert re.search(r"churn: (putting training rows together|rehearsing|training with|judging)[^\n]*, for \d", shown)
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor is given back"
+    told = shown[shown.rindex("Version 1 of churn answers. Try it:") :].splitlines()
     assert told[4].startswith("Beyond one table")
     words = shlex.split(told[1])
     assert churn.post(connection, words[words.index("-d") + 1].encode())["score"] > 0

@@ -1,23 +1,24 @@
 """What `evertrain serve` and `evertrain up` say when a model answers, or why it does not."""
 
-import os
 import shlex
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import typer
 
-from evertrain.errors import EvertrainError
-from evertrain.process.supervision.errand import run_module
+from evertrain.cli.progress import ProgressLine
+from evertrain.process.supervision.errand import follow_module
 from evertrain.process.supervision.startup import Startup
-from evertrain.store.process import PARENT
+from evertrain.web.overview import Work
+from evertrain.web.wording import say_work
 
 __all__ = ["Outcome", "greet", "lines_of"]
 
 _FIRST_S = 86_400
 """How long the first model of a declaration is waited for; `evertrain status` tells of what takes longer."""
+
+_READING_S = 10.0
+"""A reading is told only when it takes a while."""
 
 
 class Outcome(msgspec.Struct):
@@ -30,31 +31,61 @@ class Outcome(msgspec.Struct):
     example: dict[str, msgspec.Raw] = {}
 
 
-def greet(startup: Startup, service: str, version: str | None, afterwards: str) -> None:
+class _Told(msgspec.Struct):
+    """A line of that process: what is being done or, with a state, what became of it in the end."""
+
+    state: str = ""
+    work: tuple[Work, ...] = ()
+    reading: dict[str, str] = {}
+
+
+def greet(startup: Startup, service: str, version: str | None, afterwards: str, line: ProgressLine) -> None:
     """Wait for this version, or for the first of a service, and say how to ask it; to be run beside the supervisor.
 
-    afterwards: what a person may want to do next.
+    afterwards: what a person may want to do next. line: where what is being done meanwhile is shown.
     """
-    words = ["--dir", str(startup.state.path), "--service", service]
+    words = ["--telling", "--dir", str(startup.state.path), "--service", service]
     words += ["--seconds", str(_FIRST_S)] if version is None else ["--version", version]
     doing = (
         "its model is looked for, or trained" if version is None else "its file is checked, and loaded by the workers"
     )
-    typer.echo(f"{service}: {doing}; this says when it answers.")
+    line.clear(service, [f"{service}: {doing}; this says when it answers."])
     while True:
         try:
-            found = msgspec.json.decode(
-                run_module("supervision.greeting", words, {PARENT: str(os.getpid())}), type=Outcome
-            )
-        except (EvertrainError, msgspec.DecodeError, OSError, subprocess.SubprocessError):
+            found = _awaited(words, service, line)
+        except (msgspec.DecodeError, OSError):
+            found = None
+        if found is None:
+            line.clear(service)
             return  # the installation is being stopped
-        for line in lines_of(found, service, startup.address, startup.state.keys / "token-data", afterwards):
-            typer.echo(line)
+        line.clear(service, lines_of(found, service, startup.address, startup.state.keys / "token-data", afterwards))
         if version is not None or found.state == "answers" or "--patient" in words:
             break
-        typer.echo("Mend the declaration and `evertrain apply` it, or deliver what is missing; then this says more.")
+        again = "Mend the declaration and `evertrain apply` it, or deliver what is missing; then this says more."
+        line.clear(service, [again])
         words += ["--patient"]
-    sys.stdout.flush()
+
+
+def _awaited(words: Sequence[str], service: str, line: ProgressLine) -> Outcome | None:
+    """What became of it, with the progress shown meanwhile; None when nobody looks any more."""
+    for said in follow_module("supervision.greeting", words):
+        told = msgspec.json.decode(said, type=_Told)
+        if told.state:
+            return msgspec.json.decode(said, type=Outcome)
+        _show_doing(told, service, line)
+    return None
+
+
+def _show_doing(told: _Told, service: str, line: ProgressLine) -> None:
+    """Show what is being done: what takes a while, else what is read first; nothing where neither is."""
+    if told.work:
+        one = told.work[0]
+        line.show(service, one.says, say_work(one), one.for_s)
+    elif told.reading:
+        source, far = next(iter(told.reading.items()))
+        line.show(service, source, f"{source} is read: {far}", _READING_S)
+    else:
+        line.clear(service)
 
 
 def lines_of(found: Outcome, service: str, address: str, token: Path, afterwards: str) -> list[str]:

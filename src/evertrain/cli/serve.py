@@ -10,6 +10,7 @@ import typer
 from evertrain.cli.flags import takes_settings
 from evertrain.cli.greeting import greet
 from evertrain.cli.option import Json, Toml
+from evertrain.cli.progress import ProgressLine
 from evertrain.cli.up import begin, run_in_foreground
 from evertrain.errors import UserError
 from evertrain.process.supervision.startup import model_file
@@ -88,12 +89,12 @@ def serve(
         words += [] if value is None else [f"--{option}", str(value)]
     given = flags | {"dir": flags["dir"] or str(Path(".evertrain").absolute())}
     submission = model_file(words)
-    with begin(settings, given, [submission]) as startup:
+    with ProgressLine() as line, begin(settings, given, [submission]) as startup:
         version = submission.answer.strip()
 
         def when_it_is_up() -> None:
             if not as_json:  # machines ask for the status instead
-                greet(startup, name, version, NEXT_DOOR)
+                greet(startup, name, version, NEXT_DOOR, line)
 
         run_in_foreground(startup, as_json=as_json, then=when_it_is_up)
 

@@ -27,14 +27,14 @@ from evertrain.process.view.situation import (
 )
 from evertrain.process.view.supply import SourceSituation
 from evertrain.store.state import State
-from evertrain.web.overview import Alert, Decision, Work
+from evertrain.web.overview import Alert, Decision
 from evertrain.web.wording import (
     say_count,
     say_moment,
     say_number,
     say_percent,
-    say_progress,
     say_sentence,
+    say_work,
 )
 
 __all__ = ["app"]
@@ -155,7 +155,7 @@ def _service(one: ServiceSituation, answers: str) -> Iterator[str]:
     if one.trial is not None:
         yield from _trial(one.trial)
     yield from (f"  cycle      {_cycle(each)}" for each in one.cycles)
-    yield from (f"  now        {_work(each)}" for each in one.work)
+    yield from (f"  now        {say_work(each)}" for each in one.work)
     for version, reason in list(one.refused.items())[-_REFUSED:]:
         yield f"  refused    version {short(version)}: {_reason(reason)}"
     for number, decision in enumerate(one.decisions):
@@ -212,10 +212,6 @@ def _cycle(each: Waiting) -> str:
     until = "" if each.until is None else f", held until {say_moment(each.until)}"
     name = each.cycle.rpartition("/")[2]
     return f"{name} is {each.state} since {say_moment(each.since)}{version}{until}: {_reason(each.why)}"
-
-
-def _work(each: Work) -> str:
-    return f"{each.says}, {say_progress(each.for_s, each.usual_s, each.earlier, each.limit_s)}"
 
 
 def _decision(one: Decision) -> str:

@@ -15,6 +15,7 @@ import typer
 from evertrain.cli.flags import given_flags, takes_settings
 from evertrain.cli.greeting import greet
 from evertrain.cli.option import Json, Toml
+from evertrain.cli.progress import ProgressLine
 from evertrain.config.settings import load, stated_settings
 from evertrain.errors import UsageError
 from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
@@ -52,7 +53,7 @@ def up(
     followers: list[subprocess.Popen[bytes]] = []
 
     submissions = [declaration(file, data) for file in files]
-    with begin(settings, flags, submissions) as startup:
+    with ProgressLine() as line, begin(settings, flags, submissions) as startup:
         declared = {
             service: file
             for file, submission in zip(files, submissions, strict=True)
@@ -63,7 +64,7 @@ def up(
             followers.extend(startup.follow(file, data) for file in files if reload)
             for service, file in declared.items() if not as_json else ():
                 is_table = b".from_table(" in file.read_bytes()
-                said = (startup, service, None, BEYOND_ONE_TABLE if is_table else "")
+                said = (startup, service, None, BEYOND_ONE_TABLE if is_table else "", line)
                 threading.Thread(target=greet, args=said, name=f"greet {service}", daemon=True).start()
 
         try:

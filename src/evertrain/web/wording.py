@@ -1,6 +1,7 @@
 """How the page says instants, spans, counts and shares to people. Times are UTC."""
 
 from evertrain.core.time import DAY, HOUR, MINUTE, SECOND, to_datetime
+from evertrain.web.overview import Work
 
 __all__ = [
     "NEXT_DOOR",
@@ -14,6 +15,7 @@ __all__ = [
     "say_progress",
     "say_seconds",
     "say_sentence",
+    "say_work",
 ]
 
 NEXT_DOOR = (
@@ -134,6 +136,11 @@ def say_progress(for_s: float, usual_s: float | None, earlier: int, limit_s: flo
     if for_s > usual_s:
         return f"{said}; longer than {last}, which took {say_seconds(usual_s)}; {end}"
     return f"{said}; about {say_seconds(usual_s - for_s)} left, since {last} took {say_seconds(usual_s)}"
+
+
+def say_work(one: Work) -> str:
+    """What is being done, for how long already, and how much longer it should take."""
+    return f"{one.says}, {say_progress(one.for_s, one.usual_s, one.earlier, one.limit_s)}"
 
 
 def say_lasting(span: int | None) -> str:

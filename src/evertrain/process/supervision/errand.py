@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -12,8 +12,9 @@ import msgspec
 
 from evertrain.errors import EvertrainError, error_of
 from evertrain.process.entry import LOOKED, Fault
+from evertrain.store.process import PARENT
 
-__all__ = ["Submission", "command_of", "run_module"]
+__all__ = ["Submission", "command_of", "follow_module", "run_module"]
 
 
 def run_module(name: str, words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
@@ -24,6 +25,19 @@ def run_module(name: str, words: Sequence[str], environment: Mapping[str, str] |
     if done.returncode:
         raise _error_of(name, done.returncode, done.stderr)
     return done.stdout
+
+
+def follow_module(name: str, words: Sequence[str]) -> Iterator[str]:
+    """What a module of this package prints, line by line as it comes; the module ends when this process does."""
+    with subprocess.Popen(
+        command_of(name, words),
+        env=os.environ | {PARENT: str(os.getpid())},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        yield from process.stdout or ()
 
 
 def command_of(name: str, words: Sequence[str]) -> list[str]:

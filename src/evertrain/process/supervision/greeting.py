@@ -1,8 +1,9 @@
 """Wait until a served file, or the first model of a declared service, answers or is refused, and say which.
 
-    python -m evertrain.process.supervision.greeting --dir DIR --service NAME [--version ID] [--seconds N]
+    python -m evertrain.process.supervision.greeting --dir DIR --service NAME [--version ID] [--seconds N] [--telling]
 
-A process of its own, so that the supervisor never loads a database. It prints an `Outcome` as JSON.
+A process of its own, so that the supervisor never loads a database. It prints an `Outcome` as JSON; with --telling,
+before that, a line of `Doing` each second.
 """
 
 import argparse
@@ -21,16 +22,29 @@ from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.registry import Registry, ServiceRecord, Version
 from evertrain.core.schema import Value
 from evertrain.core.time import Instant, say_instant
+from evertrain.data.freshness import reported_sources
 from evertrain.errors import EvertrainError
+from evertrain.model.progress import Tasks
 from evertrain.process.entry import tell_fault
+from evertrain.process.view.standing import show_work
+from evertrain.process.view.surroundings import say_reading
 from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import PARENT
 from evertrain.store.state import State
+from evertrain.web.overview import Work
 
-__all__ = ["Outcome", "await_outcome", "main"]
+__all__ = ["Doing", "Outcome", "await_outcome", "main"]
 
 _LOOK_S = 0.1
+_TELL_S = 1.0
+
+
+class Doing(msgspec.Struct, frozen=True, kw_only=True):
+    """What is being done meanwhile, as `evertrain status` tells it. reading: by source, how far its reading is."""
+
+    work: tuple[Work, ...]
+    reading: dict[str, str] = {}
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,14 +68,16 @@ def await_outcome(
     is_wanted: Callable[[], bool] = lambda: True,
     *,
     is_patient: bool = False,
+    tell: Callable[[ServiceRecord], None] = lambda _: None,
 ) -> Outcome:
     """Look until the version answers or is refused, at most so many seconds. None: whichever is the first to answer.
 
-    is_wanted: whether anybody still waits for it. is_patient: what has failed may be mended, so look on.
+    is_wanted: whether anybody still waits for it. is_patient: what has failed may be mended, so look on. tell: is given
+    the record at each look.
     """
     end = time.monotonic() + seconds
     with Ledger.open(state.ledger) as ledger:
-        stamp, found, ordinal = None, None, 0
+        stamp, found, ordinal, record = None, None, 0, ServiceRecord(service=service)
         while True:
             if ledger.stamp() != stamp:
                 stamp = ledger.stamp()
@@ -75,7 +91,31 @@ def await_outcome(
                 return found
             if time.monotonic() > end or not is_wanted():
                 return Outcome(state="waits", ordinal=ordinal)
+            tell(record)
             time.sleep(_LOOK_S)
+
+
+class _Teller:
+    """Writes what is being done, once a second."""
+
+    def __init__(self, state: State) -> None:
+        self._reports = state.reports
+        self._tasks = Tasks(state.tasks)
+        self._next = 0.0
+
+    def __call__(self, record: ServiceRecord) -> None:
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _TELL_S
+        now = time.time()
+        reading = {
+            str(one.source): say_reading(one.reading, now)
+            for one in reported_sources(self._reports)
+            if one.reading is not None
+        }
+        doing = Doing(work=show_work(record, self._tasks.under_way(), now), reading=reading)
+        sys.stdout.write(msgspec.json.encode(doing).decode() + "\n")
+        sys.stdout.flush()
 
 
 def _answering(state: State, record: ServiceRecord, version: VersionId | None) -> Outcome | None:
@@ -131,6 +171,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--version", type=VersionId)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--patient", action="store_true")
+    parser.add_argument("--telling", action="store_true")
     given = parser.parse_args(arguments)
     try:
         state = State.open(given.dir)
@@ -142,6 +183,7 @@ def main(arguments: Sequence[str]) -> int:
             given.seconds,
             lambda: os.getppid() == parent,
             is_patient=given.patient,
+            tell=_Teller(state) if given.telling else lambda _: None,
         )
     except EvertrainError as error:
         return tell_fault(error)
