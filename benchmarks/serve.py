@@ -171,11 +171,13 @@ def started(open_: contextlib.ExitStack, wanted: Sequence[Contender]) -> tuple[l
     there, absent = list[Serving](), dict[str, str]()
     for contender in wanted:
         try:
-            there.append(open_.enter_context(serving(contender)))
+            one = open_.enter_context(serving(contender))
+            one.round(1, 1, 0.1)  # whether the clients that measure understand its responses, too
+            there.append(one)
         except (RuntimeError, subprocess.CalledProcessError, OSError) as error:
             if contender.programs is None:
                 raise
-            absent[contender.name] = f"not measured, it does not start: {error}"
+            absent[contender.name] = f"not measured, it does not answer the clients: {error}"
     return there, absent
 
 

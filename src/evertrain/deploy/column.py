@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, NoReturn
+from typing import Final
 
 from evertrain.config.wording import suggestion
 from evertrain.core.schema import Column, Schema, Value
@@ -82,22 +82,19 @@ def _name_row(read: _Read, data: Sequence[object]) -> None:
 
 def _reader(column: Column, zone: str | None) -> _Read:
     read = _timestamp(column, zone) if column.type == "timestamp" else _READERS[column.type](column)
-    if column.low is not None or column.high is not None:
-        read = _bounded(column, read)
-    name, nullable = column.name, column.nullable
-
-    def read_value(value: object) -> Value:
-        if value is None:
-            if nullable:
-                return None
-            raise RequestError(f"Column {name!r} is null.", "Send a value: it is not nullable.", field=name)
-        return read(value)
-
-    return read_value
+    return read if column.low is None and column.high is None else _bounded(column, read)
 
 
-def _refuse(column: Column, value: object, wanted: str, remedy: str) -> NoReturn:
-    raise RequestError(f"Column {column.name!r}: {_cut(value)} is not {wanted}.", remedy, field=column.name)
+def _unfit(column: Column, value: object, wanted: str, remedy: str) -> Value:
+    """What a reader makes of a value that is none of its type: null where it may be, else RequestError.
+
+    It is looked at last, so that the values that fit, which are nearly all, pass one function and one comparison.
+    """
+    if value is not None:
+        raise RequestError(f"Column {column.name!r}: {_cut(value)} is not {wanted}.", remedy, field=column.name)
+    if not column.nullable:
+        raise RequestError(f"Column {column.name!r} is null.", "Send a value: it is not nullable.", field=column.name)
+    return None
 
 
 def _cut(value: object) -> str:
@@ -110,7 +107,7 @@ def _string(column: Column) -> _Read:
     def read(value: object) -> Value:
         if type(value) is str:
             return value
-        _refuse(column, value, "a text", "Send a JSON string.")
+        return _unfit(column, value, "a text", "Send a JSON string.")
 
     return read
 
@@ -119,7 +116,7 @@ def _bool(column: Column) -> _Read:
     def read(value: object) -> Value:
         if type(value) is bool:
             return value
-        _refuse(column, value, "a bool", "Send true or false.")
+        return _unfit(column, value, "a bool", "Send true or false.")
 
     return read
 
@@ -134,7 +131,7 @@ def _int64(column: Column) -> _Read:
             return value
         if type(value) is float and value.is_integer() and abs(value) < _EXACT:
             return int(value)  # a row of a data frame of numbers is all floats
-        _refuse(column, value, "an int64", "Send a whole number of 64 bits.")
+        return _unfit(column, value, "an int64", "Send a whole number of 64 bits.")
 
     return read
 
@@ -147,8 +144,10 @@ def _float64(column: Column) -> _Read:
             number = float(value)
             if int(number) == value:
                 return number
-            _refuse(column, value, "exactly a float64", "Send a number of at most 53 bits, or declare int64.")
-        _refuse(column, value, "a finite number", "Send a number; null is for what is missing, where it is allowed.")
+            return _unfit(column, value, "exactly a float64", "Send a number of at most 53 bits, or declare int64.")
+        return _unfit(
+            column, value, "a finite number", "Send a number; null is for what is missing, where it is allowed."
+        )
 
     return read
 
@@ -168,7 +167,7 @@ def _timestamp(column: Column, zone: str | None) -> _Read:
                     f'Send {wanted}, like "2013-02-06T05:00:00Z".',
                     field=column.name,
                 ) from error
-        _refuse(column, value, "a time", f"Send {wanted}, or microseconds since 1970 in UTC.")
+        return _unfit(column, value, "a time", f"Send {wanted}, or microseconds since 1970 in UTC.")
 
     return read
 
@@ -181,7 +180,7 @@ def _bounded(column: Column, read: _Read) -> _Read:
         found = read(value)
         if isinstance(found, str) or found is None or low <= found <= high:
             return found
-        _refuse(column, found, f"within {low:g} and {high:g}", "Send a value within the declared bounds.")
+        return _unfit(column, found, f"within {low:g} and {high:g}", "Send a value within the declared bounds.")
 
     return read_bounded
 
