@@ -52,8 +52,7 @@ class _Client(asyncio.Protocol):
         head, found, body = self.buffer.partition(b"\r\n\r\n")
         if not found:
             return
-        start = head.lower().index(b"content-length: ") + 16
-        if len(body) < int(head[start : start + 9].split(b"\r")[0]):
+        if not _is_whole(head.lower(), body):
             return
         now = time.perf_counter_ns()
         self.latencies.append((now - self.sent) // 1000)
@@ -70,6 +69,14 @@ class _Client(asyncio.Protocol):
             self.failures.append(b"the server closed the connection")
         if not self.done.done():
             self.done.set_result(None)
+
+
+def _is_whole(head: bytes, body: bytes) -> bool:
+    """Whether a response has come to its end; head: in lower case."""
+    _, found, size = head.partition(b"content-length: ")
+    if found:
+        return len(body) >= int(size.partition(b"\r")[0])
+    return body.endswith(b"0\r\n\r\n")  # in chunks, of which an empty one is the last; JSON holds no such line
 
 
 async def _run(port: int, request: bytes, connections: int, seconds: float) -> Seen:
