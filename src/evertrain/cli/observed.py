@@ -1,12 +1,12 @@
 """What `evertrain watch` says of a table: on the terminal, as JSON, as a file and as a page."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from evertrain.core.wording import say_many
 from evertrain.errors import UserError
@@ -19,16 +19,22 @@ from evertrain.store.file import write_atomically
 from evertrain.web.observation import document, say_metric, say_moved
 from evertrain.web.wording import NEXT_DOOR, say_count, say_moment, say_number, say_percent
 
-__all__ = ["tell"]
+__all__ = ["print_report", "tell"]
 
 _ROWS_SHOWN = 15
 _WIDTH = 120
+_LEAST_TEXT = 24
+"""So many characters a column of text keeps before numbers beside it go."""
+_SPARE = ("mean label", "skill before, now", "skill", "not due yet", "distance", "missing", "p")
+"""Columns of numbers that a narrow terminal does without, the first one first; then the others, from the right."""
 
 
 def tell(asked: WatchedTable, out: Path | None, *, serving_port: int | None, as_json: bool) -> None:
     """Look, and say what was found; serving_port: of the page, None for none."""
     if out is not None and not out.absolute().parent.is_dir():
         raise UserError(f"--out: there is no folder {out.absolute().parent}.", "Make it, or name a file elsewhere.")
+    if out is not None and out.is_dir():
+        raise UserError(f"--out: {out} is a folder.", f"Name a file, such as --out {out / 'report.html'}.")
     followed = FollowedReport(asked)
     report = followed()
     if out is not None:
@@ -36,7 +42,8 @@ def tell(asked: WatchedTable, out: Path | None, *, serving_port: int | None, as_
     if as_json:
         typer.echo(to_json(report).decode())
     else:
-        _print(report, out)
+        # In a pipe a line is as long as its reader wants it.
+        print_report(report, out, Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH))
     if serving_port is not None:
         _serve(followed, serving_port)
 
@@ -58,16 +65,15 @@ def _serve(followed: FollowedReport, port: int) -> None:
 # Telling --------------------------------------------------------------------------------------------------------------
 
 
-def _print(report: Report, out: Path | None) -> None:
-    # In a pipe a line is as long as its reader wants it.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+def print_report(report: Report, out: Path | None, console: Console) -> None:
+    """Print what was found. out: where it was written. Of a narrow console the tables lose numbers, never names."""
     console.print(f"{report.name}: {say_moment(report.first)} to {say_moment(report.last)} UTC", style="bold")
     for line in _summary(report):
         console.print(line, soft_wrap=True, markup=False)
     for made in (_changes(report), _segments(report), _periods(report), _inputs(report)):
         if made is not None:
             console.print()
-            console.print(made)
+            console.print(_fitted(made, console.width))
     if report.notices:
         console.print()
     for notice in report.notices:
@@ -232,6 +238,35 @@ def _table(title: str, *names: str) -> Table:
         is_number = name.endswith(">")
         table.add_column(name.removesuffix(">"), justify="right" if is_number else "left", no_wrap=is_number)
     return table
+
+
+def _fitted(table: Table, width: int) -> Table:
+    """The table without the numbers that have no room beside names and verdicts; the caption says which."""
+    kept = list(table.columns)
+    while sum(map(_needs, kept)) + 2 * (len(kept) - 1) > width and (spare := _spare(kept)) is not None:
+        kept.remove(spare)
+    fitted = _table(str(table.title))
+    for column in kept:
+        least = None if column.no_wrap else _needs(column)
+        fitted.add_column(column.header, justify=column.justify, no_wrap=column.no_wrap, min_width=least)
+    for row in zip(*(column.cells for column in kept), strict=True):
+        fitted.add_row(*row)
+    gone = "; ".join(str(column.header) for column in table.columns if column not in kept)
+    said = f"No room for: {gone}. A wider terminal, --out and --json have it." if gone else ""
+    fitted.caption = " ".join(filter(None, (said, str(table.caption or ""))))
+    return fitted
+
+
+def _spare(columns: Sequence[Column]) -> Column | None:
+    """The column of numbers that goes next."""
+    numbers = [column for column in reversed(columns) if column.no_wrap]
+    return min(numbers, key=lambda one: _SPARE.index(one.header) if one.header in _SPARE else len(_SPARE), default=None)
+
+
+def _needs(column: Column) -> int:
+    """The width of a column: of numbers all of it, of text as much as can be read."""
+    widest = max(len(str(cell)) for cell in (column.header, *column.cells))
+    return widest if column.no_wrap else min(widest, _LEAST_TEXT)
 
 
 def _cut(table: Table, rows: int) -> Table:
