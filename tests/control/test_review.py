@@ -143,6 +143,16 @@ def test_one_that_contradicts_the_champion_waits_for_a_person_or_for_labels() ->
     assert record_of(world).champion == SECOND
 
 
+def test_labels_that_do_not_decide_take_no_protection_away() -> None:
+    world = pushed(says("health only", hold="it ranks the other way round"), says("inconclusive"))
+    world.run(90)
+    world.planes.labels = 50
+    world.run(60)
+    assert verdicts(world, SECOND) == ["health only", "inconclusive"]
+    assert (rollout_of(world, SECOND).step, record_of(world).champion) == (0, FIRST)
+    assert record_of(world).versions[SECOND].hold == "it ranks the other way round"
+
+
 def test_a_file_that_stood_in_line_is_judged_again_before_it_gets_traffic() -> None:
     world = pushed(says("health only"))
     push(world, THIRD)

@@ -13,7 +13,7 @@ from evertrain.core.routing import Arm
 from evertrain.core.score import RowScore
 from evertrain.core.time import Instant
 from evertrain.core.trial import Answer, Predict, decode_ask, frame, frame_length
-from evertrain.deploy.trial import Trials, socket_name
+from evertrain.deploy.trial import AbsentError, Trials, socket_name
 from evertrain.deploy.version import ScoreError
 
 VERSION = VersionId("c" * 64)
@@ -43,20 +43,19 @@ async def _peers_end(trials: Trials) -> None:
         await asyncio.wait(others, timeout=5)
 
 
-def asked(folder: Path, peer: Peer | None, *, times: int = 1, deadline_s: float = 5.0) -> list[list[Answer]]:
+def asked(folder: Path, peer: Peer, *, times: int = 1, deadline_s: float = 5.0) -> list[list[Answer]]:
     """Ask a peer over a real Unix socket, one time after the other."""
 
     async def go() -> list[list[Answer]]:
         trials = Trials(folder.joinpath)
         arm = Arm(version=VERSION, share=0.1, deadline_s=deadline_s)
         path = folder / socket_name("canary", VERSION, 0)
-        server = None if peer is None else await asyncio.start_unix_server(peer, path)
+        server = await asyncio.start_unix_server(peer, path)
         try:
             return [await trials.ask("canary", arm, ASKS, Output()) for _ in range(times)]
         finally:
             await _peers_end(trials)
-            if server is not None:
-                server.close()
+            server.close()
 
     return asyncio.run(go())
 
@@ -118,9 +117,9 @@ async def _boasting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 @pytest.mark.parametrize(
     ("peer", "cause"),
-    [(None, "crash"), (_silent, "deadline"), (_hanging_up, "crash"), (_babbling, "protocol"), (_boasting, "protocol")],
+    [(_silent, "deadline"), (_hanging_up, "crash"), (_babbling, "protocol"), (_boasting, "protocol")],
 )
-def test_a_peer_that_misbehaves_costs_at_most_the_deadline(tmp_path: Path, peer: Peer | None, cause: str) -> None:
+def test_a_peer_that_misbehaves_costs_at_most_the_deadline(tmp_path: Path, peer: Peer, cause: str) -> None:
     with pytest.raises(ScoreError) as caught:
         asked(tmp_path, peer, deadline_s=0.5)
     assert caught.value.cause == cause
@@ -142,3 +141,28 @@ def test_a_peer_that_comes_back_is_found_again(tmp_path: Path) -> None:
         return scores
 
     assert asyncio.run(go()) == [0.25, 0.75]
+
+
+def test_a_peer_that_never_came_is_absent_and_one_that_left_has_crashed(tmp_path: Path) -> None:
+    async def go() -> None:
+        trials = Trials(tmp_path.joinpath)
+        arm = Arm(version=VERSION, share=0.1, deadline_s=5)
+        path = tmp_path / socket_name("canary", VERSION, 0)
+        with pytest.raises(AbsentError):
+            await trials.ask("canary", arm, ASKS, Output())
+
+        async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            for _ in ASKS:
+                await reader.readexactly(frame_length(await reader.readexactly(4)))
+                writer.write(frame(Answer(ok=True, score=0.5)))
+            writer.close()
+
+        server = await asyncio.start_unix_server(once, path)
+        assert len(await trials.ask("canary", arm, ASKS, Output())) == 3
+        server.close()
+        path.unlink(missing_ok=True)
+        with pytest.raises(ScoreError) as caught:
+            await trials.ask("canary", arm, ASKS, Output())
+        assert caught.value.cause == "crash"
+
+    asyncio.run(go())

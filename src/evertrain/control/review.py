@@ -39,14 +39,18 @@ def check_of(planes: Planes, record: ServiceRecord, version: VersionId, tables: 
 
 
 def judged_by(planes: Planes, record: ServiceRecord, evaluated: Evaluated, *, again: bool) -> facts.VersionJudged:
-    """The verdict as a fact; `known` among its evidence is how many labels there were in all."""
+    """The verdict as a fact; `known` among its evidence is how many labels there were in all.
+
+    What a version is held for stands until labels speak for it: a verdict that decides nothing lifts nothing.
+    """
+    before = record.versions[evaluated.version].hold if again and evaluated.verdict != "pass" else ""
     return facts.VersionJudged(
         service=record.service,
         version=evaluated.version,
         verdict=evaluated.verdict,
         card=evaluated.card,
         evidence={**evaluated.evidence, "known": float(planes.labelled(record.service))},
-        hold=evaluated.hold,
+        hold=evaluated.hold or before,
         again=again,
     )
 

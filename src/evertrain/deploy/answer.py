@@ -19,7 +19,7 @@ from evertrain.core.time import Instant
 from evertrain.core.trial import Predict
 from evertrain.deploy.admission import Admission, NoPlaceError
 from evertrain.deploy.swap import Live
-from evertrain.deploy.trial import Trials
+from evertrain.deploy.trial import AbsentError, Trials
 from evertrain.deploy.version import Loaded, ScoreError
 from evertrain.errors import ModelError
 from evertrain.store.clock import BusinessClock
@@ -177,6 +177,9 @@ class Answering:
         hurried = msgspec.structs.replace(arm, deadline_s=min(arm.deadline_s, max(0.0, patience_s)))
         try:
             answers = await self._trials.ask(name, hurried, asks, request.champion.output)
+        except AbsentError:
+            self._statistics.shed(request.label(arm.version, name))
+            return None
         except ScoreError as error:
             if error.cause == "deadline" and hurried.deadline_s < arm.deadline_s:
                 self._statistics.shed(request.label(arm.version, name))

@@ -18,11 +18,15 @@ from evertrain.core.trial import Answer, Predict, frame, frame_length
 from evertrain.deploy.version import ScoreError
 from evertrain.errors import RequestError
 
-__all__ = ["Trials", "socket_name"]
+__all__ = ["AbsentError", "Trials", "socket_name"]
 
 _answers = msgspec.msgpack.Decoder(Answer)
 _Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _IDLE = 8
+
+
+class AbsentError(Exception):
+    """The process on trial was not there yet when this worker wanted it for the first time: it is still starting."""
 
 
 def socket_name(arm: str, version: VersionId, attempt: int) -> str:
@@ -40,9 +44,14 @@ class Trials:
     def __init__(self, path: Callable[[str], Path]) -> None:
         self._path = path
         self._idle: dict[str, list[_Pair]] = {}
+        self._met: set[str] = set()
 
     async def ask(self, name: str, arm: Arm, asks: Sequence[Predict], output: Output) -> list[Answer]:
-        """Answers, one a row, in order; ScoreError when one is missing, late, or must not be answered."""
+        """Answers, one a row, in order; ScoreError when one is missing, late, or must not be answered.
+
+        AbsentError while the process has not come up since this worker did: after a restart of both, the worker may be
+        the faster one, and that says nothing about the version.
+        """
         socket = socket_name(name, arm.version, arm.attempt)
         try:
             async with asyncio.timeout(arm.deadline_s):
@@ -63,7 +72,9 @@ class Trials:
 
     def keep(self, sockets: Iterable[str]) -> None:
         """Close the connections to all other sockets."""
-        for name in set(self._idle) - set(sockets):
+        wanted = set(sockets)
+        self._met &= wanted
+        for name in set(self._idle) - wanted:
             for _, writer in self._idle.pop(name):
                 writer.close()
 
@@ -94,4 +105,11 @@ class Trials:
                 return reader, writer
             with contextlib.suppress(OSError):
                 writer.close()
-        return await asyncio.open_unix_connection(str(self._path(socket)))
+        try:
+            made = await asyncio.open_unix_connection(str(self._path(socket)))
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            if socket in self._met:
+                raise
+            raise AbsentError from error
+        self._met.add(socket)
+        return made
