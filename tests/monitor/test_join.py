@@ -55,6 +55,16 @@ def test_only_what_has_a_label_is_measured_and_the_newest_label_counts() -> None
     assert performance.unscored() == ([], [])  # nothing waits for a reference that will never score it
 
 
+def test_labels_of_no_prediction_are_counted_until_it_comes() -> None:
+    performance = Performance(lambda _, at: at)
+    join = LabelJoin(performance, most=2)
+    for number in range(5):
+        join.labelled(labelled(number, 1.0))
+    assert join.unmatched == 5
+    join.predicted(predicted(4))
+    assert join.unmatched == 4
+
+
 def test_a_label_that_was_read_before_its_prediction_waits_for_it() -> None:
     performance, join = fresh()
     join.labelled(labelled(7, 1.0))

@@ -15,6 +15,7 @@ from evertrain.config.settings import load
 from evertrain.core.identity import short
 from evertrain.core.time import say_span
 from evertrain.core.wording import say_many
+from evertrain.monitor.join import MOST_WAITING
 from evertrain.process.view.advice import Advice, advise
 from evertrain.process.view.situation import (
     Refusing,
@@ -150,7 +151,12 @@ def _service(one: ServiceSituation, answers: str) -> Iterator[str]:
     )
     if one.quality:
         figures = ", ".join(f"{each.name} {each.value:.4g}" for each in one.quality)
-        yield f"  quality    {figures} on {say_many(one.quality[0].labels, 'label')}"
+        yield f"  quality    {figures} on {say_many(one.quality[0].labels, 'label')}, whoever answered"
+    if one.unmatched:
+        yield (
+            f"  labels     {say_many(one.unmatched, 'label')} not counted there: no such id among the newest "
+            f"{MOST_WAITING:,} predictions"
+        )
     yield from (f"  WANTED     {_refusing(each)}" for each in one.refusing)
     if one.trial is not None:
         yield from _trial(one.trial)

@@ -40,6 +40,12 @@ class LabelJoin:
         self._versions: dict[str, VersionId] = {}
         self._open = OrderedDict((one.id, one) for one in unjoined.predictions)
         self._early = OrderedDict((one.prediction, one) for one in unjoined.labels)
+        self._dropped = 0
+
+    @property
+    def unmatched(self) -> int:
+        """Labels that name no prediction that is remembered: sent late, or with a wrong id. Counted since the start."""
+        return len(self._early) + self._dropped
 
     def predicted(self, record: Predicted) -> None:
         """Remember an answer. Steady load and repeated requests are left out."""
@@ -66,6 +72,7 @@ class LabelJoin:
             self._early.move_to_end(record.prediction)
             if len(self._early) > self._most:
                 self._early.popitem(last=False)
+                self._dropped += 1
             return
         self._performance.labelled(record)
 

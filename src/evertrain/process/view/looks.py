@@ -46,7 +46,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What the newest look at a service found. requests_24h, pace: as `core.canary.assess` takes them.
 
     step, tally: of the rollout that gets a share beside a champion; tally is None without one, and what is left of it
-    are its counts. waits: what an open rollout waits for.
+    are its counts. waits: what an open rollout waits for. unmatched: labels that name no prediction that is remembered.
     """
 
     requests_24h: float
@@ -54,6 +54,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     step: int = 0
     tally: Tally | None = None
     waits: str = ""
+    unmatched: int = 0
 
 
 def leave_looks(reports: Path, looks: Mapping[ServiceName, Look]) -> None:

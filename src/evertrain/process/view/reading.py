@@ -261,8 +261,11 @@ class Observer:
 
     def _look(self, record: ServiceRecord, now: Instant) -> Look:
         """The traffic, and the open rollout's evidence as the loop last folded it; nothing is folded here."""
+        join = self._planes.watch.service(record.service).join
         look = Look(
-            requests_24h=self._planes.foreseen(record.service, now), pace=self._planes.pace(record.service, now)
+            requests_24h=self._planes.foreseen(record.service, now),
+            pace=self._planes.pace(record.service, now),
+            unmatched=0 if join is None else join.unmatched,
         )
         rollout = record.open_rollout
         if rollout is None or rollout.state is not RolloutState.STEPPING or rollout.champion is None:

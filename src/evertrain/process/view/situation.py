@@ -109,6 +109,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     watched: somebody else answers. override: that a person put the champion into service, why, and past which refusal.
     caution: what its training says of the champion; cautions: what it takes in otherwise than the one before.
     quality: how good the answers were, once there are labels. unknown: what the version is asked and does not know.
+    unmatched: labels that name no prediction that is remembered.
     """
 
     service: ServiceName
@@ -134,6 +135,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     fruitless: Fruitless | None = None
     quality: tuple[Figure, ...] = ()
     unknown: tuple[Unknown, ...] = ()
+    unmatched: int = 0
 
     @property
     def answers(self) -> bool:
@@ -269,6 +271,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         trial=None if rollout is None else _trial(record, rollout, known, "" if look is None else look.waits),
         quality=known.quality.get(name, ()),
         unknown=known.unknown.get(name, ()),
+        unmatched=look.unmatched if look is not None else 0,
         cycles=tuple(_waiting(record, cycle) for cycle in record.open_cycles),
         work=show_work(record, known.running, time.time()),
         refused={one.version: one.reason for one in route.refused},
