@@ -1,5 +1,7 @@
 """What is told of a watched table: whole mature cohorts, segments with their multiplicity, periods, inputs."""
 
+import re
+
 import msgspec
 import numpy as np
 import polars as pl
@@ -162,6 +164,63 @@ def test_where_it_got_worse_and_since_when() -> None:
     assert "Holm p" in report.changed
     calm = [one.outcome for one in report.changes if one.value in ("north", "south")]
     assert calm == ["open", "open"]
+
+
+def test_a_segment_that_contains_the_bad_one_is_not_named_beside_it() -> None:
+    """Half of the west is on android, and nobody else but a few: without the west android is as good as ever."""
+    seen = worsening(days=80, a_day=200)
+    source = np.random.default_rng(3)
+    west = (seen.rows["region"] == "west").to_numpy()
+    android = source.random(len(west)) < np.where(west, 0.9, 0.2)
+    rows = seen.rows.with_columns(device=pl.Series(np.where(android, "android", "ios")))
+    report = told(msgspec.structs.replace(seen, rows=rows), Question(segments=("device", "region")))
+    assert report.headline.startswith("Got worse: region = west since about ")
+    assert "android" not in report.headline
+    assert report.headline.endswith("Worse than the rest over the whole time: region = west.")
+    for found in (report.changes, report.segments):
+        (one,) = (one for one in found if one.value == "android")
+        assert (one.outcome, one.words) == ("open", "not without region = west")
+    both = np.where(west | (source.random(len(west)) < 0.3), "pro", "basic")
+    blind = (both == "pro") & (seen.at >= START + 50 * DAY)
+    rows = seen.rows.with_columns(plan=pl.Series(both))
+    seen = msgspec.structs.replace(seen, rows=rows, score=np.where(blind, source.beta(1, 2, len(west)), seen.score))
+    headline = told(seen, Question(segments=("plan", "region"))).headline
+    assert "plan = pro since about" in headline  # it is bad without the west as well
+
+
+def test_outcomes_that_are_missing_and_written_as_no_are_told() -> None:
+    seen = observations(bad="")
+    late = seen.at >= START + 50 * DAY
+    filled = msgspec.structs.replace(seen, label=np.where(late, 0.0, seen.label))
+    first = told(filled, Question()).warnings[0]
+    assert re.fullmatch(
+        r"No positive since 2[67] Jan 2024 among 1,0\d\d labels, while (49|50|51)% were before: are missing outcomes "
+        r"written as 0\? Leave them empty, or give --horizon\.",
+        first,
+    )
+    assert "give a longer --horizon" in told(filled, Question(horizon=Span(2 * DAY))).warnings[0]
+    patient = told(filled, Question(horizon=Span(10 * DAY), now=Instant(START + 60 * DAY)))
+    assert patient.warnings == told(seen, Question()).warnings == ()
+    bursts = np.where((seen.at - START) // (10 * DAY) % 2 == 0, seen.label, 0.0)
+    assert "No positive" not in "".join(told(msgspec.structs.replace(seen, label=bursts), Question()).warnings)
+
+
+def test_a_look_of_the_past_says_that_labels_are_those_of_today() -> None:
+    now = Instant(START + 50 * DAY)
+    (said,) = told(observations(), Question(now=now)).warnings
+    assert said.startswith("--now leaves out later rows, not labels that came later: ")
+    assert told(observations(), Question(now=now, horizon=Span(DAY))).warnings == ()
+    assert told(observations(), Question(now=now, continual=True)).warnings == ()
+
+
+def test_stray_rows_in_the_newest_stretch_have_not_moved() -> None:
+    seen = observations(unlike=30.0, days=40)
+    at = seen.at.copy()
+    at[-2:] += 200 * DAY
+    report = told(msgspec.structs.replace(seen, at=at), Question(recent=Span(30 * DAY)))
+    assert report.inputs is not None
+    assert {one.outcome for one in report.inputs.columns} == {"insufficient"}
+    assert report.inputs.columns[0].words == "3,998 and 2 rows, 50 are needed"
 
 
 def test_the_headline_tells_of_late_and_the_whole_time_apart() -> None:

@@ -52,7 +52,10 @@ def watch(
     recent: Annotated[
         str | None, typer.Option(help="How long the newest stretch is, such as 7d; default: a quarter of the time.")
     ] = None,
-    now: Annotated[str | None, typer.Option(help="The time of the look; default: the newest in the table.")] = None,
+    now: Annotated[
+        str | None,
+        typer.Option(help="The time of the look, of rows alone; labels: see --horizon. Default: the newest."),
+    ] = None,
     metric: Annotated[MetricName | None, typer.Option(help="What segments are compared by.")] = None,
     kind: Annotated[
         Literal["probability", "value"] | None, typer.Option(help="What the score is; default: told by the labels.")

@@ -109,9 +109,41 @@ def compare_stretches(
 ) -> tuple[Change, ...]:
     """Every group from `start` on against itself before, those that got worse first.
 
-    name: a mean over rows (of ranks there is none). start: the edge of a block. needed: labels on each side. game
-    None: there is one look.
+    A segment that did only because the worst one is part of it is not called worse: it is asked again without those
+    rows, which can but lower the error rate. name: a mean over rows (of ranks there is none). start: the edge of a
+    block. needed: labels on each side. game None: there is one look.
     """
+    told = _compare(name, rows, groups, start, alpha=alpha, needed=needed, seed=seed, game=game)
+    shown = [at for at, one in enumerate(told) if one.outcome == "worse" and one.column]
+    worst = max(shown, key=lambda at: told[at].worse or 0.0, default=None)
+    others = [at for at in shown if at != worst]
+    if worst is not None and others:
+        left = ~groups[worst].rows
+        rest = Labelled(
+            label=rows.label[left], score=rows.score[left], at=rows.at[left], block=rows.block[left], size=rows.size
+        )
+        again = [Group(groups[at].column, groups[at].value, groups[at].rows[left]) for at in others]
+        asked = _compare(name, rest, again, start, alpha=alpha, needed=needed, seed=seed, game=game)
+        for at, one in zip(others, asked, strict=True):
+            if one.outcome != "worse":
+                words = f"not without {told[worst].name}"
+                told[at] = msgspec.structs.replace(told[at], outcome="open", since=None, words=words)
+    order = {"worse": 0, "open": 1, "insufficient": 2}
+    return tuple(sorted(told, key=lambda one: (order[one.outcome], one.column != "", -(one.worse or 0.0))))
+
+
+def _compare(
+    name: MetricName,
+    rows: Labelled,
+    groups: Sequence[Group],
+    start: Instant,
+    *,
+    alpha: float,
+    needed: int,
+    seed: int,
+    game: Game | None,
+) -> list[Change]:
+    """Every group against itself before, in the order of groups."""
     now = rows.at >= start
     lost = losses(name, rows.label, rows.score)
     names, place = np.unique(rows.block, return_inverse=True)
@@ -135,8 +167,7 @@ def compare_stretches(
             continue
         since = turning_point(sums[at], names, rows.size)
         told.append(_judged(change, next(adjusted), since, alpha, can_tell=smallest * len(raw) <= alpha))
-    order = {"worse": 0, "open": 1, "insufficient": 2}
-    return tuple(sorted(told, key=lambda one: (order[one.outcome], one.column != "", -(one.worse or 0.0))))
+    return told
 
 
 def _sums(lost: Floats, place: Ints, blocks: int, rows: Flags) -> Floats:

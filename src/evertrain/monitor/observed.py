@@ -22,13 +22,15 @@ from evertrain.monitor.period import Periods
 from evertrain.monitor.report import METRICS, Inputs, Kind, Mature, Observations, Question, Report
 from evertrain.monitor.segment import groups_of, look_at_segments
 from evertrain.monitor.shift import DEALS, Course, Side, compare_inputs
-from evertrain.monitor.stretch import Tail, cut_blocks, newest_from, shared_block, unsettled_tail
+from evertrain.monitor.stretch import Tail, cut_blocks, newest_from, shared_block, silence_of, unsettled_tail
 from evertrain.monitor.verdict import (
+    say_as_of,
     say_changed,
     say_day,
     say_guarantee,
     say_headline,
     say_odd,
+    say_silence,
     say_tail,
     say_unasked,
     say_worst,
@@ -79,6 +81,7 @@ def look(
     since, changes = _changes(
         seen, groups, question, metric=compared, counted=asked, size=blocks.size or DAY, game=game
     )
+    silence = silence_of(seen.at[judged], seen.label[judged]) if kind == "probability" else None
     periods = Periods(seen)
     figures = {
         one: estimate(one, label, score, block=own, alpha=question.alpha)
@@ -121,9 +124,11 @@ def look(
         inputs=_inputs(seen, reference, reference_name, inputs, question=question, periods=periods),
         warnings=(
             *warnings,
+            *([] if silence is None else [say_silence(silence, question)]),
             *say_unasked(question, seen.at, due=due, asked=asked, since=since, now=now),
             *say_odd(kind, figures, base),
             *([] if tail is None else [say_tail(tail, kind, question, now)]),
+            *say_as_of(question, later),
         ),
         notices=(*([] if not later else [f"{_rows(later)} of a later time than the look: left out."]), *notices),
     )
@@ -218,7 +223,9 @@ def _inputs(
     then, now = (Side(side.rows, None if size is None else side.at // size) for side in (reference, present))
     longest = size or DAY
     course = Course(rows=seen.rows, period=periods.number, block=seen.at // longest, size=longest)
-    found = compare_inputs(then, now, columns, alpha=question.alpha, seed=question.seed, course=course)
+    found = compare_inputs(
+        then, now, columns, alpha=question.alpha, needed=question.labels, seed=question.seed, course=course
+    )
     return Inputs(
         reference=named,
         start=begins,

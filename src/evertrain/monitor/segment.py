@@ -4,7 +4,7 @@ By a proper score they are compared by the loss that calibration would take away
 segment is not called worse because its outcome is nearer to even; by any other metric, by the metric itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -49,7 +49,11 @@ def look_at_segments(
     spent: float | None = None,
 ) -> tuple[Segment, ...]:
     """Every segment, the worst first. spent: what a stream's p-values are raised by; None: there is one look."""
-    contest = _Contest(seen, question, metric, mature)
+
+    def contest_of(mature: Mature) -> _Contest:
+        return _Contest(seen, question, metric, mature)
+
+    contest = contest_of(mature)
     found = [contest.segment(group) for group in groups]
     adjusted = iter(holm([_p_value(gap, spent) for _, gap in found if gap is not None]))
     rate = question.alpha / max(1, sum(gap is not None for _, gap in found))
@@ -57,7 +61,36 @@ def look_at_segments(
         one if gap is None else _tested(one, gap, next(adjusted), _at_least(gap, rate, spent), question.alpha)
         for one, gap in found
     ]
-    return tuple(sorted(named, key=lambda one: (one.p_value is None, -(one.worse or 0.0))))
+    ranked = sorted(
+        zip(named, groups, strict=True), key=lambda pair: (pair[0].p_value is None, -(pair[0].worse or 0.0))
+    )
+    return tuple(_without_echoes(ranked, contest_of, mature, alpha=question.alpha, spent=spent))
+
+
+def _without_echoes(
+    ranked: Sequence[tuple[Segment, Group]],
+    contest_of: "Callable[[Mature], _Contest]",
+    mature: Mature,
+    *,
+    alpha: float,
+    spent: float | None,
+) -> Iterator[Segment]:
+    """All of them, the worst first; what is worse only because the worst one is part of it is not called so."""
+    others = [group for one, group in ranked[1:] if one.outcome == "worse"]
+    remain: Iterator[bool] = iter(())
+    if others:
+        inside = ranked[0][1].rows
+        contest = contest_of(Mature(due=mature.due & ~inside, judged=mature.judged & ~inside, block=mature.block))
+        gaps = [contest.segment(group)[1] for group in others]
+        adjusted = holm([1.0 if gap is None else _p_value(gap, spent) for gap in gaps])
+        pairs = zip(gaps, adjusted, strict=True)
+        remain = iter([gap is not None and p_value <= alpha and gap.value > 0 for gap, p_value in pairs])
+    for place, (one, _) in enumerate(ranked):
+        if place and one.outcome == "worse" and not next(remain):
+            words = f"not without {ranked[0][0].column} = {ranked[0][0].value}"
+            yield msgspec.structs.replace(one, outcome="open", words=words)
+        else:
+            yield one
 
 
 class _Contest:

@@ -104,9 +104,21 @@ class _Cells(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare_inputs(
-    reference: Side, present: Side, columns: Sequence[str], *, alpha: float, seed: int, course: Course | None = None
+    reference: Side,
+    present: Side,
+    columns: Sequence[str],
+    *,
+    alpha: float,
+    seed: int,
+    needed: int = 1,
+    course: Course | None = None,
 ) -> list[Shift]:
-    """Look at each column that both sides have; the moved ones first, then by distance."""
+    """Look at each column that both sides have; the moved ones first, then by distance.
+
+    needed: with fewer rows on a side nothing is claimed, since a few stray ones lie in few blocks of their own.
+    """
+    rows = (reference.rows.height, present.rows.height)
+    few = "" if min(rows) >= needed else f"{rows[0]:,} and {rows[1]:,} rows, {needed} are needed"
     deals = _Deals(reference, present, seed)
     found: dict[str, Shift] = {}
     raw: dict[str, float] = {}
@@ -114,6 +126,9 @@ def compare_inputs(
         then, now = reference.rows[name], present.rows[name]
         missing = (_missing(then), _missing(now))
         why_not = _incomparable(then, now)
+        if few and not why_not:
+            found[name] = Shift(column=name, outcome="insufficient", missing=missing, words=few)
+            continue
         if why_not:
             found[name] = Shift(column=name, outcome="not compared", missing=missing, words=why_not)
             continue

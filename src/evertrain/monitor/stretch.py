@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evertrain.core.comparison import MIN_BLOCKS
 from evertrain.core.time import DAY, HOUR, MINUTE, Instant, Span, say_span
 
-__all__ = ["Blocks", "Tail", "cut_blocks", "newest_from", "shared_block", "unsettled_tail"]
+__all__ = ["Blocks", "Silence", "Tail", "cut_blocks", "newest_from", "shared_block", "silence_of", "unsettled_tail"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,6 +25,10 @@ _USUAL = 0.8
 """A block whose share of labels is below this part of the usual one has not settled."""
 _ERRORS = 4.0
 """Standard errors of a share that luck does not reach."""
+_LUCK = 1e-6
+"""A chance that luck does not reach."""
+_LONGER = 3
+"""Labels without a positive are many where they are so many times the longest such run before."""
 
 
 class Blocks(msgspec.Struct, frozen=True):
@@ -43,6 +47,14 @@ class Tail(msgspec.Struct, frozen=True, kw_only=True):
     labelled: int
     usual: float
     mean: tuple[float | None, float | None]
+
+
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
+    """Labels of the newest rows, not one of them a positive. since: the last positive; usual: the share till then."""
+
+    since: Instant
+    labels: int
+    usual: float
 
 
 def cut_blocks(at: Ints, counted: Flags) -> Blocks:
@@ -111,6 +123,29 @@ def unsettled_tail(at: Ints, due: Flags, label: Floats, size: Span | None) -> Ta
         usual=usual,
         mean=(_mean(sides[0]), _mean(sides[1])),
     )
+
+
+def silence_of(at: Ints, label: Floats) -> Silence | None:
+    """Whether positives have stopped, as they do where outcomes that nobody knows yet are written as 0.
+
+    Luck would have to be smaller than one in a million, and the run longer than any before it, so that outcomes that
+    come in bursts are left alone. label: 0 or 1, without gaps.
+
+    >>> label = np.concatenate((np.tile([0.0, 0.0, 1.0], 100), np.zeros(50)))
+    >>> silence_of(np.arange(350), label).labels, silence_of(np.arange(310), label[:310])
+    (50, None)
+    """
+    order = np.argsort(at, kind="stable")
+    positives = np.flatnonzero(label[order] > 0.0)
+    if not len(positives):
+        return None
+    last = at[order[positives[-1]]]
+    silent = int(np.count_nonzero(at > last))
+    usual = len(positives) / (len(label) - silent)
+    longest = int(np.diff(positives, prepend=-1).max()) - 1
+    if silent <= _LONGER * longest or usual >= 1.0 or silent * math.log1p(-usual) > math.log(_LUCK):
+        return None
+    return Silence(since=Instant(int(last)), labels=silent, usual=usual)
 
 
 def _mean(values: Floats) -> float | None:

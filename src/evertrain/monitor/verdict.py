@@ -15,9 +15,19 @@ from evertrain.core.time import DAY, HOUR, Instant, say_span, to_datetime
 from evertrain.monitor.change import Change
 from evertrain.monitor.estimate import Estimate
 from evertrain.monitor.report import METRIC_NAMES, Kind, Question, Segment
-from evertrain.monitor.stretch import Tail
+from evertrain.monitor.stretch import Silence, Tail
 
-__all__ = ["say_changed", "say_day", "say_guarantee", "say_headline", "say_odd", "say_tail", "say_unasked", "say_worst"]
+__all__ = [
+    "say_changed",
+    "say_day",
+    "say_guarantee",
+    "say_headline",
+    "say_odd",
+    "say_silence",
+    "say_tail",
+    "say_unasked",
+    "say_worst",
+]
 
 _NAMED = 3
 
@@ -220,6 +230,24 @@ def say_tail(tail: Tail, kind: Kind, question: Question, now: Instant) -> str:
         f"{said}, and what got worse is asked of the time before. The horizon of {say_span(question.horizon)} seems "
         f"too short, or labels were lost."
     )
+
+
+def say_silence(silence: Silence, question: Question) -> str:
+    """That the newest labels hold no positive, and what it may mean."""
+    option = "give --horizon" if question.horizon is None else "give a longer --horizon"
+    return (
+        f"No positive since {say_day(silence.since)} among {silence.labels:,} labels, while {silence.usual:.0%} were "
+        f"before: are missing outcomes written as 0? Leave them empty, or {option}."
+    )
+
+
+def say_as_of(question: Question, later: int) -> Iterator[str]:
+    """That a look of the past knows what came of its rows afterwards. later: how many rows were left out."""
+    if later and question.labelled and question.horizon is None and not question.continual:
+        yield (
+            "--now leaves out later rows, not labels that came later: the table does not say when a label came. Give "
+            "--horizon, and only rows count whose label was due at the time of the look."
+        )
 
 
 def _said_wait(span: int) -> str:

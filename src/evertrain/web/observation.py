@@ -22,6 +22,7 @@ from evertrain.core.wording import say_many
 from evertrain.errors import EvertrainError, UnavailableError
 from evertrain.monitor.estimate import Estimate
 from evertrain.monitor.report import METRIC_NAMES, Course, Inputs, Period, Report, to_json
+from evertrain.monitor.shift import Shift
 from evertrain.web import wording
 from evertrain.web.chart import CourseMark, EstimatePoint, draw_course, draw_estimates
 from evertrain.web.guard import SecurityHeaders
@@ -75,13 +76,36 @@ def say_moved(inputs: Inputs) -> str:
         (first,) = since if len(since) == 1 else (None,)
         when = "" if first is None else f" since about {_say_day(first)}"
         verb = "has" if len(moved) == 1 else "have"
-        return f"{_named(moved)} {verb} moved{when}: {newest} ({say_many(compared, 'input')} compared)."
-    if unclear and len(unclear) == compared:
-        return f"Whether inputs have moved cannot be told: too few blocks of time, which is no pass ({newest})."
+        ways = "; ".join(filter(None, (_say_way(one, alone=len(moved) == 1) for one in inputs.moved[:_NAMED])))
+        how = f"{ways}; " if ways else ""
+        return f"{_named(moved)} {verb} moved{when}: {how}{newest} ({say_many(compared, 'input')} compared)."
+    if unclear and len(unclear) >= compared:
+        why = inputs.columns[0].words.partition(":")[0]
+        return f"Whether inputs have moved cannot be told, which is no pass: {why} ({newest})."
     if not compared:
         return "No input could be compared."
     tail = f"; of {_named(unclear)} it cannot be told" if unclear else ""
     return f"No input is shown to have moved{tail}: {newest} ({say_many(compared, 'input')} compared)."
+
+
+def _say_way(one: Shift, *, alone: bool) -> str:
+    """Which way a column went; "" where that takes more than a few words.
+
+    >>> _say_way(Shift(column="age", outcome="moved", missing=(0.0, 0.0), center=(33.0, 46.0)), alone=True)
+    'up, median 33 to 46'
+    >>> _say_way(Shift(column="age", outcome="moved", missing=(0.0, 0.2)), alone=False)
+    'age missing in 0 % before, 20 % now'
+    """
+    said = []
+    then, now = one.center or (0.0, 0.0)
+    if _say_brief(then) != _say_brief(now):
+        said.append(f"{'up' if now > then else 'down'}, median {_say_brief(then)} to {_say_brief(now)}")
+    before, after = (wording.say_percent(share) for share in one.missing)
+    if before != after:
+        said.append(f"missing in {before} before, {after} now")
+    if one.fresh_names:
+        said.append(f"new: {', '.join(one.fresh_names)}")
+    return f"{'' if alone else f'{one.column} '}{', '.join(said)}" if said else ""
 
 
 def _named(names: Sequence[str]) -> str:
