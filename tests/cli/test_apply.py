@@ -25,6 +25,11 @@ def test_parts_that_hold_alike_are_told_by_their_beginning_and_others_by_name() 
     assert told[5:8] == ["  gate.margin: now", "  gate.hold: later", "  rollout: soon"]
 
 
+def test_a_training_that_begins_is_told_with_where_to_watch_it() -> None:
+    told = list(lines_of(Applied(services=(), files=(), taken_up=True, others=(), trains=(ServiceName("shop"),))))
+    assert told == ["shop: a training begins now: evertrain status --watch"]
+
+
 def test_what_was_set_aside_is_told_with_what_becomes_of_it() -> None:
     again = ReadAgain(source=SourceName("orders"), rows=1, files=0)
     told = list(lines_of(Applied(services=(), files=(), taken_up=True, others=(), again=(again,))))

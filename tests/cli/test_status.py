@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from evertrain.core import event as facts
-from evertrain.core.identity import CycleId, RolloutId, SourceName, digest_of
+from evertrain.core.identity import CycleId, RolloutId, SourceName, VersionId, digest_of
 from evertrain.core.routing import Arm, Refusal, Route
 from evertrain.core.time import HOUR, Instant
 from evertrain.data.freshness import Freshness
@@ -181,6 +181,26 @@ def test_a_first_training_that_failed_is_told_with_its_end_and_its_log(tmp_path:
     assert "ValueError: no column 'amuont'" in todo
     assert f"All that it printed: {log}" in todo
     assert max(map(len, done.stdout.splitlines())) < 320
+
+
+def test_an_ordered_training_that_made_a_refused_version_again_says_the_way_out(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path / "state")
+    first, second = record.versions
+    fingerprint = record.installation.artifacts.manifest(first).fingerprint
+    record.refuse(first, "A person (operator) took back version 1")
+    cycle, again = CycleId(f"{SHOP}/c7"), VersionId("e" * 64)
+    record.tell(
+        "by order", facts.TriggerDecided(service=SHOP, trigger="order", decision="run", cycle=cycle, recipe="default")
+    )
+    record.tell(
+        "The same artifact was refused.",
+        facts.VersionBuilt(service=SHOP, version=again, fingerprint=fingerprint, ordinal=3, cycle=cycle),
+        facts.CycleMoved(service=SHOP, cycle=cycle, move="give up", before="training", after="no_op"),
+    )
+    record.installation.route(Route(service=SHOP, champion=second))
+    todo = status(record.state).stdout.partition("To do\n")[2].partition("\n\n")[0]
+    assert "The last training made version 1 of shop again, so nothing changed: The same artifact was refused." in todo
+    assert "evertrain promote 1 --service shop --reason" in todo
 
 
 def test_a_version_that_a_person_put_past_its_refusal_says_so(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Categories that only a script can have put into its rows."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
@@ -24,8 +26,8 @@ def training_set(inputs: tuple[Input, ...] = INPUTS) -> TrainingSet:
     return TrainingSet(X=rows, y=np.tile([0.0, 1.0], 20), at=np.arange(40), inputs=inputs)
 
 
-def fitted(encoder: Any, texts: list[str]) -> Any:
-    rows = pd.DataFrame({"plan": texts * 20, "calls": range(20 * len(texts))})
+def fitted(encoder: Any, texts: Sequence[Any]) -> Any:
+    rows = pd.DataFrame({"plan": [*texts] * 20, "calls": range(20 * len(texts))})
     columns = make_column_transformer((encoder, ["plan"]), remainder="passthrough")
     return make_pipeline(columns, LogisticRegression()).fit(rows, np.arange(len(rows)) % 2)
 
@@ -34,6 +36,16 @@ def fitted(encoder: Any, texts: list[str]) -> Any:
 def test_a_category_that_no_row_holds_is_named(encoder: Any) -> None:
     assert invented(fitted(encoder, ["basic", "pro"]), training_set()) == ""
     assert "knows the category 'unknown', which no" in invented(fitted(encoder, ["basic", "unknown"]), training_set())
+
+
+@pytest.mark.parametrize(("fill", "word"), [("unknown", "unknown"), (None, "missing_value")])
+def test_what_a_step_of_the_pipeline_fills_in_is_no_invention(fill: str | None, word: str) -> None:
+    imputer = SimpleImputer(strategy="constant", fill_value=fill)
+    model = fitted(make_pipeline(imputer, OneHotEncoder()), ["basic", np.nan])
+    assert word in model[0].transformers_[0][1][-1].categories_[0]
+    assert invented(model, training_set()) == ""
+    strange = fitted(make_pipeline(imputer, OneHotEncoder()), ["basic", "none", np.nan])
+    assert "knows the category 'none', which no" in invented(strange, training_set())
 
 
 def test_of_many_only_a_few_are_named() -> None:

@@ -60,6 +60,8 @@ def lines_of(applied: Applied) -> Iterator[str]:
             False: "On record; the controller has not looked yet. `evertrain status` shows when it does.",
             None: "On record; no controller runs. It is taken up at the next `evertrain up`.",
         }[applied.taken_up]
+    for name in applied.trains:
+        yield f"{name}: a training begins now: evertrain status --watch"
 
 
 def _service(one: AppliedService) -> Iterator[str]:

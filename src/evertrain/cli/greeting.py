@@ -29,6 +29,7 @@ class Outcome(msgspec.Struct):
     champion: int = 0
     why: str = ""
     example: dict[str, msgspec.Raw] = {}
+    cycle: str = ""
 
 
 class _Told(msgspec.Struct):
@@ -49,6 +50,7 @@ def greet(startup: Startup, service: str, version: str | None, afterwards: str, 
     doing = (
         "its model is looked for, or trained" if version is None else "its file is checked, and loaded by the workers"
     )
+    asked = words
     line.clear(service, [f"{service}: {doing}; this says when it answers."])
     while True:
         try:
@@ -59,11 +61,11 @@ def greet(startup: Startup, service: str, version: str | None, afterwards: str, 
             line.clear(service)
             return  # the installation is being stopped
         line.clear(service, lines_of(found, service, startup.address, startup.state.keys / "token-data", afterwards))
-        if version is not None or found.state == "answers" or "--patient" in words:
+        if version is not None or found.state == "answers":
             break
         again = "Mend the declaration and `evertrain apply` it, or deliver what is missing; then this says more."
         line.clear(service, [again])
-        words += ["--patient"]
+        words = [*asked, "--beyond", found.cycle]
 
 
 def _awaited(words: Sequence[str], service: str, line: ProgressLine) -> Outcome | None:

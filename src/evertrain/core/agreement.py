@@ -20,6 +20,9 @@ Floats = NDArray[np.float64]
 FEWEST: Final = 50
 """On fewer requests the figures mean little, and object to nothing."""
 
+UNRELATED: Final = 0.3
+"""A rank correlation nearer to 0 says that two rankings have little to do with each other, whatever its sign."""
+
 GROTESQUE: Final = 5.0
 """So many standard deviations of the champion's scores is another level altogether."""
 
@@ -52,13 +55,17 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
 
         >>> agreement_of(np.linspace(1, 0, 60), np.linspace(0, 1, 60)).objection
         'it ranks requests the other way round than the champion (rank correlation -1.00)'
+        >>> Agreement(rows=60, correlation=-0.06, shift=0.0, means=(0.5, 0.5)).objection
+        'it ranks requests unrelated to how the champion does (rank correlation -0.06)'
         >>> agreement_of(np.linspace(0, 1, 60), np.linspace(0, 1, 60)).objection
         ''
         """
         if self.rows < FEWEST:
             return ""
         if self.correlation is not None and self.correlation < 0:
-            return f"it ranks requests the other way round than the champion (rank correlation {self.correlation:+.2f})"
+            turned = self.correlation <= -UNRELATED
+            how = "the other way round than the champion" if turned else "unrelated to how the champion does"
+            return f"it ranks requests {how} (rank correlation {self.correlation:+.2f})"
         if self.shift is not None and abs(self.shift) > GROTESQUE:
             return (
                 f"it answers at another level than the champion: {self.means[0]:.4g} on average, "

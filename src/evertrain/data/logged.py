@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.core.time import Instant
 from evertrain.data.column import STORED
 from evertrain.data.commit import labels_table, predictions_table
 from evertrain.data.example import instant_of
@@ -33,12 +34,15 @@ class LabelledRequests(NamedTuple):
     """rows: `key`, `at`, `mature_at`, `label`, `request.<name>`, by time and id; the newest 50,000.
 
     unlabelled: share of the (mature) requests since the first of these rows that have no label. asked: the newest 1,000
-    requests of all, in the same form; the label is null where there is none.
+    requests of all, in the same form; the label is null where there is none. early: requests with a label that is not
+    mature; matures: when the first of these is, None where there are none.
     """
 
     rows: pl.DataFrame
     unlabelled: float
     asked: pl.DataFrame
+    early: int = 0
+    matures: Instant | None = None
 
 
 def labelled_requests(tables: Path, spec: ServiceSpec, versions: Mapping[str, int]) -> LabelledRequests:
@@ -58,11 +62,16 @@ def labelled_requests(tables: Path, spec: ServiceSpec, versions: Mapping[str, in
         labels = Table(tables, told).read(versions[told], columns=["prediction", "key", "value", "received"])
     whole = requests.join(_newest(labels, requests), on="id", how="left").sort("at", "id")
     rows = _frame(spec, whole)
-    mature = _mature(rows, spec, pl.concat([requests["received"], labels["received"]]))
+    timed = _timed(rows, spec)
+    cut = pl.concat([requests["received"], labels["received"]]).dt.epoch("us").max()
+    mature = timed if spec.label is None else timed.filter(pl.col("mature_at") <= cut)
+    early = timed.filter(pl.col("label").is_not_null(), pl.col("mature_at") > cut)["mature_at"]
     known = mature.filter(pl.col("label").is_not_null()).tail(_MOST)
     since = mature.filter(pl.col("at") >= known["at"].min()) if known.height else mature
     unlabelled = since["label"].null_count() / since.height if since.height else 0.0
-    return LabelledRequests(known, unlabelled, rows.tail(_COMPARED))
+    if spec.label is None or not early.len():
+        return LabelledRequests(known, unlabelled, rows.tail(_COMPARED))
+    return LabelledRequests(known, unlabelled, rows.tail(_COMPARED), early.len(), Instant(int(early.sort()[0])))
 
 
 _NO_LABELS: Final = pl.DataFrame(
@@ -81,11 +90,11 @@ def _newest(labels: pl.DataFrame, requests: pl.DataFrame) -> pl.DataFrame:
     return told.select("id", label="value")
 
 
-def _mature(rows: pl.DataFrame, spec: ServiceSpec, received: pl.Series) -> pl.DataFrame:
+def _timed(rows: pl.DataFrame, spec: ServiceSpec) -> pl.DataFrame:
+    """The rows with the time from which the label of each is certain, where that is declared."""
     if spec.label is None or not rows.height:
         return rows
-    cut = received.dt.epoch("us").max()
-    return rows.with_columns(instant_of(spec.label.mature_at).alias("mature_at")).filter(pl.col("mature_at") <= cut)
+    return rows.with_columns(instant_of(spec.label.mature_at).alias("mature_at"))
 
 
 def _frame(spec: ServiceSpec, whole: pl.DataFrame) -> pl.DataFrame:

@@ -22,7 +22,7 @@ def invented(model: object, data: TrainingSet) -> str:
     a file that says its categories.
     """
     held = {text for texts in data.categories.values() for text in texts}
-    strange = sorted(_known(model) - held) if held else []
+    strange = sorted(_known(model) - held - _filled(model)) if held else []
     if not strange:
         return ""
     more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
@@ -31,6 +31,16 @@ def invented(model: object, data: TrainingSet) -> str:
         "the script put it there before it fitted (fillna, replace), and in service nobody does; "
         "let a step of the Pipeline do it"
     )
+
+
+def _filled(model: Any) -> set[str]:
+    """Texts that a step of the model itself puts where a value is missing, in service as in training."""
+    if isinstance(model, str | Path):
+        return set()
+    imputers = [one for one in parts_of(model) if getattr(one, "strategy", None) == "constant"]
+    given = [getattr(one, "fill_value", None) for one in imputers]
+    learnt = [one for imputer in imputers for one in getattr(imputer, "statistics_", ())]
+    return {one for one in (*given, *learnt) if isinstance(one, str)}
 
 
 def _known(model: Any) -> set[str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from textwrap import dedent
 
+import msgspec
 import pytest
 
 from evertrain.core.event import Draft, VersionBuilt
@@ -68,8 +69,12 @@ def test_a_source_keeps_the_types_that_are_on_record(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match="'amount' of source 'orders' is declared float64, and is int64") as told:
         check(retyped, fixed=fixed)
     assert 'et.Source("orders2", ...)' in told.value.remedy
-    with pytest.raises(DeclarationError, match=r"'amount' of source 'orders' .* has no such column"):
+    with pytest.raises(DeclarationError, match=r"no column 'amount' in source 'orders'") as told:
         check(file, fixed={source.name: source.columns[:2]})
+    assert 'et.Source("orders2", ...)' in told.value.remedy
+    near = tuple(msgspec.structs.replace(one, name=one.name.replace("amount", "amuont")) for one in source.columns)
+    with pytest.raises(DeclarationError, match='Did you mean "amuont"'):
+        check(file, fixed={source.name: near})
 
 
 def test_a_table_keeps_its_types_too(tmp_path: Path) -> None:

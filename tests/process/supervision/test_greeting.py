@@ -43,11 +43,13 @@ def test_without_a_version_the_one_that_answers_is_told(tmp_path: Path) -> None:
     assert await_outcome(record.state, SHOP, None, 0.0).ordinal == 2
 
 
-def test_a_patient_one_looks_on_after_a_refusal(tmp_path: Path) -> None:
+def test_after_a_refusal_that_was_told_only_a_later_cycle_is(tmp_path: Path) -> None:
     record = ShopRecord(tmp_path)
     record.refuse(record.build(FIRST), "it raises KeyError")
-    assert await_outcome(record.state, SHOP, None, 0.0).state == "refused"
-    assert await_outcome(record.state, SHOP, None, 0.2, is_patient=True) == Outcome(state="waits", ordinal=1)
+    told = await_outcome(record.state, SHOP, None, 0.0)
+    assert told.state == "refused"
+    assert await_outcome(record.state, SHOP, None, 0.2, beyond=told.cycle) == Outcome(state="waits", ordinal=1)
+    assert await_outcome(record.state, SHOP, None, 0.0, beyond="an earlier one") == told
 
 
 def test_it_does_not_outlive_whoever_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

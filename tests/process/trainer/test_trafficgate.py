@@ -8,17 +8,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from evertrain.config.declaration import GateSpec, ServiceSpec
+from evertrain.config.declaration import GateSpec, LabelSpec, ServiceSpec
 from evertrain.core.card import Card
-from evertrain.core.identity import ServiceName, VersionId, canonical
+from evertrain.core.identity import ServiceName, SourceName, VersionId, canonical
 from evertrain.core.likeness import LostCategories, Retyped
 from evertrain.core.model import Output
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.schema import Column, Schema
 from evertrain.core.stage import Check, Evaluated
-from evertrain.core.time import HOUR, SECOND, Instant, parse_instant
+from evertrain.core.time import HOUR, SECOND, Instant, Moment, parse_instant
 from evertrain.data.commit import labels_table, predictions_table
-from evertrain.data.logged import labelled_requests
+from evertrain.data.logged import LabelledRequests, labelled_requests
 from evertrain.data.prediction import ServiceTables
 from evertrain.model.importing import import_model
 from evertrain.process.trainer.evaluation import check_version, how_often
@@ -163,13 +163,36 @@ def test_too_few_labels_leave_it_at_health_only(tmp_path: Path) -> None:
     assert any("30 logged requests have a label, 50 are needed" in reason for reason in card.reasons)
 
 
+DICHOTOMY = ServiceSpec(name=SERVICE, inputs=SCHEMA)
+
+
+def logged(label: list[float]) -> LabelledRequests:
+    rows = pl.DataFrame({"label": label})
+    return LabelledRequests(rows, 0.0, rows)
+
+
 @pytest.mark.parametrize("positive", [0, 6, 54, 60])
 def test_a_few_labels_of_a_rare_thing_say_nothing(positive: int) -> None:
-    rows = pl.DataFrame({"label": [1.0] * positive + [0.0] * (60 - positive)})
+    rows = logged([1.0] * positive + [0.0] * (60 - positive))
     rare = min(positive, 60 - positive)
-    assert lacking_in(rows, Output()).startswith(f"of 60 labels {rare} are not of the commonest kind, 10 are needed")
-    assert lacking_in(rows, Output.of_values()) == ""
-    assert lacking_in(pl.DataFrame({"label": [1.0] * 50 + [0.0] * 10}), Output()) == ""
+    assert lacking_in(rows, DICHOTOMY).startswith(f"of 60 labels {rare} are not of the commonest kind, 10 are needed")
+    assert lacking_in(rows, msgspec.structs.replace(DICHOTOMY, output=Output.of_values())) == ""
+    assert lacking_in(logged([1.0] * 50 + [0.0] * 10), DICHOTOMY) == ""
+
+
+def test_labels_that_are_not_mature_yet_are_not_said_to_be_missing(world: World) -> None:
+    label = LabelSpec(
+        source=SourceName("outcomes"),
+        value="late",
+        known_at=Moment.parse("known"),
+        mature_at=Moment.parse("at + 30d"),
+    )
+    found = labelled_requests(world.state.tables, msgspec.structs.replace(world.spec, label=label), world.tables)
+    assert (found.rows.height, found.early) == (0, 600)
+    assert lacking_in(found, msgspec.structs.replace(world.spec, label=label)) == (
+        "600 logged requests have a label and none is mature yet (a label is certain from at + 30d on; the first "
+        "matures on 2024-05-31), 50 are needed to say more than that it is healthy"
+    )
 
 
 def test_the_constant_to_beat_is_what_was_known_before(tmp_path: Path) -> None:

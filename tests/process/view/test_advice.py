@@ -18,6 +18,7 @@ from evertrain.process.view.situation import (
     Waiting,
 )
 from evertrain.process.view.supply import SourceSituation
+from evertrain.web.wording import say_percent
 
 VERSION = VersionId("3f2a90c1bb" + "0" * 54)
 SERVICE = ServiceSituation(
@@ -135,6 +136,12 @@ def test_what_the_machine_mends_alone_is_nobodys_task() -> None:
             True,
         ),
         (
+            with_service(fruitless=msgspec.structs.replace(FAILED, again=2), caution="a step is missing"),
+            "made version 2 of shop again, so nothing changed: ",
+            "evertrain promote 2 --service shop",
+            False,
+        ),
+        (
             with_service(fruitless=FAILED),
             "The last training ended as failed: no rows",
             "evertrain retrain --service shop",
@@ -192,6 +199,6 @@ def test_a_version_that_contradicts_the_champion_is_for_a_person_to_decide() -> 
     assert advise(msgspec.structs.replace(WELL, services=(msgspec.structs.replace(SERVICE, trial=trial),))) == ()
     held = msgspec.structs.replace(trial, hold="it ranks requests the other way round than the champion")
     [told] = advise(msgspec.structs.replace(WELL, services=(msgspec.structs.replace(SERVICE, trial=held),)))
-    assert told.what == f"Version 3 of shop gets no more traffic: {held.hold}."
+    assert told.what == f"Version 3 of shop stays at {say_percent(0.01)}: {held.hold}."
     assert "evertrain promote 3 --service shop --reason" in told.remedy
     assert not told.urgent

@@ -59,7 +59,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     """What was put on record. files: those of the code, by path from the declaration's folder.
 
     taken_up: the controller has looked since; None where none runs, so that it is taken up at the next start.
-    others: services on record that the file does not declare; they go on.
+    others: services on record that the file does not declare; they go on. trains: services whose training began since.
     """
 
     services: tuple[AppliedService, ...]
@@ -67,6 +67,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     taken_up: bool | None
     others: tuple[ServiceName, ...]
     again: tuple[ReadAgain, ...] = ()
+    trains: tuple[ServiceName, ...] = ()
 
 
 def apply(state: State, file: Path, data: Path | None = None) -> Applied:
@@ -83,13 +84,23 @@ def apply(state: State, file: Path, data: Path | None = None) -> Applied:
     services = tuple(_applied(state, before.services.get(name), after.services[name]) for name in names)
     files = {name for one in names for name in _files(state, after.services[one].bundle)}
     changed = any(one.new or one.changes for one in services)
+    taken_up = _await_look(state) if changed else _controller_runs(state) or None
     return Applied(
         services=services,
         files=tuple(sorted(files)),
-        taken_up=_await_look(state) if changed else _controller_runs(state) or None,
+        taken_up=taken_up,
         others=tuple(name for name, one in after.services.items() if one.declaration and name not in names),
         again=tuple(_read_again(_rules(state, before, names), _rules(state, after, names), reported)),
+        trains=tuple(_trained_since(after, _registry(state), names)),
     )
+
+
+def _trained_since(before: Registry, now: Registry, services: Iterable[ServiceName]) -> Iterator[ServiceName]:
+    """Services with a cycle under way that was not on record before."""
+    for name in services:
+        known = before.services[name].cycles
+        if any(one.cycle not in known for one in now.services[name].open_cycles):
+            yield name
 
 
 def _rules(state: State, registry: Registry, names: Iterable[ServiceName]) -> dict[SourceName, Digest]:

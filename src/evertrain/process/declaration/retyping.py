@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.config.table import OpenService
+from evertrain.config.wording import suggestion
 from evertrain.core.identity import SourceName
 from evertrain.core.schema import Column
 from evertrain.errors import DeclarationError
@@ -32,11 +33,19 @@ def _compare(source: SourceName, declared: Sequence[Column], fixed: Sequence[Col
     types = {column.name: column for column in fixed}
     for column in declared:
         known = types.get(column.name)
-        if known is None or known.type != column.type:
-            held = "has no such column" if known is None else f"is {known.type} there"
+        if known is None:
             raise DeclarationError(
-                f"Column {column.name!r} of source {source!r} is declared {column.type}, and {held} since the first "
-                "rows were read: the types of a source stay.",
+                f"There is no column {column.name!r} in source {source!r}.",
+                suggestion(
+                    column.name,
+                    types,
+                    otherwise=f"A column that came later is taken in by a new source: {renamed}.",
+                ),
+            )
+        if known.type != column.type:
+            raise DeclarationError(
+                f"Column {column.name!r} of source {source!r} is declared {column.type}, and is {known.type} there "
+                "since the first rows were read: the types of a source stay.",
                 f"Declare what is on record; or begin a new source, which reads its files anew: {renamed}.",
             )
 

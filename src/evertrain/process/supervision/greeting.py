@@ -1,6 +1,7 @@
 """Wait until a served file, or the first model of a declared service, answers or is refused, and say which.
 
-    python -m evertrain.process.supervision.greeting --dir DIR --service NAME [--version ID] [--seconds N] [--telling]
+    python -m evertrain.process.supervision.greeting --dir DIR --service NAME [--version ID] [--seconds N]
+        [--beyond CYCLE] [--telling]
 
 A process of its own, so that the supervisor never loads a database. It prints an `Outcome` as JSON; with --telling,
 before that, a line of `Doing` each second.
@@ -50,7 +51,7 @@ class Doing(msgspec.Struct, frozen=True, kw_only=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a version. ordinal: its number. why: of a refusal. example: a request that it answers.
 
-    champion: the number of the version that answers, when that is "another".
+    champion: the number of the version that answers, when that is "another". cycle: the newest when this was told.
     """
 
     state: Literal["answers", "another", "refused", "waits"]
@@ -58,6 +59,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     champion: int = 0
     why: str = ""
     example: dict[str, Value] = {}
+    cycle: str = ""
 
 
 def await_outcome(
@@ -67,13 +69,13 @@ def await_outcome(
     seconds: float,
     is_wanted: Callable[[], bool] = lambda: True,
     *,
-    is_patient: bool = False,
+    beyond: str | None = None,
     tell: Callable[[ServiceRecord], None] = lambda _: None,
 ) -> Outcome:
     """Look until the version answers or is refused, at most so many seconds. None: whichever is the first to answer.
 
-    is_wanted: whether anybody still waits for it. is_patient: what has failed may be mended, so look on. tell: is given
-    the record at each look.
+    is_wanted: whether anybody still waits for it. beyond: the cycle whose failure was told already ("" where there was
+    none): it may be mended, so look on for what a later one brings. tell: is given the record at each look.
     """
     end = time.monotonic() + seconds
     with Ledger.open(state.ledger) as ledger:
@@ -85,10 +87,10 @@ def await_outcome(
                 known = _newest(record) if version is None else record.versions.get(version)
                 ordinal = 0 if known is None else known.ordinal
                 found = _answering(state, record, version)
-                if found is None and not is_patient:
+                if found is None and (beyond is None or (record.newest_cycle or "") != beyond):
                     found = _halted(record, known, one_only=version is not None)
             if found is not None:
-                return found
+                return msgspec.structs.replace(found, cycle=record.newest_cycle or "")
             if time.monotonic() > end or not is_wanted():
                 return Outcome(state="waits", ordinal=ordinal)
             tell(record)
@@ -170,7 +172,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--service", required=True)
     parser.add_argument("--version", type=VersionId)
     parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--patient", action="store_true")
+    parser.add_argument("--beyond")
     parser.add_argument("--telling", action="store_true")
     given = parser.parse_args(arguments)
     try:
@@ -182,7 +184,7 @@ def main(arguments: Sequence[str]) -> int:
             given.version,
             given.seconds,
             lambda: os.getppid() == parent,
-            is_patient=given.patient,
+            beyond=given.beyond,
             tell=_Teller(state) if given.telling else lambda _: None,
         )
     except EvertrainError as error:

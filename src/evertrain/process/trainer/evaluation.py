@@ -79,7 +79,7 @@ def check_version(task: Check, state: State, folder: Path) -> Evaluated:
     artifacts = Artifacts.at(state.artifacts)
     spec = msgspec.json.decode(artifacts.blobs.get(task.declaration), type=ServiceSpec)
     logged = labelled_requests(state.tables, spec, task.tables)
-    lacking = lacking_in(logged.rows, spec.output)
+    lacking = lacking_in(logged, spec)
     rows_for = LoggedRows(state, spec, logged.asked if lacking else logged.rows, task.tables)
     versions = (task.version,) if task.champion is None else (task.version, task.champion)
     obstacle = "" if task.champion is None else rows_for.obstacle(map(artifacts.manifest, versions))

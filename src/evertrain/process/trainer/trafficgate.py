@@ -23,7 +23,7 @@ from evertrain.core.identity import CycleId, Digest, VersionId, digest_of_bytes
 from evertrain.core.model import DatasetRef, Manifest, Output
 from evertrain.core.score import RowScore, constant_of
 from evertrain.core.stage import Assembled, Check, Evaluate
-from evertrain.core.time import Instant, say_span
+from evertrain.core.time import Instant, say_instant, say_span
 from evertrain.core.wording import say_many
 from evertrain.data.logged import LabelledRequests
 from evertrain.model.assemble import parquet
@@ -103,13 +103,12 @@ def judge_on_traffic(
     return judgement, msgspec.structs.replace(card, cycle=None, claim=claim, dataset=dataset, reasons=judgement.reasons)
 
 
-def lacking_in(rows: pl.DataFrame, output: Output) -> str:
+def lacking_in(logged: LabelledRequests, spec: ServiceSpec) -> str:
     """Why labelled requests do not suffice to judge on, "" where they do."""
+    rows = logged.rows
     if rows.height < FEWEST_ROWS:
-        return (
-            f"{rows.height} logged requests have a label, {FEWEST_ROWS} are needed to say more than that it is healthy"
-        )
-    if output.kind == "value":
+        return f"{_counted(logged, spec)}, {FEWEST_ROWS} are needed to say more than that it is healthy"
+    if spec.output.kind == "value":
         return ""
     commonest = int(np.unique(rows["label"].to_numpy(), return_counts=True)[1].max())
     if rows.height - commonest >= FEWEST_OF_EACH:
@@ -117,6 +116,19 @@ def lacking_in(rows: pl.DataFrame, output: Output) -> str:
     return (
         f"of {rows.height} labels {rows.height - commonest} are not of the commonest kind, {FEWEST_OF_EACH} are needed "
         "to say more than that it is healthy"
+    )
+
+
+def _counted(logged: LabelledRequests, spec: ServiceSpec) -> str:
+    """How many requests have a label. Those that came before they are certain are told: whoever posted them asks."""
+    mature = logged.rows.height
+    if spec.label is None or logged.matures is None:
+        return f"{mature} logged requests have a label"
+    ripe = f"{mature} of them mature" if mature else "none is mature"
+    after = "the next matures" if mature else "the first matures"
+    return (
+        f"{say_many(mature + logged.early, 'logged request')} have a label and {ripe} yet (a label is certain from "
+        f"{spec.label.mature_at} on; {after} on {say_instant(logged.matures)[:10]})"
     )
 
 

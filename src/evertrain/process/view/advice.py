@@ -8,7 +8,7 @@ from evertrain.core.identity import short
 from evertrain.core.wording import say_many
 from evertrain.process.view.situation import Fruitless, ServiceSituation, Situation, Waiting
 from evertrain.process.view.supply import SourceSituation
-from evertrain.web.wording import say_moment
+from evertrain.web.wording import say_moment, say_percent
 
 __all__ = ["Advice", "advise"]
 
@@ -79,7 +79,7 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
             urgent=each.instead is None,
         )
     yield from _observed(one)
-    if one.caution:
+    if one.caution and (one.fruitless is None or one.fruitless.again is None):
         yield Advice(
             what=f"Version {one.ordinal} of {one.service}: {one.caution}.",
             remedy=f"Mend the script, then evertrain apply FILE, then evertrain retrain {name} --reason ...",
@@ -87,7 +87,7 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
     if one.trial is not None and one.trial.hold:
         number = one.trial.ordinal
         yield Advice(
-            what=f"Version {number} of {one.service} gets no more traffic: {one.trial.hold}.",
+            what=f"Version {number} of {one.service} stays at {say_percent(one.trial.share)}: {one.trial.hold}.",
             remedy=f"Post labels; or decide: evertrain promote {number} {name} --reason ..., or the same with rollback",
         )
     yield from _cautions(one, name)
@@ -132,6 +132,12 @@ def _held(one: ServiceSituation, cycle: Waiting, name: str) -> Advice:
 
 def _fruitless(one: ServiceSituation, end: Fruitless) -> Advice:
     """What to do about a cycle that brought nothing. Without a version the next apply tries again at once."""
+    if end.again is not None:
+        return Advice(
+            what=f"The last training made version {end.again} of {one.service} again, so nothing changed: {end.why}",
+            remedy=f"If version {end.again} is meant: evertrain promote {end.again} --service {one.service} "
+            "--reason ...; else change what it is trained by, evertrain apply FILE, then evertrain retrain.",
+        )
     what = "The file that was pushed" if end.pushed else "The last training"
     lead = f"No version of {one.service} answers. " if one.champion is None else ""
     if end.pushed:

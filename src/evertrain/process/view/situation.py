@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from evertrain.control.schedule import ORDER
 from evertrain.core.cycle import CycleState
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.registry import Cycle, Registry, Rollout, ServiceRecord
@@ -62,7 +63,7 @@ class Refusing(msgspec.Struct, frozen=True, kw_only=True):
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """A version on its way into service. step counts from 1, 0 before the first; waits: what it waits for now.
 
-    hold: why it gets no more traffic before labels or a person decide, "" when nothing speaks against it.
+    hold: why its share stays as it is before labels or a person decide, "" when nothing speaks against it.
     cautions: what it takes in otherwise than the champion.
     """
 
@@ -92,7 +93,10 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fruitless(msgspec.Struct, frozen=True, kw_only=True):
-    """How the newest cycle ended, where it brought nothing. log: the file of what its last task printed."""
+    """How the newest cycle ended, where it brought nothing. log: the file of what its last task printed.
+
+    again: the number of the version that it made once more, which had been refused or taken back.
+    """
 
     cycle: str
     state: str
@@ -100,6 +104,7 @@ class Fruitless(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     log: str = ""
     pushed: bool = False
+    again: int | None = None
 
 
 class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
@@ -287,9 +292,12 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
 
 
 def _fruitless(record: ServiceRecord, tasks: Path) -> Fruitless | None:
-    """The newest cycle, if it failed, or ended in any other way than by a version for a service that has none."""
+    """The newest cycle, if it failed, made a refused version again, or left a service without a version."""
     newest = record.cycles.get(record.newest_cycle) if record.newest_cycle is not None else None
-    if newest is None or newest.open or (newest.state is not CycleState.FAILED and record.champion is not None):
+    if newest is None or newest.open:
+        return None
+    again = None if record.champion is None else _made_again(record, newest)
+    if newest.state is not CycleState.FAILED and record.champion is not None and again is None:
         return None
     logs = list(tasks.glob(f"{newest.cycle.replace('/', '-')}-*/stderr.log"))
     return Fruitless(
@@ -299,7 +307,19 @@ def _fruitless(record: ServiceRecord, tasks: Path) -> Fruitless | None:
         why=newest.why,
         log=str(max(logs, key=lambda log: log.stat().st_mtime_ns)) if logs else "",
         pushed=newest.kind == "external",
+        again=again,
     )
+
+
+def _made_again(record: ServiceRecord, cycle: Cycle) -> int | None:
+    """The number of the refused version that an ordered training gave once more, if that is what ended it.
+
+    One that a schedule began changes nothing either, and nobody waits for it.
+    """
+    if cycle.state is not CycleState.NO_OP or cycle.trigger != ORDER or cycle.version is None:
+        return None
+    refusal = record.refusal_of(record.versions[cycle.version].fingerprint)
+    return None if refusal is None else _ordinal(record, refusal.version)
 
 
 def _ordinal(record: ServiceRecord, version: VersionId | None) -> int | None:
