@@ -308,3 +308,6 @@ def test_a_port_in_use_and_a_folder_that_will_not_do_are_refused_in_one_line(ser
 def test_a_second_up_on_the_same_folder_is_refused(server: Server) -> None:
     told = refused(server.folder, "up", "--dir", "state", "--port", "0", "--control-port", "0")
     assert "already belongs to process" in told
+    (server.folder / "next.py").write_text("def predict(rows):\n    return [0.5 for _ in rows]\n")
+    told = refused(server.folder, "serve", "next.py", "--dir", "state", "--port", "0", "--control-port", "0")
+    assert "It runs, so the file comes in by `evertrain push next.py`" in told

@@ -88,7 +88,7 @@ def serve(
     for option, value in said.items():
         words += [] if value is None else [f"--{option}", str(value)]
     given = flags | {"dir": flags["dir"] or str(Path(".evertrain").absolute())}
-    submission = model_file(words)
+    submission = model_file(words, f"evertrain push {model}")
     with ProgressLine() as line, begin(settings, given, [submission]) as startup:
         version = submission.answer.strip()
 

@@ -1,12 +1,13 @@
 """Processes that do one thing and say what came of it: `python -m evertrain.process.MODULE`, a fault as a last line."""
 
+import contextlib
 import os
 import subprocess
 import sys
-import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import msgspec
 
@@ -50,9 +51,11 @@ class Submission:
 
     Where the installation is new, the file is looked at before anything is written; the process that looked puts it on
     record then. It is one process for both, because to load its libraries takes longer than its work.
+    instead: the command that brings the file where the installation runs already.
     """
 
-    def __init__(self, name: str, words: Sequence[str]) -> None:
+    def __init__(self, name: str, words: Sequence[str], instead: str = "") -> None:
+        self.instead = instead
         self._name = name
         self._words = tuple(words)
         self._looking: _Looking | None = None
@@ -61,16 +64,15 @@ class Submission:
 
     def look(self, environment: Mapping[str, str]) -> None:
         """Refuse what could not be put on record; nothing is written."""
-        said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process; no pipe, user code may fill it
         process = subprocess.Popen(
             command_of(self._name, self._words),
             env=os.environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=subprocess.PIPE,
             text=True,
         )
-        self._looking = _Looking(process, said)
+        self._looking = _Looking(process)
         if not any(line == LOOKED for line in process.stdout or ()):
             self._end("")
 
@@ -84,28 +86,50 @@ class Submission:
     def withdraw(self) -> None:
         """End the process if it still looks, or waits; it has written nothing."""
         if self._looking is not None:
-            process, said = self._looking
-            process.kill()
-            process.communicate()
-            said.close()
+            self._looking.process.kill()
+            self._looking.finish("")
 
     def _end(self, word: str) -> None:
         """Let the process go on with this word; raises the fault that it tells."""
         if self._looking is None:
             return
-        (process, said), self._looking = self._looking, None
-        with said:
-            self.answer, _ = process.communicate(word)
-            if process.returncode:
-                said.seek(0)
-                raise _error_of(self._name, process.returncode, said.read())
+        looking, self._looking = self._looking, None
+        self.answer, said = looking.finish(word)
+        if looking.process.returncode:
+            raise _error_of(self._name, looking.process.returncode, said)
 
 
-class _Looking(NamedTuple):
-    """The process of a submission that has not been put on record. said: what it says on stderr."""
+class _Looking:
+    """The process of a submission that has not been put on record.
 
-    process: subprocess.Popen[str]
-    said: IO[str]
+    What it says on stderr is read all the while: user code may say more than a pipe holds, and a file for it could not
+    be made where the root file system is read-only.
+    """
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._said: list[str] = []
+        self._reading = threading.Thread(target=self._read, args=(process.stderr,), daemon=True)
+        self._reading.start()
+
+    def finish(self, word: str) -> tuple[str, str]:
+        """Give it the word that it waits for, and let it end; what it answered, and what it said."""
+        process = self.process
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # it has ended
+                process.stdin.write(word)
+                process.stdin.close()
+        answer = "" if process.stdout is None else process.stdout.read()
+        process.wait()
+        self._reading.join()
+        if process.stdout is not None:
+            process.stdout.close()
+        return answer, "".join(self._said)
+
+    def _read(self, stderr: IO[str] | None) -> None:
+        if stderr is not None:
+            with stderr:
+                self._said.extend(stderr)
 
 
 def _error_of(name: str, code: int, stderr: str) -> EvertrainError:

@@ -12,6 +12,7 @@ from typing import Self
 import msgspec
 
 from evertrain.config.settings import PREFIX, Settings
+from evertrain.errors import OccupiedError
 from evertrain.process.port import claim, require_free
 from evertrain.process.supervision.errand import Submission, command_of, run_module
 from evertrain.process.supervision.supervisor import Supervisor
@@ -64,7 +65,7 @@ class Startup:
             is_new = not (folder / "state.json").exists()
             if not is_new:
                 State.open(folder)
-                lease = undo.enter_context(Lease.take(folder / LEASE, "evertrain up"))
+                lease = undo.enter_context(_lease_of(folder, submissions))
             own = _own_processes(folder)
             require_free(settings.control_host, settings.control_port, what="The control port", own=own)
             listener = undo.enter_context(claim(settings.host, settings.port, own=own))
@@ -120,12 +121,25 @@ def declaration(file: Path, data: Path | None = None) -> Submission:
     return Submission("declaration.declaring", _declared(file, data))
 
 
-def model_file(words: Sequence[str]) -> Submission:
+def model_file(words: Sequence[str], instead: str = "") -> Submission:
     """A model file, as a version of a service without sources, by an order to the loop; the answer is its id.
 
     words: of `evertrain.process.steering.importing`, without the state directory.
     """
-    return Submission("steering.importing", words)
+    return Submission("steering.importing", words, instead)
+
+
+def _lease_of(folder: Path, submissions: Sequence[Submission]) -> Lease:
+    """The lease of an installation that is there. Where another process has it, the remedy is what was meant."""
+    try:
+        return Lease.take(folder / LEASE, "evertrain up")
+    except OccupiedError as error:
+        instead = " and ".join(f"`{one.instead}`" for one in submissions if one.instead)
+        if not instead:
+            raise
+        raise OccupiedError(
+            error.what, f"It runs, so the file comes in by {instead}; or name another folder."
+        ) from error
 
 
 def _declared(file: Path, data: Path | None) -> list[str]:
