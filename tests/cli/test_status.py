@@ -18,7 +18,8 @@ from evertrain.core.time import HOUR, Instant
 from evertrain.data.freshness import Freshness
 from evertrain.data.quarantine import Quarantine
 from evertrain.data.source import Broken
-from evertrain.process.view.looks import Look, leave_looks
+from evertrain.monitor.gist import Gist
+from evertrain.process.view.looks import Look, leave_gists, leave_looks
 from evertrain.store.file import write_atomically
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import beat, heartbeat_of
@@ -279,3 +280,17 @@ def test_watch_shows_each_change_until_it_is_interrupted(tmp_path: Path) -> None
         watching.send_signal(signal.SIGINT)
         assert watching.wait() == 130
         assert watching.stderr.read() == ""
+
+
+def test_what_to_know_of_a_watched_stream_is_told_whole_and_as_of_when(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path)
+    record.installation.route(Route(service=SHOP, observed=True))
+    warning = f"Only {'a few ' * 60}labels have come: name --horizon 10d."
+    gist = Gist(
+        service=SHOP, at=Instant(9 * HOUR), rows=2, labelled=1, missing=0, waiting=1, newest=Instant(8 * HOUR),
+        metric="log_loss", figure=0.5, base=0.5, warnings=(warning,),
+    )  # fmt: skip
+    leave_gists(record.state.reports, [gist])
+    lines = status(record.state).stdout.splitlines()
+    assert f"  MIND       {warning}" in lines
+    assert any(line.startswith("  looked at  1 Jan 1970, 09:00, ") and line.endswith(" ago") for line in lines)

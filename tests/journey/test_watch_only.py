@@ -211,12 +211,15 @@ def test_what_another_server_posts_is_watched_on_a_page(
     subprocess.run(["sh", "-c", f"{post.replace('r1', 'r2')} -fsS"], check=True, capture_output=True)
     wait_until(lambda: renewed(page, "1 of 2 rows"), "the page to renew itself")
     assert complaints == []
+    shown = page.locator("header .status").inner_text()
     page.close()
     wait_until(lambda: "the newest of" in evertrain(folder, "status").stdout, "the first look")
     status = evertrain(folder, "status")
     assert status.returncode == 0
     assert "churn: only watched" in status.stdout
     assert "1 that count, " in status.stdout
+    assert re.search(r"^  looked at  \d+ \w+ \d+, \d\d:\d\d, .* ago$", status.stdout, re.MULTILINE)
+    assert "; looked at " in shown
     told = httpx.get(f"{link.partition('?')[0]}metrics", trust_env=False).text
     assert 'evertrain_observed_labels{service="churn"} 1' in told
 

@@ -13,7 +13,7 @@ from evertrain.cli.option import Dir, Json
 from evertrain.cli.screen import show, show_live
 from evertrain.config.settings import load
 from evertrain.core.identity import short
-from evertrain.core.time import say_span
+from evertrain.core.time import Instant, say_span
 from evertrain.core.wording import say_many
 from evertrain.monitor.join import MOST_WAITING
 from evertrain.process.view.advice import Advice, advise
@@ -31,6 +31,7 @@ from evertrain.store.state import State
 from evertrain.web.overview import Alert, Decision
 from evertrain.web.wording import (
     say_count,
+    say_lasting,
     say_moment,
     say_number,
     say_percent,
@@ -90,7 +91,7 @@ def _screen(found: Situation) -> Iterator[str]:
     yield from _part("To do", (line for one in advise(found) for line in _advice(one)))
     for service in found.services:
         yield ""
-        yield from _service(service, "answers" if found.answers else "is to answer")
+        yield from _service(service, "answers" if found.answers else "is to answer", found.at)
     if not found.services:
         yield from ("", "No service is declared yet.")
     yield from _part("Alerts", (line for alert in found.alerts for line in _alert(alert)))
@@ -134,14 +135,14 @@ def _cut(words: str) -> str:
 # Services -------------------------------------------------------------------------------------------------------------
 
 
-def _service(one: ServiceSituation, answers: str) -> Iterator[str]:
+def _service(one: ServiceSituation, answers: str, at: Instant) -> Iterator[str]:
     yield _head(one, answers)
     if one.why:
         yield f"  because    {_reason(one.why)}"
     if one.override:
         yield f"  override   {_reason(one.override)}"
     if one.watched:
-        yield from _observed(one)
+        yield from _observed(one, at)
         return
     standby = "" if one.standby is None else f"; version {one.standby} stands by"
     counts = one.requests
@@ -168,22 +169,24 @@ def _service(one: ServiceSituation, answers: str) -> Iterator[str]:
         yield f"  {'' if number else 'decisions':<11}{_decision(decision)}"
 
 
-def _observed(one: ServiceSituation) -> Iterator[str]:
+def _observed(one: ServiceSituation, at: Instant) -> Iterator[str]:
+    """What the last look at a watched service found. What to know first is told whole."""
     gist = one.gist
     if gist is None:
         yield f"  observed   nothing yet; post to /observe/{one.service}"
         return
     yield f"  observed   {say_many(gist.rows, 'prediction')}, the newest of {say_moment(gist.newest)}"
+    yield f"  looked at  {say_moment(gist.at)}, {say_lasting(at - gist.at)} ago"
     missing, waiting = say_count(gist.missing), say_count(gist.waiting)
     yield f"  labels     {say_count(gist.labelled)} that count, {missing} missing, {waiting} not due yet"
     if gist.figure is not None:
         metric = gist.metric.replace("_", " ")
         yield f"  quality    {metric} {say_number(gist.figure)}, mean label {say_number(gist.base)}"
-    yield from (f"  MIND       {_cut(each)}" for each in gist.warnings)
+    yield from (f"  MIND       {each}" for each in gist.warnings)
     if gist.worse:
-        yield f"  WORSE NOW  {_cut(gist.changed)}"
+        yield f"  WORSE NOW  {gist.changed}"
     if gist.segments:
-        yield f"  WORSE      {_cut(gist.worst)}"
+        yield f"  WORSE      {gist.worst}"
     if gist.moved:
         yield f"  moved      {_cut(', '.join(gist.moved))}"
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evertrain.core.policy import MetricName
-from evertrain.core.time import DAY, HOUR, Instant, say_span, to_datetime
+from evertrain.core.time import DAY, HOUR, MINUTE, Instant, say_span, to_datetime
 from evertrain.monitor.change import Change
 from evertrain.monitor.estimate import Estimate
 from evertrain.monitor.report import METRIC_NAMES, Kind, Question, Segment
@@ -251,10 +251,10 @@ def say_as_of(question: Question, later: int) -> Iterator[str]:
 
 
 def _said_wait(span: int) -> str:
-    """A duration for an option, rounded up to days, or hours below one.
+    """A duration for an option, rounded up to days, or hours or minutes below one.
 
-    >>> _said_wait(29 * DAY + 1), _said_wait(5 * HOUR)
-    ('30d', '5h')
+    >>> _said_wait(29 * DAY + 1), _said_wait(5 * HOUR), _said_wait(90)
+    ('30d', '5h', '1m')
     """
-    unit, name = (DAY, "d") if span > DAY else (HOUR, "h")
-    return f"{-(-span // unit)}{name}"
+    unit, name = next((one for one in ((DAY, "d"), (HOUR, "h")) if span > one[0]), (MINUTE, "m"))
+    return f"{max(1, -(-span // unit))}{name}"

@@ -218,7 +218,7 @@ def test_margins_are_no_probabilities(tmp_path: Path) -> None:
         (b"at,p,churnd,zip\n2024-05-01T10:00:00Z,1,1,1\n", "p.csv", "no column 'churned'", 'Did you mean "churnd"?'),
         (b"at,P,churned,zip\n2024-05-01T10:00:00Z,1,1,1\n", "p.csv", "no column 'p'", 'Did you mean "P"?'),
         (b"at,p,churned\n2024-05-01T10:00:00Z,1,1\n", "p.csv", "no column 'zip'", "Known are: at, churned, p."),
-        (b"at,p,churned,zip\n5,1,1,1\n", "p.csv", "Not one of 1 rows can be read: at: not an ISO 8601", "--time"),
+        (b"at,p,churned,zip\n5,1,1,1\n", "p.csv", "time in row 2, which holds '5'.", "--time"),
         (b"at,p,churned,zip\n2024-05-01,hi,1,1\n", "p.csv", "The score 'p' is neither a number", "--score"),
     ],
 )  # fmt: skip

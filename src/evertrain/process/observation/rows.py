@@ -18,6 +18,7 @@ from evertrain.process.observation.written import as_written, with_text_typed
 
 __all__ = ["cells_of", "columns_of", "content_of", "require_columns", "say_names", "typed_rows"]
 
+_MOST_SHOWN = 40
 _READABLE_ASIDE = 3
 _MOST_NAMES = 12
 _MOST_TEXT = 512 << 20
@@ -87,10 +88,20 @@ def typed_rows(
     if frame.is_empty():
         reason = aside[UNFIT][0]
         raise SourceError(
-            f"Not one of {cells.frame.height} rows can be read: {reason} in row {aside[ROW][0]}.",
+            f"Not one of {cells.frame.height} rows can be read: {reason} in row {aside[ROW][0]}"
+            f"{_say_value(cells, str(reason), aside[ROW][0])}.",
             _remedy_for(str(reason), time),
         )
     return frame.sort(time, ROW) if time is not None else frame
+
+
+def _say_value(cells: Cells, reason: str, row: int) -> str:
+    """What stands in the cell that a reason is of."""
+    column = reason.partition(":")[0]
+    if column not in cells.frame.columns:
+        return ""
+    stands = cells.frame.filter(pl.col(ROW) == row)[column]
+    return "" if stands[0] is None else f", which holds {str(stands[0])[:_MOST_SHOWN]!r}"
 
 
 def _remedy_for(reason: str, time: str | None) -> str:
