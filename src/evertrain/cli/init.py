@@ -61,7 +61,7 @@ def init(
         raise _unsaid(missing, candidates(opened.cells[0], zone))
     roles = Roles(key=_names(key), at=at, label=label, horizon=_horizon(horizon), zone=zone, exclude=_names(exclude))
     found = survey(opened, roles, Instant(time.time_ns() // 1_000))
-    training = read_training(train, out.absolute().parent, label)
+    training = read_training(train, out.absolute().parent, label, _arrives(found))
     text = draft(name, _beside(pattern, out), roles, found, training)
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("x") as file:
@@ -179,6 +179,13 @@ def _label(found: Survey) -> str:
 def _inputs(found: Survey, roles: Roles) -> list[Found]:
     used = {*roles.key, roles.at, roles.label, *roles.exclude}
     return [one for one in found.inputs if one.column.name not in used]
+
+
+def _arrives(found: Survey) -> str:
+    """How a script gets the label, "" for the names of classes, as they are."""
+    if found.labels.binary:
+        return "1.0 and 0.0"
+    return "" if found.labels.classes else "a number"
 
 
 def _input(one: Found) -> str:

@@ -139,6 +139,12 @@ def test_a_file_to_train_by_is_read_for_what_it_is(tmp_path: Path, text: str, ex
         ("own.py", "def train(:\n", "is not Python"),
         ("own.py", "import pandas\nmodel = 1\npandas.read_csv('c.csv')", r"reads 'c\.csv' itself, in line 3"),
         ("own.py", "import pandas\npandas.read_csv('c.csv')", r"reads 'c\.csv' itself, in line 2.*sys\.argv\[1\]"),
+        (
+            "own.py",
+            "import pandas\ndef train():\n  r = pandas.read_csv(HERE / 'c.csv')\n  y = r['left'] == 'yes'\ntrain()",
+            r"reads 'c\.csv' itself, in line 3.*And line 4 takes the label 'left' for text .*; it arrives as 1\.0",
+        ),
+        ("own.py", "import pandas\ndef train(path):\n  return pandas.read_csv(path)\n", "defines neither train"),
         ("other.py", "", "there is no Python file"),
         ("sklaern", "", "there is no Python file"),
     ],
@@ -146,7 +152,19 @@ def test_a_file_to_train_by_is_read_for_what_it_is(tmp_path: Path, text: str, ex
 def test_a_file_to_train_by_that_cannot_be_is_refused(tmp_path: Path, name: str, text: str, says: str) -> None:
     (tmp_path / "own.py").write_text(text)
     with pytest.raises(UserError, match=says):
-        read_training(name, tmp_path)
+        read_training(name, tmp_path, "left")
+
+
+def test_what_a_script_takes_for_granted_is_told_before_any_training(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "import sys, joblib, pandas\nrows = pandas.read_csv(sys.argv[2])\n"
+        "y = rows['left'].map({'yes': 1, 'no': 0})\njoblib.dump(model, 'churn_model.joblib')\n"
+    )
+    told = " ".join(read_training("own.py", tmp_path, "left").words)
+    assert "line 3 takes the label 'left' for text ('yes'); it arrives as 1.0 and 0.0" in told
+    assert "line 4 leaves the model at 'churn_model.joblib', where nobody looks for it" in told
+    named = " ".join(read_training("own.py", tmp_path, "left", "").words)
+    assert "takes the label" not in named
 
 
 @pytest.mark.parametrize(

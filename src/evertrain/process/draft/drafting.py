@@ -13,7 +13,7 @@ from evertrain.core.policy import GateSpec
 from evertrain.core.time import say_span
 from evertrain.data.profile import Finding, Found
 from evertrain.errors import UserError
-from evertrain.process.draft.invocation import Invocation, read_invocation
+from evertrain.process.draft.invocation import Invocation, read_invocation, reads_table
 from evertrain.process.draft.survey import Roles, Survey
 
 __all__ = ["Training", "draft", "read_training"]
@@ -24,6 +24,7 @@ _WHY: Final = {
     "identifier": "an id, or the same in every row",
     "constant": "an id, or the same in every row",
 }
+_BINARY: Final = "1.0 and 0.0"
 _SHOWN: Final = 5
 _WIDE: Final = 20
 
@@ -39,11 +40,12 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     words: tuple[str, ...] = ()
 
 
-def read_training(asked: str, folder: Path, label: str = "") -> Training:
+def read_training(asked: str, folder: Path, label: str = "", arrives: str = _BINARY) -> Training:
     """What `--train` says: "sklearn" or "lightgbm" for boosted trees, or a Python file in the declaration's folder.
 
     The file is a script that reads its arguments, or holds a function `train(data, run)` or an estimator under one of
-    the usual names. It is looked at, not run. label: the column that it learns.
+    the usual names. It is looked at, not run. label: the column that it learns; arrives:
+    how a script gets it, "" for the names of classes as they are.
     """
     if asked in ("", "sklearn", "lightgbm"):
         recipe = default_recipe()
@@ -58,14 +60,15 @@ def read_training(asked: str, folder: Path, label: str = "") -> Training:
         raise UserError(f"--train: {file} is not beside the declaration.", f"Move it into {folder}.")
     tree = _read(file)
     found = read_invocation(tree, label)
+    texts = _label_lines(found, label, arrives)
     if _is_script(tree) or read_invocation(_imported(tree)).fixed:
-        return _scripted(file.name, found)
+        return _scripted(file.name, found, arrives, texts)
     names = _names_of(tree)
     for name in ("train", "pipeline", "model", "estimator", "classifier", "regressor"):
         if name in names:
             return Training(imports=f"from {file.stem} import {name}", expression=name)
     if found.fixed:
-        return _scripted(file.name, found)
+        return _scripted(file.name, found, arrives, texts)
     raise UserError(
         f"--train: {file.name} reads no arguments, and defines neither train nor an estimator named pipeline or model.",
         "Define train(data, run) that returns the model, assign an estimator to pipeline, or make it a script.",
@@ -79,21 +82,40 @@ def _read(file: Path) -> ast.Module:
         raise UserError(f"--train: {file.name} is not Python: {error}.", "Mend the file.") from error
 
 
-def _scripted(name: str, found: Invocation) -> Training:
+def _label_lines(found: Invocation, label: str, arrives: str) -> tuple[str, ...]:
+    """What has to change where the label is taken for the text of the table, which no script gets."""
+    if not arrives:
+        return ()
+    return tuple(
+        f"line {line.number} takes the label {label!r} for text ({line.what!r}); it arrives as {arrives}: change that "
+        "line, or no training succeeds"
+        for line in found.labels[:_SHOWN]
+    )
+
+
+def _scripted(name: str, found: Invocation, arrives: str, texts: tuple[str, ...]) -> Training:
     """A call of the script; UserError when it reads a table that no training will find."""
     if found.fixed:
         line = found.fixed[0]
         raise UserError(
             f"--train: {name} reads {line.what!r} itself, in line {line.number}, and trains on nothing else.",
             "Let it take its table and the place of its model from its arguments: pd.read_csv(sys.argv[1]), "
-            "joblib.dump(model, sys.argv[2]).",
+            "joblib.dump(model, sys.argv[2])." + "".join(f" And {words}." for words in texts),
         )
     arguments = found.arguments or (ROWS, MODEL)
     said = "" if arguments == (ROWS, MODEL) else ", " + ", ".join(map(_literal, arguments))
     form = "CSV" if any(CSV in one for one in arguments) else "Parquet"
-    words = [f"`python {name} {' '.join(arguments)}`, with the training rows as {form}, the label as 1.0 and 0.0"]
+    gets = arrives or "its class"
+    words = [f"`python {name} {' '.join(arguments)}`, with the training rows as {form}, the label as {gets}"]
     if found.arguments is None:
         words.append("it could not be told how the script takes its arguments: look at them")
+    words += texts
+    for line in found.saved:
+        if found.arguments is None or "/" in line.what:
+            words.append(
+                f"line {line.number} leaves the model at {line.what!r}, where nobody looks for it: let it take "
+                "the path from its arguments, joblib.dump(model, sys.argv[2])"
+            )
     if found.changes:
         lines = ", ".join(f"{one.what} in line {one.number}" for one in found.changes[:_SHOWN])
         words.append(
@@ -122,8 +144,8 @@ def _imported(tree: ast.Module) -> ast.Module:
 
 
 def _names_of(tree: ast.Module) -> set[str]:
-    """What a file defines at its top level."""
-    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    """What a file defines at its top level; a function that reads its table itself is not one to train by."""
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and not reads_table(node)}
     assigned = {
         target.id
         for node in tree.body

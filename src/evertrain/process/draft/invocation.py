@@ -13,7 +13,7 @@ import msgspec
 
 from evertrain.config.script import CSV, MODEL, ROWS
 
-__all__ = ["Invocation", "Line", "read_invocation"]
+__all__ = ["Invocation", "Line", "read_invocation", "reads_table"]
 
 _READS: Final = {
     "read_csv": CSV,
@@ -52,12 +52,14 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     """arguments: as `et.script` takes them; None where what the script does with its arguments could not be told.
 
     fixed: tables that it reads under a name of their own, which no training will find. changes: what it seems to do to
-    its rows before it fits.
+    its rows before it fits. saved: places of the model that it names itself. labels: where it takes the label for text.
     """
 
     arguments: tuple[str, ...] | None
     fixed: tuple[Line, ...] = ()
     changes: tuple[Line, ...] = ()
+    saved: tuple[Line, ...] = ()
+    labels: tuple[Line, ...] = ()
 
 
 class _Option(NamedTuple):
@@ -73,19 +75,31 @@ def read_invocation(tree: ast.Module, label: str = "") -> Invocation:
     names = _Names(tree)
     places: dict[Key, str] = {}
     fixed: list[Line] = []
+    saved: list[Line] = []
     for call, argument, place in _uses(tree):
         key = names.argument(argument)
         if key is not None:
             places[key] = place if places.get(key, place) == place else ROWS
-        elif place != MODEL and isinstance(constant := names.constant(argument), str):
-            fixed.append(Line(constant, call.lineno))
+        elif isinstance(constant := names.constant(argument), str):
+            (saved if place == MODEL else fixed).append(Line(constant, call.lineno))
     told = [*places.values()]
     clear = not fixed and {CSV, ROWS} & {*told} and told.count(MODEL) <= 1
     found = _arguments(places, names) if clear else None
-    return Invocation(arguments=found, fixed=tuple(fixed), changes=tuple(_changes(tree, label)))
+    return Invocation(
+        arguments=found,
+        fixed=tuple(fixed),
+        changes=tuple(_changes(tree, label)),
+        saved=tuple(saved),
+        labels=tuple(_texts_of_label(tree, label)),
+    )
 
 
-def _uses(tree: ast.Module) -> Iterator[tuple[ast.Call, ast.expr, str]]:
+def reads_table(function: ast.FunctionDef) -> bool:
+    """Whether a function reads a table itself, from wherever."""
+    return any(place != MODEL for _, _, place in _uses(function))
+
+
+def _uses(tree: ast.AST) -> Iterator[tuple[ast.Call, ast.expr, str]]:
     """Calls that read a table or write a model, with the argument that may be its path."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
@@ -124,10 +138,29 @@ def _changes(tree: ast.Module, label: str) -> Iterator[Line]:
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGES):
             continue
-        about = {one.value for one in ast.walk(node.func) if isinstance(one, ast.Constant)}
-        about |= {one.attr for one in ast.walk(node.func) if isinstance(one, ast.Attribute)}
-        if label not in about:
+        if not _is_about(node.func, label):
             yield Line(node.func.attr, node.lineno)
+
+
+def _texts_of_label(tree: ast.Module, label: str) -> Iterator[Line]:
+    """Where the label is compared with a text, or looked up by one: what, and in which line."""
+    for node in ast.walk(tree):
+        told: list[ast.expr] = []
+        if isinstance(node, ast.Compare) and _is_about(node.left, label):
+            told = node.comparators
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _is_about(node.func, label):
+            tables = [one for one in node.args if isinstance(one, ast.Dict)] if node.func.attr == "map" else []
+            told = [key for table in tables for key in table.keys if key is not None]
+        texts = [one.value for one in told if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        if texts and isinstance(node, ast.Compare | ast.Call):
+            yield Line(texts[0], node.lineno)
+
+
+def _is_about(node: ast.expr, label: str) -> bool:
+    """Whether an expression names this column."""
+    inside = list(ast.walk(node))
+    about = {one.value for one in inside if isinstance(one, ast.Constant)}
+    return label in about | {one.attr for one in inside if isinstance(one, ast.Attribute)}
 
 
 class _Names:
@@ -162,6 +195,10 @@ class _Names:
             [node] = self._bound[node.id]
         if isinstance(node, ast.Call) and _name_of(node.func) in ("Path", "open") and node.args:
             node = node.args[0]
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):  # a path below a folder
+            node = node.right
+        elif isinstance(node, ast.Call) and _name_of(node.func) in ("join", "joinpath") and node.args:
+            node = node.args[-1]
         return node.value if isinstance(node, ast.Constant) else None
 
     def _take(self, node: ast.AST) -> None:
