@@ -160,6 +160,8 @@ def test_a_card_says_what_it_is_about(browser: httpx.Client, port: ControlPort) 
     assert "What the file was trained on is not known." in pages[0]
     assert "Trained on" not in pages[0]
     assert "it was loaded and queried, and beats a constant. There was nothing to compare it with." in pages[1]
+    assert "How it did on rows that it never saw is below." in pages[1]
+    assert "How it did on rows" not in pages[0]
     assert "mean of the labels 512.0000" in pages[1]
     assert "it was loaded and queried. There was nothing to compare it with." in pages[2]
     assert "shares of the classes 0.2000, 0.5000, 0.3000" in pages[2]

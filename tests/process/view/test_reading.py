@@ -269,6 +269,20 @@ def test_the_champion_says_since_when_and_why(world: World) -> None:
     assert [step.state for step in shown.rollouts[0].steps] == ["passed", "passed", "passed"]
 
 
+def test_a_first_version_that_was_trained_here_is_not_said_to_be_unknown(world: World) -> None:
+    world.declare()
+    world.build(FIRST, 1)
+    world.record(facts.VersionJudged(service=SHOP, version=FIRST, verdict="health only", card=None))
+    world.crown(FIRST, 1, None, HOUR, "Every worker holds it.")
+    with world.controller() as controller:
+        shown = world.look(controller, 2 * HOUR)
+    assert shown.why == (
+        "Every worker holds it. There was no version to compare it with; its card says how it did on rows that it "
+        "never saw."
+    )
+    assert "version 1 is healthy; there was none to compare it with" in [one.title for one in shown.decisions]
+
+
 def test_a_rollout_under_way_shows_its_evidence_and_what_it_waits_for(world: World) -> None:
     world.declare()
     world.build(FIRST, 1)

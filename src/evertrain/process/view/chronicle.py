@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from evertrain.core import event as facts
 from evertrain.core.event import Event, kind_of
-from evertrain.core.identity import Digest, ServiceName, SourceName, VersionId
+from evertrain.core.identity import CycleId, Digest, ServiceName, SourceName, VersionId
 from evertrain.core.model import Verdict
 from evertrain.core.time import Instant
 from evertrain.web.overview import Decision, Tone
@@ -38,6 +38,8 @@ _ORDERED: dict[str, str] = {
 }
 
 _HEALTH_ONLY = "Health only: nothing is known of its quality."
+_FIRST = "There was no version to compare it with; its card says how it did on rows that it never saw."
+"""Of a version that was trained here: only a file is judged by its health and nothing else."""
 
 _BEGUN: dict[str, str] = {"first": "the first training", "order": "the training that was ordered"}
 
@@ -53,6 +55,8 @@ class Chronicle:
     def __init__(self, words: Callable[[Digest], str]) -> None:
         self._words = words
         self._ordinals: dict[VersionId, int] = {}
+        self._pushed: set[CycleId] = set()
+        self._trained: set[VersionId] = set()
         self._verdicts: dict[VersionId, Verdict] = {}
         self._subjects: dict[str, VersionId] = {}
         self._decisions: dict[ServiceName, deque[Decision]] = {}
@@ -69,7 +73,9 @@ class Chronicle:
     def crowning(self, version: VersionId) -> str:
         """Why a version answers, as its promotion gave it, and whether that says anything of its quality."""
         why = self.crowned.get(version, "")
-        return f"{say_sentence(why)} {_HEALTH_ONLY}" if why and self._verdicts.get(version) == "health only" else why
+        if not why or self._verdicts.get(version) != "health only":
+            return why
+        return f"{say_sentence(why)} {_FIRST if version in self._trained else _HEALTH_ONLY}"
 
     def story_span(self) -> tuple[Instant, Instant] | None:
         """When the story that is told here begins and ends, None when none is told."""
@@ -82,6 +88,8 @@ class Chronicle:
     def fold(self, event: Event) -> None:
         """Take in the next event."""
         self.sequence = event.sequence
+        if isinstance(event.fact, facts.TriggerDecided) and event.fact.cycle_kind == "external" and event.fact.cycle:
+            self._pushed.add(event.fact.cycle)
         self._remember(event)
         service = getattr(event.fact, "service", None)
         told = self._tell(event)
@@ -104,8 +112,7 @@ class Chronicle:
         match event.fact:
             case facts.VersionBuilt() as fact:
                 self._ordinals[fact.version] = fact.ordinal
-                if fact.cycle is not None:
-                    self._subjects[f"cycle/{fact.cycle}"] = fact.version
+                self._made_by(fact.version, fact.cycle)
             case facts.VersionJudged() as fact:
                 self._verdicts[fact.version] = fact.verdict
             case facts.RolloutMoved(move="promote") as fact:
@@ -120,6 +127,13 @@ class Chronicle:
                 self.story[fact.mark] = event
             case _:
                 pass
+
+    def _made_by(self, version: VersionId, cycle: CycleId | None) -> None:
+        if cycle is None:
+            return
+        self._subjects[f"cycle/{cycle}"] = version
+        if cycle not in self._pushed:
+            self._trained.add(version)
 
     def _reason(self, event: Event) -> str:
         if isinstance(event.fact, facts.OrderGiven):
@@ -182,7 +196,9 @@ class Chronicle:
             case "health only" if fact.hold:
                 return f"{name} is healthy, and held for a person", "watch"
             case "health only":
-                return f"{name} is healthy; nothing is known of its quality", "good"
+                trained = fact.version in self._trained
+                known = "there was none to compare it with" if trained else "nothing is known of its quality"
+                return f"{name} is healthy; {known}", "good"
             case "inconclusive" if fact.again:
                 return f"{name} was judged again and is undecided", "watch"
             case "fail" | "error" if fact.again and not ends:
