@@ -143,6 +143,19 @@ def test_a_peer_that_comes_back_is_found_again(tmp_path: Path) -> None:
     assert asyncio.run(go()) == [0.25, 0.75]
 
 
+def test_a_peer_that_was_let_go_because_its_trial_ended_has_not_crashed(tmp_path: Path) -> None:
+    async def go() -> None:
+        path = tmp_path / socket_name("canary", VERSION, 0)
+        trials = Trials(tmp_path.joinpath, lambda: trials.keep(()))
+        trials.keep([path.name])
+        server = await asyncio.start_unix_server(_hanging_up, path)
+        with pytest.raises(AbsentError):
+            await trials.ask("canary", Arm(version=VERSION, share=0.1, deadline_s=5), ASKS, Output())
+        server.close()
+
+    asyncio.run(go())
+
+
 def test_a_peer_that_never_came_is_absent_and_one_that_left_has_crashed(tmp_path: Path) -> None:
     async def go() -> None:
         trials = Trials(tmp_path.joinpath)

@@ -26,7 +26,10 @@ _IDLE = 8
 
 
 class AbsentError(Exception):
-    """The process on trial was not there yet when this worker wanted it for the first time: it is still starting."""
+    """The process on trial is not there, and that says nothing about its version.
+
+    It was not up yet when this worker wanted it for the first time, or it was let go because the trial has ended.
+    """
 
 
 def socket_name(arm: str, version: VersionId, attempt: int) -> str:
@@ -39,18 +42,24 @@ def socket_name(arm: str, version: VersionId, attempt: int) -> str:
 
 
 class Trials:
-    """Connections to the processes on trial. `path` gives the path of a socket by its name."""
+    """Connections to the processes on trial. `path` gives the path of a socket by its name.
 
-    def __init__(self, path: Callable[[str], Path]) -> None:
+    look: learn, by `keep`, which of them are wanted now. A process is let go after the table that names it no more, so
+    whoever finds it gone has only to look at the newest table to tell that from a crash.
+    """
+
+    def __init__(self, path: Callable[[str], Path], look: Callable[[], None] = lambda: None) -> None:
         self._path = path
+        self._look = look
+        self._wanted: set[str] | None = None
         self._idle: dict[str, list[_Pair]] = {}
         self._met: set[str] = set()
 
     async def ask(self, name: str, arm: Arm, asks: Sequence[Predict], output: Output) -> list[Answer]:
         """Answers, one a row, in order; ScoreError when one is missing, late, or must not be answered.
 
-        AbsentError while the process has not come up since this worker did: after a restart of both, the worker may be
-        the faster one, and that says nothing about the version.
+        AbsentError while the process has not come up since this worker did (after a restart of both, the worker may be
+        the faster one), and when its trial has ended meanwhile.
         """
         socket = socket_name(name, arm.version, arm.attempt)
         try:
@@ -59,6 +68,9 @@ class Trials:
         except TimeoutError as error:
             raise ScoreError("deadline", f"no answer within {arm.deadline_s:g} s") from error
         except (OSError, EOFError) as error:
+            self._look()
+            if self._wanted is not None and socket not in self._wanted:
+                raise AbsentError from error
             raise ScoreError("crash", f"its process does not answer: {str(error) or type(error).__name__}") from error
         except (msgspec.DecodeError, UnicodeDecodeError, RequestError) as error:
             raise ScoreError("protocol", f"its process answers nonsense: {error}") from error
@@ -72,7 +84,7 @@ class Trials:
 
     def keep(self, sockets: Iterable[str]) -> None:
         """Close the connections to all other sockets."""
-        wanted = set(sockets)
+        self._wanted = wanted = set(sockets)
         self._met &= wanted
         for name in set(self._idle) - wanted:
             for _, writer in self._idle.pop(name):

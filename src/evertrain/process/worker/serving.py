@@ -86,7 +86,7 @@ class Worker:
             lambda manifest: model_code(state, artifacts, manifest),
         )
         self._swap = Swap(loader, self._note_change)
-        self._trials = Trials(state.socket)
+        self._trials = Trials(state.socket, self._look)
         self._records = records
         self._intake = Intake(max_bytes=settings.max_body_bytes)
         self._admission = Admission(settings.max_concurrency)
