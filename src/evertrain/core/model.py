@@ -99,7 +99,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     sends; vector: the model's inputs, in order; environment: name to version of each package that it needs.
     declaration: digest of the service's declaration, a JSON blob; golden: digest of the golden requests, a JSON blob
     of `core.golden.Golden`; record: digest of what its training was run with, a JSON blob of
-    `core.stage.TrainingRecord`.
+    `core.stage.TrainingRecord`. lock: digest of the lock whose packages the version runs with, a blob; absent for a
+    version that runs with the installation's own, so that the ids of such versions stay what they were.
     """
 
     service: ServiceName
@@ -119,6 +120,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     declaration: Digest | None = None
     golden: Digest | None = None
     record: Digest | None = None
+    lock: Digest | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def runs_in(self) -> str:
+        """The environment that it can be loaded in, as `State.interpreter` takes it; "" for the installation's own."""
+        return "" if self.lock is msgspec.UNSET else self.lock
 
     @property
     def version(self) -> VersionId:

@@ -21,6 +21,7 @@ import msgspec
 
 from evertrain.core.identity import SourceName
 from evertrain.errors import OccupiedError, StateError
+from evertrain.store.environment import interpreter_of, is_home
 from evertrain.store.file import write_atomically
 
 __all__ = ["SCHEMA", "State", "refuse_folder"]
@@ -42,6 +43,7 @@ _FOLDERS = (
     "cache/online",
     "cache/bundles",
     "cache/datasets",
+    "cache/environments",
 )
 _SOCKET = re.compile(r"[A-Za-z0-9._-]{1,48}")
 _UNSPEAKABLE = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]^|\\\x00-\x1f\x7f]")
@@ -148,6 +150,18 @@ class State:
     @property
     def datasets(self) -> Path:
         return self.path / "cache" / "datasets"
+
+    @property
+    def environments(self) -> Path:
+        return self.path / "cache" / "environments"
+
+    def interpreter(self, environment: str) -> Path:
+        """The Python of a version that runs in this environment (`Manifest.runs_in`); it may have to be built first."""
+        return interpreter_of(self.environments, environment)
+
+    def is_home(self, environment: str) -> bool:
+        """Whether this process runs in the environment, so that it can load such a version."""
+        return is_home(self.environments, environment)
 
     def quarantine(self, source: SourceName) -> Path:
         return self.path / "control" / "quarantine" / source
