@@ -6,8 +6,8 @@ import pytest
 from evertrain.core.identity import ServiceName
 from evertrain.core.model import Output
 from evertrain.core.time import Instant
+from evertrain.deploy.body import Limits
 from evertrain.deploy.label import read_labels
-from evertrain.deploy.protocol import Limits
 from evertrain.errors import RequestError
 
 

@@ -9,8 +9,8 @@ from evertrain.core.identity import ServiceName
 from evertrain.core.model import Output
 from evertrain.core.prediction import Labelled
 from evertrain.core.time import parse_instant
+from evertrain.deploy.body import Limits
 from evertrain.deploy.observe import OBSERVED, read_observations, refuse_labels
-from evertrain.deploy.protocol import Limits
 from evertrain.errors import RequestError, TooLargeError
 
 CHURN = ServiceName("churn")

@@ -13,7 +13,17 @@ import msgspec
 
 from evertrain.errors import CapacityError, RequestError, TooLargeError
 
-__all__ = ["EncodingError", "Intake", "decode", "deflate", "inflate", "refuse_repeated", "wants_gzip"]
+__all__ = [
+    "EncodingError",
+    "Intake",
+    "Limits",
+    "bound_rows",
+    "decode",
+    "deflate",
+    "inflate",
+    "refuse_repeated",
+    "wants_gzip",
+]
 
 _Decoded = TypeVar("_Decoded")
 
@@ -34,6 +44,13 @@ _LAST_KEY = re.compile(rb'"([^"]{1,200})"\s*:')
 
 class EncodingError(RequestError):
     """The body is compressed in a way that is not taken."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of one request. max_nesting: levels of its JSON."""
+
+    max_rows: int = 10_000
+    max_nesting: int = 32
 
 
 class Intake:
@@ -68,6 +85,14 @@ class Intake:
             "Send fewer rows in one request.",
             field="body",
         )
+
+
+def bound_rows(rows: int, limits: Limits, field: str) -> None:
+    """RequestError or TooLargeError for a request of none, or of more than may be sent at once."""
+    if rows < 1:
+        raise RequestError(f"There are no {field}.", "Send at least one row.", field=field)
+    if rows > limits.max_rows:
+        raise TooLargeError(f"{rows} rows are over the limit of {limits.max_rows}.", "Send fewer rows.", field=field)
 
 
 def inflate(body: bytes, encoding: str, limit: int) -> bytes:

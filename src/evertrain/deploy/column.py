@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final, cast
 
 from evertrain.config.wording import suggestion
 from evertrain.core.schema import Column, Schema, Value
@@ -26,6 +26,9 @@ class Columns:
         self.names = schema.names
         self._columns = {column.name: column for column in schema.columns}
         self._reads: dict[str, _Read] = {column.name: _reader(column, zone) for column in schema.columns}
+        self._reading = tuple(self._reads.values())
+        self._plains = {column.name: _plain(column) for column in schema.columns}
+        self._plain = tuple(self._plains.values())
         self._optional = frozenset(column.name for column in schema.columns if column.nullable)
 
     def column(self, name: str) -> Column:
@@ -37,7 +40,9 @@ class Columns:
 
     def values(self, name: str, data: Sequence[object]) -> list[Value]:
         """All values of one column."""
-        read = self._reads[name]
+        read, plain = self._reads[name], self._plains[name]
+        if _all_fit(data, plain):
+            return cast("list[Value]", list(data))
         try:
             return [read(value) for value in data]
         except RequestError:
@@ -48,7 +53,8 @@ class Columns:
 
     def missing(self, given: Iterable[str]) -> list[str]:
         """Names that were left out and may be; RequestError about one that may not."""
-        left_out = [name for name in self.names if name not in set(given)]
+        there = set(given)
+        left_out = [name for name in self.names if name not in there]
         for name in left_out:
             if name not in self._optional:
                 raise RequestError(
@@ -58,17 +64,22 @@ class Columns:
 
     def row(self, record: Mapping[str, object]) -> tuple[Value, ...]:
         """One record of names and values, as a row in the schema's order."""
-        if len(record) == len(self.names):
-            try:
-                return tuple([read(record[name]) for name, read in self._reads.items()])
-            except KeyError:
-                pass
         for name in record:
             self.column(name)
         if not record:
             raise RequestError("A row has no column at all.", f"Send {', '.join(self.names[:8])}.", field="rows")
         self.missing(record)
         return tuple([read(record.get(name)) for name, read in self._reads.items()])
+
+    def fit(self, values: tuple[object, ...]) -> tuple[Value, ...]:
+        """Values as JSON has them, one a column in the schema's order, as a row.
+
+        Integers are of 64 bits at most, and floats are finite, as far as their columns' types say so.
+        """
+        if tuple(map(type, values)) == self._plain:
+            return cast("tuple[Value, ...]", values)
+        found = zip(values, self._plain, self._reading, strict=True)
+        return tuple([value if type(value) is plain else read(value) for value, plain, read in found])  # type: ignore[misc]
 
 
 def _name_row(read: _Read, data: Sequence[object]) -> None:
@@ -78,6 +89,16 @@ def _name_row(read: _Read, data: Sequence[object]) -> None:
             read(value)
         except RequestError as error:
             raise RequestError(f"Row {number}: {error.what}", error.remedy, field=error.field) from None
+
+
+def _plain(column: Column) -> type | None:
+    """The type of the values of JSON that this column takes as they are; None when each has to be looked at."""
+    return _PLAIN.get(column.type) if column.low is None and column.high is None else None
+
+
+def _all_fit(data: Sequence[Any], plain: type | None) -> bool:
+    """Whether a column can be taken whole; a sum of floats is finite only if each of them is."""
+    return plain in (str, float) and set(map(type, data)) == {plain} and (plain is str or math.isfinite(sum(data)))
 
 
 def _reader(column: Column, zone: str | None) -> _Read:
@@ -185,6 +206,7 @@ def _bounded(column: Column, read: _Read) -> _Read:
     return read_bounded
 
 
+_PLAIN: dict[str, type] = {"string": str, "bool": bool, "int64": int, "float64": float}
 _READERS: dict[str, Callable[[Column], _Read]] = {
     "string": _string,
     "bool": _bool,

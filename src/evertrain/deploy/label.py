@@ -15,8 +15,7 @@ from evertrain.core.identity import ServiceName
 from evertrain.core.model import Output
 from evertrain.core.prediction import Labelled
 from evertrain.core.time import Instant, parse_instant
-from evertrain.deploy.body import decode
-from evertrain.deploy.protocol import Limits, bound_rows
+from evertrain.deploy.body import Limits, bound_rows, decode
 from evertrain.errors import RequestError
 
 __all__ = ["read_labels"]

@@ -20,8 +20,7 @@ from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.model import Output
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.time import DAY, MINUTE, Instant, parse_instant, say_instant
-from evertrain.deploy.body import decode
-from evertrain.deploy.protocol import Limits
+from evertrain.deploy.body import Limits, decode
 from evertrain.errors import RequestError, TooLargeError
 
 __all__ = ["OBSERVED", "read_observations", "refuse_labels"]

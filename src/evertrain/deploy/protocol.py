@@ -13,19 +13,16 @@ import msgspec
 from evertrain.core.model import Manifest, Output
 from evertrain.core.prediction import Predicted
 from evertrain.core.schema import Value
-from evertrain.deploy.body import decode, refuse_repeated
+from evertrain.deploy.body import Limits, bound_rows, decode
 from evertrain.deploy.column import Columns
 from evertrain.deploy.tensor import DATATYPES, Tensor, packed, shared_out, split, values
-from evertrain.errors import RequestError, TooLargeError
+from evertrain.errors import RequestError
 
 __all__ = [
     "Asked",
-    "Limits",
     "Rendered",
-    "bound_rows",
     "metadata",
     "read_infer",
-    "read_records",
     "render_infer",
     "render_records",
 ]
@@ -33,13 +30,6 @@ __all__ = [
 PREDICTION_ID = "prediction_id"
 CLASS = "class"
 SCORES = "scores"
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of one request. max_nesting: levels of its JSON."""
-
-    max_rows: int = 10_000
-    max_nesting: int = 32
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +73,6 @@ class _Infer(msgspec.Struct):
 
 
 _infer = msgspec.json.Decoder(_Infer)
-_records: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder()
 
 
@@ -198,31 +187,6 @@ def metadata(manifest: Manifest) -> bytes:
 # Plain records -------------------------------------------------------------------------------------------------------
 
 
-def read_records(body: bytes, columns: Columns, limits: Limits) -> Asked:
-    """`{"rows": [{...}, ...]}`, or one record as the whole body."""
-    asked = decode(body, _records, limits.max_nesting)
-    records = asked.get("rows")
-    if type(records) is not list:
-        refuse_repeated(body, len(asked))
-        return Asked(rows=[columns.row(asked)])
-    if len(asked) > 1:
-        other = next(name for name in asked if name != "rows")
-        raise RequestError(f"There is {other!r} beside rows.", "Send rows alone.", field=other)
-    bound_rows(len(records), limits, "rows")
-    refuse_repeated(body, 1 + sum(len(record) for record in records if type(record) is dict))
-    rows = []
-    for number, record in enumerate(records):
-        if type(record) is not dict:
-            raise RequestError(
-                f"Row {number} is not an object.", 'Send {"column": value, ...}.', field=f"rows[{number}]"
-            )
-        try:
-            rows.append(columns.row(record))
-        except RequestError as error:
-            raise RequestError(f"Row {number}: {error.what}", error.remedy, field=error.field) from error
-    return Asked(rows=rows)
-
-
 def render_records(answers: Sequence[Predicted], output: Output) -> bytes:
     """`{"predictions": [{"id", "score", "version"}, ...]}`, in the order of the rows.
 
@@ -241,11 +205,3 @@ def _record(answer: Predicted, output: Output) -> dict[str, Any]:
 
 def _class(answer: Predicted, output: Output) -> str:
     return output.names[answer.scores.index(answer.score)]
-
-
-def bound_rows(rows: int, limits: Limits, field: str) -> None:
-    """RequestError or TooLargeError for a request of none, or of more than may be sent at once."""
-    if rows < 1:
-        raise RequestError(f"There are no {field}.", "Send at least one row.", field=field)
-    if rows > limits.max_rows:
-        raise TooLargeError(f"{rows} rows are over the limit of {limits.max_rows}.", "Send fewer rows.", field=field)

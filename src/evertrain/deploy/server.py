@@ -21,16 +21,14 @@ from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Predicted
 from evertrain.deploy.admission import LateError, deadline_of
 from evertrain.deploy.answer import Answering, Span
-from evertrain.deploy.body import EncodingError, Intake, deflate, wants_gzip
+from evertrain.deploy.body import EncodingError, Intake, Limits, deflate, wants_gzip
 from evertrain.deploy.incoming import ExpectationError, HeadError, StalledError
 from evertrain.deploy.label import read_labels
 from evertrain.deploy.observe import read_observations, refuse_labels
 from evertrain.deploy.protocol import (
-    Limits,
     Rendered,
     metadata,
     read_infer,
-    read_records,
     render_infer,
     render_records,
 )
@@ -195,9 +193,9 @@ class Server:
     def _records(self, service: str, request: Request) -> Answer:
         body = self._intake.whole(request.body, request.headers)
         live, champion = self._answerable(service)
-        asked = read_records(body, champion.columns, self._limits)
+        rows = champion.records.read(body, self._limits)
         return self._answer(
-            live, champion, asked.rows, request, lambda answers: Rendered(render_records(answers, champion.output))
+            live, champion, rows, request, lambda answers: Rendered(render_records(answers, champion.output))
         )
 
     def _answerable(self, service: str) -> tuple[Live, Loaded]:

@@ -17,6 +17,7 @@ from evertrain.core.schema import Value
 from evertrain.core.score import Cause, RowScore, fault_of, plain
 from evertrain.core.time import Instant
 from evertrain.deploy.column import Columns
+from evertrain.deploy.record import Records
 from evertrain.errors import EvertrainError, ModelError, UnavailableError
 from evertrain.store.artifact import Artifacts
 from evertrain.store.signature import Verifier, admit
@@ -47,6 +48,7 @@ class Loaded:
         self.manifest = manifest
         self.version = manifest.version
         self.columns = Columns(manifest.inputs, _zone(spec))
+        self.records = Records(manifest.inputs, self.columns)
         self.output = manifest.output
         self._names = manifest.inputs.names
         self._model = model

@@ -7,6 +7,7 @@ https://lightgbm.readthedocs.io/en/stable/C-API.html
 
 import ctypes
 import threading
+from array import array
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -59,8 +60,8 @@ class LightGBMModel:
                 "Declare exactly the columns that it was trained on, in their order.",
             )
         self._lock = threading.Lock()
-        self._row = (ctypes.c_double * self._width)()
         self._out, self._out_length = (ctypes.c_double * self._classes)(), ctypes.c_int64()
+        self._length_at = ctypes.byref(self._out_length)
         self._answered: NDArray[np.float64] = np.ctypeslib.as_array(self._out)
         self._prepared = self._prepare()
 
@@ -79,7 +80,7 @@ class LightGBMModel:
         if rows.ndim != 2 or rows.shape[1] != self._width:
             raise ModelError(f"Rows of shape {rows.shape} came for a model of {self._width} inputs.")
         if len(rows) == 1 and self._prepared:
-            return self._shaped(self._single(rows[0].tolist()))
+            return self._shaped(self._single(array("d", rows[0])))
         return self._matrix(np.ascontiguousarray(rows, dtype=np.float64))
 
     def _matrix(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -106,13 +107,13 @@ class LightGBMModel:
     def _shaped(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         return scores.reshape(-1, self._classes) if self._classes > 1 else scores
 
-    def _single(self, row: list[float]) -> NDArray[np.float64]:
+    def _single(self, row: "array[float]") -> NDArray[np.float64]:
         """What the prepared call says of one row, a number for each class."""
-        # The prepared call shares its buffers, and ctypes lets other threads run meanwhile.
+        address, _ = row.buffer_info()
+        # The prepared call has one place for its answer, and ctypes lets other threads run meanwhile.
         with self._lock:
-            self._row[:] = row  # type: ignore[assignment]
             status = self._library.LGBM_BoosterPredictForMatSingleRowFast(
-                self._prepared, self._row, ctypes.byref(self._out_length), self._out
+                self._prepared, ctypes.c_void_p(address), self._length_at, self._out
             )
             if status:
                 raise ModelError(f"LightGBM: {self._reason()}.")
@@ -135,7 +136,7 @@ class LightGBMModel:
         self._prepared = prepared
         probes = np.random.default_rng(0).normal(scale=100.0, size=(16, self._width))
         probes[0], probes[1], probes[2, ::2] = 0.0, np.nan, np.nan
-        singles = self._shaped(np.concatenate([self._single(probe.tolist()) for probe in probes]))
+        singles = self._shaped(np.concatenate([self._single(array("d", probe)) for probe in probes]))
         if np.array_equal(singles, self._matrix(probes), equal_nan=True):
             return prepared
         self._library.LGBM_FastConfigFree(prepared)

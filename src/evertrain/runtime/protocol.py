@@ -1,7 +1,8 @@
 """What every model that answers requests can do, however it was made, and how values become its numbers."""
 
+from array import array
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,35 +36,32 @@ class Codec:
 
     def __init__(self, vector: Sequence[Input]) -> None:
         self.vector = tuple(vector)
-        self._indices = [None if item.categories is None else _index(item.categories) for item in vector]
+        categories = [(place, item.categories) for place, item in enumerate(vector) if item.categories is not None]
+        self._categories = [(place, _index(texts)) for place, texts in categories]
 
     def rows(self, vectors: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
         """(n, k) float64, C order. None, and a category that training never saw, become NaN."""
-        encoded = np.empty((len(vectors), len(self.vector)), dtype=np.float64)
-        for row, values in zip(encoded, vectors, strict=True):
-            row[:] = self.row(values)
-        return encoded
+        flat = array("d")
+        for values in vectors:
+            flat += self.row(values)
+        return np.array(flat, dtype=np.float64).reshape(len(vectors), len(self.vector))
 
-    def row(self, values: Sequence[Value]) -> list[float]:
-        """One vector, as floats."""
+    def row(self, values: Sequence[Value]) -> "array[float]":
+        """One vector, as doubles."""
         if len(values) != len(self.vector):
             raise ModelError(f"A vector of {len(values)} values came for a model of {len(self.vector)} inputs.")
-        encoded = []
+        found: list[Any] = list(values)
+        for place, index in self._categories:
+            found[place] = index.get(found[place], _NAN)
+        if None in found:
+            found = [_NAN if value is None else value for value in found]
         try:
-            for value, index in zip(values, self._indices, strict=True):
-                if value is None:
-                    encoded.append(_NAN)
-                elif index is not None:
-                    encoded.append(index.get(value, _NAN))
-                else:
-                    # Adding a float, not float(): that would read the text "12" as a number.
-                    encoded.append(value + 0.0)  # type: ignore[operator]
+            return array("d", found)
         except (TypeError, OverflowError) as error:
             raise ModelError(
                 f"A vector holds a value that is no number where no categories are pinned: {error}.",
                 "Declare the column as a category, or leave it out of the vector.",
             ) from error
-        return encoded
 
 
 def _index(categories: Sequence[str]) -> dict[Value, float]:

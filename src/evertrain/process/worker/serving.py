@@ -28,11 +28,10 @@ from evertrain.config.settings import Settings, load
 from evertrain.core.access import bearer
 from evertrain.deploy.admission import Admission
 from evertrain.deploy.answer import Answering
-from evertrain.deploy.body import Intake
+from evertrain.deploy.body import Intake, Limits
 from evertrain.deploy.connection import Bounds
 from evertrain.deploy.entrance import affordable
 from evertrain.deploy.listener import Listener
-from evertrain.deploy.protocol import Limits
 from evertrain.deploy.server import Server
 from evertrain.deploy.swap import Swap
 from evertrain.deploy.trial import Trials, socket_name
