@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from evertrain.core.cycle import CycleState
-from evertrain.core.event import Draft, OrderAnswered, OrderGiven, VersionJudged
+from evertrain.core.event import ChampionOverridden, Draft, OrderAnswered, OrderGiven, VersionJudged
 from evertrain.core.identity import VersionId, digest_of
 from evertrain.core.model import Verdict
 from evertrain.core.policy import CanarySpec
@@ -44,7 +44,7 @@ def push(world: World, version: VersionId) -> None:
     world.run(1)
 
 
-def order(world: World, verb: Literal["import", "rollback"], version: VersionId | None = None) -> None:
+def order(world: World, verb: Literal["import", "promote", "rollback"], version: VersionId | None = None) -> None:
     world.journal.append(
         Draft(
             id=f"order:{len(world.journal.events)}",
@@ -59,7 +59,7 @@ def order(world: World, verb: Literal["import", "rollback"], version: VersionId 
 
 
 def pushed(*checks: Evaluated) -> World:
-    """A served file, and a second one that has just begun with its first share; `checks`: what is said of it."""
+    """A served file, and a second one that has just begun with its first share, or is held; `checks` say what."""
     slow = CanarySpec(steps=(0.1, 0.2, 0.5), max_bad_answers=5.0)
     world = World(seed=1, spec=msgspec.structs.replace(simulated_service(), recipes={}, triggers=(), rollout=slow))
     world.planes.checks = [says("health only")]
@@ -68,7 +68,8 @@ def pushed(*checks: Evaluated) -> World:
     assert record_of(world).champion == FIRST
     world.planes.checks = list(checks)
     push(world, SECOND)
-    assert rollout_of(world, SECOND).step == 0
+    held = bool(checks) and bool(checks[0].hold)
+    assert rollout_of(world, SECOND).step == (-1 if held else 0)
     return world
 
 
@@ -130,17 +131,38 @@ def test_what_nobody_could_compare_is_compared_before_it_is_promoted() -> None:
     world = pushed(says("health only", compared=3), says("health only", hold="it ranks the other way round"))
     world.run(90)
     rollout = rollout_of(world, SECOND)
-    assert (rollout.state, rollout.last_step) == (RolloutState.STEPPING, True)
+    assert (rollout.state, rollout.last_step, rollout.share) == (RolloutState.PAUSED, True, 0.0)
     assert record_of(world).versions[SECOND].hold == "it ranks the other way round"
+    assert world.planes.table.routes[SERVICE].canary is None
+    world.planes.checks = [says("pass")]
+    world.planes.labels = 50
+    world.run(60)
+    assert record_of(world).champion == SECOND
 
 
 def test_one_that_contradicts_the_champion_waits_for_a_person_or_for_labels() -> None:
     world = pushed(says("health only", hold="it ranks the other way round"), says("pass"))
     world.run(90)
-    assert (rollout_of(world, SECOND).step, record_of(world).champion) == (0, FIRST)
+    rollout = rollout_of(world, SECOND)
+    assert (rollout.state, rollout.started, record_of(world).champion) == (RolloutState.PREPARING, None, FIRST)
     world.planes.labels = 50
     world.run(60)
     assert record_of(world).champion == SECOND
+
+
+def test_a_person_may_put_a_held_version_into_service() -> None:
+    world = pushed(says("health only", hold="it ranks the other way round"))
+    order(world, "promote", SECOND)
+    world.run(1)
+    assert record_of(world).champion == SECOND
+    assert any(isinstance(event.fact, ChampionOverridden) for event in world.journal.read())
+
+
+def test_a_file_in_line_is_told_that_the_one_before_it_is_held() -> None:
+    world = pushed(says("health only", hold="it ranks the other way round"))
+    push(world, THIRD)
+    answered = [event.reason for event in world.journal.read() if isinstance(event.fact, OrderAnswered)][-1]
+    assert "when that of version 2 has ended, which gets no traffic yet." in answered
 
 
 def test_labels_that_do_not_decide_take_no_protection_away() -> None:
@@ -149,7 +171,7 @@ def test_labels_that_do_not_decide_take_no_protection_away() -> None:
     world.planes.labels = 50
     world.run(60)
     assert verdicts(world, SECOND) == ["health only", "inconclusive"]
-    assert (rollout_of(world, SECOND).step, record_of(world).champion) == (0, FIRST)
+    assert (rollout_of(world, SECOND).started, record_of(world).champion) == (None, FIRST)
     assert record_of(world).versions[SECOND].hold == "it ranks the other way round"
 
 

@@ -33,11 +33,11 @@ def test_labels_that_come_during_a_trial_end_it(served: Served) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{served.port}", trust_env=False, timeout=60) as client:
         answers = client.post("/predict/shop", json={"rows": rows}).json()["predictions"]
         version = served.push("turned.py")
-        wait_until(lambda: getattr(served.record().open_rollout, "share", 0.0) > 0, "its trial", 60)
+        wait_until(lambda: "held       version 2" in served.run("status").stdout, "its being held", 60)
         held = served.record().versions[version]
         assert (held.verdict, held.evidence["labelled"]) == ("health only", 0.0)
         assert held.hold.startswith("it ranks requests the other way round than the champion")
-        assert "Post labels; or decide" in served.run("status").stdout
+        assert "is held and gets no traffic: it ranks" in served.run("status").stdout
         labels = [
             {"prediction_id": one["id"], "value": bool(draws.uniform() < 1 / (1 + np.exp(-3 * row["a"])))}
             for one, row in zip(answers, rows, strict=True)
@@ -46,6 +46,6 @@ def test_labels_that_come_during_a_trial_end_it(served: Served) -> None:
         assert client.post("/labels/shop", json={"labels": labels}, headers=bearer).json() == {"taken": 200}
     record = served.settle(version)
     [rollout] = [one for one in record.rollouts.values() if one.version == version]
-    assert (rollout.state, rollout.step) == (RolloutState.ROLLED_BACK, 0)
+    assert (rollout.state, rollout.started) == (RolloutState.ROLLED_BACK, None)
     assert "Judged again, its verdict is fail" in record.versions[version].refused
     assert "it is shown to be worse" in record.versions[version].refused

@@ -211,6 +211,9 @@ def _refusing(each: Refusing) -> str:
 
 def _trial(trial: Trial) -> Iterator[str]:
     name = f"version {trial.ordinal} ({short(trial.version)})"
+    if trial.hold and not trial.share:
+        yield f"  held       {name} gets no traffic: {_reason(trial.hold)}"
+        return
     share = f"{say_percent(trial.share)} of the requests since {say_moment(trial.since)}"
     yield f"  on trial   {name} gets {share}, step {trial.step} of {trial.steps}"
     yield f"             {_reason(trial.waits or trial.why)}"

@@ -125,10 +125,11 @@ class OrderDesk:
         if trial is None or trial.champion is None:
             return ""
         number, found = self._record.versions[trial.version].ordinal, self._look(trial)
+        had = f"has {trial.share:.0%} of the requests" if trial.share else "gets no traffic yet"
         until = f" Its step is {found.reasons[0]}." if found is not None and found.action == "wait" else ""
         return (
-            f"It is checked now; its own canary begins when that of version {number} has ended, which has "
-            f"{trial.share:.0%} of the requests.{until} `evertrain rollback` ends that one, without a word against it."
+            f"It is checked now; its own canary begins when that of version {number} has ended, which "
+            f"{had}.{until} `evertrain rollback` ends that one, without a word against it."
         )
 
     def _try_again(self, event: Event, order: OrderGiven, version: Version) -> Step:

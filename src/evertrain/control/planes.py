@@ -98,7 +98,7 @@ class Planes(Protocol):
         """What triggers look at: rows matured since the last run's cut, performance of the champion."""
 
     def labelled(self, service: ServiceName) -> int:
-        """How many of the logged requests have a label by now."""
+        """How many of the logged requests have a label that is certain by the newest record."""
 
     # Trust
 

@@ -39,7 +39,7 @@ def check_of(planes: Planes, record: ServiceRecord, version: VersionId, tables: 
 
 
 def judged_by(planes: Planes, record: ServiceRecord, evaluated: Evaluated, *, again: bool) -> facts.VersionJudged:
-    """The verdict as a fact; `known` among its evidence is how many labels there were in all.
+    """The verdict as a fact; `known` among its evidence is how many labels were certain.
 
     What a version is held for stands until labels speak for it: a verdict that decides nothing lifts nothing.
     """

@@ -36,8 +36,14 @@ class RolloutDesk:
                 return self._move(rollout, "prepare", "Its process is started; it gets no traffic yet.")
             case RolloutState.PREPARING:
                 return self._prepare_first(rollout) if rollout.champion is None else self._prepare(rollout)
+            case RolloutState.STEPPING if self._hold_of(rollout):
+                return self._move(rollout, "pause", f"It gets no traffic while it is held: {self._hold_of(rollout)}.")
             case RolloutState.STEPPING:
                 return self._assess(rollout)
+            case RolloutState.PAUSED:
+                return self._wait(rollout) or self._move(
+                    rollout, "resume", "Labels speak for it; it is prepared again."
+                )
             case _:
                 return NOTHING
 
@@ -73,9 +79,23 @@ class RolloutDesk:
             return Step(awaiting=f"{rollout.rollout}: its processes start")
         if rollout.reviewed < rollout.step and stood_in_line(self._record, rollout):
             return self._review(rollout)
+        waits = self._wait(rollout)
+        if waits is not None:
+            return waits
         step = max(rollout.step, 0)
         share = rollout.steps[step]
         return self._move(rollout, "start", f"Its process is warm; it gets {share:.0%} of the traffic.", step=step)
+
+    def _hold_of(self, rollout: Rollout) -> str:
+        """Why its version gets no traffic before labels or a person speak for it, "" where nothing holds it."""
+        return self._record.versions[rollout.version].hold
+
+    def _wait(self, rollout: Rollout) -> Step | None:
+        """What a held version comes to: judged again when labels come, else it waits. None where nothing holds it."""
+        if not self._hold_of(rollout):
+            return None
+        due = review_is_due(self._planes, self._record, rollout, moving=False)
+        return self._review(rollout) if due else NOTHING
 
     def _assess(self, rollout: Rollout) -> Step:
         evidence = self._planes.evidence(self._record.service, rollout, self._now)
@@ -93,8 +113,6 @@ class RolloutDesk:
         moving = seen.action != "wait"
         if review_is_due(self._planes, self._record, rollout, moving=moving):
             return self._review(rollout)
-        if moving and self._record.versions[rollout.version].hold:
-            return NOTHING  # it stays at its share until a person decides, or labels speak for it
         match seen.action:
             case "advance":
                 return self._move(rollout, "advance", "; ".join(seen.reasons), seen.figures, step=rollout.step + 1)

@@ -59,7 +59,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """Why a version got its verdict.
 
     claim: "digest" (this artifact, on rows that it never saw), "traffic" (a file from elsewhere, on logged requests;
-    whether it was trained on them is not known) or "health only" (loaded and queried, nothing else).
+    whether it was trained on them is not known), "table" (the same on rows of the declared table, which may refuse it
+    and admit nothing) or "health only" (loaded and queried; figures, where there are any, decide nothing).
     boundary, end: the holdout's prediction times lie in (boundary, end]. null_score, unseen_score: what the first
     golden request scores with every category missing, and with every category one that training never saw. weight:
     the column that weighs each row in all figures, None when all count alike. recipe: that made it; chosen,

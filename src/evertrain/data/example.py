@@ -13,7 +13,7 @@ from evertrain.data.feature import REQUEST, Resolve, offline
 from evertrain.data.revision import revise
 from evertrain.errors import DeclarationError, SourceError
 
-__all__ = ["Mature", "examples", "instant_of", "key_texts", "label_numbers", "training_rows"]
+__all__ = ["Mature", "examples", "instant_of", "key_texts", "label_numbers", "mature_examples", "training_rows"]
 
 
 class Mature(msgspec.Struct, frozen=True):
@@ -37,6 +37,13 @@ def training_rows(
     spec: ServiceSpec, tables: Mapping[SourceName, pl.DataFrame], cut: Instant, functions: Resolve
 ) -> Mature:
     """The mature examples with label and features. Labels and rows count as they were known at `cut`."""
+    mature = mature_examples(spec, tables, cut)
+    features = offline(spec, tables, mature.rows, functions)
+    return msgspec.structs.replace(mature, rows=pl.concat([mature.rows, features], how="horizontal"))
+
+
+def mature_examples(spec: ServiceSpec, tables: Mapping[SourceName, pl.DataFrame], cut: Instant) -> Mature:
+    """The same without the features, which cost most."""
     label, asked = _declared(spec)
     whole = examples(spec, tables[asked.source])
     matured = whole.with_columns(instant_of(label.mature_at).alias("mature_at"))
@@ -44,9 +51,8 @@ def training_rows(
     rows = mature.join(_labels(spec, label, asked, tables[label.source], cut), on="key", how="left")
     rows = rows.sort("at", "key")
     columns = ["key", "at", "mature_at", "label", *(REQUEST + name for name in spec.inputs.names)]
-    features = offline(spec, tables, rows, functions)
     return Mature(
-        rows=pl.concat([rows.select(columns), features], how="horizontal"),
+        rows=rows.select(columns),
         missing=int(rows["label"].null_count()),
         immature=matured.height - mature.height,
     )

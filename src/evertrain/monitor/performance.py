@@ -66,6 +66,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     vectors: dict[int, tuple[Value, ...]]
     served: dict[int, tuple[float, ...]] = {}
     referred: dict[int, tuple[float, ...]] = {}
+    newest: Instant = Instant(0)
 
 
 class Performance:
@@ -91,6 +92,7 @@ class Performance:
         # Where a service answers with classes: the probabilities of each, by position.
         self._served: dict[int, tuple[float, ...]] = {}
         self._referred: dict[int, tuple[float, ...]] = {}
+        self._newest = Instant(0)
 
     def __len__(self) -> int:
         return len(self._at)
@@ -103,6 +105,7 @@ class Performance:
         """Take in an answered prediction. Steady load and repeated requests are left out."""
         if record.load or record.retry:
             return
+        self._newest = max(self._newest, record.received)
         name = record.key or record.id
         if name in self._index:
             return
@@ -125,6 +128,7 @@ class Performance:
 
     def labelled(self, record: Labelled) -> bool:
         """Take in a label. False when its prediction is not known (yet): it waits for it, bounded by the key."""
+        self._newest = max(self._newest, record.received)
         name = record.prediction or record.key
         position = self._index.get(name)
         if position is None:
@@ -136,6 +140,10 @@ class Performance:
     def joined(self) -> int:
         """How many predictions have a label."""
         return int(np.count_nonzero(~np.isnan(np.frombuffer(self._label)))) if self._label else 0
+
+    def certain(self) -> int:
+        """How many predictions have a label that is mature by the newest record, whatever a clock says."""
+        return self.mature_rows(Instant(0), Instant(self._newest + 1))
 
     def cohort(self, start: Instant, end: Instant, version: VersionId | None = None) -> Cohort:
         """All that matured in [start, end); with `version`, only what that version answered."""
@@ -203,6 +211,7 @@ class Performance:
             vectors=self._vectors,
             served=self._served,
             referred=self._referred,
+            newest=self._newest,
         )
 
     @classmethod
@@ -218,6 +227,7 @@ class Performance:
         monitor._label.frombytes(snapshot.label)
         monitor._waiting, monitor._vectors = dict(snapshot.waiting), snapshot.vectors
         monitor._served, monitor._referred = dict(snapshot.served), dict(snapshot.referred)
+        monitor._newest = snapshot.newest
         for position, (key, id_) in enumerate(zip(snapshot.keys, snapshot.ids, strict=True)):
             monitor._index[key or id_] = position
             monitor._index[id_] = position

@@ -239,3 +239,38 @@ def test_the_evaluator_runs_as_a_task_and_is_as_good_as_its_arguments(world: Wor
         for card in (done.card, evaluate_challenger(task, shop.state, world.folder).card)
     )
     assert told == again  # but for what a clock measured
+
+
+def checked_on_table(world: World, version: VersionId) -> tuple[Evaluated, Card]:
+    """A version as if it had been pushed to the shop, of whose requests nobody has told an outcome."""
+    shop = world.shop
+    task = Check(
+        service=shop.spec.name,
+        version=version,
+        declaration=shop.declaration,
+        champion=world.version("default"),
+        tables=shop.tables,
+        timed=False,
+    )
+    done = check_version(task, shop.state, world.folder)
+    return done, msgspec.json.decode(shop.artifacts.blobs.get(done.card), type=Card)
+
+
+def test_a_pushed_file_that_is_worse_on_the_declared_table_fails_without_any_logged_label(world: World) -> None:
+    done, card = checked_on_table(world, world.version("inverted"))
+    assert (done.verdict, card.claim, done.worse) == ("fail", "table", True), done.reasons
+    told = " ".join(card.reasons)
+    assert f"judged on the newest {card.holdout_rows:,} labelled rows of deliveries" in told
+    assert "the champion was trained on none of them" in told
+    assert "it may have been trained on them, so they speak against it only" in told
+    assert [one.who for one in card.figures] == ["challenger", "champion", "constant"]
+
+
+def test_one_that_is_as_good_on_the_declared_table_is_told_so_and_stays_health_only(world: World) -> None:
+    done, card = checked_on_table(world, world.version("default", seed=1))
+    assert (done.verdict, card.claim, done.hold) == ("health only", "health only", ""), done.reasons
+    own = card.figures[0].metrics["log_loss"]
+    assert f"log_loss {own:.4f} of the challenger" in " ".join(done.reasons)
+    assert "they speak against it only" in " ".join(done.reasons)
+    assert card.holdout_rows > 50
+    assert not any(one.name.startswith("not worse") for one in card.criteria)

@@ -5,7 +5,7 @@ import pytest
 
 from evertrain.core.identity import ServiceName, SourceName, VersionId
 from evertrain.core.routing import RoutingTable
-from evertrain.core.time import DAY, Instant
+from evertrain.core.time import DAY, Instant, parse_instant
 from evertrain.monitor.health import Totals
 from evertrain.process.view.advice import advise
 from evertrain.process.view.situation import (
@@ -18,7 +18,6 @@ from evertrain.process.view.situation import (
     Waiting,
 )
 from evertrain.process.view.supply import SourceSituation
-from evertrain.web.wording import say_percent
 
 VERSION = VersionId("3f2a90c1bb" + "0" * 54)
 SERVICE = ServiceSituation(
@@ -194,11 +193,17 @@ def test_the_urgent_come_first() -> None:
 
 def test_a_version_that_contradicts_the_champion_is_for_a_person_to_decide() -> None:
     trial = Trial(
-        version=VERSION, ordinal=3, state="stepping", share=0.01, step=1, steps=3, since=Instant(0), why="", hold=""
+        version=VERSION, ordinal=3, state="preparing", share=0.0, step=0, steps=3, since=Instant(0), why="", hold=""
     )
     assert advise(msgspec.structs.replace(WELL, services=(msgspec.structs.replace(SERVICE, trial=trial),))) == ()
     held = msgspec.structs.replace(trial, hold="it ranks requests the other way round than the champion")
     [told] = advise(msgspec.structs.replace(WELL, services=(msgspec.structs.replace(SERVICE, trial=held),)))
-    assert told.what == f"Version 3 of shop stays at {say_percent(0.01)}: {held.hold}."
+    assert told.what == f"Version 3 of shop is held and gets no traffic: {held.hold}."
+    assert "judged again when 50 labels are certain" in told.remedy
+    assert "(0 are there: post them to /labels/shop)" in told.remedy
     assert "evertrain promote 3 --service shop --reason" in told.remedy
+    early = msgspec.structs.replace(held, labelled=60, early=400, matures=parse_instant("2024-05-31T00:00:00Z"))
+    [told] = advise(msgspec.structs.replace(WELL, services=(msgspec.structs.replace(SERVICE, trial=early),)))
+    assert "judged again when 120 labels are certain" in told.remedy
+    assert "(60 are certain, 400 more from 31 May 2024, 00:00 UTC on)" in told.remedy
     assert not told.urgent

@@ -394,7 +394,7 @@ def test_a_version_that_is_held_says_what_it_waits_for(world: World) -> None:
     [newest, _] = shown.rollouts
     [mind] = shown.minds
     assert mind.startswith("Mind of version 1 of shop, which answers then: its verdict was 'health only'")
-    assert "eld, since it answers at another level: labels decide, or a person" in newest.waiting
+    assert "eld without traffic, since it answers at another level: labels decide, or a person" in newest.waiting
 
 
 def test_a_version_that_a_person_put_into_service_took_one_step(world: World) -> None:

@@ -128,7 +128,7 @@ class InstalledPlanes:
         return self._seen[1]
 
     def labelled(self, service: ServiceName) -> int:
-        return self.watch.service(service).performance.joined()
+        return self.watch.service(service).performance.certain()
 
     def _observe(self, service: ServiceName, since: Instant, now: Instant) -> Observed:
         record = self._registry.service(service)

@@ -13,6 +13,7 @@ import msgspec
 import polars as pl
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.core.agreement import Agreement
 from evertrain.core.card import Card
 from evertrain.core.gate import NOT_WORSE, Judgement
 from evertrain.core.identity import Digest, VersionId, canonical, short
@@ -20,13 +21,14 @@ from evertrain.core.likeness import LostCategories, Retyped
 from evertrain.core.model import Manifest
 from evertrain.core.stage import Assembled, Check, Evaluate, Evaluated, StageTask
 from evertrain.core.wording import say_many
-from evertrain.data.logged import labelled_requests
+from evertrain.data.logged import LabelledRequests, labelled_requests
 from evertrain.errors import EvertrainError, ModelError, PackageError, UserError
 from evertrain.model.assemble import FEATURE, REQUEST, read_parquet
 from evertrain.model.evaluate import check, evaluate
 from evertrain.model.likeness import changes_of_inputs
 from evertrain.process.trainer.stage import run_stage
-from evertrain.process.trainer.trafficgate import judge_on_traffic, lacking_in
+from evertrain.process.trainer.tablegate import grounds_on_table, labelled_table, told_beside
+from evertrain.process.trainer.trafficgate import judge_on, judge_on_traffic, lacking_in
 from evertrain.store.artifact import Artifacts
 from evertrain.store.blob import Blobs
 from evertrain.store.state import State
@@ -79,12 +81,15 @@ def check_version(task: Check, state: State, folder: Path) -> Evaluated:
     artifacts = Artifacts.at(state.artifacts)
     spec = msgspec.json.decode(artifacts.blobs.get(task.declaration), type=ServiceSpec)
     logged = labelled_requests(state.tables, spec, task.tables)
+    if task.champion is None:
+        judgement, card, _ = check(task, spec, state=state, folder=folder)
+        return _answer(task.version, judgement, card, artifacts.blobs)
     lacking = lacking_in(logged, spec)
     rows_for = LoggedRows(state, spec, logged.asked if lacking else logged.rows, task.tables)
-    versions = (task.version,) if task.champion is None else (task.version, task.champion)
-    obstacle = "" if task.champion is None else rows_for.obstacle(map(artifacts.manifest, versions))
-    changes = () if task.champion is None else changes_of_inputs(artifacts, *map(artifacts.manifest, versions))
-    if task.champion is not None and not lacking and not obstacle:
+    manifests = artifacts.manifest(task.version), artifacts.manifest(task.champion)
+    obstacle = rows_for.obstacle(manifests)
+    changes = changes_of_inputs(artifacts, *manifests)
+    if not lacking and not obstacle:
         judgement, card = judge_on_traffic(
             task, task.champion, spec, logged, state=state, folder=folder, rows_for=rows_for
         )
@@ -92,18 +97,56 @@ def check_version(task: Check, state: State, folder: Path) -> Evaluated:
         done = _answer(task.version, judgement, card, artifacts.blobs)
         return msgspec.structs.replace(done, evidence={"labelled": float(logged.rows.height)})
     judgement, card, agreement = check(task, spec, state=state, folder=folder, asked=None if obstacle else rows_for)
-    hold = "" if agreement is None or judgement.verdict != "health only" else agreement.objection
+    hold = ""
     if judgement.verdict == "health only":
+        judgement, card = _asked_of_table(task, task.champion, spec, judgement, card, state=state, folder=folder)
+    if judgement.verdict == "health only":
+        hold = "" if agreement is None else agreement.objection
         hold = hold or next((one.words for one in changes if isinstance(one, LostCategories) and one.whole), "")
-    judgement, card = _with_cautions(judgement, card, artifacts, changes, None if obstacle else rows_for)
-    if judgement.verdict == "health only" and task.champion is not None:
-        words = (obstacle or lacking, *((f"{hold}: a person has to look before it gets more traffic",) if hold else ()))
+        words = (
+            obstacle or lacking,
+            *((f"{hold}: it gets no traffic before labels or a person speak",) if hold else ()),
+        )
         judgement = msgspec.structs.replace(judgement, reasons=(*words, *judgement.reasons))
         card = msgspec.structs.replace(card, reasons=judgement.reasons)
-    evidence = {"labelled": 0.0 if obstacle else float(logged.rows.height)}
-    evidence["compared"] = float(agreement.rows) if agreement is not None else 0.0
+    judgement, card = _with_cautions(judgement, card, artifacts, changes, None if obstacle else rows_for)
     done = _answer(task.version, judgement, card, artifacts.blobs)
-    return msgspec.structs.replace(done, evidence=evidence, hold=hold)
+    return msgspec.structs.replace(done, evidence=_counted(logged, agreement, obstacle), hold=hold)
+
+
+def _counted(logged: LabelledRequests, agreement: Agreement | None, obstacle: str) -> dict[str, float]:
+    """What a verdict on health rests on, and how many labels have come that do not count yet."""
+    found = {
+        "labelled": 0.0 if obstacle else float(logged.rows.height),
+        "compared": 0.0 if agreement is None else float(agreement.rows),
+    }
+    if logged.matures is not None:
+        found |= {"early": float(logged.early), "matures": float(logged.matures)}
+    return found
+
+
+def _asked_of_table(
+    task: Check,
+    champion: VersionId,
+    spec: ServiceSpec,
+    judgement: Judgement,
+    card: Card,
+    *,
+    state: State,
+    folder: Path,
+) -> tuple[Judgement, Card]:
+    """The verdict on a healthy file with what the declared table says: it may refuse it, and admits nothing."""
+    rows = labelled_table(task, champion, spec, state)
+    if rows is None:
+        return judgement, card
+    artifacts, asked = Artifacts.at(state.artifacts), LoggedRows(state, spec, rows.holdout, task.tables)
+    if asked.obstacle(map(artifacts.manifest, (task.version, champion))):
+        return judgement, card
+    told, full = judge_on(task, champion, spec, grounds_on_table(rows, spec, asked), state=state, folder=folder)
+    if told.verdict in ("fail", "error"):
+        return told, full
+    card = told_beside(judgement, card, full, rows, spec)
+    return msgspec.structs.replace(judgement, reasons=card.reasons), card
 
 
 def _with_cautions(

@@ -31,7 +31,7 @@ from evertrain.model.evaluate import evaluate
 from evertrain.store.artifact import Artifacts
 from evertrain.store.state import State
 
-__all__ = ["RowsFor", "judge_on_traffic", "lacking_in"]
+__all__ = ["Grounds", "RowsFor", "judge_on", "judge_on_traffic", "lacking_in", "one_sided"]
 
 FEWEST_OF_EACH: Final = 10
 """With fewer labels of one kind a log loss is a matter of luck."""
@@ -42,6 +42,27 @@ _BLOCKS: Final = 2 * MIN_BLOCKS
 
 RowsFor = Callable[[Manifest], pl.DataFrame]
 """Logged requests with what a version takes: always the same requests in the same order."""
+
+
+class Grounds(NamedTuple):
+    """What a file is judged on: how each version takes the rows, by which gate, and what the card says of it.
+
+    base_rate: the constant to beat. missing: the share of rows of that time without a label. at: the times that the
+    gate takes in place of the rows' own, None for these.
+    """
+
+    rows_for: RowsFor
+    gate: GateSpec
+    base_rate: RowScore
+    missing: float
+    claim: str
+    words: tuple[str, ...]
+    at: pl.Series | None = None
+
+    def taken(self, manifest: Manifest) -> pl.DataFrame:
+        """The rows as a version takes them, with the times of the gate."""
+        rows = self.rows_for(manifest)
+        return rows if self.at is None else rows.with_columns(self.at)
 
 
 def judge_on_traffic(
@@ -55,10 +76,31 @@ def judge_on_traffic(
     rows_for: RowsFor,
 ) -> tuple[Judgement, Card]:
     """The verdict of the gate and its card, whose claim is "traffic". rows_for: gives the labelled requests."""
+    fitted = _fitted(spec.gate, logged.rows)
+    many, none = say_many(logged.rows.height, "logged request"), f"{logged.unlabelled:.0%}"
+    grounds = Grounds(
+        rows_for=rows_for,
+        gate=fitted.gate,
+        base_rate=_known_before(logged.rows["label"].to_numpy(), spec.output),
+        missing=logged.unlabelled,
+        claim="traffic",
+        words=(
+            f"judged on {many} with a label ({none} of the requests since then have none)",
+            "the training rows of a file are unknown, so it may have seen these",
+            *fitted.words,
+        ),
+        at=fitted.at,
+    )
+    return judge_on(task, champion, spec, grounds, state=state, folder=folder)
+
+
+def judge_on(
+    task: Check, champion: VersionId, spec: ServiceSpec, grounds: Grounds, *, state: State, folder: Path
+) -> tuple[Judgement, Card]:
+    """The verdict of the gate on these grounds, and its card."""
     artifacts = Artifacts.at(state.artifacts)
     manifest = artifacts.manifest(task.version)
-    rows = rows_for(manifest)
-    fitted = _fitted(spec.gate, rows)
+    rows = grounds.rows_for(manifest)
     content = parquet(rows)
     dataset = DatasetRef(
         digest=digest_of_bytes(content), tables=task.tables, cut=Instant(int(rows["at"][-1])), rows=rows.height
@@ -77,8 +119,8 @@ def judge_on_traffic(
             holdout_rows=rows.height,
             boundary=Instant(int(rows["at"][0]) - 1),
             end=Instant(int(rows["at"][-1])),
-            missing_labels=logged.unlabelled,
-            base_rate=_known_before(rows["label"].to_numpy(), spec.output),
+            missing_labels=grounds.missing,
+            base_rate=grounds.base_rate,
         ),
         challenger=task.version,
         champion=champion,
@@ -87,19 +129,13 @@ def judge_on_traffic(
     )
     judgement, card = evaluate(
         evaluation,
-        msgspec.structs.replace(spec, gate=fitted.gate),
+        msgspec.structs.replace(spec, gate=grounds.gate),
         state=state,
-        holdout_of=lambda manifest: rows_for(manifest).with_columns(fitted.at),
+        holdout_of=grounds.taken,
         folder=folder,
     )
-    none = f"{logged.unlabelled:.0%}"
-    said = (
-        f"judged on {rows.height} logged requests with a label ({none} of the requests since then have none)",
-        "the training rows of a file are unknown, so it may have seen these",
-        *fitted.words,
-    )
-    judgement = msgspec.structs.replace(judgement, reasons=(*judgement.reasons, *said))
-    claim = card.claim if judgement.verdict == "health only" else "traffic"
+    judgement = msgspec.structs.replace(judgement, reasons=(*judgement.reasons, *grounds.words))
+    claim = card.claim if judgement.verdict == "health only" else grounds.claim
     return judgement, msgspec.structs.replace(card, cycle=None, claim=claim, dataset=dataset, reasons=judgement.reasons)
 
 
@@ -108,13 +144,18 @@ def lacking_in(logged: LabelledRequests, spec: ServiceSpec) -> str:
     rows = logged.rows
     if rows.height < FEWEST_ROWS:
         return f"{_counted(logged, spec)}, {FEWEST_ROWS} are needed to say more than that it is healthy"
+    return one_sided(rows["label"], spec)
+
+
+def one_sided(label: pl.Series, spec: ServiceSpec) -> str:
+    """Why at least one label is too few of its kind to judge on, "" where there is enough of each."""
     if spec.output.kind == "value":
         return ""
-    commonest = int(np.unique(rows["label"].to_numpy(), return_counts=True)[1].max())
-    if rows.height - commonest >= FEWEST_OF_EACH:
+    commonest = int(np.unique(label.to_numpy(), return_counts=True)[1].max())
+    if len(label) - commonest >= FEWEST_OF_EACH:
         return ""
     return (
-        f"of {rows.height} labels {rows.height - commonest} are not of the commonest kind, {FEWEST_OF_EACH} are needed "
+        f"of {len(label)} labels {len(label) - commonest} are not of the commonest kind, {FEWEST_OF_EACH} are needed "
         "to say more than that it is healthy"
     )
 

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import msgspec
 
+from evertrain.control.review import FEWEST_ROWS
 from evertrain.core.identity import short
 from evertrain.core.wording import say_many
-from evertrain.process.view.situation import Fruitless, ServiceSituation, Situation, Waiting
+from evertrain.process.view.situation import Fruitless, ServiceSituation, Situation, Trial, Waiting
 from evertrain.process.view.supply import SourceSituation
-from evertrain.web.wording import say_moment, say_percent
+from evertrain.web.wording import say_moment
 
 __all__ = ["Advice", "advise"]
 
@@ -85,11 +86,7 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
             remedy=f"Mend the script, then evertrain apply FILE, then evertrain retrain {name} --reason ...",
         )
     if one.trial is not None and one.trial.hold:
-        number = one.trial.ordinal
-        yield Advice(
-            what=f"Version {number} of {one.service} stays at {say_percent(one.trial.share)}: {one.trial.hold}.",
-            remedy=f"Post labels; or decide: evertrain promote {number} {name} --reason ..., or the same with rollback",
-        )
+        yield _held_on_trial(one, one.trial, name)
     yield from _cautions(one, name)
     for unknown in one.unknown:
         if unknown.is_worth_saying:
@@ -115,6 +112,20 @@ def _cautions(one: ServiceSituation, name: str) -> Iterator[Advice]:
             what=f"Version {'' if trial is None else trial.ordinal} of {one.service}, on trial: {words}.",
             remedy=f"Let it go on, if that is meant; or end its trial: evertrain rollback {name} --reason ...",
         )
+
+
+def _held_on_trial(one: ServiceSituation, trial: Trial, name: str) -> Advice:
+    """What a version waits for that something speaks against, and how a person decides without waiting."""
+    if trial.early and trial.matures is not None:
+        count = f"{trial.labelled} are certain, {trial.early} more from {say_moment(trial.matures)} UTC on"
+    else:
+        count = f"{trial.labelled} are there: post them to /labels/{one.service}"
+    return Advice(
+        what=f"Version {trial.ordinal} of {one.service} is held and gets no traffic: {trial.hold}.",
+        remedy=f"It is judged again when {max(FEWEST_ROWS, 2 * trial.labelled)} labels are certain, and goes on by "
+        f"itself if they speak for it ({count}). Or decide: evertrain promote {trial.ordinal} {name} --reason ... puts "
+        f"it into service, evertrain rollback {name} --reason ... takes it away.",
+    )
 
 
 def _held(one: ServiceSituation, cycle: Waiting, name: str) -> Advice:

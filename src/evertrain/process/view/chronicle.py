@@ -194,13 +194,14 @@ class Chronicle:
             case "pass":
                 return f"{name} passes the gate", "good"
             case "health only" if fact.hold:
-                return f"{name} is healthy, and held for a person", "watch"
+                return f"{name} is healthy, and held: it gets no traffic", "watch"
             case "health only":
                 trained = fact.version in self._trained
                 known = "there was none to compare it with" if trained else "nothing is known of its quality"
                 return f"{name} is healthy; {known}", "good"
             case "inconclusive" if fact.again:
-                return f"{name} was judged again and is undecided", "watch"
+                held = "; it stays held" if fact.hold else ""
+                return f"{name} was judged again and is undecided{held}", "watch"
             case "fail" | "error" if fact.again and not ends:
                 return f"{name} was judged again and does not pass the gate", "bad"
             case _:

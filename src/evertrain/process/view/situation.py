@@ -63,8 +63,9 @@ class Refusing(msgspec.Struct, frozen=True, kw_only=True):
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """A version on its way into service. step counts from 1, 0 before the first; waits: what it waits for now.
 
-    hold: why its share stays as it is before labels or a person decide, "" when nothing speaks against it.
-    cautions: what it takes in otherwise than the champion.
+    hold: why it gets no traffic before labels or a person speak for it, "" when nothing speaks against it.
+    labelled, early: logged requests whose label was certain, or was not yet, when it was judged last; matures: when
+    the first of the latter is. cautions: what it takes in otherwise than the champion.
     """
 
     version: VersionId
@@ -77,6 +78,9 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     waits: str = ""
     hold: str = ""
+    labelled: int = 0
+    early: int = 0
+    matures: Instant | None = None
     cautions: tuple[str, ...] = ()
 
 
@@ -333,9 +337,10 @@ def _why_nobody(record: ServiceRecord, route: Route) -> str:
 
 
 def _trial(record: ServiceRecord, rollout: Rollout, known: _Known, waits: str) -> Trial:
+    version = record.versions[rollout.version]
     return Trial(
         version=rollout.version,
-        ordinal=record.versions[rollout.version].ordinal,
+        ordinal=version.ordinal,
         state=rollout.state.value,
         share=rollout.share,
         step=rollout.step + 1,
@@ -343,8 +348,11 @@ def _trial(record: ServiceRecord, rollout: Rollout, known: _Known, waits: str) -
         since=rollout.since,
         why=rollout.why,
         waits=waits,
-        hold=record.versions[rollout.version].hold,
-        cautions=cautions_of(record.versions[rollout.version], known.artifacts),
+        hold=version.hold,
+        labelled=int(version.evidence.get("labelled", 0)),
+        early=int(version.evidence.get("early", 0)),
+        matures=Instant(int(version.evidence["matures"])) if "matures" in version.evidence else None,
+        cautions=cautions_of(version, known.artifacts),
     )
 
 

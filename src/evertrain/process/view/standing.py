@@ -168,7 +168,9 @@ def _waits_for(version: Version, look: Assessment | None) -> list[str]:
     """Traffic that does not suffice yet, and a person or labels where something speaks against the version."""
     words = list(look.reasons) if look is not None and look.action == "wait" else []
     if version.hold:
-        words.append(f"held, since {version.hold}: labels decide, or a person who promotes it or rolls it back")
+        words.append(
+            f"held without traffic, since {version.hold}: labels decide, or a person who promotes it or rolls it back"
+        )
     return words
 
 
