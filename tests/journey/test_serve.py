@@ -9,14 +9,17 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from evertrain.core.prediction import Predicted
+from evertrain.core.routing import Route
 from evertrain.store.access import token
 from evertrain.store.process import alive, heartbeats
+from evertrain.store.routing import RoutingFile
 from evertrain.testing.served import SHOP, Customers, Served, train
 from evertrain.testing.tree import wait_until
 
@@ -77,9 +80,25 @@ def customers(served: Served) -> Iterator[Customers]:
     assert asking.total > 0
 
 
-def test_a_good_push_is_promoted(served: Served, customers: Customers) -> None:
+def test_a_good_push_is_promoted_also_when_its_rollout_was_off_for_a_while(
+    served: Served, customers: Customers
+) -> None:
     first = served.record().champion
-    done = served.run("push", "model2.txt", "--wait")
+    with ThreadPoolExecutor(1) as pool:
+        pushing = pool.submit(served.run, "push", "model2.txt", "--wait")
+        wait_until(lambda: len(customers.answered) == 2, "answers of the version on trial")
+        asked = time.monotonic()
+        turn(served, "pause")
+        wait_until(lambda: route_of(served).canary is None and served.answers(), "the pause")
+        [trial] = set(customers.answered) - {first}
+        seen = customers.total
+        wait_until(lambda: customers.total > seen + 500, "answers without it")
+        late = customers.last[trial] - asked
+        log.info("the last answer of the version on trial came %.0f ms after the order", late * 1000)
+        assert late < 1.0
+        assert "turned the rollout of version 2 off" in served.run("status").stdout
+        turn(served, "resume")
+        done = pushing.result()
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("Version 2 of shop answers.\n")
     version = next(one.version for one in served.record().versions.values() if one.ordinal == 2)
@@ -88,6 +107,17 @@ def test_a_good_push_is_promoted(served: Served, customers: Customers) -> None:
     assert record.previous == first
     assert [rollout.shares[-1][1] for rollout in record.rollouts.values() if rollout.version == version] == [1.0]
     wait_until(lambda: customers.answered.get(version, 0) > 1000, "answers of the new champion")
+
+
+def turn(served: Served, verb: str) -> None:
+    """A switch by the control API, which takes the order and returns at once."""
+    bearer = {"authorization": f"Bearer {token('control', served.state.keys)}"}
+    address = f"http://127.0.0.1:{served.control_port}/api/services/{SHOP}/{verb}"
+    httpx.post(address, json={"reason": "to be sure"}, headers=bearer, trust_env=False).raise_for_status()
+
+
+def route_of(served: Served) -> Route:
+    return RoutingFile(served.state.routing).read().routes[SHOP]
 
 
 @pytest.mark.parametrize("fault", list(FAULTS))
@@ -194,6 +224,31 @@ def test_a_rollback_takes_less_than_a_second(served: Served, customers: Customer
     again = served.run("push", "model2.txt")
     assert again.returncode == 1
     assert "took back" in again.stdout
+
+
+def test_off_and_on_take_less_than_a_second(served: Served) -> None:
+    champion = served.record().champion or ""
+    with Customers(served.port) as customers:
+        wait_until(lambda: customers.answered.get(champion, 0) > 100, "answers of the champion")
+        asked = time.monotonic()
+        turn(served, "off")
+        wait_until(lambda: len(customers.bad) > 500, "refusals")
+        late = customers.last[champion] - asked
+        log.info("the last answer came %.0f ms after the order", late * 1000)
+        assert late < 1.0
+        status = served.run("status")
+        assert status.returncode == 1
+        assert "shop: TURNED OFF: A person (operator) turned it off at " in status.stdout
+        assert f"evertrain on {SHOP}" in status.stdout
+        before = customers.total
+        done = served.run("on", SHOP)
+        returned = time.monotonic()
+        assert (done.returncode, done.stdout) == (0, "A person (operator) turned it on again.\n")
+        wait_until(lambda: customers.total > before, "an answer")
+        assert time.monotonic() - returned < 1.0
+    served.answered += customers.total
+    assert {reply.status for reply in customers.bad} == {503}
+    assert all(b"does not answer: A person (operator) turned it off at" in reply.body for reply in customers.bad)
 
 
 def test_a_restart_goes_on_where_the_killed_one_was(served: Served) -> None:

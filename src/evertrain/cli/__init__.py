@@ -35,6 +35,8 @@ COMMANDS = {
     "retrain": "order",
     "promote": "order",
     "rollback": "order",
+    "off": "switch",
+    "on": "switch",
     "restart": "restart",
     "ledger": "ledger",
     "doctor": "doctor",

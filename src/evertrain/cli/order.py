@@ -1,15 +1,15 @@
 """`evertrain promote`, `rollback`, `retrain`, `push`: what a person asks of the loop, and its answer."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import typer
 
+from evertrain.cli.answer import LATE, PATIENCE_S, SWITCH_S, Reason, accepted, ordered, says, tell
 from evertrain.cli.opening import Opened, Service, opened
 from evertrain.cli.option import Dir, Json
-from evertrain.core.event import Event, OrderAnswered, OrderGiven, RolloutMoved
+from evertrain.core.event import Event, OrderGiven, RolloutMoved
 from evertrain.core.identity import ServiceName, VersionId, short
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.time import SECOND, parse_span
@@ -32,14 +32,8 @@ __all__ = ["app"]
 
 app = typer.Typer()
 
-_PATIENCE_S = 10.0
 _ENTRY_S = 15.0
 """How long `promote` waits for the workers to load the version."""
-_SWITCH_S = 5.0
-"""How long `promote` and `rollback` wait for the workers to answer with it."""
-_LATE = "Not every worker has taken that over yet; `evertrain status` tells which one."
-
-Reason = Annotated[str, typer.Option(help="Why; it is kept beside the audit trail.")]
 
 
 @app.command("promote")
@@ -67,18 +61,18 @@ def promote(
             version=chosen,
         )
         given = give_order(found.state, found.ledger, order)
-        answer = await_answer(found.ledger, given, _PATIENCE_S)
+        answer = await_answer(found.ledger, given, PATIENCE_S)
         entry = (
-            None if _accepted(answer) is not True else await_entry(found.state, found.ledger, given, chosen, _ENTRY_S)
+            None if accepted(answer) is not True else await_entry(found.state, found.ledger, given, chosen, _ENTRY_S)
         )
         outcome, said = _fared(record, chosen, entry)
         switched = outcome != "answers" or await_switch(
-            found.state, record.service, champion=chosen, gone=record.champion, seconds=_SWITCH_S
+            found.state, record.service, champion=chosen, gone=record.champion, seconds=SWITCH_S
         )
-    lines = [_says(answer)]
-    if _accepted(answer):
-        lines += [said] if switched else [said, _LATE]
-    _tell(given, answer, lines, as_json=as_json, outcome=outcome)
+    lines = [says(answer)]
+    if accepted(answer):
+        lines += [said] if switched else [said, LATE]
+    tell(given, answer, lines, as_json=as_json, outcome=outcome)
     if outcome == "refused":
         raise typer.Exit(1)
 
@@ -129,17 +123,17 @@ def rollback(
         minds = minds_of_rollback(record, Artifacts.at(found.state.artifacts))
         for mind in minds if not as_json else ():
             typer.echo(mind, err=True)
-        given, answer = _ordered(found, record, "rollback", reason)
-        switched = _accepted(answer) is not True or _is_back(found, record)
-    lines = [_says(answer)] if switched else [_says(answer), _LATE]
-    _tell(given, answer, lines, as_json=as_json, minds=minds)
+        given, answer = ordered(found, record, "rollback", reason)
+        switched = accepted(answer) is not True or _is_back(found, record)
+    lines = [says(answer)] if switched else [says(answer), LATE]
+    tell(given, answer, lines, as_json=as_json, minds=minds)
 
 
 def _is_back(found: Opened, before: ServiceRecord) -> bool:
     """Whether the workers have let go of what a rollback took back."""
     trial, after = before.open_rollout, Registry(found.ledger.read()).service(before.service)
     gone = trial.version if trial is not None and trial.champion is not None else before.champion
-    return await_switch(found.state, before.service, champion=after.champion, gone=gone, seconds=_SWITCH_S)
+    return await_switch(found.state, before.service, champion=after.champion, gone=gone, seconds=SWITCH_S)
 
 
 @app.command("retrain")
@@ -156,11 +150,11 @@ def retrain(
     """Begin a retraining now: one that only waits gives way to it, one at work is joined, or followed if it differs."""
     with opened(folder) as found:
         record = find_service(found.registry, service)
-        given, answer = _ordered(found, record, "retrain", reason, recipe)
-    lines = [_says(answer)]
-    if _accepted(answer):
+        given, answer = ordered(found, record, "retrain", reason, recipe)
+    lines = [says(answer)]
+    if accepted(answer):
         lines.append("`evertrain status --watch` shows how far it is, and `evertrain decisions` what came of it.")
-    _tell(given, answer, lines, as_json=as_json)
+    tell(given, answer, lines, as_json=as_json)
 
 
 @app.command("push")
@@ -184,11 +178,11 @@ def push(
         find_controller(found.state)
         taken = import_file(found.state, model, ServiceName(record.service), Request(), reason, again=True)
         version, order = taken.version, taken.order
-        answer = None if order is None else await_answer(found.ledger, order, _PATIENCE_S)
+        answer = None if order is None else await_answer(found.ledger, order, PATIENCE_S)
         trial = Registry(found.ledger.read()).service(record.service).open_rollout
     before = record.versions.get(trial.version) if trial is not None and trial.version != version else None
     told: dict[str, object] = {"service": record.service, "version": version, "cautions": taken.cautions}
-    told["new"] = order is not None and _accepted(answer) is not False
+    told["new"] = order is not None and accepted(answer) is not False
     if told["new"] and before is not None:
         told["waits_for"] = before.ordinal
     if answer is not None:
@@ -199,7 +193,7 @@ def push(
         typer.echo(f"This file is version {record.versions[version].ordinal} of {record.service} already.")
     else:
         typer.echo("\n".join(_say_pushed(record, taken, answer, waits=before is not None)))
-    if _accepted(answer) is False:
+    if accepted(answer) is False:
         raise typer.Exit(1)
     if wait:
         raise typer.Exit(_wait_for(folder, record.service, version, seconds, as_json=as_json))
@@ -207,7 +201,7 @@ def push(
 
 def _say_pushed(record: ServiceRecord, taken: Imported, answer: Event | None, *, waits: bool) -> list[str]:
     """What happens now to a file that was pushed. waits: another one is on trial before it."""
-    if answer is not None and _accepted(answer) is False:
+    if answer is not None and accepted(answer) is False:
         return [answer.reason]
     return [
         f"Version {short(taken.version)} of {record.service} goes through check server and canary.",
@@ -230,48 +224,3 @@ def _wait_for(folder: Path | None, service: ServiceName, version: VersionId, sec
     else:
         typer.echo(f"Version {outcome.ordinal} of {service} is not in service. {outcome.why}".rstrip())
     return {"answers": 0, "refused": 1}.get(outcome.state, 1 if outcome.why else 3)
-
-
-def _ordered(
-    found: Opened,
-    record: ServiceRecord,
-    verb: Literal["rollback", "retrain"],
-    reason: str,
-    recipe: str = "default",
-) -> tuple[Event, Event | None]:
-    """Put an order on record, and wait for the loop's answer."""
-    find_controller(found.state)
-    words = found.ledger.keep_words(reason)
-    order = OrderGiven(service=record.service, verb=verb, role="operator", words=words, recipe=recipe)
-    given = give_order(found.state, found.ledger, order)
-    return given, await_answer(found.ledger, given, _PATIENCE_S)
-
-
-def _says(answer: Event | None) -> str:
-    return answer.reason if answer is not None else "The order is on record; no controller has taken it up yet."
-
-
-def _tell(
-    order: Event, answer: Event | None, lines: list[str], *, as_json: bool, outcome: str = "", minds: Sequence[str] = ()
-) -> None:
-    """Print the loop's answer; exit code 1 when it declined. outcome: what came of it by now; minds: what was said
-    before; both for machines.
-    """
-    accepted = _accepted(answer)
-    if as_json:
-        told: dict[str, int | str | Sequence[str]] = {"order": order.sequence, "answered": answer is not None}
-        told |= {"accepted": accepted is True, "says": " ".join(lines)}
-        if minds:
-            told["minds"] = minds
-        if outcome and accepted:
-            told["outcome"] = outcome
-        typer.echo(msgspec.json.encode(told).decode())
-    else:
-        typer.echo("\n".join(lines))
-    if accepted is False:
-        raise typer.Exit(1)
-
-
-def _accepted(answer: Event | None) -> bool | None:
-    """Whether the loop took the order up; None when it has not said yet."""
-    return answer.fact.accepted if answer is not None and isinstance(answer.fact, OrderAnswered) else None

@@ -3,14 +3,16 @@
 from typing import Literal
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.control.answer import answered
 from evertrain.control.planes import Planes
 from evertrain.control.schedule import ORDER
 from evertrain.control.step import Step
 from evertrain.control.succession import busy_for_order, gives_way_to_order, superseded
+from evertrain.control.switches import SwitchDesk
 from evertrain.core import event as facts
 from evertrain.core.canary import Assessment, assess
 from evertrain.core.cycle import CycleState, is_held
-from evertrain.core.event import Draft, Event, Fact, OrderGiven
+from evertrain.core.event import Event, Fact, OrderGiven
 from evertrain.core.identity import CycleId, RolloutId, VersionId, short
 from evertrain.core.registry import Cycle, Rollout, ServiceRecord, Version
 from evertrain.core.rehearsal import asked_for
@@ -40,6 +42,13 @@ class OrderDesk:
                 return self._rollback(event, order)
             case "import":
                 return self._import(event, order)
+            case _:
+                return self._switch(event, order)
+
+    def _switch(self, event: Event, order: OrderGiven) -> Step:
+        desk = SwitchDesk(self._record, self._now, watched=self._spec.watched is not None)
+        turns = {"off": desk.off, "on": desk.on, "pause": desk.pause, "resume": desk.resume}
+        return turns[order.verb](event, order)
 
     def _retrain(self, event: Event, order: OrderGiven) -> Step:
         if not asked_for(order.recipe, self._spec.recipes):
@@ -252,20 +261,4 @@ class OrderDesk:
         )
 
     def _answer(self, event: Event, reason: str, *also: Fact, accepted: bool = True) -> Step:
-        answered = facts.OrderAnswered(service=self._record.service, order=event.sequence, accepted=accepted)
-        return Step(
-            drafts=tuple(
-                Draft(
-                    id=f"order:{event.sequence}:{place}",
-                    at=self._now,
-                    actor="controller",
-                    subject=self._subject(fact),
-                    reason=reason,
-                    fact=fact,
-                )
-                for place, fact in enumerate((*also, answered))
-            )
-        )
-
-    def _subject(self, fact: Fact) -> str:
-        return f"cycle/{fact.cycle}" if isinstance(fact, facts.CycleMoved) else f"service/{self._record.service}"
+        return answered(self._record, self._now, event, reason, *also, accepted=accepted)

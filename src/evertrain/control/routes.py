@@ -41,6 +41,8 @@ def desired_route(record: ServiceRecord, spec: ServiceSpec, *, paced: bool, ente
         reference=record.anchor if spec.label is not None else None,
         salt=rollout.rollout if rollout is not None and arms else "",
         refused=tuple(record.refusals),
+        enabled=record.enabled,
+        notice=record.notice,
         observed=spec.watched is not None,
         output=spec.output if spec.watched is not None else None,
     )
@@ -91,6 +93,8 @@ def route_step(planes: Planes, record: ServiceRecord, spec: ServiceSpec, now: In
 
 
 def _say(route: Route) -> str:
+    if not route.enabled:
+        return f"Nothing answers. {route.notice}"
     if route.observed:
         return "Somebody else answers; what was answered is taken and watched."
     if route.champion is None:

@@ -10,6 +10,7 @@ import msgspec
 
 from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, SourceName, VersionId
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
+from evertrain.core.order import OrderAnswered, OrderGiven, ServiceSwitched
 from evertrain.core.schema import Column
 from evertrain.core.time import Instant
 from evertrain.core.upkeep import (
@@ -45,6 +46,7 @@ __all__ = [
     "SegmentRetired",
     "SegmentSealed",
     "ServiceDeclared",
+    "ServiceSwitched",
     "SourceTypesFixed",
     "StageFinished",
     "StoryMarked",
@@ -289,25 +291,6 @@ class ChampionOverridden(_Fact, frozen=True, kw_only=True, tag="champion.overrid
     words: Digest
 
 
-class OrderGiven(_Fact, frozen=True, kw_only=True, tag="order.given"):
-    """A person asked for something, through a command or the page. words: digest of the reason that they typed."""
-
-    service: ServiceName
-    verb: Literal["retrain", "promote", "rollback", "import"]
-    role: str
-    words: Digest
-    version: VersionId | None = None
-    recipe: str = "default"
-
-
-class OrderAnswered(_Fact, frozen=True, kw_only=True, tag="order.answered"):
-    """The loop took an order up, or refused it; the event's reason says which and why. order: its sequence."""
-
-    service: ServiceName
-    order: int
-    accepted: bool
-
-
 Fact = (
     InstallationCreated
     | BundleFrozen
@@ -335,6 +318,7 @@ Fact = (
     | AlertCleared
     | OrderGiven
     | OrderAnswered
+    | ServiceSwitched
     | ProcessExited
     | ProcessesRestarted
     | StoryMarked

@@ -10,197 +10,17 @@ Nothing here is stored. The loop, the page, the commands and the self-audit each
 from collections.abc import Iterable
 from typing import cast
 
-import msgspec
-
 from evertrain.core import cycle as cycles
 from evertrain.core import event as facts
 from evertrain.core import rollout as rollouts
-from evertrain.core.cycle import MAX_LOOKS, CycleMove, CycleState, Kind
-from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, VersionId
-from evertrain.core.model import DatasetRef, Fingerprint, Verdict
-from evertrain.core.rollout import RolloutMove, RolloutState
+from evertrain.core.cycle import CycleMove
+from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.record import Cycle, Decision, Rollout, ServiceRecord, Version
+from evertrain.core.rollout import RolloutMove
 from evertrain.core.routing import Refusal
 from evertrain.core.time import Instant
 
 __all__ = ["Cycle", "Decision", "Registry", "Rollout", "ServiceRecord", "Version"]
-
-
-class Version(msgspec.Struct, kw_only=True):
-    """A registered model version and what became of it.
-
-    overruled: why it was refused before a person put it into service all the same. judged: when it was last, of
-    `verdicts` times; evidence: what that rests on; hold: why a person has to decide before it gets more traffic.
-    """
-
-    version: VersionId
-    ordinal: int
-    fingerprint: Fingerprint
-    cycle: CycleId | None
-    built: Instant
-    verdict: Verdict | None = None
-    why: str = ""
-    card: Digest | None = None
-    judged: Instant = Instant(0)
-    verdicts: int = 0
-    evidence: dict[str, float] = {}
-    hold: str = ""
-    refused: str = ""
-    overruled: str = ""
-    championed: Instant | None = None
-    retired: Instant | None = None
-    recipe: str = ""
-
-
-class Cycle(msgspec.Struct, kw_only=True):
-    """One run of the loop: where it stands and what it has made.
-
-    since: when it came into its state. until: a held cycle is not looked at before. looks: how often it was looked at
-    again. stages: finished work to the blob of its result. declaration, bundle: what it works by, which is fixed
-    together with its data.
-    """
-
-    cycle: CycleId
-    kind: Kind
-    recipe: str
-    trigger: str
-    began: Instant
-    since: Instant
-    why: str
-    state: CycleState = CycleState.TRIGGERED
-    until: Instant | None = None
-    looks: int = 0
-    dataset: DatasetRef | None = None
-    version: VersionId | None = None
-    rollout: RolloutId | None = None
-    stages: dict[str, Digest] = {}
-    declaration: Digest | None = None
-    bundle: Digest | None = None
-
-    @property
-    def open(self) -> bool:
-        return not cycles.is_terminal(self.state)
-
-    @property
-    def looked_out(self) -> bool:
-        """Whether no look is left."""
-        return self.looks >= MAX_LOOKS
-
-
-class Rollout(msgspec.Struct, kw_only=True):
-    """One attempt to put a version into service.
-
-    champion: what answers everything else, None when this is the first version. steps: the declared shares; step:
-    index into them, -1 before the first. shares: from when on it got which share of the traffic. reviewed: the step in
-    which its version was judged again last, -2 when it was not.
-    """
-
-    rollout: RolloutId
-    version: VersionId
-    champion: VersionId | None
-    steps: tuple[float, ...]
-    cycle: CycleId | None
-    began: Instant
-    since: Instant
-    why: str
-    state: RolloutState = RolloutState.PENDING
-    step: int = -1
-    shares: list[tuple[Instant, float]] = []
-    evidence: dict[str, float] = {}
-    reviewed: int = -2
-
-    @property
-    def started(self) -> Instant | None:
-        """When it first got traffic."""
-        return next((at for at, share in self.shares if share > 0), None)
-
-    @property
-    def open(self) -> bool:
-        return not rollouts.is_over(self.state)
-
-    @property
-    def share(self) -> float:
-        """Of all requests, now."""
-        return self.steps[self.step] if self.state is RolloutState.STEPPING else 0.0
-
-    @property
-    def last_step(self) -> bool:
-        return self.step == len(self.steps) - 1
-
-
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that a person would ask "why?" about."""
-
-    sequence: int
-    at: Instant
-    kind: str
-    subject: str
-    outcome: str
-    reason: str
-
-
-class ServiceRecord(msgspec.Struct, kw_only=True):
-    """Everything that the ledger says of one service.
-
-    heard: which trigger got which decision since which cycle, so that a standing trigger is not recorded at each look.
-    served: the champions one after the other, a version that came again as often as it did. wanted: the recipe of a
-    retraining that a person asked for and that begins when the cycle before it has ended.
-    """
-
-    service: ServiceName
-    declaration: Digest | None = None
-    bundle: Digest | None = None
-    versions: dict[VersionId, Version] = {}
-    cycles: dict[CycleId, Cycle] = {}
-    rollouts: dict[RolloutId, Rollout] = {}
-    champion: VersionId | None = None
-    anchor: VersionId | None = None
-    generation: int = 0
-    routed: Digest | None = None
-    refusals: list[Refusal] = []
-    decisions: list[Decision] = []
-    orders: dict[int, facts.Event] = {}
-    declared: Instant = Instant(0)
-    folder: str = ""
-    heard: set[tuple[str, str, CycleId | None]] = set()
-    served: list[VersionId] = []
-    wanted: str | None = None
-
-    @property
-    def previous(self) -> VersionId | None:
-        """The version that a rollback goes to: of those that served, the last one that is not refused."""
-        before = (one for one in reversed(self.served) if one != self.champion)
-        return next((one for one in before if not self.versions[one].refused), None)
-
-    @property
-    def open_cycles(self) -> list[Cycle]:
-        return [cycle for cycle in self.cycles.values() if cycle.open]
-
-    def rests(self, version: VersionId) -> bool:
-        """Whether a registered version neither answers nor is under way to it."""
-        busy = {self.champion, *(cycle.version for cycle in self.open_cycles)}
-        return version not in busy and (self.open_rollout is None or self.open_rollout.version != version)
-
-    @property
-    def newest_cycle(self) -> CycleId | None:
-        return next(reversed(self.cycles), None)
-
-    @property
-    def open_rollout(self) -> Rollout | None:
-        return next((rollout for rollout in self.rollouts.values() if rollout.open), None)
-
-    @property
-    def last_run(self) -> Cycle | None:
-        """The newest cycle that trains, however it ended."""
-        runs = [cycle for cycle in self.cycles.values() if cycle.kind in ("full", "refresh")]
-        return runs[-1] if runs else None
-
-    def declared_since(self, cycle: Cycle) -> bool:
-        """Whether another declaration, or other code, is in force than the one that a cycle works by."""
-        return (cycle.declaration, cycle.bundle) != (self.declaration, self.bundle)
-
-    def refusal_of(self, fingerprint: Fingerprint) -> Refusal | None:
-        """The standing refusal of an artifact, whatever it is called now."""
-        return next((refusal for refusal in self.refusals if refusal.fingerprint == fingerprint), None)
 
 
 class Registry:
@@ -238,12 +58,8 @@ class Registry:
                 _fold_version(self.service(fact.service), event, fact)
             case facts.RolloutBegun() | facts.RolloutMoved() | facts.RoutingChanged() | facts.ChampionReverted():
                 _fold_rollout(self.service(fact.service), event, fact)
-            case facts.OrderGiven():
-                self.service(fact.service).orders[event.sequence] = event
-            case facts.OrderAnswered():
-                record = self.service(fact.service)
-                record.orders.pop(fact.order, None)
-                _decide(record, event, "accepted" if fact.accepted else "declined")
+            case facts.OrderGiven() | facts.OrderAnswered() | facts.ServiceSwitched():
+                _fold_order(self.service(fact.service), event, fact)
             case _:
                 pass
 
@@ -260,6 +76,20 @@ def _decide(record: ServiceRecord, event: facts.Event, outcome: str) -> None:
             reason=event.reason,
         )
     )
+
+
+def _fold_order(
+    record: ServiceRecord, event: facts.Event, fact: facts.OrderGiven | facts.OrderAnswered | facts.ServiceSwitched
+) -> None:
+    match fact:
+        case facts.OrderGiven():
+            record.orders[event.sequence] = event
+        case facts.OrderAnswered():
+            record.orders.pop(fact.order, None)
+            _decide(record, event, "accepted" if fact.accepted else "declined")
+        case facts.ServiceSwitched():
+            record.enabled, record.notice = fact.enabled, "" if fact.enabled else event.reason
+            _decide(record, event, "on" if fact.enabled else "off")
 
 
 def _fold_cycle(

@@ -283,7 +283,8 @@ class Server:
         return Reply(200, b'{"live":true}')
 
     def _ready(self, _: str, __: Request) -> Reply:
-        return _readiness(self._swap.services)
+        # What a person turned off is no reason to take the others of this worker from behind a load balancer.
+        return _readiness(live for live in self._swap.services if live.route.enabled)
 
     def _service_ready(self, service: str, _: Request) -> Reply:
         live = self._swap.live(service)

@@ -160,6 +160,8 @@ class Swap:
         champion = self._loaded.get(route.champion)
         if champion is not None:
             return Live(route, champion, recent)
+        if not route.enabled:
+            return Live(route, None, recent, route.notice)
         if before is not None and before.champion is not None and not _refuses(route, before.champion):
             # Not loaded yet, or not loadable: who answered goes on, under the routes that it answered under.
             return before
@@ -171,7 +173,7 @@ class Swap:
 
     def _obeys(self, name: ServiceName, wanted: Route) -> bool:
         live = self._live[name]
-        if wanted.champion is None:
+        if wanted.champion is None or not wanted.enabled:
             return True
         return live.champion is not None and live.champion.version == wanted.champion and live.route is wanted
 

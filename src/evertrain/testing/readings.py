@@ -12,7 +12,7 @@ from evertrain.monitor.report import Report
 from evertrain.testing.card import card_of_nine
 from evertrain.testing.overview import BEGAN, SERVICE, overview_in_canary
 from evertrain.web.overview import Overview
-from evertrain.web.reading import Accepted
+from evertrain.web.reading import Accepted, Switch
 
 __all__ = ["HandmadeActions", "HandmadeReadings"]
 
@@ -68,6 +68,9 @@ class HandmadeActions:
 
     def retrain(self, service: ServiceName, recipe: str, reason: str) -> Accepted:
         return self._took("retrain", service, recipe, reason)
+
+    def switch(self, service: ServiceName, turn: Switch, reason: str) -> Accepted:
+        return self._took(turn, service, reason)
 
     def _took(self, *what: str) -> Accepted:
         self.taken.append(what)

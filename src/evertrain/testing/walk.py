@@ -36,6 +36,7 @@ SURROUNDINGS: Final = {
     "audit": "a served file",
     "operate": "a served file",
     "doctor": "a served file",
+    "off": "a served file",
     "by-hand": "a served file",
     "mlflow": "a served file",
     "overload": "a served file",

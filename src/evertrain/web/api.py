@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import msgspec
 from msgspec import Meta
@@ -15,7 +15,7 @@ from evertrain.core.identity import ServiceName
 from evertrain.errors import RequestError, TooLargeError
 from evertrain.monitor.report import to_json
 from evertrain.web.observation import computed
-from evertrain.web.reading import Accepted, Actions, Readings
+from evertrain.web.reading import Accepted, Actions, Readings, Switch
 from evertrain.web.refusal import StalledError
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "PromoteCall",
     "RetrainCall",
     "RollbackCall",
+    "SwitchCall",
     "act",
     "api_routes",
     "read_body",
@@ -58,8 +59,19 @@ class RetrainCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recipe: str = ""
 
 
-Call = PromoteCall | RollbackCall | RetrainCall
-CALLS: dict[str, type[Call]] = {"promote": PromoteCall, "rollback": RollbackCall, "retrain": RetrainCall}
+class SwitchCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Turns a service off or on, or pauses or resumes its rollout."""
+
+    reason: Reason
+
+
+Call = PromoteCall | RollbackCall | RetrainCall | SwitchCall
+CALLS: dict[str, type[Call]] = {
+    "promote": PromoteCall,
+    "rollback": RollbackCall,
+    "retrain": RetrainCall,
+    **dict.fromkeys(get_args(Switch), SwitchCall),
+}
 
 
 async def read_body(request: Request, most: int = MOST_BODY, *, patience_s: float = BODY_S) -> bytes:
@@ -98,15 +110,17 @@ async def act(actions: Actions, action: str, service: ServiceName, body: object)
         raise RequestError(f"This is no {action}: {error}.", "Send a JSON object with the fields it names.") from error
     if not call.reason.strip():
         raise RequestError("The reason is empty.", "Say why, in a few words.", field="reason")
-    return await run_in_threadpool(_taken, actions, service, call)
+    return await run_in_threadpool(_taken, actions, action, service, call)
 
 
-def _taken(actions: Actions, service: ServiceName, call: Call) -> Accepted:
+def _taken(actions: Actions, action: str, service: ServiceName, call: Call) -> Accepted:
     if isinstance(call, PromoteCall):
         return actions.promote(service, call.version.strip(), call.reason)
     if isinstance(call, RetrainCall):
         return actions.retrain(service, call.recipe.strip(), call.reason)
-    return actions.rollback(service, call.reason)
+    if isinstance(call, RollbackCall):
+        return actions.rollback(service, call.reason)
+    return actions.switch(service, cast("Switch", action), call.reason)
 
 
 def answer(value: object, status: int = 200) -> Response:
@@ -171,6 +185,22 @@ class Api:
         """Begin a retraining cycle. Body: `reason`, and `recipe` if it is not the default one."""
         return await self._act(request, "retrain")
 
+    async def off(self, request: Request) -> Response:
+        """Turn the service off: it answers 503 within a second. Body: `reason`."""
+        return await self._act(request, "off")
+
+    async def on(self, request: Request) -> Response:
+        """Turn the service on again. Body: `reason`."""
+        return await self._act(request, "on")
+
+    async def pause(self, request: Request) -> Response:
+        """Turn the running rollout off: its version gets no traffic within a second. Body: `reason`."""
+        return await self._act(request, "pause")
+
+    async def resume(self, request: Request) -> Response:
+        """Turn a paused rollout on again, at the step it was in. Body: `reason`."""
+        return await self._act(request, "resume")
+
     async def _act(self, request: Request, action: str) -> Response:
         body = await read_body(request)
         try:
@@ -198,6 +228,10 @@ def api_routes(readings: Readings, actions: Actions) -> list[Route]:
         ("promote", api.promote, "POST"),
         ("rollback", api.rollback, "POST"),
         ("retrain", api.retrain, "POST"),
+        ("off", api.off, "POST"),
+        ("on", api.on, "POST"),
+        ("pause", api.pause, "POST"),
+        ("resume", api.resume, "POST"),
     ]
     return [
         Route("/api/services", api.services, methods=["GET"]),

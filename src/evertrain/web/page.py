@@ -30,9 +30,9 @@ __all__ = ["PANELS", "Page", "Panels", "page_routes"]
 
 PANELS = (
     "status", "alerts", "serving", "rollout", "traffic", "decisions", "quality", "latency", "versions", "sources",
-    "cycles", "machine", "rollback",
+    "cycles", "machine", "rollback", "switch",
 )  # fmt: skip
-"""Templates under templates/panels, each the inside of the section, or of the form, of that name."""
+"""Templates under templates/panels, each the inside of the section, the form or the buttons of that name."""
 
 T = TypeVar("T")
 
@@ -188,7 +188,7 @@ class Page:
         return state.events if state else 0
 
     async def act(self, request: Request) -> Response:
-        """A form of the page: promote, roll back or retrain."""
+        """A form of the page: promote, roll back, retrain or switch."""
         action, service = request.path_params["action"], ServiceName(request.path_params["service"])
         if action not in CALLS:
             return HTMLResponse(

@@ -1,6 +1,6 @@
 """What the web asks of whoever runs the loop: readings to show, and actions that a person may take."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -10,7 +10,10 @@ from evertrain.core.identity import ServiceName
 from evertrain.monitor.report import Report
 from evertrain.web.overview import Overview
 
-__all__ = ["Accepted", "Actions", "Readings"]
+__all__ = ["Accepted", "Actions", "Readings", "Switch"]
+
+Switch = Literal["off", "on", "pause", "resume"]
+"""off, on: of the service; pause, resume: of the rollout that is under way."""
 
 
 class Readings(Protocol):
@@ -56,3 +59,6 @@ class Actions(Protocol):
 
     def retrain(self, service: ServiceName, recipe: str, reason: str) -> Accepted:
         """Begin a retraining cycle with a recipe ("": the default one)."""
+
+    def switch(self, service: ServiceName, turn: Switch, reason: str) -> Accepted:
+        """Turn the service, or its running rollout, off or on again."""

@@ -107,7 +107,7 @@ def test_what_the_machine_mends_alone_is_nobodys_task() -> None:
         (without("supervisor"), "No supervisor runs", "evertrain up --dir /state", True),
         (without("controller"), "nothing is decided", "log of evertrain up", True),
         (msgspec.structs.replace(WELL, lacking=("The ledger is damaged.",)), "damaged", "evertrain doctor", True),
-        (with_service(enabled=False, notice="by order"), "by order", "evertrain promote VERSION", True),
+        (with_service(enabled=False, notice="by order"), "by order", "evertrain on ", True),
         (
             with_service(refusing=(Refusing(process="w0", version=VERSION, ordinal=2, reason="no library"),)),
             "nothing answers there",

@@ -9,7 +9,7 @@ from evertrain.errors import NotFoundError, UserError
 from evertrain.process.steering.order import find_service, find_version, give_order
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
-from evertrain.web.reading import Accepted, Readings
+from evertrain.web.reading import Accepted, Readings, Switch
 
 __all__ = ["OrderedActions"]
 
@@ -48,6 +48,11 @@ class OrderedActions:
             raise NotFoundError(f"{service} has no recipe {recipe!r}.", suggestion(recipe, recipes))
         words = self._ledger.keep_words(reason)
         return self._give(OrderGiven(service=service, verb="retrain", role=_ROLE, words=words, recipe=chosen))
+
+    def switch(self, service: ServiceName, turn: Switch, reason: str) -> Accepted:
+        self._record(service)
+        words = self._ledger.keep_words(reason)
+        return self._give(OrderGiven(service=service, verb=turn, role=_ROLE, words=words))
 
     def _record(self, service: ServiceName) -> ServiceRecord:
         """The service as the ledger has it now; the loop's own records belong to its thread."""

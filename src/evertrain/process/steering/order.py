@@ -2,11 +2,13 @@
 
 import secrets
 import time
+from collections.abc import Callable
 
 from evertrain.config.wording import suggestion
 from evertrain.core.event import Draft, Event, OrderAnswered, OrderGiven, RolloutMoved
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.registry import Registry, ServiceRecord
+from evertrain.core.routing import Route
 from evertrain.errors import NotFoundError, UserError
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
@@ -17,6 +19,7 @@ from evertrain.store.state import State
 __all__ = [
     "await_answer",
     "await_entry",
+    "await_route",
     "await_switch",
     "find_controller",
     "find_service",
@@ -97,6 +100,18 @@ def await_switch(
 ) -> bool:
     """Whether every worker that lives answers with this champion, and asks nothing of the version that is gone, within
     so many seconds: then none of its answers comes any more.
+    """
+
+    def is_switched(route: Route) -> bool:
+        arms = (route.canary, route.control)
+        return route.champion == champion and all(arm is None or arm.version != gone for arm in arms)
+
+    return await_route(state, service, is_switched, seconds)
+
+
+def await_route(state: State, service: ServiceName, wanted: Callable[[Route], bool], seconds: float) -> bool:
+    """Whether every worker that lives obeys a table in which the route of a service is as wanted, within so many
+    seconds.
 
     True where no worker lives: whoever starts obeys the table that stands.
     """
@@ -104,11 +119,9 @@ def await_switch(
     while True:
         table = routing.read()
         route = table.routes.get(service)
-        arms = () if route is None else (route.canary, route.control)
-        switched = route is not None and route.champion == champion
-        switched = switched and all(arm is None or arm.version != gone for arm in arms)
+        stands = route is not None and wanted(route)
         workers = [one for one in heartbeats(state) if one.role == "worker" and at_work(one)]
-        if not workers or (switched and all(one.generation >= table.generation for one in workers)):
+        if not workers or (stands and all(one.generation >= table.generation for one in workers)):
             return True
         if time.monotonic() > end:
             return False
@@ -121,7 +134,7 @@ def find_service(registry: Registry, name: str | None) -> ServiceRecord:
     if name is None:
         if len(registry.services) == 1:
             return next(iter(registry.services.values()))
-        raise UserError(f"Which service? There are: {known}.", "Name it with --service.")
+        raise UserError(f"Which service? There are: {known}.", "Name one of them.")
     record = registry.services.get(ServiceName(name))
     if record is None:
         raise NotFoundError(f"There is no service {name!r}.", suggestion(name, registry.services))

@@ -68,7 +68,7 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
     name = f"--service {one.service}"
     if not one.enabled:
         what = f"{one.service} is turned off: {one.notice}"
-        yield Advice(what=what, remedy=f"evertrain promote VERSION {name} --reason ...", urgent=True)
+        yield Advice(what=what, remedy=f"evertrain on {one.service}, once it may answer again", urgent=True)
     if one.fruitless is not None:
         yield _fruitless(one, one.fruitless)
     for each in one.refusing:

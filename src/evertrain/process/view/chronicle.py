@@ -35,6 +35,10 @@ _ORDERED: dict[str, str] = {
     "promote": "promotion",
     "rollback": "rollback",
     "import": "import",
+    "off": "turning off",
+    "on": "turning on",
+    "pause": "pause of the rollout",
+    "resume": "resumption of the rollout",
 }
 
 _HEALTH_ONLY = "Health only: nothing is known of its quality."
@@ -163,14 +167,21 @@ class Chronicle:
             case facts.ChampionReverted() as fact:
                 back = f"{self._name(fact.after)} answers again" if fact.after else "nothing answers"
                 told = f"{self._name(fact.before)} taken back, {back}", "bad"
-            case facts.OrderGiven() as fact:
-                about = f" of {self._name(fact.version)}" if fact.version else ""
-                told = f"{_ORDERED[fact.verb]}{about} ordered", "watch"
-            case facts.OrderAnswered(accepted=False):
-                told = "order declined", "watch"
+            case facts.OrderGiven() | facts.OrderAnswered() | facts.ServiceSwitched() as fact:
+                told = self._order(fact)
             case _:
                 pass
         return told
+
+    def _order(self, fact: facts.OrderGiven | facts.OrderAnswered | facts.ServiceSwitched) -> _Told | None:
+        match fact:
+            case facts.OrderGiven():
+                about = f" of {self._name(fact.version)}" if fact.version else ""
+                return f"{_ORDERED[fact.verb]}{about} ordered", "watch"
+            case facts.ServiceSwitched():
+                return ("turned on again", "good") if fact.enabled else ("turned off", "bad")
+            case _:
+                return None if fact.accepted else ("order declined", "watch")
 
     def _trigger(self, fact: facts.TriggerDecided) -> _Told:
         if fact.decision == "run":
