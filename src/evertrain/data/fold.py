@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final
+from math import isnan
+from typing import Final, cast
 
 from evertrain.config.declaration import WindowSpec
 from evertrain.core.schema import Value
@@ -37,8 +38,9 @@ def fold_values(feature: WindowSpec, values: Sequence[Value], *, fractional: boo
     """
     if feature.fold == "count":
         return len(values)
-    numbers = [int(value) if isinstance(value, bool) else value for value in values if isinstance(value, int | float)]
-    if any(value != value for value in numbers):  # noqa: PLR0124 - only NaN differs from itself
+    numbers = _numbers(values)
+    # Looked at one by one only where it may matter: infinities of both signs have no sum either.
+    if isnan(sum(numbers)) and any(map(isnan, numbers)):
         return None
     if feature.fold in _EXTREMES:
         if not numbers:
@@ -49,6 +51,12 @@ def fold_values(feature: WindowSpec, values: Sequence[Value], *, fractional: boo
     if feature.fold == "sum":
         return total if feature.scale == 1 or total is None else float(total) / float(feature.scale)
     return float(total) / float(len(numbers) * feature.scale) if numbers and total is not None else None
+
+
+def _numbers(values: Sequence[Value]) -> Sequence[float]:
+    if set(map(type, values)) <= {int, float}:
+        return cast("Sequence[float]", values)
+    return [int(value) if isinstance(value, bool) else value for value in values if isinstance(value, int | float)]
 
 
 _EXTREMES: Final[dict[str, Callable[[Sequence[float]], float]]] = {"min": min, "max": max}

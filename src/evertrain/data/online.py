@@ -5,6 +5,7 @@ by the same arithmetic as offline, so that both paths give the same bits.
 """
 
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from evertrain.core.identity import Digest
 from evertrain.core.schema import Value
 from evertrain.core.time import MINUTE, Instant
 from evertrain.data.fold import finish, fold_values
-from evertrain.data.layout import SPAN, Layout, Meta, SumPlace, descending, entity_bytes, layout
+from evertrain.data.layout import SPAN, Layout, ListPlace, Meta, SumPlace, descending, entity_bytes, layout
 from evertrain.data.record import OnlineWriter
 from evertrain.data.request import call_one, kinds_of
 from evertrain.data.stream import Stream, closing, is_summed, opening, plan, stream_of
@@ -34,6 +35,8 @@ Totals = tuple[int, ...]
 Values = dict[str, Value]
 Step = Callable[["_Request"], None]
 
+_LONG_AGO = b"\xff" * 9
+"""Comes after each instant in the order of keys."""
 _meta = msgspec.msgpack.Decoder(Meta)
 _rows = msgspec.msgpack.Decoder(list)
 
@@ -122,9 +125,9 @@ class OnlineFeatures:
 
 
 class _Request:
-    """One request on its way through the steps. entities and totals are filled as they are asked for, by number."""
+    """One request on its way through the steps. What several of them read is kept: entities, totals, rows of walks."""
 
-    __slots__ = ("at", "cursor", "deviating", "entities", "totals", "values")
+    __slots__ = ("at", "cursor", "deviating", "entities", "totals", "values", "walks")
 
     def __init__(self, cursor: Any, values: Values, at: int, deviating: frozenset[bytes]) -> None:
         self.cursor = cursor
@@ -133,6 +136,7 @@ class _Request:
         self.deviating = deviating
         self.entities: dict[tuple[str, ...], bytes | None] = {}
         self.totals: dict[int, Totals] = {}
+        self.walks: dict[int, tuple[list[bytes], list[list[Value]]]] = {}
 
     def entity(self, names: tuple[str, ...]) -> bytes | None:
         """The entity that these columns and features name, encoded once."""
@@ -180,6 +184,55 @@ class _Total:
         return self._zero
 
 
+class _Walk:
+    """An entity's rows, newest first, over the widest of the windows that are folded from them: read once a request."""
+
+    __slots__ = ("_end", "_names", "_number", "_prefix", "_start")
+
+    def __init__(self, place: ListPlace, names: tuple[str, ...], number: int) -> None:
+        self._prefix = place.prefix
+        self._names = names
+        self._number = number
+        self._start: int | None = 0
+        self._end: int | None = None
+
+    def widen(self, feature: WindowSpec) -> None:
+        """Reach as far as this window."""
+        self._start = None if self._start is None or feature.start is None else max(self._start, feature.start)
+        self._end = feature.end if self._end is None else min(self._end, feature.end)
+
+    def values(self, request: "_Request", feature: WindowSpec, column: int) -> list[Value]:
+        """The values in (q - start, q - end] as known by q, missing ones left out."""
+        found = request.walks.get(self._number)
+        if found is None:
+            found = request.walks[self._number] = self._read(request)
+        stamps, rows = found
+        newest = bisect_left(stamps, descending(request.at - feature.end))
+        oldest = None if feature.start is None else bisect_left(stamps, descending(request.at - feature.start))
+        return [row[column] for row in rows[newest:oldest] if row[column] is not None]
+
+    def _read(self, request: "_Request") -> tuple[list[bytes], list[list[Value]]]:
+        """When each row was, as its key has it, and its values."""
+        stamps: list[bytes] = []
+        rows: list[list[Value]] = []
+        entity = request.entity(self._names)
+        if entity is None:
+            return stamps, rows
+        series, at, decode, span = self._prefix + entity, request.at, _rows.decode, SPAN.unpack_from
+        first, last = len(series), len(series) + 8
+        beyond = series + (_LONG_AGO if self._start is None else descending(at - self._start))
+        cursor = request.cursor
+        if cursor.set_range(series + descending(at - (self._end or 0))):
+            for key, stored in cursor.iternext():
+                if key >= beyond:
+                    break
+                _, known, until = span(stored)
+                if known <= at < until:
+                    stamps.append(key[first:last])
+                    rows.append(decode(stored[SPAN.size :]))
+        return stamps, rows
+
+
 class _Steps:
     """Turns each declared feature into a function of the request."""
 
@@ -192,6 +245,7 @@ class _Steps:
         self._sums = {stream: place for one in layouts for stream, place in one.sums.items()}
         self._lists = {stream: place for one in layouts for stream, place in one.lists.items()}
         self._totals: dict[tuple[Stream, tuple[str, ...], int | None], _Total] = {}
+        self._walks: dict[tuple[Stream, tuple[str, ...]], _Walk] = {}
 
     def _total(self, stream: Stream, pairs: Pairs, offset: int | None) -> _Total:
         """One reader for all features that share it; its number says where a request keeps the result."""
@@ -200,6 +254,14 @@ class _Steps:
         if place not in self._totals:
             self._totals[place] = _Total(self._sums[stream], names, offset, len(self._totals))
         return self._totals[place]
+
+    def _walk(self, feature: WindowSpec) -> _Walk:
+        """One reader of rows for all windows that share them, reaching as far as each of them."""
+        stream, names = stream_of(feature), tuple(left for left, _ in feature.entity)
+        if (stream, names) not in self._walks:
+            self._walks[stream, names] = _Walk(self._lists[stream], names, len(self._walks))
+        self._walks[stream, names].widen(feature)
+        return self._walks[stream, names]
 
     def compile(self) -> list[Step]:
         return [self._step(feature) for feature in self._spec.features]
@@ -262,15 +324,13 @@ class _Steps:
         return compute
 
     def _fold(self, feature: WindowSpec) -> Step:
-        place = self._lists[stream_of(feature)]
-        names = tuple(left for left, _ in feature.entity)
-        number = place.columns.index(feature.column or "")
+        walk = self._walk(feature)
+        number = self._lists[stream_of(feature)].columns.index(feature.column or "")
         kinds = {column.name: column.type for column in self._spec.source(feature.source).columns}
         declared = kinds.get(feature.column or "")
 
         def compute(request: _Request) -> None:
-            entity = request.entity(names)
-            values = [] if entity is None else _within(request, place.prefix + entity, feature, number)
+            values = walk.values(request, feature, number)
             fractional = declared == "float64" or any(isinstance(value, float) for value in values)
             request.values[feature.output] = fold_values(feature, values, fractional=fractional)
 
@@ -318,23 +378,3 @@ def _newest(request: _Request, series: bytes) -> tuple[int, bytes] | None:
             return event, stored[SPAN.size :]
         found = cursor.next()
     return None
-
-
-def _within(request: _Request, series: bytes, feature: WindowSpec, number: int) -> list[Value]:
-    """The values in (q - start, q - end] as known by q, missing ones left out."""
-    cursor, at, length = request.cursor, request.at, len(series)
-    oldest = None if feature.start is None else descending(at - feature.start)
-    values: list[Value] = []
-    found = cursor.set_range(series + descending(at - feature.end))
-    while found:
-        key = cursor.key()
-        if not key.startswith(series) or (oldest is not None and key[length : length + 8] >= oldest):
-            break
-        stored = cursor.value()
-        _, known, until = SPAN.unpack_from(stored)
-        if known <= at < until:
-            value = _rows.decode(stored[SPAN.size :])[number]
-            if value is not None:
-                values.append(value)
-        found = cursor.next()
-    return values
