@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from math import isnan
+from fractions import Fraction
 from typing import Final, cast
 
 from evertrain.config.declaration import WindowSpec
@@ -40,7 +40,7 @@ def fold_values(feature: WindowSpec, values: Sequence[Value], *, fractional: boo
         return len(values)
     numbers = _numbers(values)
     # Looked at one by one only where it may matter: infinities of both signs have no sum either.
-    if isnan(sum(numbers)) and any(map(isnan, numbers)):
+    if math.isnan(sum(numbers)) and any(map(math.isnan, numbers)):
         return None
     if feature.fold in _EXTREMES:
         if not numbers:
@@ -63,8 +63,16 @@ _EXTREMES: Final[dict[str, Callable[[Sequence[float]], float]]] = {"min": min, "
 
 
 def _total(numbers: Sequence[float]) -> float | None:
+    """The exact sum, rounded once; None where there is no number to tell."""
     try:
         return math.fsum(numbers)
-    except (OverflowError, ValueError):
-        # Beyond the largest float, or infinities of both signs: there is no number to tell.
+    except ValueError:  # infinities of both signs
+        return None
+    except OverflowError:  # on the way to a sum, so it depends on the order
+        infinities = {number for number in numbers if math.isinf(number)}
+        if infinities:
+            return infinities.pop() if len(infinities) == 1 else None
+    try:
+        return float(sum(map(Fraction, numbers)))
+    except OverflowError:
         return None
