@@ -20,9 +20,11 @@ import msgspec
 import pytest
 from playwright.sync_api import Page, expect
 
+from evertrain.core.card import Card
 from evertrain.core.identity import ServiceName
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.store.access import token
+from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 from evertrain.testing.customers import customer_rows, dirty
@@ -32,6 +34,14 @@ from evertrain.testing.tree import Tree, free_port, wait_until
 pytestmark = pytest.mark.timeout(600)
 
 TODAY = datetime.fromtimestamp(time.time() // 86_400 * 86_400)  # noqa: DTZ006 - the file's times are naive
+MEND = """import polars as pl
+
+
+def mend(cells):
+    return cells.with_columns(charges=pl.col("charges").replace({"n/a": "40.5", "unknown": "40.5"}))
+
+
+"""
 ROLES = ("--key", "customer_id", "--at", "snapshot_day", "--label", "churned", "--horizon", "30d")
 
 
@@ -41,6 +51,7 @@ class Churn:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port, self.control_port = free_port(), free_port()
+        self.promised = (0, 0)
         (folder / "data").mkdir()
         history = customer_rows(3_000, newest=TODAY - timedelta(days=1), days=300, seed=1)
         dirty(history).write_csv(folder / "data" / "customers.csv")
@@ -95,7 +106,11 @@ def running(churn: Churn, terminal: Terminal) -> Iterator[Tree]:
     patient = 'horizon="30d", gate=et.Gate(holdout="28d", block="1d", max_p99="5s"),'
     assert 'horizon="30d",' in written
     patient += "rollout=et.Canary(steps=[0.1, 0.5], margin=0.03, max_bad_answers=1e9),"  # they ask by the thousand here
-    (churn.folder / "service.py").write_text(written.replace('horizon="30d",', patient))
+    written = written.replace('horizon="30d",', f"{patient} repair=mend,").replace("as et\n", f"as et\n{MEND}", 1)
+    (churn.folder / "service.py").write_text(written)
+    planned = churn.run("plan", "service.py", "--json")
+    [service] = msgspec.json.decode(planned.stdout)["services"]
+    churn.promised = service["history"]["training"], service["history"]["holdout"]
     ports = ["--port", str(churn.port), "--control-port", str(churn.control_port), "--workers", "1"]
     faster = {"EVERTRAIN_TICK_S": "0.1", "EVERTRAIN_SCAN_S": "0.3"}
     with (churn.folder / "up.log").open("w") as log:
@@ -168,6 +183,9 @@ def test_the_first_model_is_trained_and_answers(churn: Churn, terminal: Terminal
     record = churn.record()
     [version] = record.versions.values()
     assert version.verdict == "health only"
+    assert version.card is not None
+    card = msgspec.json.decode(Artifacts.at(churn.state.artifacts).blobs.get(version.card), type=Card)
+    assert (card.training_rows, card.holdout_rows) == churn.promised
     connection.request("POST", "/predict/churn", b'{"customer_id": "c", "plann": "basic"}')
     refused = connection.getresponse()
     assert refused.status == 400

@@ -65,7 +65,8 @@ class CycleDesk:
     def _triggered(self, cycle: Cycle) -> Step:
         if cycle.kind in ("external", "online"):
             return self._adopt(cycle)
-        tables = self._planes.committed(f"{cycle.cycle}-{cycle.looks}", self._record.service)
+        rules = short(self._record.declaration or "")  # under other ones other rows of the same files may fit
+        tables = self._planes.committed(f"{cycle.cycle}-{cycle.looks}-{rules}", self._record.service)
         if tables is None:
             return Step(awaiting=f"{cycle.cycle}: the tables are being committed")
         taken = SnapshotTaken(tables=dict(tables), cut=self._now)

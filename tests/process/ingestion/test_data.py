@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from evertrain.config.declaration import CheckSpec
 from evertrain.core.event import BatchIngested, FileQuarantined, SegmentRetired, SegmentSealed, TableCommitted
 from evertrain.core.identity import SourceName, VersionId, digest_of_bytes
 from evertrain.core.prediction import Failed
@@ -77,6 +78,25 @@ def test_a_training_that_asks_at_once_waits_for_the_files_that_are_there(house: 
     assert min(answer.values()) >= 0
     assert house.table("source.orders")["id"].to_list() == ["o0"]
     assert house.table("source.outcomes")["late"].to_list() == [1]
+    assert house.stop() == 0
+
+
+def test_a_training_that_asks_as_soon_as_rules_have_changed_has_the_rows_that_they_bring_back(
+    house: IntakeHouse,
+) -> None:
+    house.state.clock.unlink()
+    orders, outcomes = house.spec.sources
+    strict = msgspec.structs.replace(orders, checks=(CheckSpec(rule="one_of", column="shop", values=("s0",)),))
+    house.declare(msgspec.structs.replace(house.spec, sources=(strict, outcomes)))
+    house.give("orders/history.csv", "o0,2024-01-01T03:00:00Z,s0", "o1,2024-01-01T04:00:00Z,s1")
+    house.give("outcomes/history.csv", "o0,2024-01-01T03:00:00Z,s0,1,2024-01-01T04:00:00Z")
+    house.start("--scan-s", "600")  # by itself it would not look again in this test
+    house.commit()
+    assert house.table("source.orders")["id"].to_list() == ["o0"]
+    tolerant = msgspec.structs.replace(orders, owner="the desk")
+    house.declare(msgspec.structs.replace(house.spec, sources=(tolerant, outcomes)))
+    house.commit("c2")
+    assert sorted(house.table("source.orders")["id"]) == ["o0", "o1"]
     assert house.stop() == 0
 
 

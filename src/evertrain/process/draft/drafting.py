@@ -102,7 +102,7 @@ def _scripted(name: str, found: Invocation, arrives: str, texts: tuple[str, ...]
             "Let it take its table and the place of its model from its arguments: pd.read_csv(sys.argv[1]), "
             "joblib.dump(model, sys.argv[2])." + "".join(f" And {words}." for words in texts),
         )
-    arguments = found.arguments or (ROWS, MODEL)
+    arguments = found.arguments or (found.table, MODEL)
     said = "" if arguments == (ROWS, MODEL) else ", " + ", ".join(map(_literal, arguments))
     form = "CSV" if any(CSV in one for one in arguments) else "Parquet"
     gets = arrives or "its class"

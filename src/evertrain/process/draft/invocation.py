@@ -51,11 +51,13 @@ class Line(msgspec.Struct, frozen=True):
 class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     """arguments: as `et.script` takes them; None where what the script does with its arguments could not be told.
 
+    table: the form in which it reads its rows, by all its calls that read any, {rows} where there are none.
     fixed: tables that it reads under a name of their own, which no training will find. changes: what it seems to do to
     its rows before it fits. saved: places of the model that it names itself. labels: where it takes the label for text.
     """
 
     arguments: tuple[str, ...] | None
+    table: str = ROWS
     fixed: tuple[Line, ...] = ()
     changes: tuple[Line, ...] = ()
     saved: tuple[Line, ...] = ()
@@ -76,7 +78,9 @@ def read_invocation(tree: ast.Module, label: str = "") -> Invocation:
     places: dict[Key, str] = {}
     fixed: list[Line] = []
     saved: list[Line] = []
+    read: set[str] = set()
     for call, argument, place in _uses(tree):
+        read |= {place} - {MODEL}
         key = names.argument(argument)
         if key is not None:
             places[key] = place if places.get(key, place) == place else ROWS
@@ -87,6 +91,7 @@ def read_invocation(tree: ast.Module, label: str = "") -> Invocation:
     found = _arguments(places, names) if clear else None
     return Invocation(
         arguments=found,
+        table=CSV if read == {CSV} else ROWS,
         fixed=tuple(fixed),
         changes=tuple(_changes(tree, label)),
         saved=tuple(saved),
@@ -179,8 +184,8 @@ class _Names:
         """Which argument of the script an expression is, or is made from."""
         if depth > _DEEPEST:
             return None
-        if isinstance(node, ast.Subscript) and _is_argv(node.value):
-            return _index(node.slice)
+        if isinstance(node, ast.Subscript):
+            return _place(node)
         if isinstance(node, ast.Attribute) and any(one.kept == node.attr for one in self.options):
             return node.attr
         if isinstance(node, ast.Name) and node.id in self._places:
@@ -210,8 +215,8 @@ class _Names:
                     self._bind(item.optional_vars.id, item.context_expr)
         elif isinstance(node, ast.Call):
             self._call(node)
-        elif isinstance(node, ast.Subscript) and _is_argv(node.value):
-            self.last = max(self.last, _index(node.slice) or 0)
+        elif isinstance(node, ast.Subscript):
+            self.last = max(self.last, _place(node) or 0)
 
     def _assign(self, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Name):
@@ -233,11 +238,20 @@ class _Names:
             self._option(node)
         elif name in self._functions:
             parameters = [one.arg for one in self._functions[name].args.args]
-            for parameter, value in zip(parameters, node.args, strict=False):
+            for place, (parameter, value) in enumerate(zip(parameters, node.args, strict=False)):
+                start = _start(value.value) if isinstance(value, ast.Starred) else None
+                if start is not None:  # main(*sys.argv[1:])
+                    self._spread(parameters[place:], start)
                 self._bind(parameter, value)
             for keyword in node.keywords:
                 if keyword.arg in parameters:
                     self._bind(keyword.arg, keyword.value)
+
+    def _spread(self, parameters: list[str], start: int) -> None:
+        """The arguments from `start` on go to these parameters, one after the other."""
+        for place, name in enumerate(parameters, start):
+            self._places[name] = place
+            self.last = max(self.last, place)
 
     def _option(self, node: ast.Call) -> None:
         flags = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
@@ -255,12 +269,16 @@ class _Names:
 
 
 def _pieces(node: ast.expr) -> list[ast.expr]:
-    """What a path is put together from: Path(x), open(x), x / "model", f"{x}.bin"."""
+    """What a path is put together from: Path(x), open(x), x / "model", f"{x}.bin", x or "its.csv", x if y else z."""
     if isinstance(node, ast.Call):
         base = [node.func.value] if isinstance(node.func, ast.Attribute) else []
         return [*node.args, *base]
     if isinstance(node, ast.BinOp):
         return [node.left, node.right]
+    if isinstance(node, ast.BoolOp):
+        return node.values
+    if isinstance(node, ast.IfExp):
+        return [node.body, node.orelse]
     if isinstance(node, ast.JoinedStr):
         return [one.value for one in node.values if isinstance(one, ast.FormattedValue)]
     return []
@@ -274,6 +292,16 @@ def _name_of(node: ast.expr) -> str:
 
 def _is_argv(node: ast.expr) -> bool:
     return _name_of(node) == "argv"
+
+
+def _place(node: ast.Subscript) -> int | None:
+    """Which argument is looked up: sys.argv[1], sys.argv[1:][0], (sys.argv[1:] or ["its.csv"])[0]."""
+    if _is_argv(node.value):
+        return _start(node) if isinstance(node.slice, ast.Slice) else _index(node.slice)
+    base = [node.value, *_pieces(node.value)]
+    start = next((found for one in base if isinstance(one, ast.Subscript) and (found := _start(one)) is not None), None)
+    after = node.slice.value if isinstance(node.slice, ast.Constant) else None
+    return start + after if start is not None and isinstance(after, int) and after >= 0 else None
 
 
 def _index(node: ast.expr) -> int | None:

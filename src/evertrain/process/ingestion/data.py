@@ -129,7 +129,9 @@ class DataProcess:
         if not pending:
             return
         now = self._clock.now()  # whoever asks may know of a later instant than this look began with
-        # A story may deliver nothing more before it has its answer: whether everything is read is seen here.
+        # Whoever asks may know of a newer declaration too, by which files are read again. And a story may deliver
+        # nothing more before it has its answer: whether everything is read is seen here.
+        self._intake.hear(now)
         self._intake.look(now, time.monotonic())
         pending = [one for one in pending if self._intake.has_begun(one.service)]
         if pending:
