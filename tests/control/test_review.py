@@ -131,9 +131,10 @@ def test_what_nobody_could_compare_is_compared_before_it_is_promoted() -> None:
     world = pushed(says("health only", compared=3), says("health only", hold="it ranks the other way round"))
     world.run(90)
     rollout = rollout_of(world, SECOND)
-    assert (rollout.state, rollout.last_step, rollout.share) == (RolloutState.PAUSED, True, 0.0)
+    assert (rollout.state, rollout.last_step, rollout.share) == (RolloutState.PREPARING, True, 0.0)
     assert record_of(world).versions[SECOND].hold == "it ranks the other way round"
-    assert world.planes.table.routes[SERVICE].canary is None
+    assert (canary := world.planes.table.routes[SERVICE].canary) is not None
+    assert canary.share == 0.0
     world.planes.checks = [says("pass")]
     world.planes.labels = 50
     world.run(60)

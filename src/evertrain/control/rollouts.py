@@ -37,13 +37,9 @@ class RolloutDesk:
             case RolloutState.PREPARING:
                 return self._prepare_first(rollout) if rollout.champion is None else self._prepare(rollout)
             case RolloutState.STEPPING if self._hold_of(rollout):
-                return self._move(rollout, "pause", f"It gets no traffic while it is held: {self._hold_of(rollout)}.")
+                return self._move(rollout, "hold", f"It gets no traffic while it is held: {self._hold_of(rollout)}.")
             case RolloutState.STEPPING:
                 return self._assess(rollout)
-            case RolloutState.PAUSED:
-                return self._wait(rollout) or self._move(
-                    rollout, "resume", "Labels speak for it; it is prepared again."
-                )
             case _:
                 return NOTHING
 

@@ -3,7 +3,8 @@
 The machine: *pending* (declared), *preparing* (its process loads and warms; no traffic), *stepping* (the canary step:
 it answers a share), *paused* (no traffic, with the reasons), and the ends *promoted*, *rolled_back* (the evidence, or
 its process, spoke against it) and *aborted* (nothing spoke against it; a person or a newer version ended it). A
-resumed rollout prepares again and takes up the step where it was.
+resumed rollout prepares again and takes up the step where it was. So does one that is *held* when its version is judged
+again: it waits in preparing until labels speak for it. Who paused a rollout is a person, and only a person resumes it.
 
 Who decides on the moves is `core.canary`.
 """
@@ -28,7 +29,7 @@ class RolloutState(StrEnum):
     ROLLED_BACK = "rolled_back"
 
 
-RolloutMove = Literal["prepare", "start", "advance", "pause", "resume", "promote", "abort", "roll back"]
+RolloutMove = Literal["prepare", "start", "advance", "hold", "pause", "resume", "promote", "abort", "roll back"]
 
 ROLLOUT: Machine[RolloutState, RolloutMove] = Machine(
     name="rollout",
@@ -37,6 +38,7 @@ ROLLOUT: Machine[RolloutState, RolloutMove] = Machine(
         (RolloutState.PENDING, "prepare"): RolloutState.PREPARING,
         (RolloutState.PREPARING, "start"): RolloutState.STEPPING,
         (RolloutState.STEPPING, "advance"): RolloutState.STEPPING,
+        (RolloutState.STEPPING, "hold"): RolloutState.PREPARING,
         (RolloutState.STEPPING, "promote"): RolloutState.PROMOTED,
         (RolloutState.STEPPING, "roll back"): RolloutState.ROLLED_BACK,
         (RolloutState.PREPARING, "roll back"): RolloutState.ROLLED_BACK,

@@ -37,6 +37,7 @@ _ORDERED: dict[str, str] = {
     "import": "import",
     "off": "turning off",
     "on": "turning on",
+    "hold": "hold of the version on trial",
     "pause": "pause of the rollout",
     "resume": "resumption of the rollout",
 }
@@ -228,6 +229,7 @@ class Chronicle:
             "promote": (f"{name} promoted", "good"),
             "roll back": (f"{name} rolled back", "bad"),
             "abort": (f"rollout of {name} ended", "plain"),
+            "hold": (f"{name} is held, and gets no traffic", "watch"),
             "pause": (f"rollout of {name} paused", "watch"),
             "resume": (f"rollout of {name} goes on", "plain"),
         }
