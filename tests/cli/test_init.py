@@ -56,6 +56,7 @@ def test_dirt_and_empty_cells_are_named_by_column(folder: Path) -> None:
     assert "charges: float64; 15 values do not fit, such as '12,50'" in said
     assert "calls: int64, 200 cells empty" in said
     assert "look at     charges: rows with cells that do not fit are set aside; a function in `repair=` keeps" in said
+    assert "`repair=` mends rows of the table, no requests: one with such a value gets a 400 that names the" in said
 
 
 def test_a_file_that_stands_is_not_touched(folder: Path) -> None:

@@ -67,6 +67,35 @@ def test_a_column_of_numbers_that_a_few_cells_make_text_is_named(tmp_path: Path)
     assert "look at day" not in told
 
 
+def test_what_init_warned_of_is_said_as_long_as_it_holds(tmp_path: Path) -> None:
+    rows = [
+        f"c{number},2024-05-{number % 27 + 1:02},{number % 2},{number % 2},{'x' if number == 9 else 5}"
+        for number in range(400)
+    ]
+    (tmp_path / "c.csv").write_text("\n".join(["id,day,refund,left,fee", *rows]) + "\n")
+    (tmp_path / "train.py").write_text('import sys, pandas as pd\nrows = pd.read_csv(sys.argv[1]).fillna("none")\n')
+    declared = (
+        "import evertrain as et\n\nservice = et.Service.from_table("
+        '"c", "c.csv", key="id", at="day", label="left", horizon="1d", columns={"fee": "float64?"}, '
+        'train=et.script("train.py", "{csv}"), exclude=[])\n'
+    )
+    (tmp_path / "service.py").write_text(declared)
+    told = evertrain("plan", "service.py", folder=tmp_path).stdout
+    assert "set aside: 1: fee: not a finite number" in told
+    assert "a function in repair= keeps rows whose cells do not fit" in told
+    assert "Look at   refund: a leak: alone it gives left with AUC 1.000: is it known at day?" in told
+    assert "train.py: fillna in line 2: what happens to rows before the fit does NOT happen in service" in told
+    mended = declared.replace("exclude=[]", 'exclude=["refund"], repair=mend').replace(
+        "\n\n", "\n\n\ndef mend(cells):\n    return cells\n\n\n", 1
+    )
+    (tmp_path / "service.py").write_text(mended)
+    (tmp_path / "train.py").write_text("import sys, pandas as pd\nrows = pd.read_csv(sys.argv[1])\n")
+    told = evertrain("plan", "service.py", folder=tmp_path).stdout
+    assert "repair= mends these rows, no requests: one with a value that does not fit gets a 400" in told
+    assert "a function in repair=" not in told
+    assert "Look at" not in told
+
+
 def test_a_plan_as_json(project: Path) -> None:
     done = evertrain("plan", "service.py", "--json", folder=project)
     [service] = msgspec.json.decode(done.stdout)["services"]

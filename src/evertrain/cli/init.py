@@ -14,7 +14,7 @@ from evertrain.core.schema import Column
 from evertrain.core.time import Instant, parse_span, say_instant, say_span
 from evertrain.data.profile import Finding, Found
 from evertrain.errors import DeclarationError, UserError
-from evertrain.process.draft.drafting import draft, read_training
+from evertrain.process.draft.drafting import arrival_of, draft, read_training
 from evertrain.process.draft.survey import Roles, Survey, candidates, open_table, survey
 
 __all__ = ["app"]
@@ -183,9 +183,7 @@ def _inputs(found: Survey, roles: Roles) -> list[Found]:
 
 def _arrives(found: Survey) -> str:
     """How a script gets the label, "" for the names of classes, as they are."""
-    if found.labels.binary:
-        return "1.0 and 0.0"
-    return "" if found.labels.classes else "a number"
+    return arrival_of("probability" if found.labels.binary else "classes" if found.labels.classes else "value")
 
 
 def _input(one: Found) -> str:
@@ -202,9 +200,12 @@ def _suspects(found: Survey, roles: Roles) -> list[str]:
 def _mendable(found: Survey) -> list[str]:
     """Columns of numbers with cells that are none, and what to do about them."""
     names = ", ".join(one.column.name for one in found.inputs if one.misfits)
-    return (
-        [f"{names}: rows with cells that do not fit are set aside; a function in `repair=` keeps them"] if names else []
-    )
+    if not names:
+        return []
+    return [
+        f"{names}: rows with cells that do not fit are set aside; a function in `repair=` keeps them",
+        "`repair=` mends rows of the table, no requests: one with such a value gets a 400 that names the field",
+    ]
 
 
 def _kind(column: Column, distinct: int) -> str:

@@ -60,6 +60,7 @@ def _lines(service: ServicePlan) -> Iterator[str]:
         yield from _part("Examples", ["none yet: a source that they or their labels come from has no rows"])
     if service.recipes:
         yield from _part("Recipes", [f"{', '.join(service.recipes)}; the model takes {service.inputs} inputs"])
+    yield from _part("Look at", list(service.cautions))
     yield from _part("Triggers", [_trigger(trigger) for trigger in service.triggers])
     if service.gate is not None:
         yield from _part("Gate", _gate(service.gate))
@@ -85,6 +86,12 @@ def _source(source: SourcePlan) -> Iterator[str]:
     yield f"{source.name}: {read}, {say_many(source.rows, 'row')}{aside}{newest}{types}"
     for fault in source.faults:
         yield f"  set aside: {fault}"
+    for reason in source.reasons:
+        yield f"  set aside: {reason}"
+    if source.reasons and not source.repaired:
+        yield "  a function in repair= keeps rows whose cells do not fit"
+    if source.repaired:
+        yield "  repair= mends these rows, no requests: one with a value that does not fit gets a 400"
     for name in source.numbers:
         declared = f'columns={{"{name}": "float64?"}}'
         yield f"  look at {name}: text, because of a few cells among numbers; {declared} sets those rows aside"

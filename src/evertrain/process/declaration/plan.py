@@ -41,7 +41,8 @@ __all__ = [
 class SourcePlan(msgspec.Struct, frozen=True, kw_only=True):
     """What was found of a source. faults: whole files that are set aside, and why. parts: what `files` counts.
 
-    numbers: columns that are text only because of a few cells.
+    numbers: columns that are text only because of a few cells. reasons: why rows are set aside, with how many, the
+    commonest first. repaired: a function of the user's mends its cells.
     """
 
     name: SourceName
@@ -54,6 +55,8 @@ class SourcePlan(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...] = ()
     parts: Literal["files", "pages"] = "files"
     numbers: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    repaired: bool = False
 
 
 class HistoryPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +124,8 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
 class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about one service. changes: what differs from the record; None when nothing is on record.
 
-    canary: the steps to come, of the version `trial` from the one that it is in; else of the next one.
+    cautions: what `evertrain init` would say against its inputs and its scripts. canary: the steps to come, of the
+    version `trial` from the one that it is in; else of the next one.
     """
 
     service: ServiceName
@@ -134,6 +138,7 @@ class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
     triggers: tuple[TriggerPlan, ...]
     canary: tuple[StepPlan, ...]
     trial: int | None = None
+    cautions: tuple[str, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import argparse
 import contextlib
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,28 +19,22 @@ import msgspec
 import polars as pl
 
 from evertrain.config.bundle import freeze, unpack
-from evertrain.config.declaration import ServiceSpec, SourceSpec
+from evertrain.config.declaration import ServiceSpec
 from evertrain.config.script import files_of_scripts
 from evertrain.control.review import FEWEST_ROWS
 from evertrain.core.card import Card
-from evertrain.core.event import BatchIngested, Event, FileQuarantined
-from evertrain.core.identity import Digest, SourceName, digest_of_bytes, short
+from evertrain.core.event import Event
+from evertrain.core.identity import Digest, SourceName, short
 from evertrain.core.registry import Registry, ServiceRecord
-from evertrain.core.schema import Column
 from evertrain.core.time import DAY, Instant, Span
 from evertrain.core.trigger import Observed
-from evertrain.data.batch import Resolve, Taken, check_file, schema_of
-from evertrain.data.checks import refuse_columns
-from evertrain.data.column import fix_columns
+from evertrain.data.batch import Resolve
 from evertrain.data.commit import source_table
 from evertrain.data.example import examples, training_rows
-from evertrain.data.profile import as_numbers
-from evertrain.data.repair import repaired
-from evertrain.data.source import Cells, read_cells
-from evertrain.errors import EvertrainError, SourceError, UnavailableError, UserError
+from evertrain.errors import EvertrainError, UserError
 from evertrain.model.assemble import split
+from evertrain.process.declaration.caution import cautions_of
 from evertrain.process.declaration.declaring import check, fixed_types
-from evertrain.process.declaration.origins import contents_of
 from evertrain.process.declaration.plan import (
     HistoryPlan,
     Plan,
@@ -54,6 +48,7 @@ from evertrain.process.declaration.plan import (
     foresee_gate,
     foresee_trigger,
 )
+from evertrain.process.declaration.supply import read_source, recorded_source
 from evertrain.process.entry import tell_fault
 from evertrain.process.trainer.assembly import resolver
 from evertrain.process.view.looks import Look, read_looks
@@ -95,7 +90,7 @@ def plan_file(file: Path, data: Path | None = None, state: State | None = None) 
         find = resolver(unpack(bundle.content, bundle.digest, Path(scratch)), bundle.digest)
         for spec in services:
             record = registry.services.get(spec.name)
-            read = [_read_source(source, folder, find, now) for source in spec.sources]
+            read = [read_source(source, folder, find, now) for source in spec.sources]
             frames = {plan.name: rows for plan, rows in read if rows is not None}
             planned.append(
                 _plan_service(
@@ -107,6 +102,7 @@ def plan_file(file: Path, data: Path | None = None, state: State | None = None) 
                     changes=_changes(state, record, spec, bundle.digest),
                     card=None if record is None or state is None else _newest_card(state, record),
                     look=looks.get(spec.name),
+                    cautions=cautions_of(spec, frames, place),
                 )
             )
     return Plan(at=now, services=tuple(planned))
@@ -129,7 +125,7 @@ def plan_record(state: State) -> Plan:
                 spec,
                 record,
                 now,
-                sources=[_recorded_source(source, events) for source in spec.sources],
+                sources=[recorded_source(source, events) for source in spec.sources],
                 history=_history(spec, frames, now, resolver(None, None)),
                 changes=(),
                 card=_newest_card(state, record),
@@ -142,91 +138,6 @@ def plan_record(state: State) -> Plan:
 def _events(state: State) -> list[Event]:
     with Ledger.open(state.ledger) as ledger:
         return ledger.read()
-
-
-# Sources --------------------------------------------------------------------------------------------------------------
-
-
-def _read_source(
-    source: SourceSpec, folder: Path, find: Resolve, now: Instant
-) -> tuple[SourcePlan, pl.DataFrame | None]:
-    """What ingestion would make of the files that are there; no rows where no type is known."""
-    columns: tuple[Column, ...] = source.columns
-    frames: list[pl.DataFrame] = []
-    faults: list[str] = []
-    numbers: tuple[str, ...] = ()
-    files = aside = 0
-    for name, content in _told(contents_of(source, folder), faults):
-        files += 1
-        file = Taken(name=name, digest=digest_of_bytes(content), arrived=now, history=True)
-        try:
-            cells = read_cells(name, content)
-            columns = columns or fix_columns(
-                cells, source.key, (source.event_time, source.known_at.column), source.zone
-            )
-            refuse_columns(source, columns)
-            batch = check_file(source, columns, file, cells, find)
-            numbers = numbers or _text_of_numbers(source, repaired(source, cells, find), columns)
-        except SourceError as error:
-            faults.append(f"{name}: {error}")
-            continue
-        frames.append(batch.rows)
-        aside += len(batch.aside)
-    rows = pl.concat([pl.DataFrame(schema=schema_of(columns)), *frames]) if columns else None
-    plan = SourcePlan(
-        name=source.name,
-        pattern=_said_origin(source, folder),
-        files=files,
-        rows=0 if rows is None else rows.height,
-        aside=aside,
-        newest=None if rows is None else _newest(rows[source.event_time]),
-        inferred=not source.columns,
-        faults=tuple(faults),
-        parts="files" if source.sql is None else "pages",
-        numbers=numbers,
-    )
-    return plan, rows
-
-
-def _text_of_numbers(source: SourceSpec, cells: Cells, columns: Sequence[Column]) -> tuple[str, ...]:
-    """Columns of a file that a person would call numbers, though a few of their cells are none."""
-    told = as_numbers(cells, columns, source.zone)
-    return tuple(one.name for one in told if one not in columns and one.name not in source.key)
-
-
-def _told(contents: Iterator[tuple[str, bytes]], faults: list[str]) -> Iterator[tuple[str, bytes]]:
-    """What can be read of a source; why no more can is added to the faults."""
-    try:
-        yield from contents
-    except (SourceError, UnavailableError) as error:
-        faults.append(str(error))
-
-
-def _said_origin(source: SourceSpec, folder: Path) -> str:
-    return str(folder / source.files) if source.sql is None else f"the query on {source.sql.url}"
-
-
-def _newest(times: pl.Series) -> Instant | None:
-    newest = times.dt.epoch("us").max()
-    return Instant(newest) if isinstance(newest, int) else None
-
-
-def _recorded_source(source: SourceSpec, events: Iterable[Event]) -> SourcePlan:
-    """What the ledger says of a source."""
-    facts = [event.fact for event in events if event.subject == f"source/{source.name}"]
-    batches = [fact for fact in facts if isinstance(fact, BatchIngested)]
-    faults = [fact for fact in facts if isinstance(fact, FileQuarantined)]
-    return SourcePlan(
-        name=source.name,
-        pattern=_said_origin(source, Path()),
-        files=len({name for batch in batches for name in batch.files}) + len(faults),
-        rows=sum(batch.rows for batch in batches),
-        aside=sum(batch.quarantined for batch in batches),
-        newest=max((batch.newest for batch in batches if batch.newest is not None), default=None),
-        inferred=not source.columns,
-        faults=tuple(f"{fault.file}: {fault.because}" for fault in faults),
-        parts="files" if source.sql is None else "pages",
-    )
 
 
 # Services -------------------------------------------------------------------------------------------------------------
@@ -242,6 +153,7 @@ def _plan_service(
     changes: tuple[str, ...] | None,
     card: Card | None,
     look: Look | None,
+    cautions: tuple[str, ...] = (),
 ) -> ServicePlan:
     counted = None if history is None else _count(history, spec, now)
     per_day = counted.per_day if counted is not None else 0.0
@@ -257,6 +169,7 @@ def _plan_service(
         triggers=_triggers(spec, record, now, history, per_day) if spec.recipes else (),
         canary=_canary(spec, look, per_day, goes_on=trial is not None),
         trial=trial,
+        cautions=cautions,
     )
 
 

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -16,7 +16,10 @@ from evertrain.errors import UserError
 from evertrain.process.draft.invocation import Invocation, read_invocation, reads_table
 from evertrain.process.draft.survey import Roles, Survey
 
-__all__ = ["Training", "draft", "read_training"]
+__all__ = ["Kind", "Training", "arrival_of", "cautions_of_script", "draft", "read_training"]
+
+Kind = Literal["probability", "value", "classes"]
+"""With what a service answers."""
 
 _WHY: Final = {
     "leak": "all but gives the label away",
@@ -109,19 +112,35 @@ def _scripted(name: str, found: Invocation, arrives: str, texts: tuple[str, ...]
     words = [f"`python {name} {' '.join(arguments)}`, with the training rows as {form}, the label as {gets}"]
     if found.arguments is None:
         words.append("it could not be told how the script takes its arguments: look at them")
-    words += texts
+    words += [*texts, *_taken_for_granted(found)]
+    return Training(expression=f"et.script({_literal(name)}{said})", words=tuple(words))
+
+
+def _taken_for_granted(found: Invocation) -> Iterator[str]:
+    """What a script counts on that is not so here, but for its label."""
     for line in found.saved:
         if found.arguments is None or "/" in line.what:
-            words.append(
+            yield (
                 f"line {line.number} leaves the model at {line.what!r}, where nobody looks for it: let it take "
                 "the path from its arguments, joblib.dump(model, sys.argv[2])"
             )
     if found.changes:
         lines = ", ".join(f"{one.what} in line {one.number}" for one in found.changes[:_SHOWN])
-        words.append(
-            f"{lines}: what happens to rows before the fit does NOT happen in service, unless the model does it"
-        )
-    return Training(expression=f"et.script({_literal(name)}{said})", words=tuple(words))
+        yield f"{lines}: what happens to rows before the fit does NOT happen in service, unless the model does it"
+
+
+def arrival_of(kind: Kind) -> str:
+    """How a script gets the label of a service that answers so; "" for the names of classes, as they are."""
+    return {"probability": _BINARY, "value": "a number", "classes": ""}[kind]
+
+
+def cautions_of_script(file: Path, label: str, arrives: str) -> tuple[str, ...]:
+    """What a declared script counts on that is not so; nothing of one that cannot be read."""
+    try:
+        found = read_invocation(_read(file), label)
+    except (UserError, OSError):
+        return ()  # whoever runs it says what is wrong with it
+    return (*_label_lines(found, label, arrives), *_taken_for_granted(found))
 
 
 def _is_script(tree: ast.Module) -> bool:
