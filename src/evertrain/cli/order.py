@@ -167,6 +167,10 @@ def push(
         typer.Option("--wait", help="Stay until it answers (exit code 0), is refused (1), or --within is over (3)."),
     ] = False,
     within: Annotated[str, typer.Option(help="How long --wait waits at most.")] = "30m",
+    environment: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="A requirements.lock: the version runs with its packages."),
+    ] = None,
     service: Service = None,
     folder: Dir = None,
     as_json: Json = False,
@@ -176,7 +180,8 @@ def push(
     with opened(folder) as found:
         record = find_service(found.registry, service)
         find_controller(found.state)
-        taken = import_file(found.state, model, ServiceName(record.service), Request(), reason, again=True)
+        request = Request(environment=environment)
+        taken = import_file(found.state, model, ServiceName(record.service), request, reason, again=True)
         version, order = taken.version, taken.order
         answer = None if order is None else await_answer(found.ledger, order, PATIENCE_S)
         trial = Registry(found.ledger.read()).service(record.service).open_rollout

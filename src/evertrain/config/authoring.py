@@ -31,6 +31,7 @@ from evertrain.config.declaration import (
     SourceSpec,
     TrainingSpec,
 )
+from evertrain.config.environment import named_lock
 from evertrain.config.folder import AsItStands, import_from
 from evertrain.config.function import refer
 from evertrain.config.option import Names, closed, expect, expect_each, read_names
@@ -234,12 +235,14 @@ def Service(  # noqa: N802 - reads as the thing that it makes
     output: OutputDeclared = "probability",
     owner: str = "",
     cooldown: str = "1d",
+    environment: str = "",
 ) -> ServiceSpec:
     """A whole service, checked.
 
     train: a function `train(data, run)`, a scikit-learn estimator, an `et.script`, any of these with its limits as an
     `et.Recipe`, or several by name, of which each cycle takes the best. output: "probability" of a label of 1, any
-    "value", or `et.classes(...)`.
+    "value", or `et.classes(...)`. environment: a lock beside the declaration, "requirements.lock", whose packages it is
+    trained and answered with in place of those that are installed with evertrain.
     """
     expect("et.Service(examples=...)", examples, Examples, 'et.Examples(source, key="...", at="...")')
     expect("et.Service(label=...)", label, Label, 'et.Label(source=..., of=..., value="...", horizon="...")')
@@ -266,6 +269,7 @@ def Service(  # noqa: N802 - reads as the thing that it makes
         rollout=rollout or CanarySpec(),
         owner=owner,
         cooldown=parse_span(cooldown),
+        environment=named_lock(name, environment),
     )
     validate(spec)
     return spec

@@ -32,6 +32,7 @@ __all__ = [
     "FunctionRef",
     "GateSpec",
     "LabelSpec",
+    "LockSpec",
     "LookupSpec",
     "OpenSpec",
     "PerformanceTrigger",
@@ -285,6 +286,13 @@ class ReferenceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True
     zone: str | None = None
 
 
+class LockSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The environment of its versions: a lock in the declaration's folder, by its name there and its content."""
+
+    name: str
+    content: Digest
+
+
 class WatchedSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Watch only: somebody else answers, and posts what was answered.
 
@@ -321,6 +329,17 @@ class ServiceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     owner: str = ""
     cooldown: Micros = DAY
     watched: WatchedSpec | None = None
+    environment: LockSpec | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def lock(self) -> Digest | msgspec.UnsetType:
+        """What `Manifest.lock` is of the versions that are made under it."""
+        return msgspec.UNSET if self.environment is msgspec.UNSET else self.environment.content
+
+    @property
+    def runs_in(self) -> str:
+        """The environment of its user code, as `Manifest.runs_in`."""
+        return "" if self.environment is msgspec.UNSET else self.environment.content
 
     @property
     def digest(self) -> Digest:

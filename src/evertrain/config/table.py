@@ -25,6 +25,7 @@ from evertrain.config.declaration import (
     SourceSpec,
     TrainingSpec,
 )
+from evertrain.config.environment import named_lock
 from evertrain.config.option import Names, closed, read_names
 from evertrain.config.origin import Frame, Sql, frame
 from evertrain.config.output import OutputDeclared, read_output
@@ -100,6 +101,7 @@ def from_table(
     rollout: CanarySpec | None = None,
     owner: str = "",
     cooldown: str = "1d",
+    environment: str = "",
 ) -> ServiceSpec:
     """A service from one table: a row is the entity `key` as it stood at the time `at`, with its outcome `label`.
 
@@ -109,7 +111,8 @@ def from_table(
     output: "probability" of a label of 1, any "value", or `et.classes(...)` where the label is a text, or a number that
     stands for a class. columns: types that the first file would not show. zone: of times without an offset. train: a
     function, an estimator, a script, or several by name; without it, scikit-learn's boosted trees, else LightGBM's.
-    repair, clean: as of `et.Source`; a column that is repaired into numbers needs its type in `columns`.
+    repair, clean: as of `et.Source`; a column that is repaired into numbers needs its type in `columns`. environment:
+    as of `et.Service`.
     """
     source = Source(name, _origin(data), key=key, event_time=at, zone=zone, repair=repair, clean=clean, owner=owner)
     if output == "value" and gate is None:
@@ -129,6 +132,7 @@ def from_table(
         rollout=rollout or _ROLLOUT,
         owner=owner,
         cooldown=parse_span(cooldown),
+        environment=named_lock(name, environment),
         table=TableSpec(
             key=read_names(key),
             at=at,

@@ -4,6 +4,7 @@ from typing import Literal
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.answer import answered
+from evertrain.control.lodging import lodged_elsewhere
 from evertrain.control.planes import Planes
 from evertrain.control.schedule import ORDER
 from evertrain.control.step import Step
@@ -164,6 +165,9 @@ class OrderDesk:
             return self._answer(event, "The order names a version that is not registered.", accepted=False)
         if version.version == self._record.champion:
             return self._answer(event, f"Version {version.ordinal} is the champion already.", accepted=False)
+        if (waits := lodged_elsewhere(self._planes, version.version)) is not None:
+            reason = f"Version {version.ordinal} cannot be put into service: {waits}."
+            return self._answer(event, reason, accepted=False)
         refused = ", which was refused," if self._record.refusal_of(version.fingerprint) else ""
         reason = f"A person ({order.role}) puts version {version.ordinal}{refused} into service."
         self._planes.attest_judged(version.version, self._record.service, self._now, "override", reason)

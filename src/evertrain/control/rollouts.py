@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.control.lodging import lodged_elsewhere
 from evertrain.control.planes import Planes
 from evertrain.control.review import check_of, judged_by, review, review_is_due, stood_in_line
 from evertrain.control.step import NOTHING, Step
@@ -45,6 +46,8 @@ class RolloutDesk:
 
     def _prepare_first(self, rollout: Rollout) -> Step:
         """Without a champion beside it a version enters whole, once every worker holds it."""
+        if (waits := lodged_elsewhere(self._planes, rollout.version)) is not None:
+            return Step(awaiting=f"{rollout.rollout}: {waits}")
         held = self._planes.held(rollout.version)
         if held.failed:
             return self._end(rollout, f"A worker cannot load it: {held.failed}")
@@ -140,6 +143,8 @@ class RolloutDesk:
 
     def _enter(self, rollout: Rollout, seen: Assessment) -> Step:
         """Earned: once every worker holds the version, the generation flips. Until then the canary goes on."""
+        if (waits := lodged_elsewhere(self._planes, rollout.version)) is not None:
+            return Step(awaiting=f"{rollout.rollout}: {waits}")
         self.entering = True
         held = self._planes.held(rollout.version)
         if held.failed:

@@ -12,15 +12,13 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """A version that runs in a process of its own and gets a share of the traffic over a Unix socket.
 
     share: of all requests, 0 to 1. deadline_s: after so long the champion answers instead.
-    attempt: counts up when the process is to be replaced, so that its socket's name is new. environment: what the
-    version runs in, `Manifest.runs_in`.
+    attempt: counts up when the process is to be replaced, so that its socket's name is new.
     """
 
     version: VersionId
     share: float
     deadline_s: float
     attempt: int = 0
-    environment: str = ""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -124,6 +124,7 @@ class Loader:
     """Admits and loads versions. `features` builds the feature function of an admitted version.
 
     code: where the bundle lies unpacked that an admitted version's model may hold classes of; None where it cannot.
+    at_home: raises PackageError for a version that this process has not the libraries for.
     """
 
     def __init__(
@@ -133,18 +134,22 @@ class Loader:
         features: Callable[[Manifest], FeatureFunction],
         spec: Callable[[Manifest], ServiceSpec | None],
         code: Callable[[Manifest], Path | None],
+        *,
+        at_home: Callable[[Manifest], None],
     ) -> None:
         self._artifacts = artifacts
         self._verifier = verifier
         self._features = features
         self._spec = spec
         self._code = code
+        self._at_home = at_home
 
     def load(
         self, version: VersionId, refused: Iterable[Refusal], recent: Sequence[Recent], *, gently: bool = False
     ) -> Loaded:
         """TrustError or ModelError says why it must not or cannot be loaded. gently: while requests are answered."""
         manifest = admit(self._artifacts, self._verifier, version, need="judged", refused=refused)
+        self._at_home(manifest)
         path, own = self._artifacts.blobs.path(manifest.model), os.getpid()
         try:
             return self._load(manifest, path, recent, gently=gently)

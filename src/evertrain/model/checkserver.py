@@ -9,7 +9,6 @@ import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +39,7 @@ from evertrain.model.kin import end_group, resident
 from evertrain.model.limits import thread_environment
 from evertrain.model.obituary import say_line
 from evertrain.model.waiting import waited_ms
+from evertrain.store.artifact import Artifacts
 from evertrain.store.process import PARENT
 from evertrain.store.state import State
 
@@ -58,7 +58,8 @@ class CheckServer:
 
     It is stopped on exit, and has to be stopped by `stop` when it was launched and never entered.
 
-    deadline_s: for each request; a minute for loading. memory_mb: resident memory, watched from here as well. log:
+    It runs in the version's own environment, which `furnish` has built. deadline_s: for each request; a minute for
+    loading. memory_mb: resident memory, watched from here as well. log:
     where the server's own output goes; its tail is part of an error.
     """
 
@@ -78,12 +79,13 @@ class CheckServer:
     def launch(self) -> Self:
         """Start the process and do not wait for it, so that several can load at the same time."""
         self._path.unlink(missing_ok=True)
-        command = [sys.executable, "-P", "-m", "evertrain.process.worker.candidate", "--dir", str(self._state.path)]
-        command += ["--version", self._version, "--socket", str(self._path), "--arm", "check", "--need", "built"]
-        command += ["--memory-mb", str(self._memory_mb), "--hang-s", str(2 * self._deadline_s)]
+        words = ["--dir", str(self._state.path), "--version", self._version, "--socket", str(self._path)]
+        words += ["--arm", "check", "--need", "built"]
+        words += ["--memory-mb", str(self._memory_mb), "--hang-s", str(2 * self._deadline_s)]
+        environment = Artifacts.at(self._state.artifacts).runs_in(self._version)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                command,
+                self._state.command(environment, "evertrain.process.worker.candidate", *words),
                 env=os.environ | thread_environment(1) | {PARENT: str(os.getpid())},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

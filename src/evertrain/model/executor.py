@@ -48,7 +48,8 @@ _MIB = 1 << 20
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One piece of work: `python -m module --task FOLDER --dir DIR`, with `arguments` as FOLDER/task.json.
 
-    id: parts of letters, digits, '.', '_' and '-', joined by '/'. memory_mb: MiB. timeout_s: of real time.
+    id: parts of letters, digits, '.', '_' and '-', joined by '/'. memory_mb: MiB. timeout_s: of real time. environment:
+    what it runs in (`Manifest.runs_in`), built first if it is not there.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 3600.0
     threads: int = 1
     nice: int = 19
+    environment: str = ""
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -141,7 +143,8 @@ class LocalExecutor:
 
     def _start(self, task: Task) -> None:
         folder = self._folder(task.id)
-        work = [sys.executable, "-P", "-m", task.module, "--task", str(folder), "--dir", str(self._state.path)]
+        words = ("--task", str(folder), "--dir", str(self._state.path))
+        work = self._state.command(task.environment, task.module, *words)
         launcher = [sys.executable, "-I", "-S", str(limits.__file__), str(folder / "lease")]
         command = [*launcher, str(task.memory_mb), str(task.nice), *work]
         log = (os.POSIX_SPAWN_OPEN, 1, str(folder / "stderr.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

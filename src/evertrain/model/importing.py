@@ -9,12 +9,13 @@ import msgspec
 
 from evertrain.core.golden import Golden, GoldenRequest
 from evertrain.core.identity import Digest, ServiceName, canonical, digest_of
+from evertrain.core.lock import read_lock
 from evertrain.core.model import Format, Manifest, Output
 from evertrain.core.schema import Column, Input, Schema, Value
 from evertrain.core.wording import say_many
 from evertrain.errors import ModelError, PackageError, UserError
 from evertrain.model.golden import synthesise_golden, take_golden
-from evertrain.model.package import environment_of
+from evertrain.model.package import environment_of, locked_environment
 from evertrain.runtime.artifact import describe, recognise
 from evertrain.runtime.description import Description
 from evertrain.runtime.pickle_file import look_into
@@ -127,12 +128,14 @@ def import_model(
     declaration: Digest | None = None,
     rows: Sequence[tuple[Value, ...]] = (),
     computed: Computed | None = None,
+    lock: bytes | None = None,
 ) -> Manifest:
     """Keep the file and a manifest for it; nobody has attested or judged it yet.
 
     The schema's columns are what a caller sends and, in the model's own order where its file names them, what the
     model takes, unless its inputs are `computed` from them. rows: requests to try it with, in the schema's order;
-    without any they are made from the schema. Raises ModelError when what it is given and the file do not fit.
+    without any they are made from the schema. lock: of the environment that it runs in, None for the installation's.
+    Raises ModelError when what it is given and the file do not fit.
     """
     found = look_at(file) if isinstance(file, Path) else file
     vector = vector_for(found, schema if computed is None else computed.features)
@@ -150,19 +153,37 @@ def import_model(
         inputs=schema,
         vector=vector,
         output=output or Output(),
-        environment=environment_of(found.kind) | _libraries(found),
+        environment=_packages(found, lock),
         declaration=declaration,
         golden=artifacts.blobs.put(canonical(golden)),
+        lock=msgspec.UNSET if lock is None else artifacts.blobs.put(lock),
     )
     artifacts.put_manifest(manifest)
     return manifest
 
 
+def _packages(found: Foreign, lock: bytes | None) -> dict[str, str]:
+    """Name to version of what the file needs: as installed here, or as locked."""
+    if lock is None:
+        return environment_of(found.kind) | _libraries(found)
+    locked = read_lock(lock, "the lock")
+    homes = packages_distributions()
+    names = (homes.get(name, [name])[0] for name in _imported(found))
+    versions = {name: locked.version(name) for name in names}
+    return locked_environment(found.kind, locked) | {name: has for name, has in versions.items() if has is not None}
+
+
+def _imported(found: Foreign) -> Sequence[str]:
+    """The modules that loading a pickle imports."""
+    return look_into(found.path.read_bytes()).libraries if found.kind == "pickle" else ()
+
+
 def _libraries(found: Foreign) -> dict[str, str]:
     """The packages that a pickle imports, by version: it is bound to them."""
-    if found.kind != "pickle":
+    libraries = _imported(found)
+    if not libraries:
         return {}
-    homes, libraries = packages_distributions(), look_into(found.path.read_bytes()).libraries
+    homes = packages_distributions()
     missing = [name for name in libraries if name not in homes and find_spec(name) is None]
     if missing:
         raise PackageError(

@@ -12,12 +12,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from evertrain.core.lock import Lock
 from evertrain.core.model import Format
 from evertrain.errors import ModelError, PackageError
 from evertrain.runtime.bundled import SCHEMA, name_by_code
 from evertrain.runtime.onnx_file import is_onnx
 
-__all__ = ["environment_of", "native", "renumbered"]
+__all__ = ["environment_of", "locked_environment", "native", "renumbered"]
 
 _NEEDS: Final[dict[Format, tuple[str, ...]]] = {
     "lightgbm": ("lightgbm", "numpy"),
@@ -44,6 +45,22 @@ def environment_of(kind: Format) -> dict[str, str]:
                 f"Install it: pip install 'evertrain[{kind}]'.",
             )
         found[there] = version(there)
+    return found
+
+
+def locked_environment(kind: Format, lock: Lock) -> dict[str, str]:
+    """The same of a lock, where it decides; PackageError where it lacks what neither it nor evertrain brings."""
+    found = {}
+    for name in _NEEDS[kind]:
+        there = next((one for one in (name, *_ALSO_AS.get(name, ())) if lock.names(one)), None)
+        if there is None and name != "numpy":
+            raise PackageError(
+                f"A {kind} model needs the package {name}, and the lock does not name it.",
+                "Add it to what the lock is made from, and lock anew.",
+            )
+        version = None if there is None else lock.version(there)
+        if there is not None and version is not None:
+            found[there] = version
     return found
 
 

@@ -106,6 +106,7 @@ def pack(
         vector=vector,
         output=spec.output,
         environment=environment_of(made.format),
+        lock=spec.lock,
         dataset=task.assembled.dataset,
         parameters=made.parameters,
         recipe=task.recipe,

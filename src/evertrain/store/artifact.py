@@ -13,7 +13,7 @@ import msgspec
 
 from evertrain.core.identity import Digest, VersionId, canonical, digest_of_bytes, short
 from evertrain.core.model import Attestation, Manifest, Vouched
-from evertrain.errors import NotFoundError, TrustError
+from evertrain.errors import EvertrainError, NotFoundError, TrustError
 from evertrain.store.blob import Blobs
 from evertrain.store.file import write_atomically
 
@@ -36,7 +36,7 @@ class Artifacts:
 
     def put_manifest(self, manifest: Manifest) -> VersionId:
         """Keep a manifest. Its blobs must stand already, so that a manifest is never ahead of its bytes."""
-        for digest in filter(None, (manifest.model, manifest.bundle)):
+        for digest in filter(None, (manifest.model, manifest.bundle, Digest(manifest.runs_in))):
             if not self.blobs.has(digest):
                 raise NotFoundError(f"The manifest names blob {digest}, which is not kept.", "Put the blob first.")
         version = manifest.version
@@ -56,6 +56,16 @@ class Artifacts:
         if VersionId(digest_of_bytes(content)) != version:
             raise TrustError(f"Version {short(version)}: its manifest {path} was altered.", remedy)
         return _read(content, Manifest, path)
+
+    def runs_in(self, version: VersionId) -> str:
+        """The environment to start a process of this version in; "" too where its manifest cannot be read.
+
+        The process will refuse such a version, and say why.
+        """
+        try:
+            return self.manifest(version).runs_in
+        except EvertrainError:
+            return ""
 
     def versions(self) -> list[VersionId]:
         """All versions that have a manifest, in no order that means anything."""

@@ -21,7 +21,7 @@ import msgspec
 
 from evertrain.core.identity import SourceName
 from evertrain.errors import OccupiedError, StateError
-from evertrain.store.environment import interpreter_of, is_home
+from evertrain.store.environment import Environments, module_command
 from evertrain.store.file import write_atomically
 
 __all__ = ["SCHEMA", "State", "refuse_folder"]
@@ -152,16 +152,16 @@ class State:
         return self.path / "cache" / "datasets"
 
     @property
-    def environments(self) -> Path:
-        return self.path / "cache" / "environments"
+    def environments(self) -> Environments:
+        return Environments(self.path / "cache" / "environments")
 
     def interpreter(self, environment: str) -> Path:
         """The Python of a version that runs in this environment (`Manifest.runs_in`); it may have to be built first."""
-        return interpreter_of(self.environments, environment)
+        return self.environments.interpreter(environment)
 
-    def is_home(self, environment: str) -> bool:
-        """Whether this process runs in the environment, so that it can load such a version."""
-        return is_home(self.environments, environment)
+    def command(self, environment: str, module: str, *words: str) -> tuple[str, ...]:
+        """The command line of a module in this environment, which is built before the module runs, if need be."""
+        return module_command(self.path, environment, module, words)
 
     def quarantine(self, source: SourceName) -> Path:
         return self.path / "control" / "quarantine" / source

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from evertrain.config.declaration import ServiceSpec, outputs_of
-from evertrain.core.identity import Digest
+from evertrain.core.identity import Digest, short
 from evertrain.core.time import say_span
 from evertrain.core.trigger import name_of
 
@@ -85,6 +85,8 @@ def _named(part: str, value: Any) -> Any:
             return {name_of(one): msgspec.to_builtins(one) for one in value}
         case "sources":
             return {one.name: msgspec.to_builtins(one) for one in value}
+        case "environment":
+            return None if value is msgspec.UNSET else f"{value.name}, {short(value.content)}"
         case _:
             return msgspec.to_builtins(value)
 

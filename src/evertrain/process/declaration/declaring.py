@@ -17,6 +17,7 @@ import msgspec
 from evertrain.config.authoring import load
 from evertrain.config.bundle import Bundle, freeze
 from evertrain.config.declaration import ServiceSpec, SourceSpec
+from evertrain.config.environment import files_of_locks, with_locks
 from evertrain.config.origin import waiting
 from evertrain.config.output import refuse_other_classes
 from evertrain.config.script import files_of_scripts
@@ -51,7 +52,7 @@ def check(
     """
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for what this process answers
         waiting()  # what another file left
-        services = load(file)
+        services = with_locks(load(file), file.resolve().parent)
         tables = waiting()
     keep_tables(tables, _place(file, data))
     for spec in services:
@@ -91,8 +92,12 @@ def _put_on_record(
     state: State, services: tuple[ServiceSpec, ...], file: Path, data: Path | None
 ) -> tuple[ServiceSpec, ...]:
     place = file.resolve().parent
-    bundle = freeze(place, file.stem, files_of_scripts(place, services))
+    locks = files_of_locks(services)
+    bundle = freeze(place, file.stem, (*files_of_scripts(place, services), *locks))
     artifacts = Artifacts.at(state.artifacts)
+    for name, digest in locks.items():
+        if artifacts.blobs.put((place / name).read_bytes()) != digest:
+            raise DeclarationError(f"{name} was changed while it was taken in.", "Take the declaration in again.")
     artifacts.blobs.put(bundle.content)
     folder = str(_place(file, data))
     now = business_clock(state.clock).now()

@@ -20,6 +20,7 @@ import polars as pl
 
 from evertrain.config.bundle import freeze, unpack
 from evertrain.config.declaration import ServiceSpec
+from evertrain.config.environment import files_of_locks
 from evertrain.config.script import files_of_scripts
 from evertrain.control.review import FEWEST_ROWS
 from evertrain.core.card import Card
@@ -79,7 +80,7 @@ def plan_file(file: Path, data: Path | None = None, state: State | None = None) 
     events = () if state is None else _events(state)
     services = check(file, data, fixed_types(events))
     place = file.resolve().parent
-    bundle = freeze(place, file.stem, files_of_scripts(place, services))
+    bundle = freeze(place, file.stem, (*files_of_scripts(place, services), *files_of_locks(services)))
     now = SystemClock().now() if state is None else business_clock(state.clock).now()
     registry = Registry(events)
     looks = {} if state is None else read_looks(state.reports)

@@ -31,6 +31,7 @@ from evertrain.model.importing import Computed, Foreign, import_model, look_at, 
 from evertrain.model.likeness import changes_of_inputs
 from evertrain.model.mlflow import MLMODEL, unfold
 from evertrain.process.entry import await_folder, tell_fault
+from evertrain.process.steering.environment import lock_for, unhashed
 from evertrain.process.steering.order import give_order
 from evertrain.process.trainer.assembly import bundle_folder, features_digest
 from evertrain.store.artifact import Artifacts
@@ -57,7 +58,8 @@ class Imported(NamedTuple):
 class Request(NamedTuple):
     """What a person said of the columns and the output of a new service. Without any, the model file says it.
 
-    named: the service was called so by a person, not after the file. rollout: how its successors enter.
+    named: the service was called so by a person, not after the file. rollout: how its successors enter. environment: a
+    lock whose packages the version runs with; None takes those of the declaration.
     """
 
     schema: Path | None = None
@@ -66,6 +68,7 @@ class Request(NamedTuple):
     classes: tuple[str, ...] = ()
     named: bool = True
     rollout: CanarySpec = CanarySpec()
+    environment: Path | None = None
 
 
 def import_file(
@@ -104,6 +107,7 @@ def import_file(
             declaration=artifacts.blobs.put(canonical(spec)),
             rows=_rows_of(request, spec.inputs) or _rows_before(artifacts, record, spec.inputs),
             computed=_computed(state, artifacts, record, spec) if spec.features else None,
+            lock=lock_for(artifacts, spec, request.environment),
         )
         version = artifacts.put_manifest(manifest)
         if record.declaration is None:
@@ -117,7 +121,7 @@ def import_file(
         order = OrderGiven(
             service=service, verb="import", role="operator", words=ledger.keep_words(words), version=version
         )
-        cautions = _cautions(artifacts, manifest, record)
+        cautions = (*_cautions(artifacts, manifest, record), *unhashed(artifacts, manifest))
         return Imported(version, give_order(state, ledger, order), cautions)
 
 

@@ -17,13 +17,14 @@ from evertrain.core.policy import PerformanceTrigger
 from evertrain.core.registry import Registry, Rollout
 from evertrain.core.routing import Arm, RoutingTable
 from evertrain.core.schema import Input
-from evertrain.core.stage import Check, Evaluate, Rehearse, StageTask, Train
+from evertrain.core.stage import Assemble, Check, Evaluate, Rehearse, Reproduce, StageTask, Train
 from evertrain.core.time import Instant
 from evertrain.core.trigger import Observed, Reading
 from evertrain.errors import EvertrainError
 from evertrain.model.executor import Crashed as TaskCrashed
 from evertrain.model.executor import Done as TaskDone
 from evertrain.model.executor import LocalExecutor, Task
+from evertrain.model.installer import BUILD_S
 from evertrain.process.steering.outcomes import Outcomes
 from evertrain.process.steering.watch import Watch
 from evertrain.store.artifact import Artifacts
@@ -81,6 +82,7 @@ class InstalledPlanes:
 
     def submit(self, task: str, work: StageTask, *, memory_mb: int, timeout_s: int) -> None:
         module = _EVALUATION if isinstance(work, Evaluate | Check) else _TRAINING
+        environment, more_s = self._environment_for(work)
         if isinstance(work, Train | Rehearse):
             work = msgspec.structs.replace(work, threads=self._settings.trainer_threads)
         self._executor.submit(
@@ -89,11 +91,32 @@ class InstalledPlanes:
                 module=module,
                 arguments=msgspec.to_builtins(work),
                 memory_mb=memory_mb,
-                timeout_s=float(timeout_s),
+                timeout_s=float(timeout_s + more_s),
                 threads=self._settings.trainer_threads,
                 nice=self._settings.trainer_nice,
+                environment=environment,
             )
         )
+
+    def _environment_for(self, work: StageTask) -> tuple[str, int]:
+        """What a task runs in, and how many seconds more it may take because an environment may have to be built.
+
+        User code runs in the environment of its declaration; an evaluator at home, its check servers each in their own.
+        """
+        match work:
+            case Assemble():
+                environment = self.declaration(work.declaration).runs_in
+            case Train() | Rehearse():
+                environment = self.declaration(work.assembled.declaration).runs_in
+            case Reproduce():
+                environment = self._artifacts.runs_in(work.version)
+            case Evaluate():
+                judged = filter(None, (work.challenger, work.champion, work.anchor))
+                return "", BUILD_S if any(map(self._artifacts.runs_in, judged)) else 0
+            case Check():
+                judged = filter(None, (work.version, work.champion))
+                return "", BUILD_S if any(map(self._artifacts.runs_in, judged)) else 0
+        return environment, BUILD_S if environment else 0
 
     def poll(self, task: str) -> Work:
         match self._executor.poll(task):

@@ -1,7 +1,5 @@
 """The command lines of the tree: which module runs under which name, with which limits."""
 
-import sys
-
 import msgspec
 
 from evertrain.config.declaration import ServiceSpec
@@ -54,14 +52,14 @@ def data_post(state: State, settings: Settings, environment: dict[str, str]) -> 
 
 
 def trial_post(state: State, trial: Trial, environment: dict[str, str]) -> Post:
-    """A version in a process of its own, within the memory that its declaration allows."""
+    """A version in a process and an environment of its own, within the memory that its declaration allows."""
     memory_mb = _memory_of(state, trial.version)
     words = ["--version", trial.version, "--arm", trial.arm, "--name", trial.name]
     words += ["--socket", str(state.socket(trial.name)), "--memory-mb", str(memory_mb)]
     return Post(
         name=trial.name,
         role="candidate",
-        command=_module(state, "worker.candidate", *words),
+        command=_module(state, "worker.candidate", *words, within=Artifacts.at(state.artifacts).runs_in(trial.version)),
         environment=environment | thread_environment(1),
         log=state.processes / f"{trial.name}.log",
         version=trial.version,
@@ -69,8 +67,8 @@ def trial_post(state: State, trial: Trial, environment: dict[str, str]) -> Post:
     )
 
 
-def _module(state: State, name: str, *words: str) -> tuple[str, ...]:
-    return (sys.executable, "-P", "-m", f"evertrain.process.{name}", "--dir", str(state.path), *words)
+def _module(state: State, name: str, *words: str, within: str = "") -> tuple[str, ...]:
+    return state.command(within, f"evertrain.process.{name}", "--dir", str(state.path), *words)
 
 
 def _memory_of(state: State, version: VersionId) -> int:

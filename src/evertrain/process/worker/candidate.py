@@ -30,6 +30,7 @@ from evertrain.model.limits import confine
 from evertrain.process.entry import run
 from evertrain.process.worker.answering import Answering
 from evertrain.process.worker.features import feature_function, model_code
+from evertrain.process.worker.home import require_home
 from evertrain.process.worker.listening import Listening
 from evertrain.store.artifact import Artifacts
 from evertrain.store.process import Heartbeat, beat, parent_lives, sign_in
@@ -132,6 +133,7 @@ def _load(state: State, order: Order) -> Answering:
     artifacts = Artifacts.at(state.artifacts)
     refused = () if order.need == "built" else _refusals(state)
     manifest = admit(artifacts, Verifier.load(state.trusted), order.version, need=order.need, refused=refused)
+    require_home(state, manifest)
     try:
         features = feature_function(state, artifacts, manifest)
         model = load(manifest, artifacts.blobs.path(manifest.model), model_code(state, artifacts, manifest))

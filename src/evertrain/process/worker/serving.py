@@ -40,6 +40,7 @@ from evertrain.errors import EvertrainError, UserError
 from evertrain.process.entry import log_to_stderr
 from evertrain.process.port import claim
 from evertrain.process.worker.features import declaration_of, feature_function, model_code
+from evertrain.process.worker.home import require_home
 from evertrain.store.access import credential
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import StoryClock, business_clock
@@ -83,6 +84,7 @@ class Worker:
             lambda manifest: feature_function(state, artifacts, manifest),
             lambda manifest: declaration_of(artifacts, manifest),
             lambda manifest: model_code(state, artifacts, manifest),
+            at_home=lambda manifest: require_home(state, manifest),
         )
         self._swap = Swap(loader, self._note_change)
         self._trials = Trials(state.socket, self._look)
