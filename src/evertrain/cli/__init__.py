@@ -39,6 +39,7 @@ COMMANDS = {
     "on": "switch",
     "restart": "restart",
     "ledger": "ledger",
+    "hooks": "hooks",
     "doctor": "doctor",
     "settings": "settings",
     "explain": "explain",

@@ -43,6 +43,7 @@ def _parameters() -> list[inspect.Parameter]:
             annotation=Annotated[str | None, typer.Option(one.flag, help=_help(one.meaning, one.value, one.unit))],
         )
         for one in stated_settings(defaults)
+        if one.name != "hooks"  # tables of a file, not a word
     ]
 
 

@@ -15,6 +15,7 @@ import evertrain
 from evertrain.cli import command_line
 from evertrain.cli.explain import explanation
 from evertrain.config import settings
+from evertrain.config.hook import reference_of_hooks
 from evertrain.core.event import Fact
 from evertrain.errors import codes
 from evertrain.web.application import routes
@@ -113,6 +114,8 @@ def settings_page() -> str:
             "working directory, else from the default. Unknown keys are refused. Write durations as `1d` or `90m`.",
             "",
             settings.reference().rstrip(),
+            "",
+            *reference_of_hooks(),
         ]
     )
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
+from evertrain.config.hook import Hook, read_hooks, written_hooks
 from evertrain.config.wording import suggestion
 from evertrain.core.time import DAY, SECOND, parse_span, say_span
 from evertrain.errors import DeclarationError, SettingsError
@@ -95,6 +96,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trainer_threads: Annotated[int, Meta(ge=1, le=256), _says("Threads of a training.", "threads")] = 1
     trainer_nice: Annotated[int, Meta(ge=0, le=19), _says("How far a training gives way to serving.", "nice")] = 19
 
+    hooks: Annotated[tuple[Hook, ...], _says("Who is told of what happens, and who is asked before it does.")] = ()
+
 
 class Stated(msgspec.Struct, frozen=True, kw_only=True):
     """Settings, and where each value comes from."""
@@ -123,7 +126,7 @@ def load(flags: Mapping[str, Any], *, environment: Mapping[str, str], file: Path
             if key not in values:
                 values[key] = _parse(key, value, said)
                 origins[key] = origin
-    settings = msgspec.convert(values, Settings)
+    settings = Settings(**values)
     if settings.warn_free_mb < settings.min_free_mb:
         raise SettingsError(
             "warn_free_mb is below min_free_mb, so nobody would be told before the service refuses.",
@@ -168,6 +171,8 @@ def written(name: str, value: object) -> str:
     >>> written("commit_every", 90 * 60_000_000), written("port", 8080)
     ('1h 30m', '8080')
     """
+    if name == "hooks":
+        return written_hooks(msgspec.convert(value, tuple[Hook, ...]))
     kind = next(field.type for field in msgspec.structs.fields(Settings) if field.name == name)
     return say_span(int(str(value))) if _unit(kind) == _SPAN else str(value)
 
@@ -220,6 +225,8 @@ def _refuse_unknown(key: str, said: str) -> None:
 
 def _parse(key: str, value: Any, said: str) -> Any:
     """One value, from text or from what TOML or a flag made of it; within its bounds."""
+    if key == "hooks":
+        return read_hooks(value, said)
     kind = next(field.type for field in msgspec.structs.fields(Settings) if field.name == key)
     spans = _unit(kind) == _SPAN
     try:

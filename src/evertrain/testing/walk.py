@@ -37,6 +37,7 @@ SURROUNDINGS: Final = {
     "operate": "a served file",
     "doctor": "a served file",
     "off": "a served file",
+    "webhooks": "a served file",
     "by-hand": "a served file",
     "mlflow": "a served file",
     "overload": "a served file",

@@ -25,6 +25,7 @@ from evertrain.core.time import DAY, Instant
 from evertrain.errors import EvertrainError
 from evertrain.process.controller.action import OrderedActions
 from evertrain.process.controller.doorway import Doorway
+from evertrain.process.controller.messenger import messengers
 from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
 from evertrain.process.steering.planes import InstalledPlanes
 from evertrain.process.steering.reference import score_with_reference
@@ -199,6 +200,7 @@ def main(arguments: Sequence[str]) -> int:
             token = create_token("control", state.keys, state.trusted)
             with (
                 controller.observer.verification,
+                messengers(settings.hooks, state, ledger),
                 Doorway(settings.control_host, settings.control_port, board, actions, token),
             ):
                 controller.run()

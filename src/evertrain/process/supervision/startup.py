@@ -11,6 +11,7 @@ from typing import Self
 
 import msgspec
 
+from evertrain.config.hook import secret_of
 from evertrain.config.settings import PREFIX, Settings
 from evertrain.errors import OccupiedError
 from evertrain.process.port import claim, require_free
@@ -59,6 +60,8 @@ class Startup:
         dead supervisor left here may hold the ports.
         """
         folder = Path(settings.dir).absolute()
+        for hook in settings.hooks:
+            secret_of(hook)
         settings, environment = _with_control_port(settings, environment)
         with contextlib.ExitStack() as undo:
             lease = None

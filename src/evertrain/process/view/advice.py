@@ -9,6 +9,7 @@ from evertrain.core.identity import short
 from evertrain.core.wording import say_many
 from evertrain.process.view.situation import Fruitless, ServiceSituation, Situation, Trial, Waiting
 from evertrain.process.view.supply import SourceSituation
+from evertrain.store.hook import HookProgress
 from evertrain.web.wording import say_moment
 
 __all__ = ["Advice", "advise"]
@@ -35,6 +36,8 @@ def advise(found: Situation) -> tuple[Advice, ...]:
         every += _service(service)
     for source in found.sources:
         every += _source(source)
+    for hook in found.hooks:
+        every += _hook(hook)
     return tuple(sorted(every, key=lambda one: not one.urgent))
 
 
@@ -186,4 +189,21 @@ def _source(one: SourceSituation) -> Iterator[Advice]:
             what=f"Source {one.source}: {aside} set aside.",
             remedy=f"control/quarantine/{one.source} has each with its reason. Mend the file where it lies, or apply a "
             "declaration with repair=: it is read again, and the rows that fit then come in.",
+        )
+
+
+def _hook(one: HookProgress) -> Iterator[Advice]:
+    """A receiver that cannot be told: the loop goes on, and whoever relies on it may not know."""
+    if one.failing:
+        worst = max(one.failing.values(), key=lambda each: each.attempts)
+        times = say_many(worst.attempts, "time")
+        yield Advice(
+            what=f"Hook {one.hook} ({one.host}) was tried {times} with event {worst.sequence}: {worst.error}.",
+            remedy="Mend the receiver, or its entry under [[hooks]]; it is tried again by itself.",
+        )
+    if one.dead:
+        letters = say_many(len(one.dead), "dead letter")
+        yield Advice(
+            what=f"Hook {one.hook} has {letters}, the last because {one.dead[-1].error}.",
+            remedy="evertrain hooks retry --all, once the receiver takes them.",
         )

@@ -29,6 +29,7 @@ from evertrain.process.view.supply import SourceSituation, look_at_sources
 from evertrain.process.view.surroundings import show_alerts, taken_in
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import StoryClock, business_clock
+from evertrain.store.hook import HookProgress, read_hook_progress
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import Heartbeat, alive, heartbeats
 from evertrain.store.routing import RoutingFile
@@ -174,6 +175,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[SourceSituation, ...]
     alerts: tuple[Alert, ...]
     processes: tuple[Running, ...]
+    hooks: tuple[HookProgress, ...] = ()
     lacking: tuple[str, ...] = ()
 
     @property
@@ -255,6 +257,7 @@ def look_at(state: State) -> Situation:
             )
             for beat in known.beats
         ),
+        hooks=tuple(one for one in read_hook_progress(state) if one.active),
         lacking=tuple(lacking),
     )
 
