@@ -158,8 +158,23 @@ def test_while_everything_starts_it_says_so_and_what_it_waits_for(tmp_path: Path
     done = status(record.state)
     assert done.returncode == 1
     assert "STARTING: nobody answers yet; it waits for controller, w0." in done.stdout
-    for alarm in ("NOBODY ANSWERS", "URGENT", "has ended"):
+    for alarm in ("NOBODY ANSWERS", "URGENT", "has ended", "The page is"):
         assert alarm not in done.stdout
+
+
+def test_the_page_is_named_without_its_token_and_what_is_to_do_is_told_whole(tmp_path: Path) -> None:
+    record = ShopRecord(tmp_path / "state")
+    beat(record.state, msgspec.structs.replace(heartbeat_of("supervisor", "supervisor"), page="http://127.0.0.1:8081/"))
+    beat(record.state, heartbeat_of("w0", "worker"))
+    cycle = CycleId(f"{SHOP}/c1")
+    record.tell("none yet", facts.TriggerDecided(service=SHOP, trigger="first", decision="run", cycle=cycle))
+    why = f"The stage train failed: the columns {', '.join(f'column_{place}' for place in range(60))} are missing."
+    record.tell(why, facts.CycleMoved(service=SHOP, cycle=cycle, move="fail", before="triggered", after="failed"))
+    shown = status(record.state).stdout
+    assert f"ended as failed: {why}" in shown
+    key = record.state.keys / "token-control"
+    assert f"The page is http://127.0.0.1:8081/; its link is that with ?token= and what {key} holds." in shown
+    assert told(record.state)["page"] == "http://127.0.0.1:8081/"
 
 
 def test_a_first_training_that_failed_is_told_with_its_end_and_its_log(tmp_path: Path) -> None:
@@ -180,6 +195,8 @@ def test_a_first_training_that_failed_is_told_with_its_end_and_its_log(tmp_path:
     todo = done.stdout.partition("To do\n")[2].partition("\n\n")[0]
     assert "URGENT: No version of shop answers. The last training ended as failed: The stage train failed" in todo
     assert "ValueError: no column 'amuont'" in todo
+    assert done.stdout.count("no column 'amuont'") == 1
+    assert "cycle c1 failed: as above" in done.stdout
     assert f"All that it printed: {log}" in todo
     assert max(map(len, done.stdout.splitlines())) < 320
 

@@ -2,7 +2,7 @@
 
 import os
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Annotated
 
@@ -82,6 +82,9 @@ def _for_machines(found: Situation) -> str:
 
 def _screen(found: Situation) -> Iterator[str]:
     yield f"{found.dir}, {say_moment(found.at)} UTC, {say_many(found.events, 'event')} on record"
+    if found.page:
+        keys = f"{found.dir}/control/keys/token-control"
+        yield f"The page is {found.page}; its link is that with ?token= and what {keys} holds."
     if found.starting:
         yield f"STARTING: {'it answers' if found.answers else 'nobody answers yet'}; it {found.starting}."
     else:
@@ -100,7 +103,7 @@ def _screen(found: Situation) -> Iterator[str]:
 
 
 def _advice(one: Advice) -> Iterator[str]:
-    yield f"{'URGENT: ' if one.urgent else ''}{_cut(one.what)}"
+    yield f"{'URGENT: ' if one.urgent else ''}{_whole(one.what)}"
     yield f"  {one.remedy}"
 
 
@@ -114,6 +117,16 @@ def _part(title: str, lines: Iterator[str]) -> Iterator[str]:
 def _reason(words: str) -> str:
     """A reason as a sentence that fits."""
     return _cut(say_sentence(words))
+
+
+def _whole(words: str) -> str:
+    """Words as one line: of several lines the first and the last, between which a traceback has its frames.
+
+    >>> _whole("It failed.\\n  File 1, in f\\nValueError: no rows")
+    'It failed. ... ValueError: no rows'
+    """
+    lines = [" ".join(line.split()) for line in words.strip().splitlines()] or [""]
+    return lines[0] if lines[-1] in lines[0] else f"{lines[0]}{' ... ' if len(lines) > 2 else ' '}{lines[-1]}"
 
 
 def _cut(words: str) -> str:
@@ -165,8 +178,10 @@ def _service(one: ServiceSituation, answers: str, at: Instant) -> Iterator[str]:
     yield from (f"  now        {say_work(each)}" for each in one.work)
     for version, reason in list(one.refused.items())[-_REFUSED:]:
         yield f"  refused    version {short(version)}: {_reason(reason)}"
+    told = {one.fruitless.why} if one.fruitless is not None else set()
     for number, decision in enumerate(one.decisions):
-        yield f"  {'' if number else 'decisions':<11}{_decision(decision)}"
+        yield f"  {'' if number else 'decisions':<11}{_decision(decision, told)}"
+        told.add(decision.reason)
 
 
 def _observed(one: ServiceSituation, at: Instant) -> Iterator[str]:
@@ -226,8 +241,9 @@ def _cycle(each: Waiting) -> str:
     return f"{name} is {each.state} since {say_moment(each.since)}{version}{until}: {_reason(each.why)}"
 
 
-def _decision(one: Decision) -> str:
-    return f"{say_moment(one.at)}  {one.title}: {_reason(one.reason)}"
+def _decision(one: Decision, told: Set[str]) -> str:
+    """told: reasons that stand on the screen already, which are said once."""
+    return f"{say_moment(one.at)}  {one.title}: {'as above' if one.reason in told else _reason(one.reason)}"
 
 
 # Around them ----------------------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     started: its identity's second half, from `start_of`. starting: it has signed in and does nothing yet. generation:
     of the routing table that it obeys. ready: the versions that it can answer with; failed: those that it could not
     load, and why. settled: everything known by then is done (business time). note: one line for people.
+    page: of a supervisor: where the page is, without the token.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     failed: dict[VersionId, str] = {}
     settled: Instant = Instant(0)
     note: str = ""
+    page: str = ""
 
 
 _decoder = msgspec.json.Decoder(Heartbeat)

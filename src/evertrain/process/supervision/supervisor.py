@@ -72,7 +72,10 @@ class Supervisor:
         self._restarting = Restarting(state, self)
         host, port = listener.getsockname()[:2]
         self._heartbeat = msgspec.structs.replace(
-            heartbeat_of("supervisor", "supervisor"), starting=True, note=f"predictions on http://{host}:{port}"
+            heartbeat_of("supervisor", "supervisor"),
+            starting=True,
+            note=f"predictions on http://{host}:{port}",
+            page=f"http://{settings.control_host}:{settings.control_port}/",
         )
         self._begun = time.monotonic()
         self._listener = listener

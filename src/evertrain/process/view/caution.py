@@ -4,12 +4,14 @@ import msgspec
 
 from evertrain.core.card import Card
 from evertrain.core.identity import VersionId
+from evertrain.core.model import Verdict
 from evertrain.core.registry import ServiceRecord, Version
+from evertrain.core.wording import say_many
 from evertrain.errors import EvertrainError
 from evertrain.process.view.chronicle import Chronicle
 from evertrain.store.artifact import Artifacts
 
-__all__ = ["caution_of", "cautions_of", "minds_of_rollback", "override_of"]
+__all__ = ["caution_of", "cautions_of", "minds_of_rollback", "override_of", "standing_caution"]
 
 
 def override_of(champion: Version, chronicle: Chronicle) -> str:
@@ -29,14 +31,33 @@ def caution_of(champion: VersionId, artifacts: Artifacts) -> str:
         return ""  # a version that cannot be read cannot be loaded either, and that is told of whoever tries
 
 
+def standing_caution(record: ServiceRecord, champion: VersionId | None, artifacts: Artifacts) -> str:
+    """What its training says of a champion, as long as nobody has mended it.
+
+    It is mended when a later training by its recipe has nothing said of it, whatever became of that version.
+    """
+    said = "" if champion is None else caution_of(champion, artifacts)
+    if not said or champion not in record.versions:
+        return said
+    mine = record.versions[champion]
+    later = (one for one in record.versions.values() if one.ordinal > mine.ordinal and one.recipe == mine.recipe)
+    return "" if any(not caution_of(one.version, artifacts) for one in later) else said
+
+
 def cautions_of(version: Version, artifacts: Artifacts) -> tuple[str, ...]:
     """What its card says of a file that takes in otherwise than the version that answered when it was judged."""
+    card = _card_of(version, artifacts)
+    return () if card is None else card.cautions
+
+
+def _card_of(version: Version, artifacts: Artifacts) -> Card | None:
+    """Its newest card; a card that is lost hides nothing else."""
     if version.card is None:
-        return ()
+        return None
     try:
-        return msgspec.json.decode(artifacts.blobs.get(version.card), type=Card).cautions
+        return msgspec.json.decode(artifacts.blobs.get(version.card), type=Card)
     except (EvertrainError, OSError, msgspec.DecodeError):
-        return ()  # a card that is lost hides nothing else
+        return None
 
 
 def minds_of_rollback(record: ServiceRecord, artifacts: Artifacts) -> tuple[str, ...]:
@@ -51,5 +72,20 @@ def minds_of_rollback(record: ServiceRecord, artifacts: Artifacts) -> tuple[str,
     if version.overruled:
         said.append(f"it was refused before a person put it into service: {version.overruled.rstrip('.')}")
     if version.verdict in ("health only", "inconclusive"):
-        said.append(f"its verdict was {version.verdict!r}: whether it is good was never shown")
+        said.append(_about(version.verdict, _card_of(version, artifacts)))
     return tuple(f"Mind of version {version.ordinal} of {record.service}, which answers then: {one}." for one in said)
+
+
+def _about(verdict: Verdict, card: Card | None) -> str:
+    """What a verdict that is no "pass" leaves open, and what it does show, by the card."""
+    lead = f"its verdict was {verdict!r}"
+    if card is None or not card.figures:
+        return f"{lead}: whether it is good was never shown"
+    rows = say_many(card.holdout_rows, "row")
+    if verdict == "inconclusive":
+        return f"{lead}: on {rows} it was shown neither to be as good as the version before it nor to be worse"
+    if card.training_rows:
+        constant = next((one.words for one in card.criteria if one.name == "constant" and one.status == "pass"), "")
+        beat = f", and it beats a constant on {rows} that it never saw ({constant})" if constant else ""
+        return f"{lead}: there was no version to hold it against{beat}"
+    return f"{lead}: on {rows} of the table it was not shown to be worse, and it may have been trained on them"

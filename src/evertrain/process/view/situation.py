@@ -21,7 +21,7 @@ from evertrain.model.progress import Tasks
 from evertrain.monitor.gist import Gist
 from evertrain.monitor.health import Totals, totals
 from evertrain.monitor.unfamiliar import Unknown
-from evertrain.process.view.caution import caution_of, cautions_of, override_of
+from evertrain.process.view.caution import cautions_of, override_of, standing_caution
 from evertrain.process.view.chronicle import Chronicle
 from evertrain.process.view.looks import Figure, read_gists, read_looks, read_quality, read_unknown
 from evertrain.process.view.standing import show_work
@@ -117,7 +117,8 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
 
     gist: what was observed of a watched service, once anything was.
     watched: somebody else answers. override: that a person put the champion into service, why, and past which refusal.
-    caution: what its training says of the champion; cautions: what it takes in otherwise than the one before.
+    caution: what its training says of the champion, until a later one by its recipe says it no more; cautions: what it
+    takes in otherwise than the one before.
     quality: how good the answers were, once there are labels. unknown: what the version is asked and does not know.
     unmatched: labels that name no prediction that is remembered.
     """
@@ -165,7 +166,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything at once. lacking: what could not be read, and why."""
+    """Everything at once. lacking: what could not be read, and why. page: its address, "" while nobody shows it."""
 
     at: Instant
     dir: str
@@ -177,6 +178,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[Running, ...]
     hooks: tuple[HookProgress, ...] = ()
     lacking: tuple[str, ...] = ()
+    page: str = ""
 
     @property
     def answers(self) -> bool:
@@ -259,6 +261,7 @@ def look_at(state: State) -> Situation:
         ),
         hooks=tuple(one for one in read_hook_progress(state) if one.active),
         lacking=tuple(lacking),
+        page=next((beat.page for beat in known.beats if beat.page and alive(beat)), ""),
     )
 
 
@@ -292,7 +295,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         watched=route.observed,
         gist=known.gists.get(name) if route.observed else None,
         override="" if champion is None else override_of(champion, known.chronicle),
-        caution="" if route.champion is None else caution_of(route.champion, known.artifacts),
+        caution=standing_caution(record, route.champion, known.artifacts),
         cautions=() if champion is None else cautions_of(champion, known.artifacts),
         fruitless=_fruitless(record, known.tasks),
     )
