@@ -109,14 +109,19 @@ def Canary(  # noqa: N802 - reads as the thing that it makes
     max_bad_answers: float | None = None,
     alpha: float = 0.01,
     deadline: str = "1s",
+    probation: str = "14d",
 ) -> CanarySpec:
-    """The shares by which a version enters, and the harm that is accepted on the way."""
+    """The shares by which a version enters, and the harm that is accepted on the way.
+
+    probation: for so long after its promotion labels may still take it back; "0s" for none.
+    """
     described = {
         "steps": tuple(steps),
         "margin": margin,
         "max_bad_answers": max_bad_answers,
         "alpha": alpha,
         "deadline_s": parse_span(deadline) / 1_000_000,
+        "probation": parse_span(probation),
     }
     return read_spec(described, CanarySpec, "et.Canary")
 

@@ -13,6 +13,7 @@ from evertrain.config.declaration import ServiceSpec
 from evertrain.control.cycles import CycleDesk
 from evertrain.control.orders import OrderDesk
 from evertrain.control.planes import Journal, Planes
+from evertrain.control.rescoring import RescoringDesk
 from evertrain.control.review import ChampionReview
 from evertrain.control.rollouts import RolloutDesk
 from evertrain.control.routes import route_step
@@ -101,6 +102,7 @@ class Loop:
         yield TriggerDesk(self._planes, record, spec, now).step()
         for cycle in record.open_cycles:
             yield CycleDesk(self._planes, record, spec, now).step(cycle)
+        yield RescoringDesk(self._planes, record, spec, now).step()
         rollout = record.open_rollout
         entering = False
         if rollout is not None:

@@ -6,6 +6,7 @@ from evertrain.config.declaration import ServiceSpec
 from evertrain.control.answer import answered
 from evertrain.control.lodging import lodged_elsewhere
 from evertrain.control.planes import Planes
+from evertrain.control.rescoring import found_of
 from evertrain.control.schedule import ORDER
 from evertrain.control.step import Step
 from evertrain.control.succession import busy_for_order, gives_way_to_order, superseded
@@ -254,7 +255,15 @@ class OrderDesk:
             return None
         evidence = self._planes.evidence(self._record.service, rollout, self._now)
         spec, traffic = self._spec.rollout, evidence.requests_24h
-        return assess(rollout.step, spec, evidence.tally, traffic, self._now, pace=evidence.pace)
+        return assess(
+            rollout.step,
+            spec,
+            evidence.tally,
+            traffic,
+            self._now,
+            pace=evidence.pace,
+            paired=found_of(self._record, rollout),
+        )
 
     def _refuse(self, version: VersionId, because: str) -> facts.VersionRefused:
         return facts.VersionRefused(

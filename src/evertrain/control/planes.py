@@ -100,6 +100,12 @@ class Planes(Protocol):
     def labelled(self, service: ServiceName) -> int:
         """How many of the logged requests have a label that is certain by the newest record."""
 
+    def matured(self, service: ServiceName, since: Instant, now: Instant) -> int:
+        """How many of the requests logged after `since` have a label that is mature by now."""
+
+    def labels_for(self, request: str, service: ServiceName, since: Instant, now: Instant) -> Digest:
+        """The newest of them, a `core.paired.LoggedLabels` blob; the same for one request as long as this one lives."""
+
     # Trust
 
     def manifest(self, version: VersionId) -> Manifest: ...

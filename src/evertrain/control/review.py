@@ -18,7 +18,17 @@ from evertrain.core.registry import Rollout, ServiceRecord, Version
 from evertrain.core.stage import Check, Evaluated
 from evertrain.core.time import Instant
 
-__all__ = ["FEWEST_ROWS", "ChampionReview", "check_of", "judged_by", "review", "review_is_due", "stood_in_line"]
+__all__ = [
+    "FEWEST_ROWS",
+    "ChampionReview",
+    "back_to",
+    "check_of",
+    "is_judged_as_file",
+    "judged_by",
+    "review",
+    "review_is_due",
+    "stood_in_line",
+]
 
 FEWEST_ROWS = 50
 """With fewer labels there is nothing to judge on, and nothing to learn from."""
@@ -124,7 +134,7 @@ class ChampionReview:
         return self._concluded(champion, before, found, name)
 
     def _is_due(self, champion: Version) -> bool:
-        if not _came_as_file(self._record, champion) or champion.verdict == "pass" or champion.overruled:
+        if not is_judged_as_file(self._record, champion.version) or champion.overruled:
             return False
         labels = self._planes.labelled(self._record.service)
         return labels >= max(FEWEST_ROWS, 2 * champion.evidence.get("known", 0.0))
@@ -133,17 +143,8 @@ class ChampionReview:
         why = "; ".join(found.reasons)
         told: list[facts.Fact] = [judged_by(self._planes, self._record, found, again=True)]
         if found.worse:
-            back = self._record.versions[before].ordinal
-            why = f"Labels show that it is worse than version {back}, which it replaced and which answers again. {why}"
-            told += [
-                facts.ChampionReverted(service=self._record.service, before=champion.version, after=before),
-                facts.VersionRefused(
-                    service=self._record.service,
-                    version=champion.version,
-                    fingerprint=champion.fingerprint,
-                    because=why,
-                ),
-            ]
+            reverted, refused = back_to(self._record, champion.version, before, why)
+            told, why = [*told, reverted, refused], refused.because
         elif found.verdict == "pass":
             self._planes.attest_judged(champion.version, self._record.service, self._now, "pass", why)
         return Step(
@@ -159,6 +160,28 @@ class ChampionReview:
                 for place, fact in enumerate(told)
             )
         )
+
+
+def is_judged_as_file(record: ServiceRecord, version: VersionId) -> bool:
+    """Whether it came as a file of which nothing but its health is known: it is judged again whole, as stands above."""
+    return _came_as_file(record, record.versions[version]) and record.versions[version].verdict != "pass"
+
+
+def back_to(
+    record: ServiceRecord, champion: VersionId, before: VersionId, why: str
+) -> tuple[facts.ChampionReverted, facts.VersionRefused]:
+    """The champion is taken back and refused: labels show that it is worse than the version that it replaced."""
+    back = record.versions[before].ordinal
+    said = f"Labels show that it is worse than version {back}, which it replaced and which answers again. {why}"
+    return (
+        facts.ChampionReverted(service=record.service, before=champion, after=before),
+        facts.VersionRefused(
+            service=record.service,
+            version=champion,
+            fingerprint=record.versions[champion].fingerprint,
+            because=said,
+        ),
+    )
 
 
 def _came_as_file(record: ServiceRecord, version: Version) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.lodging import lodged_elsewhere
 from evertrain.control.planes import Planes
+from evertrain.control.rescoring import found_of
 from evertrain.control.review import check_of, judged_by, review, review_is_due, stood_in_line
 from evertrain.control.step import NOTHING, Step
 from evertrain.core import event as facts
@@ -106,6 +107,7 @@ class RolloutDesk:
             self._now,
             pace=evidence.pace,
             latency_decides=not self._planes.paced(),
+            paired=found_of(self._record, rollout),
         )
         if seen.action == "roll back":
             return self._end(rollout, "; ".join(seen.reasons), seen.figures)

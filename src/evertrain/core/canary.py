@@ -13,6 +13,7 @@ import msgspec
 
 from evertrain.core.bound import requests_needed, upper_difference
 from evertrain.core.evidence import Tally
+from evertrain.core.paired import PairedFigures
 from evertrain.core.policy import CanarySpec
 from evertrain.core.time import DAY, Instant, say_instant
 
@@ -25,6 +26,7 @@ __all__ = [
     "evidence_of",
     "fewest_at_step",
     "fewest_requests",
+    "paired_limit",
     "requests_to_go",
 ]
 
@@ -42,8 +44,9 @@ _FEWEST_BAD_ANSWERS = 50.0
 
 _FORESEEABLE_DAYS = 3650
 
-_ERRORS, _LATENCY, _LOSSES, _SCORES = 0.5, 0.25, 0.15, 0.1
-"""Parts of alpha. Errors have half: they harm at once, and the third of a canary that only fails must end it."""
+_ERRORS, _LATENCY, _PAIRED, _LOSSES, _SCORES = 0.5, 0.25, 0.1, 0.05, 0.1
+"""Parts of alpha. Errors have half: they harm at once, and the third of a canary that only fails must end it. Labels
+count in pairs, and alone where there is no time to score requests again."""
 
 Action = Literal["wait", "advance", "promote", "roll back"]
 
@@ -74,19 +77,20 @@ def assess(
     *,
     pace: float | None = None,
     latency_decides: bool = True,
+    paired: PairedFigures | None = None,
 ) -> Assessment:
     """Look at a rollout that is in step `step` (an index into `spec.steps`).
 
     requests_24h: all requests that a day brings the service, counted as the tally counts. pace: requests a day
     at which they come now, by which a time is foretold; that of the last 24 hours where it is not given.
-    latency_decides: False where time is simulated; latency is then a figure only.
+    latency_decides: False where time is simulated; latency is then a figure only. paired: what rescoring has found.
 
     >>> quiet = assess(1, CanarySpec(steps=(0.01, 0.1)), Tally.start(0.1), 0.0, Instant(0))
     >>> quiet.action, quiet.reasons[0]
     ('wait', 'waiting: about 439 more canary requests; there is next to no traffic, so no time can be said')
     """
-    found = _kinds(tally, latency_decides)
-    evidence = evidence_of(tally, latency_decides=latency_decides)
+    found = _kinds(tally, latency_decides, paired)
+    evidence = evidence_of(tally, latency_decides=latency_decides, paired=paired)
     bound = upper_difference(
         errors=tally.canary_errors,
         requests=tally.canary,
@@ -100,6 +104,7 @@ def assess(
         "e_latency": tally.latency.value,
         "e_scores": tally.scores.value,
         "e_losses": tally.losses.value,
+        **({} if paired is None else {"e_paired": paired.e_value, "paired": float(paired.labels)}),
         "e_limit": 1.0 / spec.alpha,
         "bound": bound,
         "canary": float(tally.canary),
@@ -121,7 +126,8 @@ def assess(
             figures=figures,
         )
     more = requests_to_go(step, spec, tally, requests_24h)
-    return _wait(spec.steps[step], more, now, figures, pace=requests_24h if pace is None else pace)
+    waits = _wait(spec.steps[step], more, now, figures, pace=requests_24h if pace is None else pace)
+    return waits if paired is None else msgspec.structs.replace(waits, reasons=(*waits.reasons, paired.words))
 
 
 def requests_to_go(step: int, spec: CanarySpec, tally: Tally, requests_24h: float) -> int | None:
@@ -142,13 +148,23 @@ def requests_to_go(step: int, spec: CanarySpec, tally: Tally, requests_24h: floa
     return None if more is None else max(more, own - tally.step.canary, 1)
 
 
-def evidence_of(tally: Tally, *, latency_decides: bool = True) -> float:
+def evidence_of(tally: Tally, *, latency_decides: bool = True, paired: PairedFigures | None = None) -> float:
     """All evidence of harm as one e-value: 1 at the start.
 
     >>> evidence_of(Tally.start(0.1))
     1.0
     """
-    return sum(kind.weight * kind.value for kind in _kinds(tally, latency_decides))
+    return sum(kind.weight * kind.value for kind in _kinds(tally, latency_decides, paired))
+
+
+def paired_limit(spec: CanarySpec, *, latency_decides: bool = True) -> float:
+    """The e-value of paired labels that ends a trial alone, and a probation: both have the same part of alpha.
+
+    >>> round(paired_limit(CanarySpec()))
+    1000
+    """
+    found = _kinds(Tally.start(0.5), latency_decides, None)
+    return 1.0 / (spec.alpha * next(kind.weight for kind in found if kind.words.startswith("paired")))
 
 
 def fewest_requests(margin: float) -> int | None:
@@ -194,13 +210,14 @@ def fewest_at_step(share: float, requests_24h: float) -> int:
     return max(1, min(FEWEST_AT_STEP, math.ceil(share * requests_24h)))
 
 
-def _kinds(tally: Tally, latency_decides: bool) -> list[_Kind]:
+def _kinds(tally: Tally, latency_decides: bool, paired: PairedFigures | None) -> list[_Kind]:
     """What decides, with its weight. All kinds share one alpha: a weighted mean of e-values is an e-value."""
     errors = f"canary errors {tally.canary_errors} of {tally.canary}, the rest {tally.rest_errors} of {tally.rest}"
     losses = f"labels of {tally.losses.canary} canary answers against {tally.losses.rest} of the rest's"
     kinds = [
         _Kind(errors, tally.errors.value, _ERRORS),
         _Kind("latency against the control arm", tally.latency.value, _LATENCY if latency_decides else 0.0),
+        _Kind("paired labels" if paired is None else paired.words, 1.0 if paired is None else paired.e_value, _PAIRED),
         _Kind(losses, tally.losses.value, _LOSSES),
         _Kind("scores far from the control arm's", tally.scores.value, _SCORES),
     ]

@@ -11,6 +11,7 @@ import msgspec
 from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, SourceName, VersionId
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
 from evertrain.core.order import OrderAnswered, OrderGiven, ServiceSwitched
+from evertrain.core.paired import PairedFigures
 from evertrain.core.schema import Column
 from evertrain.core.time import Instant
 from evertrain.core.upkeep import (
@@ -55,6 +56,7 @@ __all__ = [
     "VersionBuilt",
     "VersionJudged",
     "VersionRefused",
+    "VersionRescored",
     "kind_of",
 ]
 
@@ -215,6 +217,22 @@ class VersionJudged(_Fact, frozen=True, kw_only=True, tag="version.judged"):
     again: bool = False
 
 
+class VersionRescored(_Fact, frozen=True, kw_only=True, tag="version.rescored"):
+    """Labelled requests were put to a version and to the one that it is held against.
+
+    look: 1, 2, 3 ... of this pair. known: how many such requests there were. result: digest of the evidence, a blob;
+    None: there is none yet.
+    """
+
+    service: ServiceName
+    version: VersionId
+    against: VersionId
+    look: int
+    known: int
+    found: PairedFigures | None
+    result: Digest | None
+
+
 class ModelVouched(_Fact, frozen=True, kw_only=True, tag="model.vouched"):
     """A person trusts a pickle of exactly these bytes, which names these things of other modules.
 
@@ -308,6 +326,7 @@ Fact = (
     | VersionBuilt
     | VersionJudged
     | VersionRefused
+    | VersionRescored
     | ModelVouched
     | RolloutBegun
     | RolloutMoved

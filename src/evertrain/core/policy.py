@@ -62,7 +62,9 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     margin: the bound on the difference of error rates that the last promotion needs. max_bad_answers: how many bad
     answers a step may cost in 24 h, by the bound; None: one in a thousand of the requests of that time, which is the
-    error budget of an availability of 99.9%, and at least 50. alpha: chance of a false rollback over the whole ramp.
+    error budget of an availability of 99.9%, and at least 50. alpha: chance of a false rollback over the whole ramp,
+    and over the probation after it: for so long the version before it scores the same requests, and when labels show
+    that the new one is worse, the other one answers again. 0: no probation.
     """
 
     steps: tuple[Share, ...] = (0.01, 0.05, 0.25)
@@ -70,6 +72,7 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_bad_answers: Annotated[float, Meta(gt=0)] | None = None
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.01
     deadline_s: Annotated[float, Meta(gt=0, le=60)] = 1.0
+    probation: Micros = 14 * DAY
 
 
 class ScheduleTrigger(_Policy, frozen=True, kw_only=True, tag="schedule", forbid_unknown_fields=True):

@@ -5,7 +5,7 @@ import msgspec
 from evertrain.core import cycle as cycles
 from evertrain.core import rollout as rollouts
 from evertrain.core.cycle import MAX_LOOKS, CycleState, Kind
-from evertrain.core.event import Event
+from evertrain.core.event import Event, VersionRescored
 from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, VersionId
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
 from evertrain.core.rollout import RolloutState
@@ -134,7 +134,7 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
     heard: which trigger got which decision since which cycle, so that a standing trigger is not recorded at each look.
     served: the champions one after the other, a version that came again as often as it did. wanted: the recipe of a
     retraining that a person asked for and that begins when the cycle before it has ended. enabled: False where a person
-    turned the service off; notice: what those who ask are told then.
+    turned the service off; notice: what those who ask are told then. rescored: what rescoring found last of a version.
     """
 
     service: ServiceName
@@ -157,6 +157,7 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
     wanted: str | None = None
     enabled: bool = True
     notice: str = ""
+    rescored: dict[VersionId, VersionRescored] = {}
 
     @property
     def previous(self) -> VersionId | None:

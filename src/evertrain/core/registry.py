@@ -54,7 +54,13 @@ class Registry:
                 record.declared = record.declared or event.at
             case facts.TriggerDecided() | facts.CycleMoved() | facts.DatasetSnapshotted() | facts.StageFinished():
                 _fold_cycle(self.service(fact.service), event, fact)
-            case facts.VersionBuilt() | facts.VersionJudged() | facts.VersionRefused() | facts.ChampionOverridden():
+            case (
+                facts.VersionBuilt()
+                | facts.VersionJudged()
+                | facts.VersionRescored()
+                | facts.VersionRefused()
+                | facts.ChampionOverridden()
+            ):
                 _fold_version(self.service(fact.service), event, fact)
             case facts.RolloutBegun() | facts.RolloutMoved() | facts.RoutingChanged() | facts.ChampionReverted():
                 _fold_rollout(self.service(fact.service), event, fact)
@@ -140,9 +146,15 @@ def _wanted(before: str | None, fact: facts.TriggerDecided) -> str | None:
 def _fold_version(
     record: ServiceRecord,
     event: facts.Event,
-    fact: facts.VersionBuilt | facts.VersionJudged | facts.VersionRefused | facts.ChampionOverridden,
+    fact: facts.VersionBuilt
+    | facts.VersionJudged
+    | facts.VersionRescored
+    | facts.VersionRefused
+    | facts.ChampionOverridden,
 ) -> None:
     match fact:
+        case facts.VersionRescored():
+            record.rescored[fact.version] = fact
         case facts.VersionBuilt():
             record.versions[fact.version] = Version(
                 version=fact.version,

@@ -11,6 +11,8 @@ import msgspec
 
 from evertrain.core.identity import CycleId, Digest, ServiceName, VersionId
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
+from evertrain.core.paired import Paired
+from evertrain.core.policy import MetricName
 from evertrain.core.rehearsal import Rehearsed
 from evertrain.core.score import RowScore
 from evertrain.core.time import Instant
@@ -24,6 +26,8 @@ __all__ = [
     "Rehearse",
     "Reproduce",
     "Reproduced",
+    "Rescore",
+    "Rescored",
     "Sameness",
     "StageTask",
     "Train",
@@ -190,6 +194,31 @@ class Evaluated(msgspec.Struct, frozen=True, kw_only=True):
     unchecked: str = ""
 
 
+class Rescore(_Stage, frozen=True, kw_only=True, tag="rescore", forbid_unknown_fields=True):
+    """Put labelled requests to two versions, whoever answered them, and go on with the evidence of the look before.
+
+    rows: digest of a `core.paired.LoggedLabels` blob; what stands in `before`, a `Rescored` blob, is not scored again.
+    tables: versions of the tables in which those requests stand. deadline_s: of a batch.
+    """
+
+    service: ServiceName
+    version: VersionId
+    against: VersionId
+    declaration: Digest
+    tables: dict[str, int]
+    rows: Digest
+    before: Digest | None = None
+    deadline_s: float = 30.0
+
+
+class Rescored(msgspec.Struct, frozen=True, kw_only=True):
+    """metric: of the losses. counted: prediction ids of the rows of this look that the evidence holds, shortened."""
+
+    metric: MetricName
+    evidence: Paired
+    counted: tuple[str, ...]
+
+
 class Reproduce(_Stage, frozen=True, kw_only=True, tag="reproduce", forbid_unknown_fields=True):
     """Run the training of a version again and compare. threads: other than recorded, to see what they change."""
 
@@ -210,4 +239,4 @@ class Reproduced(msgspec.Struct, frozen=True, kw_only=True):
     largest_difference: float | None = None
 
 
-StageTask = Assemble | Rehearse | Train | Evaluate | Check | Reproduce
+StageTask = Assemble | Rehearse | Train | Evaluate | Check | Rescore | Reproduce

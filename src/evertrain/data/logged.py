@@ -21,13 +21,17 @@ from evertrain.data.example import instant_of
 from evertrain.data.feature import REQUEST
 from evertrain.store.table import TIME, Table
 
-__all__ = ["LabelledRequests", "labelled_requests"]
+__all__ = ["ANSWERED", "SCORES", "VECTOR", "LabelledRequests", "labelled_requests", "requests_named"]
 
 _MOST: Final = 50_000
 """Rows that are judged on; more would tell no more and take long."""
 
 _COMPARED: Final = 1_000
 """Requests on which two versions are compared that have no label."""
+
+
+ANSWERED, VECTOR, SCORES = "answered", "vector", "scores"
+"""Columns of `requests_named`: who answered, from which vector (JSON), and the numbers of the answer, one or many."""
 
 
 class LabelledRequests(NamedTuple):
@@ -72,6 +76,35 @@ def labelled_requests(tables: Path, spec: ServiceSpec, versions: Mapping[str, in
     if spec.label is None or not early.len():
         return LabelledRequests(known, unlabelled, rows.tail(_COMPARED))
     return LabelledRequests(known, unlabelled, rows.tail(_COMPARED), early.len(), Instant(int(early.sort()[0])))
+
+
+def requests_named(
+    tables: Path, spec: ServiceSpec, versions: Mapping[str, int], labels: Mapping[str, float]
+) -> pl.DataFrame:
+    """The logged requests of these ids with these labels, as `labelled_requests` gives its rows, and what was answered.
+
+    By time and id; one that these versions of the tables do not hold is left out.
+    """
+    asked = predictions_table(spec.name)
+    if asked not in versions or not labels:
+        return _frame(spec, _NOTHING)
+    table = Table(tables, asked)
+    wanted = ["id", "at", "row", "received", "version", "vector", "score"]
+    wanted += ["scores"] if "scores" in table.schema else []
+    named = pl.DataFrame({"id": list(labels), "label": list(labels.values())}, schema_overrides={"label": pl.Float64()})
+    whole = (
+        table.read(versions[asked], columns=wanted, where=~pl.col("load") & ~pl.col("retry"))
+        .join(named, on="id")
+        .sort("received", "row")
+        .unique("id", keep="first", maintain_order=True)
+        .sort("at", "id")
+    )
+    of_classes = whole["scores"].str.json_decode(pl.List(pl.Float64())) if "scores" in wanted else None
+    one = pl.concat_list("score")
+    numbers = one if of_classes is None else pl.when(of_classes.list.len() > 0).then(of_classes).otherwise(one)
+    return _frame(spec, whole).with_columns(
+        whole["version"].alias(ANSWERED), whole["vector"].alias(VECTOR), whole.select(numbers.alias(SCORES)).to_series()
+    )
 
 
 _NO_LABELS: Final = pl.DataFrame(

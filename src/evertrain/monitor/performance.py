@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evertrain.core.identity import VersionId
+from evertrain.core.paired import LoggedLabels
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.schema import Value
 from evertrain.core.score import RowScore, best
@@ -177,6 +178,25 @@ class Performance:
         """How many labelled predictions matured in [start, end)."""
         chosen = self._between(start, end)
         return int(np.count_nonzero(~np.isnan(_numbers(self._label)[chosen]))) if len(chosen) else 0
+
+    def matured(self, since: Instant, now: Instant) -> int:
+        """How many predictions made after `since` have a label that is mature by now."""
+        return len(self._matured(since, now))
+
+    def logged_labels(self, since: Instant, now: Instant, most: int) -> LoggedLabels:
+        """The same predictions, at most the newest so many of them to mature."""
+        chosen = self._matured(since, now)
+        newest = chosen[np.argsort(_times(self._mature)[chosen], kind="stable")][-most:].tolist()
+        rows = sorted((self._at[position], self._ids[position], self._label[position]) for position in newest)
+        return LoggedLabels(
+            ids=tuple(id_ for _, id_, _ in rows),
+            at=tuple(at for at, _, _ in rows),
+            label=tuple(label for _, _, label in rows),
+        )
+
+    def _matured(self, since: Instant, now: Instant) -> NDArray[np.int64]:
+        known = ~np.isnan(_numbers(self._label))
+        return np.flatnonzero(known & (_times(self._at) > since) & (_times(self._mature) <= now))
 
     def unscored(self) -> tuple[list[int], list[tuple[Value, ...]]]:
         """Positions and input vectors of predictions that the reference version has not scored yet."""

@@ -19,12 +19,25 @@ from evertrain.core.event import Draft, Event, ServiceDeclared
 from evertrain.core.evidence import Outcome, Tally
 from evertrain.core.identity import Digest, ServiceName, SourceName, VersionId, digest_of, digest_of_bytes
 from evertrain.core.model import DatasetRef, Fingerprint, Manifest, Output, Verdict
+from evertrain.core.paired import Paired
 from evertrain.core.policy import GateSpec, RowsTrigger, ScheduleTrigger
 from evertrain.core.registry import Registry, Rollout
 from evertrain.core.rehearsal import Rehearsed
 from evertrain.core.routing import Arm, RoutingTable
 from evertrain.core.schema import Column, Schema
-from evertrain.core.stage import Assemble, Assembled, Check, Evaluate, Evaluated, Rehearse, StageTask, Train, Trained
+from evertrain.core.stage import (
+    Assemble,
+    Assembled,
+    Check,
+    Evaluate,
+    Evaluated,
+    Rehearse,
+    Rescore,
+    Rescored,
+    StageTask,
+    Train,
+    Trained,
+)
 from evertrain.core.time import DAY, HOUR, Instant, Moment
 from evertrain.core.trigger import Observed
 
@@ -46,6 +59,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     cannot_load: float = 0.0
     does_not_stand: float = 0.0
     worse: float = 0.0
+    worse_on_labels: float = 0.0
     inconclusive: float = 0.0
     failing: float = 0.0
 
@@ -83,12 +97,14 @@ class MemoryJournal:
 class SimulatedPlanes:
     """Everything outside of the loop. It outlives the controller, as the real planes do.
 
-    crashing: part of the names of the tasks that always crash; "" for none. labels: how many logged requests have one.
+    crashing: part of the names of the tasks that always crash; "" for none. labels: how many logged requests have one,
+    mature: of which that version on trial and the one beside it were not trained on.
     checks: what the next checks of a pushed file say, one after the other, and the last one from then on.
     """
 
     crashing = ""
     labels = 0
+    mature = 0
 
     def __init__(self, spec: ServiceSpec, seed: int, faults: Faults) -> None:
         self.spec = spec
@@ -146,6 +162,8 @@ class SimulatedPlanes:
                 return msgspec.json.encode(self._evaluated(work.challenger))
             case Check():
                 return msgspec.json.encode(self._checked(work))
+            case Rescore():
+                return msgspec.json.encode(self._rescored(work))
             case _:
                 raise TypeError(f"{work!r} is not simulated")
 
@@ -184,6 +202,16 @@ class SimulatedPlanes:
         told = self.checks.pop(0) if len(self.checks) > 1 else self.checks[0]
         return msgspec.structs.replace(told, version=work.version)
 
+    def _rescored(self, work: Rescore) -> Rescored:
+        """As many rows as are new; a version that is fated to be worse on labels errs on every eighth more."""
+        before = (
+            Paired() if work.before is None else msgspec.json.decode(self.kept(work.before), type=Rescored).evidence
+        )
+        worse = self._fated(work.version, self.faults.worse_on_labels)
+        rows = range(before.rows, self.mature)
+        pairs = [(float((row % 8 == 1 and worse) or row % 5 == 0), float(row % 5 == 0)) for row in rows]
+        return Rescored(metric="accuracy", evidence=before.after(pairs, margin=0.01), counted=())
+
     def keep(self, content: bytes) -> Digest:
         digest = digest_of_bytes(content)
         self._blobs[digest] = content
@@ -201,6 +229,12 @@ class SimulatedPlanes:
 
     def labelled(self, service: ServiceName) -> int:
         return self.labels
+
+    def matured(self, service: ServiceName, since: Instant, now: Instant) -> int:
+        return self.mature
+
+    def labels_for(self, request: str, service: ServiceName, since: Instant, now: Instant) -> Digest:
+        return digest_of(request)
 
     def observed(self, service: ServiceName, since: Instant, now: Instant) -> Observed:
         return Observed(now=now, since=since, rows=(now - since) // DAY * 1_000)

@@ -17,7 +17,7 @@ from evertrain.core.policy import PerformanceTrigger
 from evertrain.core.registry import Registry, Rollout
 from evertrain.core.routing import Arm, RoutingTable
 from evertrain.core.schema import Input
-from evertrain.core.stage import Assemble, Check, Evaluate, Rehearse, Reproduce, StageTask, Train
+from evertrain.core.stage import Assemble, Check, Evaluate, Rehearse, Reproduce, Rescore, StageTask, Train
 from evertrain.core.time import Instant
 from evertrain.core.trigger import Observed, Reading
 from evertrain.errors import EvertrainError
@@ -39,6 +39,9 @@ __all__ = ["InstalledPlanes"]
 
 _TRAINING = "evertrain.process.trainer.training"
 _EVALUATION = "evertrain.process.trainer.evaluation"
+_RESCORING = "evertrain.process.trainer.rescoring"
+_MOST_LABELS = 20_000
+"""Labelled requests that are scored again at one look at most."""
 
 
 class InstalledPlanes:
@@ -56,6 +59,7 @@ class InstalledPlanes:
         self._routing = RoutingFile(state.routing)
         self._declared = lru_cache(maxsize=64)(self._read_declaration)
         self._seen: tuple[tuple[ServiceName, Instant, Instant, VersionId | None], Observed] | None = None
+        self._labels: tuple[str, Digest] | None = None
         self._outcomes = Outcomes(state)
         self.watch = Watch(state, self._declared_for, self._vector_of, paced=self._paced)
 
@@ -82,6 +86,7 @@ class InstalledPlanes:
 
     def submit(self, task: str, work: StageTask, *, memory_mb: int, timeout_s: int) -> None:
         module = _EVALUATION if isinstance(work, Evaluate | Check) else _TRAINING
+        module = _RESCORING if isinstance(work, Rescore) else module
         environment, more_s = self._environment_for(work)
         if isinstance(work, Train | Rehearse):
             work = msgspec.structs.replace(work, threads=self._settings.trainer_threads)
@@ -116,6 +121,8 @@ class InstalledPlanes:
             case Check():
                 judged = filter(None, (work.version, work.champion))
                 return "", BUILD_S if any(map(self._artifacts.runs_in, judged)) else 0
+            case Rescore():
+                return "", BUILD_S if any(map(self._artifacts.runs_in, (work.version, work.against))) else 0
         return environment, BUILD_S if environment else 0
 
     def poll(self, task: str) -> Work:
@@ -152,6 +159,15 @@ class InstalledPlanes:
 
     def labelled(self, service: ServiceName) -> int:
         return self.watch.service(service).performance.certain()
+
+    def matured(self, service: ServiceName, since: Instant, now: Instant) -> int:
+        return self.watch.service(service).performance.matured(since, now)
+
+    def labels_for(self, request: str, service: ServiceName, since: Instant, now: Instant) -> Digest:
+        if self._labels is None or self._labels[0] != request:
+            logged = self.watch.service(service).performance.logged_labels(since, now, _MOST_LABELS)
+            self._labels = request, self.keep(msgspec.json.encode(logged))
+        return self._labels[1]
 
     def _observe(self, service: ServiceName, since: Instant, now: Instant) -> Observed:
         record = self._registry.service(service)

@@ -11,6 +11,7 @@ from evertrain.core import event as facts
 from evertrain.core.event import Event, kind_of
 from evertrain.core.identity import CycleId, Digest, ServiceName, SourceName, VersionId
 from evertrain.core.model import Verdict
+from evertrain.core.paired import PairedFigures
 from evertrain.core.time import Instant
 from evertrain.web.overview import Decision, Tone
 from evertrain.web.wording import say_percent, say_sentence
@@ -66,6 +67,7 @@ class Chronicle:
         self._subjects: dict[str, VersionId] = {}
         self._decisions: dict[ServiceName, deque[Decision]] = {}
         self.sequence = -1
+        self._rescored: dict[VersionId, str] = {}
         self.crowned: dict[VersionId, str] = {}
         self.forced: dict[VersionId, str] = {}
         self.set_aside: dict[SourceName, str] = {}
@@ -78,9 +80,9 @@ class Chronicle:
     def crowning(self, version: VersionId) -> str:
         """Why a version answers, as its promotion gave it, and whether that says anything of its quality."""
         why = self.crowned.get(version, "")
-        if not why or self._verdicts.get(version) != "health only":
-            return why
-        return f"{say_sentence(why)} {_FIRST if version in self._trained else _HEALTH_ONLY}"
+        if why and self._verdicts.get(version) == "health only":
+            why = f"{say_sentence(why)} {_FIRST if version in self._trained else _HEALTH_ONLY}"
+        return f"{say_sentence(why)} {self._rescored[version]}" if why and version in self._rescored else why
 
     def story_span(self) -> tuple[Instant, Instant] | None:
         """When the story that is told here begins and ends, None when none is told."""
@@ -120,6 +122,8 @@ class Chronicle:
                 self._made_by(fact.version, fact.cycle)
             case facts.VersionJudged() as fact:
                 self._verdicts[fact.version] = fact.verdict
+            case facts.VersionRescored(found=PairedFigures()) as fact:
+                self._rescored[fact.version] = event.reason
             case facts.RolloutMoved(move="promote") as fact:
                 self.crowned[fact.version] = event.reason
             case facts.ChampionReverted(after=str(after)):

@@ -14,10 +14,12 @@ import msgspec
 from evertrain.config.declaration import ServiceSpec
 from evertrain.config.wording import suggestion
 from evertrain.control.loop import Loop
+from evertrain.control.rescoring import found_of
 from evertrain.core.canary import Assessment, assess
 from evertrain.core.card import Card
 from evertrain.core.event import Event
 from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.paired import PairedFigures
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.rollout import RolloutState
 from evertrain.core.routing import Route, RoutingTable
@@ -255,7 +257,7 @@ class Observer:
         under_way = record.open_rollout
         if under_way is not None:
             newest = [under_way, *(one for one in newest if one is not under_way)]
-        found = self._assess(look, spec, now)
+        found = self._assess(look, spec, now, None if under_way is None else found_of(record, under_way))
         timed = not self._planes.paced()
         return tuple(show_rollout(record, one, found if one is under_way else None, timed=timed) for one in newest)
 
@@ -273,7 +275,7 @@ class Observer:
         tally = self._planes.watch.service(record.service).trial.standing(rollout.rollout)
         return msgspec.structs.replace(look, step=rollout.step, tally=tally)
 
-    def _assess(self, look: Look, spec: ServiceSpec, now: Instant) -> Assessment | None:
+    def _assess(self, look: Look, spec: ServiceSpec, now: Instant, paired: PairedFigures | None) -> Assessment | None:
         if look.tally is None:
             return None
         return assess(
@@ -284,6 +286,7 @@ class Observer:
             now,
             pace=look.pace,
             latency_decides=not self._planes.paced(),
+            paired=paired,
         )
 
 

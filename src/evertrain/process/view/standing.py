@@ -196,7 +196,11 @@ def _show_step(rollout: Rollout, place: int, share: float, figures: dict[str, fl
     return shown.Step(share=share, state="current", note=rollout.state.value)
 
 
-_LATER_KINDS = (("harm by scores, e-value", "e_scores"), ("harm by labels, e-value", "e_losses"))
+_LATER_KINDS = (
+    ("harm by scores, e-value", "e_scores"),
+    ("harm by labels in pairs, e-value", "e_paired"),
+    ("harm by labels, e-value", "e_losses"),
+)
 """Kinds of evidence that rollouts of earlier releases have no figures of."""
 
 
