@@ -14,11 +14,12 @@ import msgspec
 from evertrain.core import event as facts
 from evertrain.core.identity import CycleId, RolloutId, SourceName, VersionId, digest_of
 from evertrain.core.routing import Arm, Refusal, Route
-from evertrain.core.time import HOUR, Instant
+from evertrain.core.time import DAY, HOUR, Instant
 from evertrain.data.freshness import Freshness
 from evertrain.data.quarantine import Quarantine
 from evertrain.data.source import Broken
 from evertrain.monitor.gist import Gist
+from evertrain.monitor.performance import Ripening
 from evertrain.process.view.looks import Look, leave_gists, leave_looks
 from evertrain.store.file import write_atomically
 from evertrain.store.ledger import Ledger
@@ -67,7 +68,8 @@ def in_trouble(folder: Path) -> ShopRecord:
         )
     ]
     record.tell("It gets a first share.", begun, *moves)
-    look = Look(requests_24h=0.0, pace=0.0, waits="Waiting: about 300 more canary requests.")
+    ripening = Ripening(certain=1, early=1_200, next=Instant(30 * DAY))
+    look = Look(requests_24h=0.0, pace=0.0, waits="Waiting: about 300 more canary requests.", ripening=ripening)
     leave_looks(state.reports, {SHOP: look})
     worker = msgspec.structs.replace(
         heartbeat_of("w0", "worker"), ready=(first,), failed={second: "model.txt is cut in half"}
@@ -107,6 +109,7 @@ def test_one_screen_says_what_serves_what_waits_and_what_is_wrong(tmp_path: Path
         f"version 3 ({record.versions[2][:10]}) gets 5 % of the requests",
         "step 1 of 2",
         "Waiting: about 300 more canary requests.",
+        "labels     1 label certain, 1,200 not yet; the next is from 31 Jan 1970, 00:00 UTC on",
         f"version {record.versions[0][:10]}: It was inverted.",
         "version 3 begins with 5 % of the traffic: It gets a first share.",
         "warning source/weather/freshness since 14 Nov 2023, 22:13, desk is told: Weather is late.",

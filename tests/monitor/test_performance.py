@@ -8,7 +8,7 @@ from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.metric import metric
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.time import HOUR, Instant
-from evertrain.monitor.performance import Performance
+from evertrain.monitor.performance import Performance, Ripening
 
 
 def prediction(key: str, at: int, score: float = 0.5, *, load: bool = False, version: str = "v1") -> Predicted:
@@ -58,6 +58,21 @@ def test_what_is_asked_long_after_its_time_matures_when_it_is_answered() -> None
     seen.labelled(label("a", 1.0))
     assert seen.mature_rows(Instant(0), Instant(9 * HOUR)) == 0
     assert seen.mature_rows(Instant(9 * HOUR), Instant(10 * HOUR)) == 1
+
+
+def test_labels_ripen_by_what_is_on_record_and_by_no_clock() -> None:
+    seen = monitor()
+    assert seen.ripening() == Ripening()
+    for key, hour in (("a", 0), ("b", 5)):
+        seen.predicted(prediction(key, hour * HOUR))
+        seen.labelled(label(key, 1.0))
+    first = seen.ripening()
+    assert first == Ripening(certain=1, early=1, next=Instant(6 * HOUR))
+    assert seen.certain() == 1
+    restored = Performance.restore(seen.snapshot(), lambda row, at: Instant(at + HOUR))
+    assert restored.ripening() == first
+    seen.predicted(prediction("c", 50 * HOUR))
+    assert seen.ripening() == Ripening(certain=2, early=0)
 
 
 def test_a_label_may_come_before_its_prediction_twice_or_by_id() -> None:

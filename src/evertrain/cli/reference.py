@@ -33,7 +33,8 @@ _PREDICT = """\
 | `POST /v2/models/{service}/infer` | Open Inference Protocol V2, JSON, columns by name. |
 | `POST /predict/{service}` | A record, or `{"rows": [...]}`; answers `{"predictions": [{"id", "score", "version"}]}`. |
 | `POST /labels/{service}` | `{"labels": [{"prediction_id" or "key", "value", "known_at"}]}`; needs the data token, \
-`.evertrain/control/keys/token-data`. |
+`.evertrain/control/keys/token-data`. Answers `{"taken"}`, and where a label has a clock \
+`certain_from` and `all_by`. |
 | `POST /observe/{service}` | Watched: `{"observations": [{"id", "at", "score", "row"}]}`; needs the data token. |
 
 A time is ISO 8601 with an offset. In a row that a model of this installation answers, one without, or a plain date, is

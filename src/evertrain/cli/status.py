@@ -166,6 +166,9 @@ def _service(one: ServiceSituation, answers: str, at: Instant) -> Iterator[str]:
     if one.quality:
         figures = ", ".join(f"{each.name} {each.value:.4g}" for each in one.quality)
         yield f"  quality    {figures} on {say_many(one.quality[0].labels, 'label')}, whoever answered"
+    if one.ripening.early:
+        count = f"{say_many(one.ripening.certain, 'label')} certain, {say_count(one.ripening.early)} not yet"
+        yield f"  labels     {count}; the next is from {say_moment(one.ripening.next)} UTC on"
     if one.unmatched:
         yield (
             f"  labels     {say_many(one.unmatched, 'label')} not counted there: no such id among the newest "

@@ -45,6 +45,7 @@ def desired_route(record: ServiceRecord, spec: ServiceSpec, *, paced: bool, ente
         notice=record.notice,
         observed=spec.watched is not None,
         output=spec.output if spec.watched is not None else None,
+        certain=spec.label.mature_at if spec.label is not None else None,
     )
 
 

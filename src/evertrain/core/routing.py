@@ -4,6 +4,7 @@ import msgspec
 
 from evertrain.core.identity import RolloutId, ServiceName, VersionId
 from evertrain.core.model import Fingerprint, Output
+from evertrain.core.time import Moment
 
 __all__ = ["Arm", "Refusal", "Route", "RoutingTable"]
 
@@ -38,7 +39,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     reference: a version that answers nobody and scores logged rows (the never-retrained model).
     salt: of the hash that puts an entity into a cohort; it changes with the rollout. enabled: False turns the model
     off (503 with the reason in `notice`). observed: somebody else answers, and posts what was answered; output: what
-    kind of answer that is, None of a model of our own.
+    kind of answer that is, None of a model of our own. certain: from when on a label is, where that is declared.
     """
 
     service: ServiceName
@@ -55,6 +56,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     notice: str = ""
     observed: bool = False
     output: Output | None = None
+    certain: Moment | None = None
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):

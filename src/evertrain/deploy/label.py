@@ -14,11 +14,11 @@ from evertrain.core.cohort import entity_key
 from evertrain.core.identity import ServiceName
 from evertrain.core.model import Output
 from evertrain.core.prediction import Labelled
-from evertrain.core.time import Instant, parse_instant
+from evertrain.core.time import Instant, Moment, parse_instant, say_instant
 from evertrain.deploy.body import Limits, bound_rows, decode
 from evertrain.errors import RequestError
 
-__all__ = ["read_labels"]
+__all__ = ["read_labels", "said_certain"]
 
 _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 """What a table reads as true and false (`data.column`), in any case."""
@@ -48,6 +48,24 @@ def read_labels(
     labels = decode(body, _labels, limits.max_nesting).labels
     bound_rows(len(labels), limits, "labels")
     return [_labelled(label, number, service, received, output) for number, label in enumerate(labels)]
+
+
+def said_certain(certain: Moment | None, now: Instant) -> dict[str, str]:
+    """From when on labels count that are posted now, as far as a worker can know; nothing where they do at once.
+
+    A label counts from a moment of its prediction on. Where that is so long after it, all of them do by so long after
+    now, but for predictions that were asked for a later time.
+
+    >>> said_certain(Moment.parse("at + 30d"), Instant(0))
+    {'certain_from': 'at + 30d', 'all_by': '1970-01-31T00:00:00Z'}
+    >>> said_certain(Moment.parse("due"), Instant(0)), said_certain(Moment.parse("at"), Instant(0))
+    ({'certain_from': 'due'}, {})
+    """
+    if certain is None or (certain.column == "at" and certain.offset <= 0):
+        return {}
+    if certain.column != "at":
+        return {"certain_from": str(certain)}
+    return {"certain_from": str(certain), "all_by": say_instant(Instant(now + certain.offset))}
 
 
 def _labelled(label: _Label, number: int, service: ServiceName, received: Instant, output: Output | None) -> Labelled:

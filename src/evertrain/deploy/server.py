@@ -23,7 +23,7 @@ from evertrain.deploy.admission import LateError, deadline_of
 from evertrain.deploy.answer import Answering, Span
 from evertrain.deploy.body import EncodingError, Intake, Limits, deflate, wants_gzip
 from evertrain.deploy.incoming import ExpectationError, HeadError, StalledError
-from evertrain.deploy.label import read_labels
+from evertrain.deploy.label import read_labels, said_certain
 from evertrain.deploy.observe import read_observations, refuse_labels
 from evertrain.deploy.protocol import (
     Rendered,
@@ -241,11 +241,13 @@ class Server:
         body = self._intake.whole(request.body, request.headers)
         live = self._swap.live(service)
         output = None if live is None or live.champion is None else live.champion.output
-        labels = read_labels(body, ServiceName(service), self._clock.now(), self._limits, output)
+        now = self._clock.now()
+        labels = read_labels(body, ServiceName(service), now, self._limits, output)
         if live is not None and live.route.observed:
             refuse_labels(labels, live.route.output)
         self._log.append(*labels)
-        return Reply(200, _encoder.encode({"taken": len(labels)}))
+        certain = None if live is None else live.route.certain
+        return Reply(200, _encoder.encode({"taken": len(labels), **said_certain(certain, now)}))
 
     def _observations(self, service: str, request: Request) -> Reply:
         live = self._swap.live(service)

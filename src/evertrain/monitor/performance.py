@@ -20,7 +20,7 @@ from evertrain.core.schema import Value
 from evertrain.core.score import RowScore, best
 from evertrain.core.time import Instant
 
-__all__ = ["Cohort", "Performance", "Snapshot"]
+__all__ = ["Cohort", "Performance", "Ripening", "Snapshot"]
 
 _TIME: Literal["q"] = "q"
 _SCORE: Literal["d"] = "d"
@@ -50,6 +50,17 @@ class Cohort(msgspec.Struct, frozen=True, kw_only=True):
         """The rows that the reference version has scored."""
         known: NDArray[np.bool_] = np.isfinite(self.reference)
         return known if known.ndim == 1 else np.asarray(known.all(axis=1), dtype=np.bool_)
+
+
+class Ripening(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the labels of a service's predictions count. certain: so many are mature by the newest record.
+
+    early: so many are not yet; next: when the first of these is, None without any.
+    """
+
+    certain: int = 0
+    early: int = 0
+    next: Instant | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +156,15 @@ class Performance:
     def certain(self) -> int:
         """How many predictions have a label that is mature by the newest record, whatever a clock says."""
         return self.mature_rows(Instant(0), Instant(self._newest + 1))
+
+    def ripening(self) -> Ripening:
+        """How many labels are mature, and when the next one is, by the newest record as well."""
+        if not self._label:
+            return Ripening()
+        mature = _times(self._mature)[~np.isnan(_numbers(self._label))]
+        early = mature[mature > self._newest]
+        first = Instant(int(early.min())) if len(early) else None
+        return Ripening(certain=len(mature) - len(early), early=len(early), next=first)
 
     def cohort(self, start: Instant, end: Instant, version: VersionId | None = None) -> Cohort:
         """All that matured in [start, end); with `version`, only what that version answered."""

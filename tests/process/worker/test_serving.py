@@ -14,6 +14,7 @@ import pytest
 from evertrain.core.identity import VersionId
 from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted
 from evertrain.core.routing import Arm, Route
+from evertrain.core.time import Moment
 from evertrain.process.worker.candidate import Order, command
 from evertrain.store.access import token
 from evertrain.store.statistics import SHED, read_statistics
@@ -126,7 +127,9 @@ def test_for_a_canary_that_is_not_there_yet_the_champion_answers_and_nothing_is_
     assert (predicted.arm, predicted.assigned) == ("champion", "canary")
 
 
-def test_labels_need_the_token_and_reach_the_log(worker: RunningWorker, installation: Installation) -> None:
+def test_labels_need_the_token_and_reach_the_log(
+    worker: RunningWorker, installation: Installation, champion: VersionId
+) -> None:
     body = {"labels": [{"key": "k", "value": 1, "known_at": "2024-01-01T00:00:00Z"}]}
     refused = worker.client.post(f"/labels/{SHOP}", json=body)
     assert (refused.status_code, refused.json()["field"]) == (401, "authorization")
@@ -135,6 +138,10 @@ def test_labels_need_the_token_and_reach_the_log(worker: RunningWorker, installa
     [label] = worker.records()
     assert isinstance(label, Labelled)
     assert (label.key, label.value) == ("k", 1.0)
+    table = installation.route(Route(service=SHOP, champion=champion, certain=Moment.parse("at + 30d")))
+    until(lambda: (beat := worker.heartbeat()) and beat.generation >= table.generation)
+    told = worker.client.post(f"/labels/{SHOP}", json=body, headers=headers).json()
+    assert (told["taken"], told["certain_from"], [*told]) == (1, "at + 30d", ["taken", "certain_from", "all_by"])
 
 
 def test_a_stopping_worker_answers_what_is_in_hand_and_closes(worker: RunningWorker) -> None:

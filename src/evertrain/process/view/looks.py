@@ -14,6 +14,7 @@ import msgspec
 from evertrain.core.evidence import Tally
 from evertrain.core.identity import ServiceName
 from evertrain.monitor.gist import Gist
+from evertrain.monitor.performance import Ripening
 from evertrain.monitor.unfamiliar import Unknown
 from evertrain.store.file import write_atomically
 
@@ -47,6 +48,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
     step, tally: of the rollout that gets a share beside a champion; tally is None without one, and what is left of it
     are its counts. waits: what an open rollout waits for. unmatched: labels that name no prediction that is remembered.
+    ripening: of all others.
     """
 
     requests_24h: float
@@ -55,6 +57,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     tally: Tally | None = None
     waits: str = ""
     unmatched: int = 0
+    ripening: Ripening = Ripening()
 
 
 def leave_looks(reports: Path, looks: Mapping[ServiceName, Look]) -> None:

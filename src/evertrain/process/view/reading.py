@@ -263,16 +263,17 @@ class Observer:
 
     def _look(self, record: ServiceRecord, now: Instant) -> Look:
         """The traffic, and the open rollout's evidence as the loop last folded it; nothing is folded here."""
-        join = self._planes.watch.service(record.service).join
+        watch = self._planes.watch.service(record.service)
         look = Look(
             requests_24h=self._planes.foreseen(record.service, now),
             pace=self._planes.pace(record.service, now),
-            unmatched=0 if join is None else join.unmatched,
+            unmatched=0 if watch.join is None else watch.join.unmatched,
+            ripening=watch.performance.ripening(),
         )
         rollout = record.open_rollout
         if rollout is None or rollout.state is not RolloutState.STEPPING or rollout.champion is None:
             return look
-        tally = self._planes.watch.service(record.service).trial.standing(rollout.rollout)
+        tally = watch.trial.standing(rollout.rollout)
         return msgspec.structs.replace(look, step=rollout.step, tally=tally)
 
     def _assess(self, look: Look, spec: ServiceSpec, now: Instant, paired: PairedFigures | None) -> Assessment | None:

@@ -20,6 +20,7 @@ from evertrain.errors import EvertrainError, NotFoundError
 from evertrain.model.progress import Tasks
 from evertrain.monitor.gist import Gist
 from evertrain.monitor.health import Totals, totals
+from evertrain.monitor.performance import Ripening
 from evertrain.monitor.unfamiliar import Unknown
 from evertrain.process.view.caution import cautions_of, override_of, standing_caution
 from evertrain.process.view.chronicle import Chronicle
@@ -120,7 +121,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     caution: what its training says of the champion, until a later one by its recipe says it no more; cautions: what it
     takes in otherwise than the one before.
     quality: how good the answers were, once there are labels. unknown: what the version is asked and does not know.
-    unmatched: labels that name no prediction that is remembered.
+    unmatched: labels that name no prediction that is remembered; ripening: of all others.
     """
 
     service: ServiceName
@@ -147,6 +148,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     quality: tuple[Figure, ...] = ()
     unknown: tuple[Unknown, ...] = ()
     unmatched: int = 0
+    ripening: Ripening = Ripening()
 
     @property
     def answers(self) -> bool:
@@ -287,6 +289,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         quality=known.quality.get(name, ()),
         unknown=known.unknown.get(name, ()),
         unmatched=look.unmatched if look is not None else 0,
+        ripening=look.ripening if look is not None else Ripening(),
         cycles=tuple(_waiting(record, cycle) for cycle in record.open_cycles),
         work=show_work(record, known.running, time.time()),
         refused={one.version: one.reason for one in route.refused},
