@@ -20,7 +20,7 @@ import uvloop
 
 from evertrain.core.time import Instant
 from evertrain.errors import UnavailableError, UserError
-from evertrain.process.steering.watch import memory_of
+from evertrain.process.steering.watch import has_remembered
 from evertrain.process.supervision.errand import run_module
 from evertrain.store.access import token
 from evertrain.store.clock import StoryClock
@@ -106,9 +106,8 @@ class Demo:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 told = runner.run(teller.tell(ledger))
             wall_s = time.monotonic() - began
-            ended = time.time()
             self._commit()
-            _await(lambda: _written(memory_of(self.state)) > ended, "The controller did not write down its memory.")
+            _await(lambda: has_remembered(self.state), "The controller did not write down its memory.")
             report = report_story(
                 self.state, self.script, told, ledger, wall_s=wall_s, peak_rss_mb=self._memory.peak_mb
             )
@@ -182,14 +181,6 @@ def _await(done: Callable[[], bool], complaint: str) -> None:
         if time.monotonic() > end:
             raise UnavailableError(complaint, "Look into story/up.log.")
         time.sleep(_LOOK_S)
-
-
-def _written(path: Path) -> float:
-    """When a file was last written (seconds of the system's clock); 0 when there is none."""
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def _environment() -> dict[str, str]:

@@ -15,6 +15,7 @@ from evertrain.process.supervision.pulse import Pulse
 from evertrain.process.supervision.watchdog import Watchdog
 from evertrain.store.process import beat, heartbeat_of, start_of
 from evertrain.store.state import State
+from evertrain.testing.retelling import running_in
 from evertrain.testing.tree import wait_until
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -67,6 +68,33 @@ def test_too_much_memory_is_the_end(state: State, start: Callable[..., Child]) -
     wait_until(lambda: fault_of(Watchdog(state), child) != "", "the verdict")
     assert child.why.endswith(" MiB of memory, its limit is 1 MiB.")
     wait_until(lambda: is_dead(child), "the end")
+
+
+FORK = """
+import os, time
+first = os.fork()
+if first == 0:
+    {apart}
+    hoard = b"x" * (120 << 20) if os.fork() == 0 else b""
+    if not hoard and {leave}:
+        os._exit(0)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("apart", "leave"), [("pass", False), ("pass", True), ("os.setsid()", False)], ids=["below", "orphaned", "apart"]
+)
+def test_the_memory_of_what_it_started_counts_and_ends_with_it(
+    state: State, start: Callable[..., Child], apart: str, leave: bool
+) -> None:
+    child = start(memory_mb=100, command=(sys.executable, "-c", FORK.format(apart=apart, leave=leave), str(state.path)))
+    says_it_lives(state, child)
+    wait_until(lambda: fault_of(Watchdog(state), child) != "", "the verdict")
+    assert child.why.endswith(" MiB of memory, its limit is 100 MiB.")
+    wait_until(lambda: is_dead(child), "the end")
+    child.sweep()
+    wait_until(lambda: not running_in(state.path), "the end of all")
 
 
 def test_never_coming_up_is_the_end(state: State, start: Callable[..., Child]) -> None:

@@ -73,7 +73,8 @@ class Controller:
         self._stamp: tuple[int, ...] | None = None
         self._ticked = float("-inf")
         self._busy = False
-        self._remembered = float("-inf")
+        self._remembered = self._rested = float("-inf")
+        self._shown = Instant(-1)
         self._unremembered = True  # what an earlier controller knew may never have been written down
 
     def run(self) -> None:
@@ -106,12 +107,11 @@ class Controller:
 
     def _story_look(self, clock: StoryClock) -> float:
         now = clock.now()
+        if now != self._shown:
+            self._shown, self._rested = now, time.monotonic()
         if now < clock.control_due or now <= clock.control_settled:
-            if self._unremembered and time.monotonic() - self._ticked > _QUIET_S:
-                self.planes.watch.follow(now)
-                for name in self.loop.registry.services:
-                    self._score_reference(name)
-                self._remember()
+            if time.monotonic() - max(self._ticked, self._rested) > _QUIET_S:
+                self._rest(now)
             return _STORY_LOOK_S
         self._ticked, self._unremembered = time.monotonic(), True
         pulse = self._tick(now)
@@ -130,6 +130,15 @@ class Controller:
         clock.control_due = tomorrow if pulse.until is None else min(pulse.until, tomorrow)
         clock.control_settled = now
         return _STORY_LOOK_S
+
+    def _rest(self, now: Instant) -> None:
+        """While a story pauses, or after its end: score and write down what came since the last time, if anything."""
+        self.planes.watch.follow(now)
+        if self._unremembered or self.planes.watch.has_news:
+            for name in self.loop.registry.services:
+                self._score_reference(name)
+            self._remember()
+        self._rested = time.monotonic()
 
     def _tick(self, now: Instant) -> Pulse:
         self.planes.watch.follow(now)

@@ -7,7 +7,6 @@ of one story then fold the same records in the same order.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -25,16 +24,29 @@ from evertrain.store.file import write_atomically
 from evertrain.store.log import LogReader, Position
 from evertrain.store.state import State
 
-__all__ = ["ServiceWatch", "Watch", "memory_of"]
+__all__ = ["ServiceWatch", "Watch", "has_remembered"]
 
 _FILE = "watch.msgpack"
 _REMEMBERED = 20_000
 """Records that are known again when they come a second time: a client sends again within seconds."""
 
 
-def memory_of(state: State) -> Path:
-    """Where the watch writes down what it knows."""
-    return state.cache / _FILE
+def has_remembered(state: State) -> bool:
+    """Whether what a watch wrote down goes as far as the log does now, but for load."""
+    try:
+        place = msgspec.msgpack.decode((state.cache / _FILE).read_bytes(), type=_Place)
+    except FileNotFoundError:
+        return False
+    with LogReader(state.log) as reader:
+        while found := reader.tail(place.positions):
+            if any(_counts(record) for _, record in found):
+                return False
+            place.positions.update({position.writer: position for position, _ in found})
+    return True
+
+
+def _counts(record: Record) -> bool:
+    return isinstance(record, Labelled) or not record.load
 
 
 class ServiceWatch:
@@ -110,8 +122,13 @@ class _ServiceMemory(msgspec.Struct, frozen=True, kw_only=True):
     unjoined: Unjoined = Unjoined()
 
 
-class _Memory(msgspec.Struct, frozen=True, kw_only=True):
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the log was read."""
+
     positions: dict[str, Position]
+
+
+class _Memory(_Place, frozen=True, kw_only=True):
     held: list[Record]
     services: dict[ServiceName, _ServiceMemory]
 
@@ -129,13 +146,15 @@ class Watch:
     ) -> None:
         """vector: the inputs of a version, () of one that cannot be read."""
         self._vector = vector
-        self._file = memory_of(state)
+        self._file = state.cache / _FILE
         self._specs = specs
         self._paced = paced
         self._reader = LogReader(state.log)
         self._positions: dict[str, Position] = {}
         self._held: list[Record] = []
         self._followed = Instant(-1)
+        self.has_news = False
+        """Whether anything that counts was read since it was last written down."""
         self.services: dict[ServiceName, ServiceWatch] = {}
         self._remember()
 
@@ -160,11 +179,11 @@ class Watch:
         while found := self._reader.tail(self._positions):
             for position, record in found:
                 self._positions[position.writer] = position
-                if isinstance(record, Labelled) or not record.load:
+                if _counts(record):
                     self._held.append(record)
         if len(self._held) == held and now == self._followed:
             return 0
-        self._followed = now
+        self._followed, self.has_news = now, True
         ready = [record for record in self._held if not self._paced or record.received < now]
         self._held = [record for record in self._held if self._paced and record.received >= now]
         for name, records in _by_service(ready).items():
@@ -190,6 +209,7 @@ class Watch:
         }
         memory = _Memory(positions=self._positions, held=self._held, services=services)
         write_atomically(self._file, msgspec.msgpack.encode(memory), durable=False)
+        self.has_news = False
 
     def _remember(self) -> None:
         try:

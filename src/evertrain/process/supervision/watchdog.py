@@ -5,8 +5,7 @@ import os
 import signal
 import time
 
-import psutil
-
+from evertrain.model.kin import end_below, resident
 from evertrain.process.supervision.child import Child
 from evertrain.process.supervision.pulse import Pulse
 from evertrain.store.process import heartbeat_at
@@ -18,6 +17,8 @@ _MIB = 1 << 20
 _DEAF_S = 5.0
 _LOAD_S = 180.0
 _LOG_BYTES = 1 << 20
+_WEIGH_S = 1.0
+"""How often memory is looked at: to know who belongs to a process, all of the machine have to be looked at."""
 _log = logging.getLogger("supervisor")
 
 
@@ -32,6 +33,7 @@ class Watchdog:
         self._stuck_s = stuck_s
         self._pulses: dict[str, Pulse] = {}
         self._beats: dict[str, tuple[int, float]] = {}
+        self._weighed: dict[str, float] = {}
 
     def look(self, child: Child) -> None:
         """Look at one process; one that is not running has nothing to fear."""
@@ -40,11 +42,14 @@ class Watchdog:
         why = self._fault_of(child, child.pid)
         if why:
             _log.warning("%s, process %d, is killed: %s", child.post.name, child.pid, why)
+            if child.post.role == "candidate":
+                end_below(child.pid)
             child.signal(signal.SIGKILL, why)
 
     def forget(self, child: Child) -> None:
         """The process is over: what is known of it does not hold for the next one."""
         self._beats.pop(child.post.name, None)
+        self._weighed.pop(child.post.name, None)
         pulse = self._pulses.pop(child.post.name, None)
         if pulse is not None:
             pulse.close()
@@ -74,13 +79,15 @@ class Watchdog:
         return now - self._beats[name][1]
 
     def _excess_of(self, child: Child, pid: int) -> str:
-        try:
-            resident = int(psutil.Process(pid).memory_info().rss)
-        except psutil.Error:
+        """Whether it holds too much memory, with all that it started."""
+        now = time.monotonic()
+        if child.post.memory_mb is None or now - self._weighed.get(child.post.name, -_WEIGH_S) < _WEIGH_S:
             return ""
-        if child.post.memory_mb is None or resident <= child.post.memory_mb * _MIB:
+        self._weighed[child.post.name] = now
+        held = resident(pid)
+        if held <= child.post.memory_mb * _MIB:
             return ""
-        return f"It held {resident // _MIB} MiB of memory, its limit is {child.post.memory_mb} MiB."
+        return f"It held {held // _MIB} MiB of memory, its limit is {child.post.memory_mb} MiB."
 
     def _deafness_of(self, child: Child) -> str:
         name = child.post.name
