@@ -385,7 +385,7 @@ def test_a_trial_process_follows_the_routing_table(tree: Tree, installation: Ins
     assert psutil.Process(found.pid).ppid() == tree.living()["supervisor"].pid
     installation.route(Route(service=SHOP, champion=route.champion))
     wait_until(lambda: name not in tree.living(), "the end of the trial")
-    assert not tree.state.socket(name).exists()
+    wait_until(lambda: not tree.state.socket(name).exists(), "the end of its socket")  # it may still drain
 
 
 def test_a_killed_trial_process_costs_nobody_an_answer_and_comes_back(

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import Failed, Labelled, Predicted, Record
 from evertrain.core.time import Instant
-from evertrain.errors import CapacityError, IntegrityError, OccupiedError
+from evertrain.errors import CapacityError, IntegrityError, OccupiedError, TooLargeError, UnavailableError
 from evertrain.store.log import LogReader, LogWriter, Position, claim_writer
 from evertrain.store.segment import HEADER, Segment, frame_size, recover
+from evertrain.testing.disk import SmallDisk, small_disk
+from evertrain.testing.tree import wait_until
 
 PREDICTED = Predicted(
     id="0" * 32,
@@ -197,7 +199,7 @@ def test_a_half_written_frame_is_not_read_and_sealing_ends_before_it(tmp_path: P
 
 def test_records_that_do_not_fit_together_are_not_written_at_all(tmp_path: Path) -> None:
     writer = LogWriter(tmp_path, "w0", segment_bytes=1024)
-    with pytest.raises(CapacityError, match="fewer rows"):
+    with pytest.raises(TooLargeError, match="fewer rows"):
         writer.append(*[_label(number, 100) for number in range(20)])
     assert _all(tmp_path) == []
     writer.close()
@@ -226,24 +228,19 @@ def _timed(reader: LogReader, places: dict[str, Position]) -> float:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 1 MiB where the user may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if (
-        os.geteuid() != 0
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=False).returncode
-    ):
-        said = "mounting a file system needs root; the limit on file sizes is tested instead"
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    try:
+        with small_disk(tmp_path / "disk", 1 << 20) as found:
+            yield found
+    except UnavailableError as error:
         if os.environ.get("CI"):
-            pytest.fail(said)
-        pytest.skip(said)
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+            pytest.fail(str(error))
+        pytest.skip(f"{error} The limit on file sizes is tested instead.")
 
 
-def _fill(writer: LogWriter) -> int:
-    for number in range(100_000):
+def _fill(writer: LogWriter, first: int) -> int:
+    """Write until there is no room; returns the number after the last record."""
+    for number in range(first, 100_000):
         try:
             writer.append(_label(number, 400))
         except CapacityError:
@@ -251,19 +248,49 @@ def _fill(writer: LogWriter) -> int:
     raise AssertionError("the disk was never full")
 
 
-def test_a_full_disk_is_an_error_before_it_is_a_signal_and_writing_resumes(small_disk: Path) -> None:
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(300_000))
-    writer = LogWriter(small_disk, "w0", segment_bytes=1 << 18)
-    _until_reserved(writer, small_disk)
-    written = _fill(writer)
-    assert "No room" in writer.trouble
-    assert "resumes by itself" in writer.trouble
-    assert _numbers(_all(small_disk)) == list(range(written))
-    ballast.unlink()
+def _until_level(writer: LogWriter, level: str) -> None:
+    wait_until(lambda: writer.room.level == level, f"{level} rather than {writer.room}")
+
+
+def test_a_full_disk_is_an_error_before_it_is_a_signal_and_writing_resumes(disk: SmallDisk) -> None:
+    """People are told, trials give way, then nothing is taken; each step is taken back when there is room again."""
+    writer = LogWriter(disk.folder, "w0", segment_bytes=1 << 18, warn_free_bytes=400_000)
+    _until_level(writer, "enough")
+    disk.leave(300_000)
+    _until_level(writer, "low")
+    assert writer.room.for_trials
+    disk.leave(200_000)
+    written = 0
+    while (room := writer.room).for_trials:  # the reserved segment is begun, and no other can be reserved
+        writer.append(_label(written, 400))
+        written += 1
+    assert room.level == "short"
+    written = _fill(writer, written)
+    assert writer.room.level == "full"
+    assert "No room" in writer.room.says
+    assert _numbers(_all(disk.folder)) == list(range(written))
+    disk.leave(0)
+    with pytest.raises(CapacityError, match="resumes by itself"):
+        writer.append(_label(written, 400))
+    disk.leave(600_000)
+    _until_level(writer, "low")  # also when nobody asks meanwhile
     writer.append(_label(written))
     writer.close()
-    assert _numbers(_all(small_disk)) == list(range(written + 1))
+    assert _numbers(_all(disk.folder)) == list(range(written + 1))
+
+
+def test_a_writer_that_starts_on_a_full_disk_takes_records_once_there_is_room(disk: SmallDisk) -> None:
+    LogWriter(disk.folder, "w0", segment_bytes=1 << 18).close()
+    disk.leave(0)
+    writer = LogWriter(disk.folder, "w0", segment_bytes=1 << 18)
+    assert writer.room.level == "full"
+    with pytest.raises(CapacityError, match="No room for a log segment"):
+        writer.append(_label(0))
+    disk.leave(600_000)
+    _until_level(writer, "enough")
+    writer.append(_label(0))
+    writer.close()
+    assert _numbers(_all(disk.folder)) == [0]
 
 
 def test_a_writer_that_comes_in_the_same_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
@@ -284,12 +311,14 @@ from pathlib import Path
 from evertrain.errors import CapacityError
 from evertrain.store.log import LogWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+writer = LogWriter(Path(sys.argv[1]), "w0", segment_bytes=1 << 20)
 try:
-    LogWriter(Path(sys.argv[1]), "w0", segment_bytes=1 << 20)
+    writer.append()
 except CapacityError as error:
     print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 21, resource.RLIM_INFINITY))
-LogWriter(Path(sys.argv[1]), "w0", segment_bytes=1 << 20).close()
+writer.append()
+writer.close()
 """
 
 
@@ -300,8 +329,10 @@ def test_a_limit_on_file_sizes_is_an_error_before_it_is_a_signal(tmp_path: Path)
 
 
 def test_the_disk_is_left_with_the_free_space_that_was_asked_for(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, "w0", segment_bytes=4096, min_free_bytes=1 << 60)
     with pytest.raises(CapacityError, match="would be left"):
-        LogWriter(tmp_path, "w0", segment_bytes=4096, min_free_bytes=1 << 60)
+        writer.append(_label(0))
+    writer.close()
     LogWriter(tmp_path, "w0", segment_bytes=4096, min_free_bytes=1).close()
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from evertrain.store.statistics import CAUSES, LATENCY_BOUNDS_US, Label, Series, Statistics, read_statistics
+from evertrain.store.statistics import CAUSES, LATENCY_BOUNDS_US, SHED, Label, Series, Statistics, read_statistics
 
 CHAMPION = Label("shop", "v" * 64, "champion")
 
@@ -43,6 +43,40 @@ def test_more_names_than_there_is_room_for_are_counted_without_their_name(tmp_pa
     found = read_statistics(tmp_path)
     assert sum(series.answers for series in found) == 1101
     assert [series.answers for series in found if series.label == Label()] == [1101 - (len(found) - 1)]
+
+
+def test_a_version_without_room_counts_for_its_service_and_arm(tmp_path: Path) -> None:
+    """A year of trainings: no request fails for it, and the sums of a service stay right."""
+    statistics = Statistics(tmp_path, "w0")
+    versions = [Label("shop", f"{number:064}", "canary") for number in range(1000)]
+    for label in versions:
+        statistics.answered(label, rows=2, latency_us=100)
+        statistics.shed(label)
+    statistics.responded("shop", 200)
+    found = {series.label: series for series in read_statistics(tmp_path)}
+    assert Label() not in found
+    arms = [series for label, series in found.items() if label.status == 0]
+    assert (sum(one.answers for one in arms), sum(one.rows for one in arms)) == (1000, 2000)
+    assert found[Label("shop", "", "canary")].answers == 1000 - (len(arms) - 1)
+    assert sum(series.answers for label, series in found.items() if label.status == SHED) == 1000
+    assert found[Label("shop", status=200)].answers == 1
+
+
+def test_a_worker_that_starts_on_a_crowded_file_has_room_for_new_versions(tmp_path: Path) -> None:
+    statistics = Statistics(tmp_path, "w0")
+    versions = [Label("shop", f"{number:064}") for number in range(1000)]
+    for label in versions:
+        statistics.answered(label, rows=1, latency_us=100)
+    newest = Label("shop", "n" * 64)
+    again = Statistics(tmp_path, "w0")
+    again.answered(newest, rows=1, latency_us=100)
+    again.failed(versions[0], "nan")
+    found = {series.label: series for series in read_statistics(tmp_path)}
+    assert found[newest].answers == 1
+    assert found[versions[0]].failures[CAUSES.index("nan")] == 1
+    assert found[versions[880]].answers == 1  # of those that had a place, the newest have kept it
+    assert versions[1] not in found
+    assert sum(series.answers for series in found.values()) == 1001
 
 
 def test_a_file_that_is_none_is_left_out(tmp_path: Path) -> None:

@@ -113,7 +113,8 @@ class Answering:
         """Predictions, one a row, already in the log: at once where the champion answers a few rows, else to wait for.
 
         name: the client's id of this request, "" for none. ModelError when no version could answer, CapacityError when
-        the log has no room or too many wait already, LateError after the deadline: then nothing is answered.
+        the log has no room or too many wait already, TooLargeError when they are more than it ever takes at once,
+        LateError after the deadline: then nothing is answered.
         """
         self._admission.refuse_late(span.until_ns)
         received = self._clock.now()
@@ -133,12 +134,14 @@ class Answering:
         return self._in_turns(request, assigned, arm)
 
     def _arm_for(self, request: _Request, assigned: ArmName) -> Arm | None:
-        """The arm that answers; None: the champion does, also where an arm gives way because too many wait already."""
+        """The arm that answers; None: the champion does, also where an arm gives way: too many wait already, or the log
+        has room for users' answers alone.
+        """
         if assigned == "champion":
             return None
         route = request.live.route
         arm = route.canary if assigned == "canary" else route.control
-        if arm is not None and not self._admission.has_room_for_trials:
+        if arm is not None and not (self._admission.has_room_for_trials and self._log.room.for_trials):
             self._statistics.shed(request.label(arm.version, assigned))
             return None
         return arm

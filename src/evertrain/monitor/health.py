@@ -1,14 +1,15 @@
 """What the workers' counters say: requests, failures and latency of each version, and their text for Prometheus."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from evertrain.core.identity import ServiceName, VersionId, short
 from evertrain.core.prediction import ArmName
+from evertrain.store.room import LEVELS, Room
 from evertrain.store.statistics import CAUSES, LATENCY_BOUNDS_US, SHED, Label, Series
 
-__all__ = ["ArmLatency", "Totals", "add_up", "expose", "latencies", "quantile_ms", "totals"]
+__all__ = ["ArmLatency", "Totals", "add_up", "expose", "expose_room", "latencies", "quantile_ms", "totals"]
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +98,7 @@ def expose(series: Sequence[Series]) -> str:
     # TYPE evertrain_predictions_total counter
     # HELP evertrain_failures_total Requests that an arm could not answer, by cause.
     # TYPE evertrain_failures_total counter
-    # HELP evertrain_shed_total Requests for which an arm had no place or no time, under load.
+    # HELP evertrain_shed_total Requests for which an arm had no place, no time or no room.
     # TYPE evertrain_shed_total counter
     # HELP evertrain_latency_seconds From request read to answer ready.
     # TYPE evertrain_latency_seconds histogram
@@ -117,10 +118,25 @@ def expose(series: Sequence[Series]) -> str:
         for one in arms
         for cause, count in zip(CAUSES, one.failures, strict=False)
     ]
-    lines += _head("shed_total", "counter", "Requests for which an arm had no place or no time, under load.")
+    lines += _head("shed_total", "counter", "Requests for which an arm had no place, no time or no room.")
     lines += [f"evertrain_shed_total{_of_arm(one.label)} {one.answers}" for one in series if one.label.status == SHED]
     lines += _head("latency_seconds", "histogram", "From request read to answer ready.")
     lines += [line for one in arms for line in _histogram(one)]
+    return "\n".join(lines) + "\n"
+
+
+def expose_room(rooms: Mapping[str, Room]) -> str:
+    """What the disk leaves to the log of each process, in the same format.
+
+    >>> print(expose_room({"w0": Room("short")}).splitlines()[-1])
+    evertrain_log_scarcity{process="w0"} 2
+    """
+    steps = ", ".join(f"{number} {level}" for number, level in enumerate(LEVELS))
+    lines = _head("log_scarcity", "gauge", f"Room for the prediction log: {steps}.")
+    lines += [
+        f'evertrain_log_scarcity{{process="{_escaped(name)}"}} {LEVELS.index(room.level)}'
+        for name, room in rooms.items()
+    ]
     return "\n".join(lines) + "\n"
 
 

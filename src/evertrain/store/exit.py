@@ -4,6 +4,7 @@ The supervisor keeps no ledger, and the controller may be the one that ended. A 
 after the event that it became stands, so none is lost, and the event's id makes a second reading harmless.
 """
 
+import contextlib
 from pathlib import Path
 
 import msgspec
@@ -12,16 +13,35 @@ from evertrain.core.event import Draft
 from evertrain.store.file import write_atomically
 from evertrain.store.state import State
 
-__all__ = ["exit_notes", "forget_exit_note", "leave_exit_note"]
+__all__ = ["ExitNotes", "exit_notes", "forget_exit_note"]
 
 _decoder = msgspec.json.Decoder(Draft)
 
 
-def leave_exit_note(state: State, draft: Draft) -> None:
-    """Leave a `ProcessExited` or `ProcessesRestarted` event to be appended."""
-    folder = _folder(state)
-    folder.mkdir(exist_ok=True)
-    write_atomically(folder / f"{draft.id.replace('/', '_')}.json", msgspec.json.encode(draft))
+class ExitNotes:
+    """Leaves `ProcessExited` and `ProcessesRestarted` events to be appended, in order.
+
+    Whoever keeps processes alive must not end because a disk is full: what cannot be left now is left by a later
+    `leave_rest`.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._folder = _folder(state)
+        self._waiting: list[Draft] = []
+
+    def leave(self, draft: Draft) -> None:
+        """Leave one, as soon as that is possible."""
+        self._waiting.append(draft)
+        self.leave_rest()
+
+    def leave_rest(self) -> None:
+        """Leave what could not be left before."""
+        with contextlib.suppress(OSError):
+            while self._waiting:
+                self._folder.mkdir(exist_ok=True)
+                path = self._folder / f"{self._waiting[0].id.replace('/', '_')}.json"
+                write_atomically(path, msgspec.json.encode(self._waiting[0]))
+                del self._waiting[0]
 
 
 def exit_notes(state: State) -> list[Draft]:

@@ -43,8 +43,9 @@ class Lease:
             os.close(handle)
             raise OccupiedError(_say_occupied(path, what), "Stop that one first, or name another folder.") from error
         holder = Holder(pid=os.getpid(), started=start_of(os.getpid()) or "", what=what)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, msgspec.json.encode(holder), 0)
+        with contextlib.suppress(OSError):  # on a full disk it is held all the same, by nobody that has a name
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, msgspec.json.encode(holder), 0)
         return cls(path, handle)
 
     def release(self) -> None:

@@ -18,10 +18,11 @@ from typing import Self
 import msgspec
 
 from evertrain.core.prediction import Record
-from evertrain.errors import CapacityError, IntegrityError, OccupiedError
+from evertrain.errors import CapacityError, IntegrityError, OccupiedError, TooLargeError
 from evertrain.store.lease import Lease
 from evertrain.store.repeat import Repeats
-from evertrain.store.segment import HEADER, Sealed, Segment, frame_size, read_frame, read_header, recover
+from evertrain.store.room import Level, Room, free_bytes
+from evertrain.store.segment import HEADER, Reading, Sealed, Segment, frame_size, recover
 
 __all__ = ["LogReader", "LogWriter", "Position", "claim_writer"]
 
@@ -49,7 +50,9 @@ def _sequences(folder: Path) -> list[int]:
 class LogWriter:
     """The one writer of a folder of segments. `append` is for one thread; a second thread syncs and reserves.
 
-    A process that was killed left its last segment open: whoever takes over its name seals it first.
+    A process that was killed left its last segment open: whoever takes over its name seals it first. Where there is no
+    room for a segment the writer stands all the same, and takes records as soon as there is.
+    room: how the disk stands; less than `warn_free_bytes` is low.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class LogWriter:
         segment_bytes: int = 16 * _MEGABYTE,
         sync_interval_s: float = 0.2,
         min_free_bytes: int = 0,
+        warn_free_bytes: int = 0,
     ) -> None:
         self._folder = folder / writer
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -68,41 +72,40 @@ class LogWriter:
         self._size = (segment_bytes + 7) & ~7
         self._interval = sync_interval_s
         self._min_free = min_free_bytes
+        self._warn_free = warn_free_bytes
         self._encoder = msgspec.msgpack.Encoder()
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._closing = False
         self._trouble = ""
+        self._starved = False
+        self.room = Room()
         self._retired: list[Segment] = []
+        self._segment: Segment | None = None
         self._next: Segment | None = None
         try:
             _seal_folder(self._folder)
             self._sequence = max(_sequences(self._folder), default=-1)
-            self._segment = self._reserve(self._sequence + 1)
+            with contextlib.suppress(CapacityError):
+                self._turn(0)
         except BaseException:
             self._lease.release()
             raise
-        self._sequence += 1
-        self._segment.move(_path_of(self._folder, self._sequence))
         self._thread = threading.Thread(target=self._tend, name=f"log-{writer}", daemon=True)
         self._thread.start()
         self._woken.set()
 
-    @property
-    def trouble(self) -> str:
-        """Why the next segment could not be reserved, "" when it could. Records are taken while the current lasts."""
-        return self._trouble
-
     def append(self, *records: Record) -> None:
-        """Write records, all or none: CapacityError when there is no room for all of them.
+        """Write records, all or none: CapacityError when the disk has no room, TooLargeError when no segment ever has.
 
         They are in the mapped file when this returns. Nothing is synced on this thread.
         """
         payloads = [self._encoder.encode(record) for record in records]
-        need = sum(frame_size(len(payload)) for payload in payloads)
-        if need > self._segment.room:
-            self._turn(need)
-        write = self._segment.write
+        need = sum([frame_size(len(payload)) for payload in payloads])
+        segment = self._segment
+        if segment is None or need > segment.room:
+            segment = self._turn(need)
+        write = segment.write
         for payload in payloads:
             write(payload)
 
@@ -112,26 +115,35 @@ class LogWriter:
         self._woken.set()
         self._thread.join()
         self._seal_retired()
-        self._segment.seal()
+        if self._segment is not None:
+            self._segment.seal()
         if self._next is not None:
             self._next.discard()
         self._lease.release()
 
-    def _turn(self, need: int) -> None:
+    def _turn(self, need: int) -> Segment:
         """Go on in the reserved segment, or in one that is reserved now."""
         if need > self._size - HEADER:
-            raise CapacityError(
-                f"{need} bytes of records do not fit in a log segment of {self._size}.",
-                "Send fewer rows in one request, or set larger log segments.",
+            raise TooLargeError(
+                f"{need} bytes of records do not fit in a segment of the prediction log, which has {self._size}.",
+                "Send fewer rows in one request, or set a larger segment_mb.",
             )
         with self._lock:
-            following = self._next if self._next is not None else self._reserve(self._sequence + 1)
+            try:
+                following = self._next if self._next is not None else self._reserve(self._sequence + 1)
+            except CapacityError:
+                self._starved = True
+                self._judge()
+                raise
             self._next = None
-            self._retired.append(self._segment)
+            if self._segment is not None:
+                self._retired.append(self._segment)
             self._sequence += 1
             following.move(_path_of(self._folder, self._sequence))
             self._segment = following
+            self._judge()
         self._woken.set()
+        return following
 
     def _reserve(self, sequence: int) -> Segment:
         try:
@@ -143,10 +155,24 @@ class LogWriter:
                 min_free=self._min_free,
             )
         except CapacityError as error:
-            self._trouble = str(error)
+            self._trouble = error.what
             raise
-        self._trouble = ""
+        self._trouble, self._starved = "", False
         return segment
+
+    def _judge(self) -> None:
+        """See how the disk stands. The caller holds the lock."""
+        free, trouble = free_bytes(self._folder), self._trouble
+        if not trouble and self._next is None and free < self._size + self._min_free:
+            trouble = f"No room for the next log segment of {self._size} bytes at {self._folder}."
+        if trouble:
+            level: Level = "full" if self._starved else "short"
+            what = "requests are refused" if self._starved else "versions on trial get no requests"
+            self.room = Room(level, f"{trouble} Until there is, {what}.")
+        elif free < self._warn_free:
+            self.room = Room("low", f"{free // _MEGABYTE} MiB are free at {self._folder.parent}.")
+        else:
+            self.room = Room()
 
     def _tend(self) -> None:
         """Sync at each interval, seal what is full, and keep one segment in reserve."""
@@ -156,15 +182,17 @@ class LogWriter:
             self._seal_retired()
             with self._lock:
                 self._stock()
+                self._judge()
                 current = self._segment
             with contextlib.suppress(ValueError, OSError):
                 # The segment may be retired meanwhile; sealing syncs it.
-                current.sync()
+                if current is not None:
+                    current.sync()
 
     def _stock(self) -> None:
         if self._next is not None:
             return
-        # Without room `trouble` says so, and the next look tries again.
+        # Without room `room` says so, and the next look tries again.
         with contextlib.suppress(CapacityError):
             self._next = self._reserve(self._sequence + 1)
 
@@ -176,7 +204,13 @@ class LogWriter:
 
 
 def claim_writer(
-    folder: Path, name: str, *, segment_bytes: int, sync_interval_s: float, min_free_bytes: int
+    folder: Path,
+    name: str,
+    *,
+    segment_bytes: int,
+    sync_interval_s: float,
+    min_free_bytes: int = 0,
+    warn_free_bytes: int = 0,
 ) -> LogWriter:
     """The log writer `name`, or `name.1`, `name.2` ... when an orphan of that name still drains and writes."""
     for attempt in range(64):
@@ -187,6 +221,7 @@ def claim_writer(
                 segment_bytes=segment_bytes,
                 sync_interval_s=sync_interval_s,
                 min_free_bytes=min_free_bytes,
+                warn_free_bytes=warn_free_bytes,
             )
     raise OccupiedError(f"64 processes write the log under the name {name}.", "End the ones that are left over.")
 
@@ -197,52 +232,11 @@ def _seal_folder(folder: Path) -> list[Sealed]:
     sealed = []
     for sequence in _sequences(folder):
         path = _path_of(folder, sequence)
-        with _opened(path) as reading:
+        with Reading(path) as reading:
             whole = reading.header.end == path.stat().st_size
         if not whole:
             sealed.append(recover(path))
     return sealed
-
-
-class _Reading:
-    """An open segment and where reading stands in it."""
-
-    def __init__(self, path: Path, offset: int) -> None:
-        self.path = path
-        self.offset = offset
-        self._file = path.open("rb", buffering=0)
-        self.handle = self._file.fileno()
-        self.header = read_header(self.handle, path)
-
-    def __enter__(self) -> "_Reading":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._file.close()
-
-    def take(self) -> bytes | None:
-        """The next payload, and one step forward; None when there is none yet, or none any more (see `ended`)."""
-        payload = read_frame(self.handle, self.offset)
-        if payload is not None:
-            self.offset += frame_size(len(payload))
-        return payload
-
-    def ended(self) -> bool:
-        """Whether everything was read and nothing will follow."""
-        end = read_header(self.handle, self.path).end
-        if end and self.offset < end and read_frame(self.handle, self.offset) is None:
-            raise IntegrityError(
-                f"Log segment {self.path} is damaged at byte {self.offset} (it ends at {end}).",
-                "Restore it from a backup; `evertrain ledger verify` names what else is damaged.",
-            )
-        return 0 < end <= self.offset
-
-
-def _opened(path: Path) -> _Reading:
-    return _Reading(path, HEADER)
 
 
 class LogReader:
@@ -255,7 +249,7 @@ class LogReader:
         self._folder = folder
         self._stamp = -1
         self._writers: tuple[str, ...] = ()
-        self._readings: dict[str, _Reading] = {}
+        self._readings: dict[str, Reading] = {}
         self._decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
         self._repeats = Repeats()
 
@@ -290,7 +284,7 @@ class LogReader:
             folder = self._folder / writer
             for sequence in _sequences(folder):
                 path = _path_of(folder, sequence)
-                with contextlib.suppress(FileNotFoundError), _opened(path) as reading:
+                with contextlib.suppress(FileNotFoundError), Reading(path) as reading:
                     if reading.header.end:
                         found.append((writer, sequence, path))
         return found
@@ -342,7 +336,7 @@ class LogReader:
             place = Position(writer=writer, sequence=reading.header.sequence, offset=reading.offset)
             found.append((place, self._repeats.marked(place, self._decode(payload, place))))
 
-    def _has_following(self, reading: _Reading) -> bool:
+    def _has_following(self, reading: Reading) -> bool:
         return _path_of(reading.path.parent, reading.header.sequence + 1).exists()
 
     def _decode(self, payload: bytes, place: Position) -> Record:
@@ -355,7 +349,7 @@ class LogReader:
                 "It was written by a newer evertrain: upgrade this one.",
             ) from error
 
-    def _reading(self, writer: str, position: Position | None) -> _Reading | None:
+    def _reading(self, writer: str, position: Position | None) -> Reading | None:
         """The open segment at this position; opened anew when the caller stands elsewhere than we do."""
         reading = self._readings.get(writer)
         if reading is not None:
@@ -366,7 +360,7 @@ class LogReader:
                 return reading
         return self._open(writer, position)
 
-    def _open(self, writer: str, position: Position | None) -> _Reading | None:
+    def _open(self, writer: str, position: Position | None) -> Reading | None:
         sequences: Sequence[int] = _sequences(self._folder / writer)
         if position is not None:
             sequences = [sequence for sequence in sequences if sequence >= position.sequence]
@@ -375,13 +369,13 @@ class LogReader:
         same = position is not None and sequences[0] == position.sequence
         return self._keep(writer, sequences[0], position.offset if position is not None and same else HEADER)
 
-    def _following(self, writer: str, reading: _Reading) -> _Reading | None:
+    def _following(self, writer: str, reading: Reading) -> Reading | None:
         """The segment after one that was read to its end: by name, so that no folder is listed."""
         return self._keep(writer, reading.header.sequence + 1, HEADER)
 
-    def _keep(self, writer: str, sequence: int, offset: int) -> _Reading | None:
+    def _keep(self, writer: str, sequence: int, offset: int) -> Reading | None:
         try:
-            reading = _Reading(_path_of(self._folder / writer, sequence), offset)
+            reading = Reading(_path_of(self._folder / writer, sequence), offset)
         except FileNotFoundError:
             return None
         last = self._readings.pop(writer, None)

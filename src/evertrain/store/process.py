@@ -4,6 +4,7 @@ A process number alone says little: numbers are used again. An identity is the n
 kernel gave the process, counted since boot, so that a clock that is set back changes nothing.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Final, Literal
@@ -14,6 +15,7 @@ import psutil
 from evertrain.core.identity import VersionId
 from evertrain.core.time import Instant
 from evertrain.store.file import write_atomically
+from evertrain.store.room import NO_ROOM, Room
 from evertrain.store.state import State
 
 __all__ = [
@@ -45,7 +47,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     started: its identity's second half, from `start_of`. starting: it has signed in and does nothing yet. generation:
     of the routing table that it obeys. ready: the versions that it can answer with; failed: those that it could not
     load, and why. settled: everything known by then is done (business time). note: one line for people.
-    page: of a supervisor: where the page is, without the token.
+    page: of a supervisor: where the page is, without the token. room: what the disk leaves to what it logs.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     settled: Instant = Instant(0)
     note: str = ""
     page: str = ""
+    room: Room = Room()
 
 
 _decoder = msgspec.json.Decoder(Heartbeat)
@@ -143,8 +146,19 @@ def sign_in(state: State, name: str, role: Role) -> Heartbeat | None:
 
 
 def beat(state: State, heartbeat: Heartbeat) -> None:
-    """Leave a heartbeat, in place of the last one of this name. Not fsynced: after a power cut nobody is alive."""
-    write_atomically(state.processes / f"{heartbeat.name}.json", msgspec.json.encode(heartbeat), durable=False)
+    """Leave a heartbeat, in place of the last one of this name. Not fsynced: after a power cut nobody is alive.
+
+    On a full disk what it said last stays and becomes newer: whoever answers users does not end for want of a sign of
+    life.
+    """
+    path = state.processes / f"{heartbeat.name}.json"
+    try:
+        write_atomically(path, msgspec.json.encode(heartbeat), durable=False)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        with contextlib.suppress(OSError):
+            os.utime(path)
 
 
 def heartbeats(state: State) -> list[Heartbeat]:

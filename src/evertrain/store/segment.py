@@ -23,8 +23,9 @@ import msgspec
 from evertrain.core.identity import Digest
 from evertrain.errors import CapacityError, IntegrityError
 from evertrain.store.file import digest_of_file
+from evertrain.store.room import free_bytes
 
-__all__ = ["HEADER", "Header", "Sealed", "Segment", "frame_size", "read_frame", "read_header", "recover"]
+__all__ = ["HEADER", "Header", "Reading", "Sealed", "Segment", "frame_size", "read_frame", "read_header", "recover"]
 
 HEADER = 64
 _LONGEST = 1 << 28
@@ -81,21 +82,22 @@ class Segment:
 
         CapacityError when there is no room, or when less than `min_free` bytes would be left on the disk.
         """
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        handle = -1
         try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             _allocate(handle, size, min_free)
             name = writer.encode()[:32]
             os.pwrite(handle, _HEAD.pack(_MAGIC, sequence, time.time_ns() // 1000, 0, name), 0)
             return cls(path, handle, size)
         except OSError as error:
-            os.close(handle)
-            path.unlink(missing_ok=True)
-            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-                raise CapacityError(
-                    f"No room for a log segment of {size} bytes at {path.parent}: {error.strerror}.",
-                    "Free space on this disk; writing resumes by itself.",
-                ) from error
-            raise
+            if handle >= 0:
+                os.close(handle)
+                path.unlink(missing_ok=True)
+            # A disk that fails in another way takes nothing either, and may be put right while we live.
+            raise CapacityError(
+                f"No room for a log segment of {size} bytes at {path.parent}: {error.strerror}.",
+                "Free space on this disk; writing resumes by itself.",
+            ) from error
 
     @property
     def room(self) -> int:
@@ -144,10 +146,8 @@ class Segment:
 
 
 def _allocate(handle: int, size: int, min_free: int) -> None:
-    if min_free:
-        disk = os.fstatvfs(handle)
-        if disk.f_bavail * disk.f_frsize < size + min_free:
-            raise OSError(errno.ENOSPC, f"fewer than {min_free} bytes would be left on the disk")
+    if min_free and free_bytes(handle) < size + min_free:
+        raise OSError(errno.ENOSPC, f"fewer than {min_free} bytes would be left on the disk")
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(handle, 0, size)
         return
@@ -178,6 +178,43 @@ def read_frame(handle: int, offset: int) -> bytes | None:
     if len(payload) < length or zlib.crc32(payload) != crc:
         return None
     return payload
+
+
+class Reading:
+    """An open segment and where reading stands in it."""
+
+    def __init__(self, path: Path, offset: int = HEADER) -> None:
+        self.path = path
+        self.offset = offset
+        self._file = path.open("rb", buffering=0)
+        self.handle = self._file.fileno()
+        self.header = read_header(self.handle, path)
+
+    def __enter__(self) -> "Reading":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def take(self) -> bytes | None:
+        """The next payload, and one step forward; None when there is none yet, or none any more (see `ended`)."""
+        payload = read_frame(self.handle, self.offset)
+        if payload is not None:
+            self.offset += frame_size(len(payload))
+        return payload
+
+    def ended(self) -> bool:
+        """Whether everything was read and nothing will follow."""
+        end = read_header(self.handle, self.path).end
+        if end and self.offset < end and read_frame(self.handle, self.offset) is None:
+            raise IntegrityError(
+                f"Log segment {self.path} is damaged at byte {self.offset} (it ends at {end}).",
+                "Restore it from a backup; `evertrain ledger verify` names what else is damaged.",
+            )
+        return 0 < end <= self.offset
 
 
 def _frames(handle: int, end: int) -> Iterator[int]:

@@ -5,12 +5,16 @@
 
 A counter is one aligned word with one writer, so a reader sees it before or after an increment. A worker that starts
 again goes on from the file, so that the sums never fall.
+
+There is room for 1,024 series. One that finds none is counted with its service, arm and status, and without its
+version; so are the oldest ones when a worker starts and the file is crowded. Sums over a service stay right.
 """
 
+import contextlib
 import mmap
 import os
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +22,7 @@ import msgspec
 
 from evertrain.core.prediction import ArmName
 from evertrain.core.score import Cause
+from evertrain.store.file import write_atomically
 
 __all__ = ["CAUSES", "LATENCY_BOUNDS_US", "SHED", "Label", "Series", "Statistics", "read_statistics"]
 
@@ -29,8 +34,11 @@ CAUSES: tuple[Cause, ...] = ("error", "deadline", "crash", "nan", "range", "prot
 SHED: Final = -1
 """In the place of a status: not answered, or not by whom it was for, because there was too much to do."""
 
-_MAGIC = int.from_bytes(b"evstats1", "little")
+_HEAD = b"evstats1"
 _HEADER, _LABEL, _COUNTERS, _CAPACITY = 64, 192, 40, 1024
+_NAMED = 896
+"""So many series have a version of their own; the other places are for those that have none."""
+_CROWDED, _KEPT = 640, 320
 _SLOT = _LABEL + 8 * _COUNTERS
 _SIZE = _HEADER + _SLOT * _CAPACITY
 _SUM, _ANSWERS, _ROWS, _FAILURES = 31, 32, 33, 34
@@ -69,19 +77,18 @@ class Statistics:
 
     def __init__(self, folder: Path, worker: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / f"{worker}.bin", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        path = folder / f"{worker}.bin"
+        _make_places(path)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             # Written, not only cut to length: a hole in a full disk would be a signal later.
-            if os.fstat(handle).st_size != _SIZE:
-                os.pwrite(handle, bytes(_SIZE), 0)
+            if os.fstat(handle).st_size != _SIZE or os.pread(handle, 8, 0) != _HEAD:
+                os.pwrite(handle, _HEAD.ljust(_SIZE, b"\0"), 0)
                 os.ftruncate(handle, _SIZE)
             self._map = mmap.mmap(handle, _SIZE)
         finally:
             os.close(handle)
         self._words = memoryview(self._map).cast("q")
-        if self._words[0] != _MAGIC:
-            self._map[:] = bytes(_SIZE)
-            self._words[0] = _MAGIC
         self._slots = {label: slot for slot, label in enumerate(_labels(self._map))}
 
     def answered(self, label: Label, rows: int, latency_us: int) -> None:
@@ -97,7 +104,7 @@ class Statistics:
         self._words[self._base(label) + _FAILURES + CAUSES.index(cause)] += 1
 
     def shed(self, label: Label) -> None:
-        """Count a request for which this arm had no place or no time."""
+        """Count a request for which this arm had no place, no time or no room."""
         self._words[self._base(msgspec.structs.replace(label, status=SHED)) + _ANSWERS] += 1
 
     def responded(self, service: str, status: int) -> None:
@@ -111,12 +118,17 @@ class Statistics:
         return (_HEADER + slot * _SLOT + _LABEL) // 8
 
     def _add(self, label: Label) -> int:
-        text = msgspec.json.encode(label)
-        if len(self._slots) >= _CAPACITY - 1 or len(text) > _LABEL:
-            # Counted without its name, for which the last place is kept, rather than not at all.
-            label, text = Label(), msgspec.json.encode(Label())
-            if label in self._slots:
-                return self._slots[label]
+        """Give a label a place: its own, or the one of all that have none."""
+        for name in (label, _unversioned(label)):
+            if name in self._slots:
+                return self._slots[name]
+            text = msgspec.json.encode(name)
+            if len(text) <= _LABEL and len(self._slots) < (_NAMED if name.version else _CAPACITY - 1):
+                return self._place(name, text)
+        rest = Label()
+        return self._slots[rest] if rest in self._slots else self._place(rest, msgspec.json.encode(rest))
+
+    def _place(self, label: Label, text: bytes) -> int:
         slot = len(self._slots)
         start = _HEADER + slot * _SLOT
         self._map[start : start + _SLOT] = text.ljust(_LABEL, b"\0") + bytes(8 * _COUNTERS)
@@ -125,17 +137,45 @@ class Statistics:
         return slot
 
 
+def _unversioned(label: Label) -> Label:
+    return msgspec.structs.replace(label, version="")
+
+
+def _is_whole(content: bytes) -> bool:
+    return len(content) == _SIZE and content[:8] == _HEAD
+
+
+def _make_places(path: Path) -> None:
+    """Fold the oldest series of a crowded file; where that cannot be written, it stays crowded."""
+    with contextlib.suppress(OSError):
+        content = path.read_bytes()
+        if _is_whole(content) and int.from_bytes(content[8:16], "little") > _CROWDED:
+            write_atomically(path, _folded(content), durable=False)
+
+
+def _folded(content: bytes) -> bytes:
+    """The same counters, the oldest versions' under labels without a version."""
+    found = list(_counted(content))
+    kept: dict[Label, list[int]] = {}
+    for number, (label, counters) in enumerate(found):
+        place = label if number >= len(found) - _KEPT else _unversioned(label)
+        kept[place] = [sum(pair) for pair in zip(kept.get(place, [0] * _COUNTERS), counters, strict=True)]
+    slots = b"".join(
+        msgspec.json.encode(label).ljust(_LABEL, b"\0") + b"".join(count.to_bytes(8, "little") for count in counters)
+        for label, counters in kept.items()
+    )
+    head = _HEAD + len(kept).to_bytes(8, "little")
+    return (head.ljust(_HEADER, b"\0") + slots).ljust(_SIZE, b"\0")
+
+
 def read_statistics(folder: Path) -> list[Series]:
     """All series, summed over all workers that ever were, in the order of their labels."""
     sums: dict[Label, list[int]] = {}
     for path in sorted(folder.glob("*.bin")):
         content = path.read_bytes()
-        if len(content) != _SIZE or int.from_bytes(content[:8], "little") != _MAGIC:
+        if not _is_whole(content):
             continue
-        words = memoryview(content).cast("q")
-        for slot, label in enumerate(_labels(content)):
-            base = (_HEADER + slot * _SLOT + _LABEL) // 8
-            counters = words[base : base + _COUNTERS].tolist()
+        for label, counters in _counted(content):
             sums[label] = [sum(pair) for pair in zip(sums.get(label, [0] * _COUNTERS), counters, strict=True)]
     ordered = sorted(sums.items(), key=lambda item: msgspec.structs.astuple(item[0]))
     return [_series(label, counters) for label, counters in ordered]
@@ -150,6 +190,14 @@ def _series(label: Label, counters: list[int]) -> Series:
         rows=counters[_ROWS],
         failures=tuple(counters[_FAILURES:]),
     )
+
+
+def _counted(content: bytes) -> Iterator[tuple[Label, list[int]]]:
+    """Each series in the order in which it came."""
+    words = memoryview(content).cast("q")
+    for slot, label in enumerate(_labels(content)):
+        base = (_HEADER + slot * _SLOT + _LABEL) // 8
+        yield label, words[base : base + _COUNTERS].tolist()
 
 
 def _labels(content: bytes | mmap.mmap) -> Iterable[Label]:

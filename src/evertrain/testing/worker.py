@@ -7,18 +7,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
 from evertrain.core.identity import VersionId
 from evertrain.core.prediction import Record
+from evertrain.core.routing import Arm
+from evertrain.process.worker.candidate import Order, command
 from evertrain.store.log import LogReader
 from evertrain.store.process import Heartbeat, heartbeats
 from evertrain.testing.installation import SHOP, Installation
 
-__all__ = ["RECORD", "RunningWorker", "until"]
+__all__ = ["RECORD", "RunningWorker", "on_trial", "until"]
 
 RECORD = {"shop": "s1", "amount": 10.5, "n": 3, "vip": False}
 """A valid record of the toy service."""
@@ -84,3 +87,17 @@ class RunningWorker:
             self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
         self._listener.close()
+
+
+@contextmanager
+def on_trial(installation: Installation, version: VersionId) -> Iterator[Arm]:
+    """A real candidate process that answers for this version, and the arm that sends everybody to it."""
+    arm = Arm(version=version, share=1.0, deadline_s=2)
+    path = installation.state.socket(f"canary-{version[:10]}-0")
+    order = Order(dir=str(installation.state.path), version=version, socket=str(path), arm="canary", need="judged")
+    with subprocess.Popen(command(order)) as process:
+        try:
+            until(path.exists)
+            yield arm
+        finally:
+            process.terminate()

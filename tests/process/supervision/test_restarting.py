@@ -8,7 +8,7 @@ import pytest
 from evertrain.core.succession import SuccessionState
 from evertrain.process.supervision.child import Child, Post
 from evertrain.process.supervision.restarting import Restarting, Standing
-from evertrain.store.exit import exit_notes
+from evertrain.store.exit import ExitNotes, exit_notes
 from evertrain.store.process import Role
 from evertrain.store.restart import RestartReport, order_restart, restart_report
 from evertrain.store.state import State
@@ -64,7 +64,7 @@ def state(tmp_path: Path) -> State:
 
 def carried_out(state: State, tree: Scripted, patience_s: float = 60.0) -> RestartReport:
     """What is said at the end of an order to restart all."""
-    restarting = Restarting(state, tree, patience_s=patience_s)
+    restarting = Restarting(state, tree, ExitNotes(state), patience_s=patience_s)
     order_restart(state, "all")
 
     def is_over() -> bool:
@@ -118,20 +118,20 @@ def test_a_plane_that_does_not_come_up_in_time_is_told(state: State) -> None:
 def test_an_order_to_a_supervisor_that_is_gone_is_not_carried_out(state: State) -> None:
     order_restart(state, "all")
     tree = Scripted()
-    Restarting(state, tree).look()
+    Restarting(state, tree, ExitNotes(state)).look()
     assert tree.told == []
     assert restart_report(state) is None
 
 
 def test_a_restart_that_was_under_way_when_the_supervisor_ended_is_over(state: State) -> None:
-    first = Restarting(state, Scripted(deaf="w0"))
+    first = Restarting(state, Scripted(deaf="w0"), ExitNotes(state))
     order_restart(state, "workers")
     first.look()
     found = restart_report(state)
     assert found is not None
     assert found.outcome == "under way"
     tree = Scripted()
-    Restarting(state, tree).look()
+    Restarting(state, tree, ExitNotes(state)).look()
     found = restart_report(state)
     assert found is not None
     assert (found.outcome, tree.told) == ("stopped", [])

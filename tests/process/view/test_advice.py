@@ -18,6 +18,7 @@ from evertrain.process.view.situation import (
     Waiting,
 )
 from evertrain.process.view.supply import SourceSituation
+from evertrain.store.room import Level, Room
 
 VERSION = VersionId("3f2a90c1bb" + "0" * 54)
 SERVICE = ServiceSituation(
@@ -94,6 +95,20 @@ def test_nobody_is_sent_for_what_is_only_being_started() -> None:
         found, processes=tuple(msgspec.structs.replace(one, alive=False) for one in found.processes)
     )
     assert [one.urgent for one in advise(dead)] == [True, True]
+
+
+@pytest.mark.parametrize(("level", "urgent"), [("low", False), ("short", False), ("full", True)])
+def test_a_disk_that_fills_up_is_one_thing_to_do_by_the_worst_off(level: Level, urgent: bool) -> None:
+    rooms = [Room(), Room("low", "5 MiB are free at /state."), Room(level, f"It is {level}."), Room("full", "Gone.")]
+    scarce = [
+        msgspec.structs.replace(one, name=f"w{number}", room=room, alive=room.says != "Gone.")
+        for number, (one, room) in enumerate(zip(PROCESSES, rooms, strict=True))
+    ]
+    found = msgspec.structs.replace(WELL, processes=(*PROCESSES, *scarce))
+    [told] = advise(found)
+    expected = "5 MiB are free at /state." if level == "low" else f"It is {level}."
+    assert (told.what, told.urgent) == (f"Room for the prediction log is {level}: {expected}", urgent)
+    assert "du -xh" in told.remedy
 
 
 def test_what_the_machine_mends_alone_is_nobodys_task() -> None:

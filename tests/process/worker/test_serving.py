@@ -1,9 +1,7 @@
 """A real worker process, over real HTTP."""
 
 import asyncio
-import contextlib
 import signal
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,12 +13,11 @@ from evertrain.core.identity import VersionId
 from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted
 from evertrain.core.routing import Arm, Route
 from evertrain.core.time import Moment
-from evertrain.process.worker.candidate import Order, command
 from evertrain.store.access import token
 from evertrain.store.statistics import SHED, read_statistics
 from evertrain.testing.installation import SHOP, Installation
 from evertrain.testing.tree import Customer
-from evertrain.testing.worker import RECORD, RunningWorker, until
+from evertrain.testing.worker import RECORD, RunningWorker, on_trial, until
 
 MODEL = "def predict(rows):\n    return [0.5 if row['vip'] else row['amount'] / 1000 for row in rows]\n"
 BETTER = "def predict(rows):\n    return [0.25 for row in rows]\n"
@@ -171,20 +168,6 @@ def test_a_killed_worker_loses_nothing_that_it_answered(worker: RunningWorker, c
     until(lambda: worker.serves(champion))
     assert worker.predict().status_code == 200
     assert len(worker.records()) == 51
-
-
-@contextlib.contextmanager
-def on_trial(installation: Installation, version: VersionId) -> Iterator[Arm]:
-    """A real candidate process that answers for this version, and the arm that sends everybody to it."""
-    arm = Arm(version=version, share=1.0, deadline_s=2)
-    path = installation.state.socket(f"canary-{version[:10]}-0")
-    order = Order(dir=str(installation.state.path), version=version, socket=str(path), arm="canary", need="judged")
-    with subprocess.Popen(command(order)) as process:
-        try:
-            until(path.exists)
-            yield arm
-        finally:
-            process.terminate()
 
 
 @pytest.mark.parametrize(

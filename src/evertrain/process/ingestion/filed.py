@@ -52,7 +52,5 @@ class FiledLabels:
 
     def _claimed(self) -> LogWriter:
         if self._writer is None:
-            self._writer = claim_writer(
-                self._log, _WRITER, segment_bytes=_SEGMENT_BYTES, sync_interval_s=_SYNC_S, min_free_bytes=0
-            )
+            self._writer = claim_writer(self._log, _WRITER, segment_bytes=_SEGMENT_BYTES, sync_interval_s=_SYNC_S)
         return self._writer

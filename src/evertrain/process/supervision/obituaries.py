@@ -7,7 +7,7 @@ from evertrain.core.event import Draft, ProcessExited
 from evertrain.model.obituary import say_exit
 from evertrain.process.supervision.child import Child
 from evertrain.store.clock import business_clock
-from evertrain.store.exit import leave_exit_note
+from evertrain.store.exit import ExitNotes
 from evertrain.store.process import heartbeats
 from evertrain.store.state import State
 
@@ -16,7 +16,7 @@ __all__ = ["leave_obituary"]
 _TAIL = 4096
 
 
-def leave_obituary(state: State, child: Child, code: int | None) -> str:
+def leave_obituary(state: State, notes: ExitNotes, child: Child, code: int | None) -> str:
     """Leave the note, and return the cause in words. code: None when it was not a child of this supervisor."""
     cause = child.why or _own_words(state, child) or say_exit(code, _tail(child), child.post.memory_mb or 0)
     fact = ProcessExited(
@@ -25,8 +25,7 @@ def leave_obituary(state: State, child: Child, code: int | None) -> str:
         signal=_signal_name(code),
         version=child.post.version,
     )
-    leave_exit_note(
-        state,
+    notes.leave(
         Draft(
             id=f"exit:{child.identity}",
             at=business_clock(state.clock).now(),

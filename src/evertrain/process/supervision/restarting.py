@@ -14,7 +14,7 @@ from evertrain.core.event import Draft, ProcessesRestarted
 from evertrain.core.succession import SUCCESSIONS, Manner, SuccessionMove, SuccessionState
 from evertrain.process.supervision.child import Child
 from evertrain.store.clock import business_clock
-from evertrain.store.exit import leave_exit_note
+from evertrain.store.exit import ExitNotes
 from evertrain.store.restart import (
     RestartOrder,
     RestartReport,
@@ -167,9 +167,10 @@ class Restarting:
     patience_s: how long a successor may take to come up; by default what the watchdog gives any process.
     """
 
-    def __init__(self, state: State, tree: Tree, *, patience_s: float = 180.0) -> None:
+    def __init__(self, state: State, tree: Tree, notes: ExitNotes, *, patience_s: float = 180.0) -> None:
         self._state = state
         self._tree = tree
+        self._notes = notes
         self._patience_s = patience_s
         self._restart: _Restart | None = None
         self._looked = 0.0
@@ -199,18 +200,23 @@ class Restarting:
             self._restart = _Restart(order, self._tree, self._patience_s)
         self._restart.look()
         report = self._restart.report()
-        if report != self._told:
-            self._tell(report)
+        if report != self._told and not self._tell(report):
+            return
         if report.outcome != "under way":
             self._restart = None
 
-    def _tell(self, report: RestartReport) -> None:
+    def _tell(self, report: RestartReport) -> bool:
+        """Say how an order fares; False where the disk takes nothing now, and it has to be said again."""
+        try:
+            tell_restart(self._state, report)
+        except OSError as error:
+            _log.warning("how restart %s fares cannot be told: %s", report.order, error)
+            return False
         self._told = report
-        tell_restart(self._state, report)
-        if report.outcome == "under way":
-            return
-        _log.info("restart %s is %s. %s", report.order, report.outcome, report.reason)
-        leave_exit_note(self._state, self._entry(report))
+        if report.outcome != "under way":
+            _log.info("restart %s is %s. %s", report.order, report.outcome, report.reason)
+            self._notes.leave(self._entry(report))
+        return True
 
     def _entry(self, report: RestartReport) -> Draft:
         """What goes on record about an order that is over."""

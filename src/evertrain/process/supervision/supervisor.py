@@ -25,6 +25,7 @@ from evertrain.process.supervision.posts import controller_post, data_post, tria
 from evertrain.process.supervision.restarting import Restarting, Standing
 from evertrain.process.supervision.roster import lacks, serves, trials
 from evertrain.process.supervision.watchdog import Watchdog
+from evertrain.store.exit import ExitNotes
 from evertrain.store.process import Heartbeat, Role, alive, beat, forget, heartbeat_of, heartbeats
 from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State
@@ -69,7 +70,8 @@ class Supervisor:
         self._looked = 0.0
         self._hurry = threading.Event()
         self._is_ready = False
-        self._restarting = Restarting(state, self)
+        self._notes = ExitNotes(state)
+        self._restarting = Restarting(state, self, self._notes)
         host, port = listener.getsockname()[:2]
         self._heartbeat = msgspec.structs.replace(
             heartbeat_of("supervisor", "supervisor"),
@@ -211,14 +213,23 @@ class Supervisor:
         for child in self._everybody():
             if child.is_due and not self._is_awaited(child):
                 forget(self._state, child.post.name)  # what stands there was said by a process that is gone
-                child.start()
-                _log.info("%s is process %s", child.post.name, child.pid)
+                self._start(child)
         if time.monotonic() - self._looked > (_LOOK_S if self._is_ready else _FIRST_LOOK_S):
             self._looked = time.monotonic()
             self._look()
 
+    def _start(self, child: Child) -> None:
+        """Start a process; where the system cannot, as on a full disk, it is tried again like one that has ended."""
+        try:
+            child.start()
+        except OSError as error:
+            _log.error("%s cannot be started: %s. It is tried again in %.1f s.", child.post.name, error, child.ended())
+        else:
+            _log.info("%s is process %s", child.post.name, child.pid)
+
     def _look(self) -> None:
         beat(self._state, self._said())
+        self._notes.leave_rest()
         self._look_after_orphans()
         for child in [*self._workers, *self._successors, *self._trials.values()]:
             self._watchdog.look(child)
@@ -296,7 +307,7 @@ class Supervisor:
             forget(self._state, child.post.name)
             return
         pid = child.pid
-        cause = leave_obituary(self._state, child, code)
+        cause = leave_obituary(self._state, self._notes, child, code)
         pause = child.ended(cause)
         self._watchdog.forget(child)
         _log.warning("%s, process %s: %s It starts again in %.1f s.", child.post.name, pid, cause, pause)

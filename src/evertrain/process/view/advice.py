@@ -10,6 +10,7 @@ from evertrain.core.wording import say_many
 from evertrain.process.view.situation import Fruitless, ServiceSituation, Situation, Trial, Waiting
 from evertrain.process.view.supply import SourceSituation
 from evertrain.store.hook import HookProgress
+from evertrain.store.room import LEVELS, Room
 from evertrain.web.wording import say_moment
 
 __all__ = ["Advice", "advise"]
@@ -32,6 +33,7 @@ def advise(found: Situation) -> tuple[Advice, ...]:
     What is only being started is up in a moment: nobody is sent for.
     """
     every = [] if found.starting else [*_processes(found), *_reading(found)]
+    every += _room(found)
     for service in found.services:
         every += _service(service)
     for source in found.sources:
@@ -59,6 +61,18 @@ def _processes(found: Situation) -> Iterator[Advice]:
             what="The controller does not run: nothing is decided. The supervisor starts it again and again.",
             remedy="Read what it says last in the log of evertrain up.",
             urgent=True,
+        )
+
+
+def _room(found: Situation) -> Iterator[Advice]:
+    """What a disk that gets scarce will cost, or costs already: one thing to do, however many log to it."""
+    rooms = [one.room for one in found.processes if one.alive]
+    worst = max(rooms, key=lambda room: LEVELS.index(room.level), default=Room())
+    if worst.level != "enough":
+        yield Advice(
+            what=f"Room for the prediction log is {worst.level}: {worst.says}",
+            remedy=f"Free space; `du -xh --max-depth 2 {found.dir} | sort -h` shows what takes it.",
+            urgent=worst.level == "full",
         )
 
 

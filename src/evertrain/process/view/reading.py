@@ -27,7 +27,7 @@ from evertrain.core.time import Instant
 from evertrain.errors import NotFoundError
 from evertrain.model.progress import Tasks, UnderWay
 from evertrain.monitor.gist import expose_gists
-from evertrain.monitor.health import expose
+from evertrain.monitor.health import expose, expose_room
 from evertrain.monitor.report import Report
 from evertrain.monitor.unfamiliar import Unknown, expose_unknown
 from evertrain.process.observation.observed import ObservedReports
@@ -44,6 +44,7 @@ from evertrain.process.view.traffic import Speed, TrafficHistory
 from evertrain.process.view.verification import Verification
 from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
+from evertrain.store.process import alive, heartbeats
 from evertrain.store.state import State
 from evertrain.store.statistics import Series, read_statistics
 from evertrain.web.overview import LedgerState, Overview, Rollout, SourceState
@@ -60,6 +61,7 @@ class Board:
     """The `Readings` of an installation: takes snapshots from one thread, gives them to all others."""
 
     def __init__(self, state: State, ledger: Ledger) -> None:
+        self._state = state
         self._statistics = state.path / "serving" / "statistics"
         self._blobs = Artifacts.at(state.artifacts).blobs
         self._ledger = ledger
@@ -95,9 +97,9 @@ class Board:
         return self._ledger.read(after=after, limit=limit)
 
     def metrics(self) -> str:
-        return (
-            expose(read_statistics(self._statistics)) + expose_gists(self.overseer.gists) + expose_unknown(self.unknown)
-        )
+        rooms = {one.name: one.room for one in heartbeats(self._state) if one.role == "worker" and alive(one)}
+        counted = expose(read_statistics(self._statistics)) + expose_room(rooms)
+        return counted + expose_gists(self.overseer.gists) + expose_unknown(self.unknown)
 
 
 class _Memory:

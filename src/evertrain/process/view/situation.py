@@ -33,6 +33,7 @@ from evertrain.store.clock import StoryClock, business_clock
 from evertrain.store.hook import HookProgress, read_hook_progress
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import Heartbeat, alive, heartbeats
+from evertrain.store.room import Room
 from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State
 from evertrain.store.statistics import read_statistics
@@ -157,7 +158,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """A process by its last heartbeat."""
+    """A process by its last heartbeat. room: what the disk leaves to what it logs."""
 
     name: str
     role: str
@@ -165,6 +166,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     alive: bool
     note: str = ""
     starting: bool = False
+    room: Room = Room()
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
@@ -257,7 +259,13 @@ def look_at(state: State) -> Situation:
         alerts=show_alerts(known.registry.alerts),
         processes=tuple(
             Running(
-                name=beat.name, role=beat.role, pid=beat.pid, alive=alive(beat), note=beat.note, starting=beat.starting
+                name=beat.name,
+                role=beat.role,
+                pid=beat.pid,
+                alive=alive(beat),
+                note=beat.note,
+                starting=beat.starting,
+                room=beat.room,
             )
             for beat in known.beats
         ),

@@ -13,7 +13,7 @@ from evertrain.core.wording import say_many
 from evertrain.data.freshness import Reading
 from evertrain.store.process import Heartbeat, alive, heartbeats
 from evertrain.store.state import State
-from evertrain.web.overview import Alert, Process, SourceState, Story
+from evertrain.web.overview import Alert, Process, SourceState, Story, Tone
 from evertrain.web.wording import say_seconds
 
 __all__ = ["say_reading", "show_alerts", "show_processes", "show_sources", "show_story", "taken_in"]
@@ -51,6 +51,9 @@ def _show_process(beat: Heartbeat, generation: int, *, alive: bool) -> Process:
         return msgspec.structs.replace(shown, state="cannot load a version", tone="bad")
     if beat.role == "worker" and beat.generation < generation:
         return msgspec.structs.replace(shown, state="takes over a new routing table", tone="waiting")
+    if beat.room.level != "enough":
+        tone: Tone = "watch" if beat.room.for_trials else "bad"
+        return msgspec.structs.replace(shown, state=f"room for its log is {beat.room.level}", tone=tone)
     return shown
 
 

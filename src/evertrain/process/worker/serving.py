@@ -47,6 +47,7 @@ from evertrain.store.clock import StoryClock, business_clock
 from evertrain.store.log import LogWriter, claim_writer
 from evertrain.store.occupancy import Occupancy
 from evertrain.store.process import Heartbeat, alive, beat, forget, heartbeats, sign_in
+from evertrain.store.room import Level
 from evertrain.store.routing import RoutingFile
 from evertrain.store.signature import Verifier
 from evertrain.store.state import State
@@ -89,6 +90,7 @@ class Worker:
         self._swap = Swap(loader, self._note_change)
         self._trials = Trials(state.socket, self._look)
         self._records = records
+        self._level: Level = "enough"
         self._intake = Intake(max_bytes=settings.max_body_bytes)
         self._admission = Admission(settings.max_concurrency)
         self._server = self._compose(heartbeat.name)
@@ -183,9 +185,21 @@ class Worker:
         now = time.monotonic()
         if self._swap.settled and not self._listener.listening:
             return  # who reads that it is ready may connect at once
+        self._mind_room()
         if self._changed or now >= self._beat_at:
             self._changed, self._beat_at = False, now + _BEAT_S
             self._beat()
+
+    def _mind_room(self) -> None:
+        """Say at once when the log's disk gets scarce, and when it is not any more."""
+        level, before = self._records.room.level, self._level
+        if level == before:
+            return
+        self._level, self._changed = level, True
+        if level == "enough":
+            _log.info("The prediction log has room again.")
+        else:
+            _log.warning("Room for the prediction log is %s: %s", level, self._records.room.says)
 
     def _beat(self) -> None:
         beat(
@@ -195,7 +209,8 @@ class Worker:
                 generation=self._swap.generation,
                 ready=self._swap.ready,
                 failed=self._swap.failed,
-                note=self._records.trouble,
+                note=self._records.room.says,
+                room=self._records.room,
             ),
         )
 
@@ -227,6 +242,7 @@ def open_log(state: State, name: str, settings: Settings) -> LogWriter:
         segment_bytes=settings.segment_mb * _MIB,
         sync_interval_s=settings.fsync_interval_ms / 1000,
         min_free_bytes=settings.min_free_mb * _MIB,
+        warn_free_bytes=settings.warn_free_mb * _MIB,
     )
 
 
