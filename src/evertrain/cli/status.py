@@ -17,9 +17,9 @@ from evertrain.core.time import Instant, say_span
 from evertrain.core.wording import say_many
 from evertrain.monitor.join import MOST_WAITING
 from evertrain.process.view.advice import Advice, advise
+from evertrain.process.view.running import Running
 from evertrain.process.view.situation import (
     Refusing,
-    Running,
     ServiceSituation,
     Situation,
     Trial,

@@ -8,10 +8,10 @@ from evertrain.core.routing import RoutingTable
 from evertrain.core.time import DAY, Instant, parse_instant
 from evertrain.monitor.health import Totals
 from evertrain.process.view.advice import advise
+from evertrain.process.view.running import Running
 from evertrain.process.view.situation import (
     Fruitless,
     Refusing,
-    Running,
     ServiceSituation,
     Situation,
     Trial,

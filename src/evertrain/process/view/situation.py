@@ -25,6 +25,7 @@ from evertrain.monitor.unfamiliar import Unknown
 from evertrain.process.view.caution import cautions_of, override_of, standing_caution
 from evertrain.process.view.chronicle import Chronicle
 from evertrain.process.view.looks import Figure, read_gists, read_looks, read_quality, read_unknown
+from evertrain.process.view.running import Running
 from evertrain.process.view.standing import show_work
 from evertrain.process.view.supply import SourceSituation, look_at_sources
 from evertrain.process.view.surroundings import show_alerts, taken_in
@@ -33,7 +34,6 @@ from evertrain.store.clock import StoryClock, business_clock
 from evertrain.store.hook import HookProgress, read_hook_progress
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import Heartbeat, alive, heartbeats
-from evertrain.store.room import Room
 from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State
 from evertrain.store.statistics import read_statistics
@@ -42,7 +42,6 @@ from evertrain.web.overview import Alert, Decision, Work
 __all__ = [
     "Fruitless",
     "Refusing",
-    "Running",
     "ServiceSituation",
     "Situation",
     "Trial",
@@ -157,18 +156,6 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
         return self.watched or (self.enabled and self.champion is not None)
 
 
-class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """A process by its last heartbeat. room: what the disk leaves to what it logs."""
-
-    name: str
-    role: str
-    pid: int
-    alive: bool
-    note: str = ""
-    starting: bool = False
-    room: Room = Room()
-
-
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """Everything at once. lacking: what could not be read, and why. page: its address, "" while nobody shows it."""
 
@@ -257,18 +244,7 @@ def look_at(state: State) -> Situation:
             reads=any(beat.role == "data" and alive(beat) for beat in known.beats),
         ),
         alerts=show_alerts(known.registry.alerts),
-        processes=tuple(
-            Running(
-                name=beat.name,
-                role=beat.role,
-                pid=beat.pid,
-                alive=alive(beat),
-                note=beat.note,
-                starting=beat.starting,
-                room=beat.room,
-            )
-            for beat in known.beats
-        ),
+        processes=tuple(map(Running.of, known.beats)),
         hooks=tuple(one for one in read_hook_progress(state) if one.active),
         lacking=tuple(lacking),
         page=next((beat.page for beat in known.beats if beat.page and alive(beat)), ""),
