@@ -2,7 +2,21 @@
 
 import os
 import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from evertrain.testing.older import Older
 
 # The processes that tests start keep their bytecode, as a user's do: without it each compiles the whole package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+@pytest.fixture(scope="session")
+def older(tmp_path_factory: pytest.TempPathFactory) -> "Older":
+    """An environment with an older LightGBM, built once for all tests."""
+    from evertrain.testing.older import Older
+
+    return Older(tmp_path_factory.mktemp("older") / "state")

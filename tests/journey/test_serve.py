@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from evertrain.core.identity import VersionId
 from evertrain.core.prediction import Predicted
 from evertrain.core.routing import Route
 from evertrain.store.access import token
 from evertrain.store.process import alive, heartbeats
 from evertrain.store.routing import RoutingFile
+from evertrain.testing.older import LOCK, Older
 from evertrain.testing.served import SHOP, Customers, Served, train
 from evertrain.testing.tree import wait_until
 
@@ -281,3 +284,24 @@ def test_every_answer_is_on_record_and_the_record_is_sound(served: Served) -> No
     proven = served.run("ledger", "verify")
     assert proven.returncode == 0, proven.stdout
     assert "Everything is as it was recorded." in proven.stdout
+
+
+def test_a_push_with_a_lock_is_tried_with_its_own_library_and_does_not_enter_the_workers(
+    served: Served, customers: Customers, older: Older
+) -> None:
+    lock = older.lend(served.state)
+    (served.folder / "requirements.lock").write_text(LOCK)
+    train(22, served.folder / "model3.txt")
+    told = served.told("push", "model3.txt", "--environment", "requirements.lock")
+    version = VersionId(told["version"])
+    wait_until(lambda: customers.answered.get(version, 0) > 200, "answers of the version on trial")
+    python = str(served.state.interpreter(lock))
+    arms = {one.name.partition("-")[0]: psutil.Process(one.pid) for one in heartbeats(served.state) if alive(one)}
+    assert arms["canary"].cmdline()[0] == python
+    assert arms["control"].cmdline()[0] != python
+    number = served.record().versions[version].ordinal
+    done = served.run("promote", str(number), "--reason", "in a hurry", "--yes")
+    assert done.returncode == 1
+    assert "the workers, which it would enter, do not" in done.stdout
+    assert served.run("rollback", "--reason", "seen enough").returncode == 0
+    assert served.failures(version) == set()

@@ -47,8 +47,8 @@ class RolloutDesk:
 
     def _prepare_first(self, rollout: Rollout) -> Step:
         """Without a champion beside it a version enters whole, once every worker holds it."""
-        if (waits := lodged_elsewhere(self._planes, rollout.version)) is not None:
-            return Step(awaiting=f"{rollout.rollout}: {waits}")
+        if lodged_elsewhere(self._planes, rollout.version) is not None:
+            return NOTHING  # no worker can hold it
         held = self._planes.held(rollout.version)
         if held.failed:
             return self._end(rollout, f"A worker cannot load it: {held.failed}")
@@ -145,8 +145,8 @@ class RolloutDesk:
 
     def _enter(self, rollout: Rollout, seen: Assessment) -> Step:
         """Earned: once every worker holds the version, the generation flips. Until then the canary goes on."""
-        if (waits := lodged_elsewhere(self._planes, rollout.version)) is not None:
-            return Step(awaiting=f"{rollout.rollout}: {waits}")
+        if lodged_elsewhere(self._planes, rollout.version) is not None:
+            return NOTHING  # no worker can hold it
         self.entering = True
         held = self._planes.held(rollout.version)
         if held.failed:

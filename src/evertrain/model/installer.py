@@ -24,18 +24,20 @@ _PROGRESS: Final = ("Resolved", "Downloading", "Downloaded", "Building", "Built"
 _LOOK_S: Final = 0.2
 _NOT_INHERITED: Final = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
 _CREDENTIALS = re.compile(r"://[^/@\s]+@")
-_CAUSES = (
+_MISFITS: Final = (
+    "Choose versions of your index that stand beside each other and what evertrain requires, and lock them anew."
+)
+_REMEDIES: Final = (
+    ("network was disabled", "Unset UV_OFFLINE, or bring the packages into uv's cache."),
+    ("no solution found|unsatisfiable", _MISFITS),
+    ("hash mismatch", "The index has other files than were locked: find out why before you lock anew."),
     (
-        r"no solution found|unsatisfiable",
-        "Choose versions of your index that stand beside each other and what evertrain requires, and lock them anew.",
-    ),
-    (r"hash mismatch|hashes", "The index has other files than were locked: find out why before you lock anew."),
-    (
-        r"failed to fetch|error sending request|dns|connect|timed out|certificate",
+        "failed to fetch|error sending request|dns|connect|timed out|certificate",
         "A new lock needs the index; uv finds it by its own configuration (uv.toml, UV_DEFAULT_INDEX).",
     ),
-    (r"no space left", "Free space where the state and uv's cache lie."),
+    ("no space left", "Free space where the state and uv's cache lie."),
 )
+"""What to do, by what uv says; the first that is found in it."""
 
 
 def find_uv() -> str | None:
@@ -119,10 +121,10 @@ class Installer:
     def _failure(self, said: Sequence[str]) -> PackageError:
         why = _say_failure(said)
         remedy = next(
-            (remedy for pattern, remedy in _CAUSES if re.search(pattern, why, re.IGNORECASE)),
+            (remedy for pattern, remedy in _REMEDIES if re.search(pattern, why, re.IGNORECASE)),
             "Mend the lock, and try again.",
         )
-        kind = UnsatisfiableError if remedy == _CAUSES[0][1] else PackageError
+        kind = UnsatisfiableError if remedy == _MISFITS else PackageError
         return kind(f"{self._name} cannot be built: {why}", remedy)
 
     def _variables_of(self, given: Mapping[str, str]) -> dict[str, str]:
@@ -151,4 +153,4 @@ def _say_failure(said: Sequence[str]) -> str:
     bare = [re.sub(r"^[\s×╰─▶├│]*(error: |cause: |Caused by: )?", "", line).rstrip(":") for line in said]
     marked = [place for place, line in enumerate(said) if re.match(r"\s*(×|error: )", line)]
     kept = [line for line in bare[marked[0] if marked else -1 :] if line]
-    return ": ".join(kept)[:1_000] or "nothing was said."
+    return re.sub(r"\.?: hint: ", ". ", ": ".join(kept))[:1_000] or "nothing was said."

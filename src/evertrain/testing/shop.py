@@ -11,6 +11,7 @@ import polars as pl
 from evertrain.config.authoring import load
 from evertrain.config.bundle import freeze
 from evertrain.config.declaration import ServiceSpec
+from evertrain.config.environment import files_of_locks, with_locks
 from evertrain.config.script import files_of_scripts
 from evertrain.core.identity import CycleId, Digest, SourceName, canonical
 from evertrain.core.stage import Assemble
@@ -162,9 +163,11 @@ class Shop:
         self.artifacts = Artifacts.at(self.state.artifacts)
         self.signer = Signer.create(self.state.keys, self.state.trusted)
         sys.modules.pop("service", None)
-        self.spec: ServiceSpec = load(source / "service.py")[0]
-
-        frozen = freeze(source, "service", files_of_scripts(source, [self.spec]))
+        self.spec: ServiceSpec = with_locks(load(source / "service.py"), source)[0]
+        locks = files_of_locks([self.spec])
+        for name in locks:
+            self.artifacts.blobs.put((source / name).read_bytes())
+        frozen = freeze(source, "service", (*files_of_scripts(source, [self.spec]), *locks))
         self.bundle: Digest = self.artifacts.blobs.put(frozen.content)
         self.declaration: Digest = self.artifacts.blobs.put(canonical(self.spec))
         self.tables = {

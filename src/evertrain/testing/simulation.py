@@ -99,12 +99,14 @@ class SimulatedPlanes:
 
     crashing: part of the names of the tasks that always crash; "" for none. labels: how many logged requests have one,
     mature: of which that version on trial and the one beside it were not trained on.
-    checks: what the next checks of a pushed file say, one after the other, and the last one from then on.
+    checks: what the next checks of a pushed file say, one after the other, and the last one from then on. lock: of the
+    environment of all versions that are asked about from now on.
     """
 
     crashing = ""
     labels = 0
     mature = 0
+    lock: Digest | msgspec.UnsetType = msgspec.UNSET
 
     def __init__(self, spec: ServiceSpec, seed: int, faults: Faults) -> None:
         self.spec = spec
@@ -251,6 +253,7 @@ class SimulatedPlanes:
             inputs=self.spec.inputs,
             vector=(),
             output=Output(),
+            lock=self.lock,
         )
 
     def attest_built(self, version: VersionId, service: ServiceName, at: Instant) -> None:

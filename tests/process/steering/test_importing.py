@@ -26,7 +26,7 @@ from evertrain.cli import command_line
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.event import ChampionReverted, Draft, VersionBuilt, VersionRefused
 from evertrain.core.golden import Golden
-from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.identity import ServiceName, VersionId, digest_of_bytes
 from evertrain.core.model import Manifest
 from evertrain.core.stage import Check, Evaluated
 from evertrain.core.time import Instant
@@ -496,3 +496,30 @@ def test_the_command_takes_names_of_classes_with_commas(
     done = CliRunner().invoke(command_line(["serve"]), ["serve", str(path), "--classes", "a,b,c", "--output", "value"])
     assert isinstance(done.exception, UserError)
     assert "Both --output and --classes" in done.exception.what
+
+
+# Another environment --------------------------------------------------------------------------------------------------
+
+
+def test_a_file_comes_in_with_the_lock_that_a_person_names(state: State, tmp_path: Path) -> None:
+    path = booster(tmp_path / "m.txt")
+    plain = import_file(state, path, SERVICE, Request(), "first").version
+    lock = written(tmp_path / "requirements.lock", "lightgbm==4.6.0\n")
+    taken = import_file(state, path, SERVICE, Request(environment=lock), "the same, in another environment")
+    manifest = manifest_of(state, taken.version)
+    assert taken.version != plain
+    assert manifest.runs_in == digest_of_bytes(lock.read_bytes())
+    assert manifest.environment == {"lightgbm": "4.6.0"}
+    assert manifest_of(state, plain).runs_in == ""
+    assert taken.cautions[0].startswith("the lock has no hashes for lightgbm:")
+
+
+@pytest.mark.parametrize(
+    ("lock", "says"),
+    [("lightgbm>=4\n", "not one exact version"), ("scikit-learn==1.7.0\n", "needs the package lightgbm")],
+)
+def test_a_lock_that_cannot_serve_the_file_is_refused(state: State, tmp_path: Path, lock: str, says: str) -> None:
+    path = booster(tmp_path / "m.txt")
+    request = Request(environment=written(tmp_path / "requirements.lock", lock))
+    with pytest.raises(EvertrainError, match=says):
+        import_file(state, path, SERVICE, request, "first")
