@@ -35,6 +35,7 @@ from evertrain.core.trial import (
     say_fault,
 )
 from evertrain.errors import ModelError, PackageError, RequestError
+from evertrain.model.environment import furnish
 from evertrain.model.kin import end_group, resident
 from evertrain.model.limits import thread_environment
 from evertrain.model.obituary import say_line
@@ -58,9 +59,8 @@ class CheckServer:
 
     It is stopped on exit, and has to be stopped by `stop` when it was launched and never entered.
 
-    It runs in the version's own environment, which `furnish` has built. deadline_s: for each request; a minute for
-    loading. memory_mb: resident memory, watched from here as well. log:
-    where the server's own output goes; its tail is part of an error.
+    It runs in the version's own environment. deadline_s: for each request; a minute for loading. memory_mb: resident
+    memory, watched from here as well. log: where the server's own output goes; its tail is part of an error.
     """
 
     def __init__(
@@ -77,12 +77,16 @@ class CheckServer:
         self.peak_mb = 0.0
 
     def launch(self) -> Self:
-        """Start the process and do not wait for it, so that several can load at the same time."""
+        """Start the process and do not wait for it, so that several can load at the same time.
+
+        Its environment is waited for: one that is new takes as long as the packages take to arrive.
+        """
         self._path.unlink(missing_ok=True)
         words = ["--dir", str(self._state.path), "--version", self._version, "--socket", str(self._path)]
         words += ["--arm", "check", "--need", "built"]
         words += ["--memory-mb", str(self._memory_mb), "--hang-s", str(2 * self._deadline_s)]
         environment = Artifacts.at(self._state.artifacts).runs_in(self._version)
+        furnish(self._state, environment)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._state.command(environment, "evertrain.process.worker.candidate", *words),

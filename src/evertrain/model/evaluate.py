@@ -36,7 +36,6 @@ from evertrain.model.contest import (
     segment_figures,
     segments_of,
 )
-from evertrain.model.environment import furnish
 from evertrain.model.inspection import Inspection, inspect
 from evertrain.store.artifact import Artifacts
 from evertrain.store.state import State
@@ -227,7 +226,6 @@ def examine(
 
 
 def _server(state: State, spec: ServiceSpec, version: VersionId, deadline_s: float, folder: Path) -> CheckServer:
-    furnish(state, Artifacts.at(state.artifacts).runs_in(version))
     log = folder / f"check-{version[:10]}.log"
     return CheckServer(state, version, log=log, deadline_s=deadline_s, memory_mb=spec.gate.max_memory_mb)
 
