@@ -105,6 +105,11 @@ def test_lookups_go_on_from_one_another() -> None:
          "Mars/Base", "IANA"),
         (lambda: service(triggers=[et.cron("0 0 30 2 *")]), "'0 0 30 2 *' never comes", "five fields"),
         (lambda: service(triggers=[et.cron("0 6 * * *", "Mars/Base")]), "Mars/Base", "IANA"),
+        (
+            lambda: service(triggers=[et.every("7d", recipe="defalt")]),
+            "Trigger 'schedule every 7d by defalt' of service 'risk': there is no recipe 'defalt'.",
+            'Did you mean "default"?',
+        ),
         (lambda: service(triggers=[et.every("0s")]), "never rests", 'et.every("7d")'),
         (lambda: service(gate=et.Gate(holdout="7d", block="1d")), "holds 7 blocks of 1d", "Declare a holdout of 20d"),
         (lambda: service(rollout=et.Canary(margin=1e-9)), "needs 8,326,862,272 canary requests", "at most 10,000,000"),

@@ -127,25 +127,36 @@ def Canary(  # noqa: N802 - reads as the thing that it makes
 
 
 @closed
-def every(interval: str) -> ScheduleTrigger:
-    """Train so long after the last run began."""
-    return ScheduleTrigger(every=parse_span(interval))
+def every(interval: str, *, recipe: str = "default") -> ScheduleTrigger:
+    """Train so long after the last run by this recipe began. recipe: one of several, or some of them: "fast,deep"."""
+    return ScheduleTrigger(every=parse_span(interval), recipe=recipe)
 
 
 @closed
-def cron(expression: str, zone: str = "UTC") -> ScheduleTrigger:
-    """Train at the times of a cron expression, in a named time zone."""
-    return ScheduleTrigger(cron=expression, zone=zone)
+def cron(expression: str, zone: str = "UTC", *, recipe: str = "default") -> ScheduleTrigger:
+    """Train at the times of a cron expression, in a named time zone. recipe: as for `et.every`."""
+    return ScheduleTrigger(cron=expression, zone=zone, recipe=recipe)
 
 
 @closed
-def rows(count: int) -> RowsTrigger:
-    """Train when so many new mature rows are there."""
-    return read_spec({"rows": count}, RowsTrigger, "et.rows")
+def rows(count: int, *, recipe: str = "default") -> RowsTrigger:
+    """Train when so many new mature rows are there. recipe: as for `et.every`."""
+    return read_spec({"rows": count, "recipe": recipe}, RowsTrigger, "et.rows")
 
 
 @closed
-def performance(metric: MetricName, *, drop: float, window: str = "7d", min_labels: int = 500) -> PerformanceTrigger:
-    """Train when the champion's metric on mature labels is worse than at its gate by `drop` or more."""
-    described = {"metric": metric, "drop": drop, "window": parse_span(window), "min_labels": min_labels}
+def performance(
+    metric: MetricName, *, drop: float, window: str = "7d", min_labels: int = 500, recipe: str = "default"
+) -> PerformanceTrigger:
+    """Train when the champion's metric on mature labels is worse than at its gate by `drop` or more.
+
+    recipe: as for `et.every`.
+    """
+    described = {
+        "metric": metric,
+        "drop": drop,
+        "window": parse_span(window),
+        "min_labels": min_labels,
+        "recipe": recipe,
+    }
     return read_spec(described, PerformanceTrigger, "et.performance")

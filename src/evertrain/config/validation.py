@@ -21,6 +21,7 @@ from evertrain.core import trigger as triggers
 from evertrain.core.canary import MOST_REQUESTS, fewest_requests
 from evertrain.core.policy import PerformanceTrigger, RowsTrigger, ScheduleTrigger
 from evertrain.core.power import unpassable
+from evertrain.core.rehearsal import asked_for
 from evertrain.errors import DeclarationError
 
 __all__ = ["agree", "validate"]
@@ -216,6 +217,13 @@ def _trigger(spec: ServiceSpec, trigger: object) -> None:
         triggers.check(trigger)
     except DeclarationError as error:
         raise DeclarationError(f"A trigger of service {spec.name!r}: {error.what}", error.remedy) from error
+    known = tuple(spec.recipes)
+    if spec.recipes and not asked_for(trigger.recipe, known):
+        asked = next((one for one in map(str.strip, trigger.recipe.split(",")) if one not in known), trigger.recipe)
+        raise DeclarationError(
+            f"Trigger {triggers.name_of(trigger)!r} of service {spec.name!r}: there is no recipe {asked!r}.",
+            suggestion(asked, known),
+        )
 
 
 def _gate(spec: ServiceSpec) -> None:

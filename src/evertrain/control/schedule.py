@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
+
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.planes import Planes
 from evertrain.control.step import NOTHING, Step
@@ -15,7 +17,9 @@ from evertrain.control.succession import (
 )
 from evertrain.core.event import Draft, TriggerDecided
 from evertrain.core.identity import CycleId
+from evertrain.core.policy import TriggerSpec
 from evertrain.core.registry import Cycle, ServiceRecord
+from evertrain.core.rehearsal import asked_for
 from evertrain.core.time import DAY, Instant
 from evertrain.core.trigger import Decided, Fired, InFlight, NotYet, Observed, arbitrate, due
 
@@ -45,15 +49,16 @@ class TriggerDesk:
             return NOTHING
         last = self._record.last_run
         if last is None:
-            return self._decide([Fired(trigger=FIRST, reason="The service has no version yet.")], self._seen(None))
+            first = Fired(trigger=FIRST, reason="The service has no version yet.", recipes=tuple(self._spec.recipes))
+            return self._decide([first])
         if self._record.wanted is not None and busy_for_order(self._record) is None:
             return self._begin_wanted(self._record.wanted)
         if self._record.champion is None and not self._record.open_cycles:
             return self._try_again(last)
-        seen = self._seen(last.dataset.cut if last.dataset else last.began)
-        looks = [due(trigger, seen) for trigger in self._spec.triggers]
+        looks = [self._look(trigger) for trigger in self._spec.triggers]
         fired = [look for look in looks if isinstance(look, Fired)]
-        step = self._decide(fired, seen)
+        # Whose recipe has waited longest goes first: a frequent one would keep a rare one from running for ever.
+        step = self._decide(sorted(fired, key=lambda one: one.seen.since if one.seen is not None else self._now))
         if step.drafts:
             return step
         waits = [look.next_look for look in looks if isinstance(look, NotYet) and look.next_look is not None]
@@ -78,27 +83,40 @@ class TriggerDesk:
         decided = Decided(fired=again, decision="run", reason=again.reason)
         return Step(drafts=(self._draft(decided, self._record.newest_cycle),))
 
-    def _seen(self, since: Instant | None) -> Observed:
-        last = self._record.last_run
-        began = last.began if last else self._record.declared
-        if since is None:
-            return Observed(now=self._now, since=began)
-        seen = self._planes.observed(self._record.service, since, self._now)
-        renewed = last is not None and self._record.declared_since(last)
-        return Observed(now=self._now, since=began, rows=seen.rows, readings=seen.readings, renewed=renewed)
+    def _look(self, trigger: TriggerSpec) -> Fired | NotYet:
+        """Look at one trigger, by what has come since the last run that trained by its recipe."""
+        last = self._record.last_run_by(trigger.recipe, self._spec.recipes)
+        since = self._record.declared if last is None else last.dataset.cut if last.dataset else last.began
+        found = self._planes.observed(self._record.service, since, self._now)
+        seen = Observed(
+            now=self._now,
+            since=self._record.declared if last is None else last.began,
+            rows=found.rows,
+            readings=found.readings,
+            renewed=last is not None and self._record.declared_since(last),
+        )
+        look = due(trigger, seen)
+        if isinstance(look, NotYet):
+            return look
+        recipes = asked_for(trigger.recipe, self._spec.recipes)
+        return msgspec.structs.replace(look, recipe=trigger.recipe, recipes=recipes, seen=seen)
 
-    def _decide(self, fired: list[Fired], seen: Observed) -> Step:
+    def _decide(self, fired: list[Fired]) -> Step:
         if not fired:
             return NOTHING
         last = self._record.last_run
         busy = at_work(self._record)
-        in_flight = InFlight(cycle=busy.cycle, collecting=busy.state == "triggered") if busy else None
+        in_flight = None
+        if busy is not None:
+            recipes = asked_for(busy.recipe, self._spec.recipes)
+            in_flight = InFlight(cycle=busy.cycle, collecting=busy.state == "triggered", recipes=recipes)
+        seen = Observed(now=self._now, since=last.began if last else self._record.declared)
         decided = arbitrate(
             fired, seen, in_flight=in_flight, cooldown=self._spec.cooldown, began=last.began if last else None
         )
         newest = self._record.newest_cycle
         fresh = [one for one in decided if (one.fired.trigger, one.decision, newest) not in self._record.heard]
-        drafts = [self._draft(one, newest) for one in fresh]
+        drafts = [self._draft(one, newest, one.fired.recipe) for one in fresh]
         if any(one.decision == "run" for one in fresh):
             drafts += self._superseding(partial(gives_way_to_trigger, self._record))
         return Step(drafts=tuple(drafts))

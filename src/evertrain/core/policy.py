@@ -75,21 +75,27 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     probation: Micros = 14 * DAY
 
 
-class ScheduleTrigger(_Policy, frozen=True, kw_only=True, tag="schedule", forbid_unknown_fields=True):
-    """Every `every` since the last run began, or by a cron expression in a named zone (one of the two)."""
+class _Trigger(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all triggers. recipe: what it trains by, as `core.rehearsal.asked_for` reads it; its runs are its own."""
+
+    recipe: str = "default"
+
+
+class ScheduleTrigger(_Trigger, frozen=True, kw_only=True, tag="schedule", forbid_unknown_fields=True):
+    """Every `every` since the last run of its recipe began, or by a cron expression in a zone (one of the two)."""
 
     every: Micros | None = None
     cron: str | None = None
     zone: str = "UTC"
 
 
-class RowsTrigger(_Policy, frozen=True, kw_only=True, tag="rows", forbid_unknown_fields=True):
+class RowsTrigger(_Trigger, frozen=True, kw_only=True, tag="rows", forbid_unknown_fields=True):
     """So many new mature rows since the last run's snapshot."""
 
     rows: Annotated[int, Meta(ge=1)]
 
 
-class PerformanceTrigger(_Policy, frozen=True, kw_only=True, tag="performance", forbid_unknown_fields=True):
+class PerformanceTrigger(_Trigger, frozen=True, kw_only=True, tag="performance", forbid_unknown_fields=True):
     """The champion's metric on the mature cohorts of `window` is worse than at its gate by `drop` or more."""
 
     metric: MetricName

@@ -1,5 +1,7 @@
 """What is known of one service: its versions, cycles, rollouts and decisions, as `core.registry` folds them."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from evertrain.core import cycle as cycles
@@ -8,6 +10,7 @@ from evertrain.core.cycle import MAX_LOOKS, CycleState, Kind
 from evertrain.core.event import Event, VersionRescored
 from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, VersionId
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
+from evertrain.core.rehearsal import asked_for
 from evertrain.core.rollout import RolloutState
 from evertrain.core.routing import Refusal
 from evertrain.core.time import Instant
@@ -187,6 +190,13 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
         """The newest cycle that trains, however it ended."""
         runs = [cycle for cycle in self.cycles.values() if cycle.kind in ("full", "refresh")]
         return runs[-1] if runs else None
+
+    def last_run_by(self, asked: str, declared: Iterable[str]) -> Cycle | None:
+        """The newest of them that trained by all recipes that are asked for; names as `core.rehearsal.asked_for`."""
+        declared = tuple(declared)
+        wanted = {*asked_for(asked, declared)}
+        runs = (one for one in reversed(self.cycles.values()) if one.kind in ("full", "refresh"))
+        return next((one for one in runs if wanted <= {*asked_for(one.recipe, declared)}), None)
 
     def declared_since(self, cycle: Cycle) -> bool:
         """Whether another declaration, or other code, is in force than the one that a cycle works by."""

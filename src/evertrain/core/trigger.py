@@ -72,11 +72,17 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fired(msgspec.Struct, frozen=True, kw_only=True):
-    """A trigger is due. evidence: the numbers that made it so."""
+    """A trigger is due. evidence: the numbers that made it so.
+
+    recipe: as its run is asked for; recipes: those that it names. seen: what it looked at, None for what all did.
+    """
 
     trigger: str
     reason: str
     evidence: dict[str, float] = {}
+    recipe: str = "default"
+    recipes: tuple[str, ...] = ()
+    seen: Observed | None = None
 
 
 class NotYet(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,18 +96,19 @@ class NotYet(msgspec.Struct, frozen=True, kw_only=True):
 def name_of(trigger: TriggerSpec) -> str:
     """What people and the ledger call a trigger.
 
-    >>> name_of(RowsTrigger(rows=20_000))
-    'rows 20000'
+    >>> name_of(RowsTrigger(rows=20_000)), name_of(ScheduleTrigger(every=7 * 86_400_000_000, recipe="deep"))
+    ('rows 20000', 'schedule every 7d by deep')
     """
+    by = "" if trigger.recipe == "default" else f" by {trigger.recipe}"
     match trigger:
         case ScheduleTrigger(every=int(every)):
-            return f"schedule every {say_span(every)}"
+            return f"schedule every {say_span(every)}{by}"
         case ScheduleTrigger():
-            return f"schedule {trigger.cron} {trigger.zone}"
+            return f"schedule {trigger.cron} {trigger.zone}{by}"
         case RowsTrigger():
-            return f"rows {trigger.rows}"
+            return f"rows {trigger.rows}{by}"
         case PerformanceTrigger():
-            return f"performance {trigger.metric}"
+            return f"performance {trigger.metric}{by}"
 
 
 def check(trigger: TriggerSpec) -> None:
@@ -207,10 +214,14 @@ def _performance(trigger: PerformanceTrigger, observed: Observed) -> Fired | Not
 
 
 class InFlight(msgspec.Struct, frozen=True, kw_only=True):
-    """A cycle that has not ended. collecting: its data are not fixed yet, so it serves a new trigger as well."""
+    """A cycle that has not ended. collecting: its data are not fixed yet, so it serves a new trigger as well.
+
+    recipes: those that it trains by; a trigger of another one has to wait for a run of its own.
+    """
 
     cycle: CycleId
     collecting: bool
+    recipes: tuple[str, ...] = ()
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,15 +251,18 @@ def arbitrate(
     decided: list[Decided] = []
     for one in fired:
         first = next((other for other in decided if other.decision == "run"), None)
-        if first is not None:
+        if first is None:
+            decided.append(_alone(one, one.seen or observed, in_flight, cooldown, began))
+        elif {*one.recipes} <= {*first.fired.recipes}:
             decided.append(Decided(fired=one, decision="merge", reason=f"{first.fired.trigger} starts the same run"))
         else:
-            decided.append(_alone(one, observed, in_flight, cooldown, began))
+            reason = f"{first.fired.trigger} starts a run by recipe {first.fired.recipe}"
+            decided.append(Decided(fired=one, decision="defer", reason=reason))
     return tuple(decided)
 
 
 def _alone(one: Fired, observed: Observed, in_flight: InFlight | None, cooldown: int, began: Instant | None) -> Decided:
-    if in_flight is not None and in_flight.collecting:
+    if in_flight is not None and in_flight.collecting and {*one.recipes} <= {*in_flight.recipes}:
         reason = f"{in_flight.cycle} has not fixed its data yet"
         return Decided(fired=one, decision="merge", reason=reason, cycle=in_flight.cycle)
     if in_flight is not None:

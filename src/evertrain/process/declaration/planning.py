@@ -238,10 +238,16 @@ def _triggers(
         first = TriggerPlan(name="first", says="there is no version yet: a first training begins at once", at=now)
         seen, earliest = Observed(now=now, since=now), Instant(now + spec.cooldown)
         return (first, *(foresee_trigger(one, seen, earliest=earliest, per_day=per_day) for one in spec.triggers))
-    cut = last.dataset.cut if last.dataset is not None else last.began
-    fresh = 0 if history is None else history.mature.filter(pl.col("mature_at") > cut).height
-    seen, earliest = Observed(now=now, since=last.began, rows=fresh), Instant(last.began + spec.cooldown)
-    return tuple(foresee_trigger(one, seen, earliest=earliest, per_day=per_day) for one in spec.triggers)
+    earliest = Instant(last.began + spec.cooldown)
+    planned = []
+    for trigger in spec.triggers:
+        run = None if record is None else record.last_run_by(trigger.recipe, spec.recipes)
+        began = record.declared if run is None and record is not None else (run or last).began
+        cut = run.dataset.cut if run is not None and run.dataset is not None else began
+        fresh = 0 if history is None else history.mature.filter(pl.col("mature_at") > cut).height
+        seen = Observed(now=now, since=began, rows=fresh)
+        planned.append(foresee_trigger(trigger, seen, earliest=earliest, per_day=per_day))
+    return tuple(planned)
 
 
 def _changes(

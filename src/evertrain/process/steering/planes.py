@@ -58,7 +58,8 @@ class InstalledPlanes:
         self._requests = CommitRequests(state)
         self._routing = RoutingFile(state.routing)
         self._declared = lru_cache(maxsize=64)(self._read_declaration)
-        self._seen: tuple[tuple[ServiceName, Instant, Instant, VersionId | None], Observed] | None = None
+        self._seen: dict[tuple[ServiceName, Instant, VersionId | None], Observed] = {}
+        self._seen_at = Instant(0)
         self._labels: tuple[str, Digest] | None = None
         self._outcomes = Outcomes(state)
         self.watch = Watch(state, self._declared_for, self._vector_of, paced=self._paced)
@@ -152,10 +153,12 @@ class InstalledPlanes:
 
     def observed(self, service: ServiceName, since: Instant, now: Instant) -> Observed:
         record = self._registry.service(service)
-        key = (service, since, now, record.champion)
-        if self._seen is None or self._seen[0] != key:
-            self._seen = key, self._observe(service, since, now)
-        return self._seen[1]
+        if now != self._seen_at:
+            self._seen, self._seen_at = {}, now
+        key = (service, since, record.champion)
+        if key not in self._seen:
+            self._seen[key] = self._observe(service, since, now)
+        return self._seen[key]
 
     def labelled(self, service: ServiceName) -> int:
         return self.watch.service(service).performance.certain()
