@@ -4,9 +4,10 @@ import msgspec
 
 from evertrain.core.identity import RolloutId, ServiceName, VersionId
 from evertrain.core.model import Fingerprint, Output
+from evertrain.core.pool import FIRST, Pool
 from evertrain.core.time import Moment
 
-__all__ = ["Arm", "Refusal", "Route", "RoutingTable"]
+__all__ = ["Arm", "Refusal", "Route", "RoutingTable", "seen_by"]
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,48 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
-    """All routes of an installation. A higher generation replaces a lower one; nothing replaces an equal one."""
+    """All routes of an installation. A higher generation replaces a lower one; nothing replaces an equal one.
+
+    pools: which sets of workers stand; accepting: the number of the one that takes connections and obeys the routes.
+    """
 
     generation: int
     routes: dict[ServiceName, Route]
+    pools: tuple[Pool, ...] = (FIRST,)
+    accepting: int = 0
+
+    def pool(self, number: int) -> Pool | None:
+        """The pool of this number, where it stands."""
+        return next((pool for pool in self.pools if pool.number == number), None)
+
+
+def seen_by(table: RoutingTable, number: int) -> RoutingTable:
+    """The table as the workers of a pool are to obey it.
+
+    Who does not accept holds what the pool would answer with, and nothing that is on trial or only a standby.
+
+    >>> shop = ServiceName("shop")
+    >>> routes = {shop: Route(service=shop, champion=VersionId("a"), previous=VersionId("c"))}
+    >>> green = Pool(number=1, own=PoolMember(service=shop, version=VersionId("b")))
+    >>> table = RoutingTable(generation=7, routes=routes, pools=(FIRST, green))
+    >>> seen_by(table, 0) is table, seen_by(table, 1).routes[shop].champion
+    (True, 'b')
+    """
+    pool = table.pool(number)
+    if pool is None or number == table.accepting:
+        return table
+    return msgspec.structs.replace(table, routes={name: _held_by(pool, route) for name, route in table.routes.items()})
+
+
+def _held_by(pool: Pool, route: Route) -> Route:
+    own = pool.own if pool.own is not None and pool.own.service == route.service else None
+    return msgspec.structs.replace(
+        route,
+        champion=route.champion if own is None else own.version,
+        prepare=route.prepare if own is None else (),
+        previous=None,
+        rollout=None,
+        canary=None,
+        control=None,
+        reference=None,
+    )

@@ -9,6 +9,8 @@ ended at once, the system would reset it, and the response with it (RFC 9112, se
 """
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import Awaitable
 from email.utils import formatdate
@@ -71,6 +73,8 @@ class Connection(asyncio.Protocol):
         self._unsent = False
         self._paused = False
         self._leaving = False
+        self._parting = False
+        self._owed = 0
 
     @property
     def busy(self) -> bool:
@@ -101,6 +105,42 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """End the connection now."""
         self._transport.abort()
+
+    # Giving it to another worker -------------------------------------------------------------------------------------
+
+    def part(self) -> None:
+        """Answer what has begun to come, and hear nothing more: the rest is for who takes the connection over."""
+        if self._parting or self._leaving:
+            return
+        self._parting = True
+        self._owed = len(self._incoming.whole) + self._answering + self._incoming.partial
+        self._pause(self._paused)
+
+    def stay(self) -> None:
+        """Go on after all."""
+        if self._parting:
+            self._parting, self._owed = False, 0
+            self._proceed()
+
+    @property
+    def owes(self) -> bool:
+        """Whether something that had come before it was to part is not answered yet."""
+        return not self._leaving and bool(self._owed or self._unsent)
+
+    @property
+    def movable(self) -> bool:
+        """Whether nothing of it is held here: no request, no response, not a byte."""
+        incoming = self._incoming
+        held = self.owes or incoming.partial or incoming.over or bool(incoming.whole)
+        return self._parting and not (held or self._leaving or self._transport.get_write_buffer_size())
+
+    def take(self) -> socket.socket:
+        """Its socket, for another process. What the client sends from now on waits in it."""
+        handle = self._transport.get_extra_info("socket").fileno()
+        taken = socket.socket(fileno=os.dup(handle))
+        self._leaving = True
+        self._transport.abort()  # closes our handle alone: the connection lives as long as anybody has one
+        return taken
 
     # asyncio's side --------------------------------------------------------------------------------------------------
 
@@ -147,7 +187,7 @@ class Connection(asyncio.Protocol):
         """Answer what has come whole, in order, as far as that can be done now; then see what is waited for."""
         incoming = self._incoming
         whole = incoming.whole
-        while whole and not self._answering and not self._unsent and not self._leaving:
+        while whole and not (self._answering or self._unsent or self._leaving or self._is_apart):
             asked = whole.popleft()
             self._begun = False
             answer = self._application.respond(asked.request)
@@ -158,7 +198,7 @@ class Connection(asyncio.Protocol):
                 task = self._loop.create_task(self._send_later(asked, answer))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-        if self._answering or self._unsent or self._leaving:
+        if self._answering or self._unsent or self._leaving or self._is_apart:
             self._pause(len(whole) > _AHEAD)
             return
         if incoming.over:
@@ -181,6 +221,10 @@ class Connection(asyncio.Protocol):
 
     def _send(self, asked: Asked, reply: Reply) -> None:
         keep = asked.keep and not reply.close and not self._application.draining
+        if self._parting:
+            self._owed -= 1
+            # What was read behind the last request that is owed cannot be given away: its client has to come anew.
+            keep = keep and not (self._is_apart and (self._incoming.whole or self._incoming.partial))
         parts = [_head_of(reply)]
         for name, value in reply.headers:
             parts += (b"\r\n", name, b": ", value)
@@ -210,7 +254,13 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
         self._pause(False)
 
+    @property
+    def _is_apart(self) -> bool:
+        """Whether all that is owed is answered, and the connection waits to be taken."""
+        return self._parting and not self._owed
+
     def _pause(self, wanted: bool) -> None:
+        wanted = wanted or (self._parting and not self._leaving and not self._incoming.partial)
         if wanted == self._paused:
             return
         self._paused = wanted

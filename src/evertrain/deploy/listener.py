@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 
 from evertrain.deploy.body import Intake
 from evertrain.deploy.connection import Bounds, Connection
@@ -13,11 +14,16 @@ from evertrain.store.occupancy import Occupancy
 __all__ = ["Listener"]
 
 _SWEEP_S = 0.25
+_PART_S, _PART_AGAIN_S = 0.002, 0.5
+
+Give = Callable[[list[socket.socket]], list[socket.socket]]
+"""Gives connections to other workers; returns those that nobody took. It may block for a few seconds."""
 
 
 class Listener:
     """Takes connections for an application, at most so many at once. Used from the event loop alone.
 
+    moved: how many were given to other workers.
     occupancy: of all that take connections from the same socket, by which they are shared out.
     """
 
@@ -33,6 +39,10 @@ class Listener:
         self._most = most
         self._entrance: Entrance | None = None
         self._sweeping: asyncio.TimerHandle | None = None
+        self._parting: asyncio.Task[None] | None = None
+        self._stays = True
+        self._giving = 0
+        self.moved = 0
         self._every_s = min(_SWEEP_S, bounds.arrival_s / 4, bounds.keep_alive_s / 4)
 
     @property
@@ -44,18 +54,82 @@ class Listener:
         """How many are open."""
         return len(self._open)
 
+    @property
+    def room(self) -> int:
+        """How many more it can hold."""
+        return self._most - len(self._open)
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether no connection here will be answered anything that it has not begun to ask before it was to part."""
+        return not (self.listening or self._stays or self._giving) and all(one.owes for one in self._open)
+
     def open(self, listener: socket.socket) -> None:
-        """Take connections from this socket, which listens or is bound."""
+        """Take connections from this socket, which listens or is bound; those that were to part stay."""
+        self._stays = True
+        for connection in list(self._open):
+            connection.stay()
         self._entrance = Entrance(
             listener, self._occupancy, self._connect, held=lambda: len(self._open), most=self._most
         )
         self._entrance.open()
-        self._sweep()
+        if self._sweeping is None:
+            self._sweep()
 
     def refuse_new(self) -> None:
         """Take no new connection; those that are open go on."""
         if self.listening and self._entrance is not None:
             self._entrance.close()
+
+    def part(self, give: Give) -> None:
+        """Take no new connection, and give each of those that are open away when what it owes is answered."""
+        self.refuse_new()
+        self._stays = False
+        for connection in list(self._open):
+            connection.part()
+        if self._parting is None or self._parting.done():
+            self._parting = asyncio.get_running_loop().create_task(self._part(give))
+
+    async def _part(self, give: Give) -> None:
+        while self._open and not self._stays:
+            for connection in list(self._open):
+                connection.part()
+            free = [connection.take() for connection in list(self._open) if connection.movable]
+            if free and await self._given(free, give):
+                await self._keep_for_now()
+            await asyncio.sleep(_PART_S)
+
+    async def _given(self, free: list[socket.socket], give: Give) -> bool:
+        """Give these away; whether nobody took some of them, which are served here again."""
+        self._giving = len(free)
+        left = await asyncio.to_thread(give, free)
+        self._giving = 0
+        self.moved += len(free) - len(left)
+        for taken in left:
+            self.adopt(taken)
+        return bool(left)
+
+    async def _keep_for_now(self) -> None:
+        """Answer here for a moment what nobody takes, and ask whoever is answered to come anew."""
+        before, self._application.draining = self._application.draining, True
+        for connection in list(self._open):
+            connection.stay()
+        await asyncio.sleep(_PART_AGAIN_S)
+        self._application.draining = before
+
+    def adopt(self, taken: socket.socket) -> None:
+        """Serve a connection that somebody else has accepted."""
+        taken.setblocking(False)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._adopt(taken))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self._sweeping is None:
+            self._sweep()
+
+    async def _adopt(self, taken: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the client has left meanwhile
+            await asyncio.get_running_loop().connect_accepted_socket(self._connect, taken)
 
     def tell(self) -> None:
         """Say to the others how many connections are held."""

@@ -46,8 +46,9 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
     started: its identity's second half, from `start_of`. starting: it has signed in and does nothing yet. generation:
     of the routing table that it obeys. ready: the versions that it can answer with; failed: those that it could not
-    load, and why. settled: everything known by then is done (business time). note: one line for people.
-    page: of a supervisor: where the page is, without the token. room: what the disk leaves to what it logs.
+    load, and why. pool: of a worker, the set that it belongs to. settled: everything known by then is done (business
+    time). note: one line for people. page: of a supervisor: where the page is, without the token. room: what the disk
+    leaves to what it logs.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     ready: tuple[VersionId, ...] = ()
     failed: dict[VersionId, str] = {}
+    pool: int = 0
     settled: Instant = Instant(0)
     note: str = ""
     page: str = ""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from evertrain.core.identity import ServiceName, VersionId, digest_of
 from evertrain.core.model import Manifest, Output, Verdict
+from evertrain.core.pool import FIRST, Pool
 from evertrain.core.routing import Route, RoutingTable
 from evertrain.core.schema import Column, Input, Schema
 from evertrain.core.time import Instant
@@ -71,10 +72,12 @@ class Installation:
         judged = self.signer.sign_attestation("judged", version, SHOP, BEGIN, verdict=verdict, reason="a test says so")
         self.artifacts.attest(judged)
 
-    def route(self, route: Route) -> RoutingTable:
+    def route(self, route: Route, pools: tuple[Pool, ...] = (FIRST,), accepting: int = 0) -> RoutingTable:
         """Publish a table with this route for the toy service, as the next generation."""
         file = RoutingFile(self.state.routing)
         stands = file.read()
-        table = RoutingTable(generation=stands.generation + 1, routes=stands.routes | {SHOP: route})
+        table = RoutingTable(
+            generation=stands.generation + 1, routes=stands.routes | {SHOP: route}, pools=pools, accepting=accepting
+        )
         file.publish(table)
         return table

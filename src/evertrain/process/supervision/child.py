@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from evertrain.core.identity import VersionId
+from evertrain.core.pool import FIRST, Pool
 from evertrain.model.kin import end_group
 from evertrain.store.process import PARENT, Heartbeat, Role, runs, start_of
 
@@ -25,7 +26,7 @@ _SETTLED_S = 30.0
 class Post(msgspec.Struct, frozen=True, kw_only=True):
     """What has to run under this name. log: where its output goes; None lets it speak on the supervisor's stderr.
 
-    socket: a handle that the process inherits as SOCKET_HANDLE.
+    socket: a handle that the process inherits as SOCKET_HANDLE. pool: of a worker, the set that it belongs to.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     environment: dict[str, str] = {}
     socket: int | None = None
+    pool: Pool = FIRST
     log: Path | None = None
     version: VersionId | None = None
     memory_mb: int | None = None

@@ -5,6 +5,7 @@ import msgspec
 from evertrain.config.declaration import ServiceSpec
 from evertrain.config.settings import Settings
 from evertrain.core.identity import VersionId
+from evertrain.core.pool import Pool
 from evertrain.core.time import say_span
 from evertrain.errors import EvertrainError
 from evertrain.model.limits import thread_environment
@@ -18,14 +19,16 @@ __all__ = ["controller_post", "data_post", "trial_post", "worker_post"]
 _MEMORY_MB = 2048
 
 
-def worker_post(state: State, name: str, handle: int, environment: dict[str, str]) -> Post:
-    """A serving worker on the socket `handle`. One thread for libraries: a request is answered by one core."""
+def worker_post(state: State, name: str, pool: Pool, handle: int, environment: dict[str, str]) -> Post:
+    """A serving worker of a pool, on the socket `handle`. One thread for libraries: one core answers a request."""
+    words = ["--name", name, "--pool", str(pool.number), "--fd", str(SOCKET_HANDLE)]
     return Post(
         name=name,
         role="worker",
-        command=_module(state, "worker.serving", "--name", name, "--fd", str(SOCKET_HANDLE)),
+        command=_module(state, "worker.serving", *words, within=pool.environment),
         environment=environment | thread_environment(1),
         socket=handle,
+        pool=pool,
     )
 
 

@@ -186,6 +186,11 @@ class Restarting:
                 )
             )
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether an order is in hand."""
+        return self._restart is not None
+
     def look(self) -> None:
         """Go on with the order in hand, or look whether there is a new one."""
         now = time.monotonic()

@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from evertrain.config.settings import Settings
-from evertrain.core.routing import RoutingTable
+from evertrain.core.pool import Pool
+from evertrain.core.routing import RoutingTable, seen_by
 from evertrain.errors import IntegrityError
 from evertrain.process.supervision.child import Child
 from evertrain.process.supervision.obituaries import leave_obituary
@@ -83,9 +84,8 @@ class Supervisor:
         self._listener = listener
         self._workers: list[Child] = []
         self._successors: list[Child] = []
-        for _ in range(settings.workers):
-            self._workers.append(self._new_worker())
         self._planes = [Child(controller_post(state, environment)), Child(data_post(state, settings, environment))]
+        self._follow_routing()
 
     def run(self, stopping: threading.Event, hurry: threading.Event | None = None) -> None:
         """Keep everything running until `stopping` is set, then drain and return. hurry: do not wait for the drain."""
@@ -99,7 +99,6 @@ class Supervisor:
     # What an earlier supervisor left ---------------------------------------------------------------------------------
 
     def _take_over(self) -> None:
-        self._follow_routing()
         wanted = trials(self._table)
         for found in heartbeats(self._state):
             if not alive(found):
@@ -155,7 +154,7 @@ class Supervisor:
 
     def nominate(self, old: Child) -> Child:
         """Start a worker beside `old`, under a name of its own."""
-        successor = self._new_worker()
+        successor = self._new_worker(old.post.pool)
         self._successors.append(successor)
         _log.info("%s is to be replaced by %s", old.post.name, successor.post.name)
         return successor
@@ -189,19 +188,20 @@ class Supervisor:
             return Standing(found is not None and not found.starting)
         if child.fate or found is None or found.starting:
             return Standing(is_up=False, fault=child.fate)
-        is_up = serves(self._table, found.generation, found.ready)
-        return Standing(is_up, "" if is_up else lacks(self._table, found.failed))
+        table = seen_by(self._table, child.post.pool.number)
+        is_up = serves(table, found.generation, found.ready)
+        return Standing(is_up, "" if is_up else lacks(table, found.failed))
 
     def _leave(self, old: Child) -> None:
         self._watchdog.forget(old)
         if old.running:
             self._end_orphan(old)
 
-    def _new_worker(self) -> Child:
+    def _new_worker(self, pool: Pool) -> Child:
         taken = {found.name for found in heartbeats(self._state) if alive(found)}
         taken |= {child.post.name for child in [*self._workers, *self._successors, *self._orphans]}
         name = next(name for number in itertools.count() if (name := f"w{number}") not in taken)
-        return Child(worker_post(self._state, name, self._listener.fileno(), self._environment))
+        return Child(worker_post(self._state, name, pool, self._listener.fileno(), self._environment))
 
     # The loop --------------------------------------------------------------------------------------------------------
 
@@ -254,9 +254,13 @@ class Supervisor:
         return [child.post.name for child in children if not self.standing_of(child).is_up]
 
     def _all_ready(self) -> bool:
-        """Whether each worker answers all that is routed. Without orphans it may say what it cannot load instead."""
+        """Whether each worker answers all that is routed. Without orphans it may say what it cannot load instead.
+
+        Those of a pool that takes no connections are not waited for.
+        """
         said = {found.pid: found for found in heartbeats(self._state)}
-        own = [said.get(child.pid or 0) for child in self._workers]
+        taking = [child for child in self._workers if child.post.pool.number == self._table.accepting]
+        own = [said.get(child.pid or 0) for child in taking]
         alone = not self._has_orphan("worker")
         return all(
             found is not None
@@ -265,7 +269,23 @@ class Supervisor:
             for found in own
         )
 
+    def _keep_pools(self) -> None:
+        """Start the workers of each pool that is to stand, and let those of others end."""
+        standing = {pool.number for pool in self._table.pools}
+        for worker in [child for child in self._workers if child.post.pool.number not in standing]:
+            if not self._restarting.is_under_way:  # it counts on who is there
+                self._workers.remove(worker)
+                self._leave(worker)
+        for pool in self._table.pools:
+            here = sum(child.post.pool.number == pool.number for child in self._workers)
+            for _ in range(here, self._settings.workers):
+                self._workers.append(self._new_worker(pool))  # one by one: each takes a name that is free
+
     def _follow_routing(self) -> None:
+        self._follow_table()
+        self._keep_pools()
+
+    def _follow_table(self) -> None:
         try:
             table = self._routing.changed(self._table.generation)
         except IntegrityError as error:

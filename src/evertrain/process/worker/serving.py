@@ -26,6 +26,7 @@ import uvloop
 
 from evertrain.config.settings import Settings, load
 from evertrain.core.access import bearer
+from evertrain.core.routing import seen_by
 from evertrain.deploy.admission import Admission
 from evertrain.deploy.answer import Answering
 from evertrain.deploy.body import Intake, Limits
@@ -39,6 +40,7 @@ from evertrain.deploy.version import Loader
 from evertrain.errors import EvertrainError, UserError
 from evertrain.process.entry import log_to_stderr
 from evertrain.process.port import claim
+from evertrain.process.worker.duty import Duty
 from evertrain.process.worker.features import declaration_of, feature_function, model_code
 from evertrain.process.worker.home import require_home
 from evertrain.store.access import credential
@@ -69,15 +71,18 @@ _IDLE_S = 5.0
 class Worker:
     """One worker, from its first look at the routing table to the last response."""
 
-    def __init__(self, state: State, heartbeat: Heartbeat, settings: Settings, records: LogWriter) -> None:
+    def __init__(
+        self, state: State, heartbeat: Heartbeat, settings: Settings, records: LogWriter, port: socket.socket
+    ) -> None:
         self._state = state
         self._settings = settings
         self._stopping = asyncio.Event()
         self._changed = False
+        self._is_up = False
         self._beat_at = 0.0
         self._heartbeat = heartbeat
         self._routing = RoutingFile(state.routing)
-        self._seen = 0
+        self._seen = self._told = 0
         artifacts = Artifacts.at(state.artifacts)
         loader = Loader(
             artifacts,
@@ -88,7 +93,7 @@ class Worker:
             at_home=lambda manifest: require_home(state, manifest),
         )
         self._swap = Swap(loader, self._note_change)
-        self._trials = Trials(state.socket, self._look)
+        self._trials = Trials(state.socket, self._obey)
         self._records = records
         self._level: Level = "enough"
         self._intake = Intake(max_bytes=settings.max_body_bytes)
@@ -105,18 +110,14 @@ class Worker:
             occupancy=self._occupancy,
             most=affordable(settings.max_connections),
         )
+        self._duty = Duty(state, heartbeat.name, heartbeat.pool, self._listener, port)
 
     def stop(self) -> None:
         """Finish what is in hand, and end."""
         self._stopping.set()
 
-    async def run(self, listener: socket.socket) -> None:
+    async def run(self) -> None:
         """Serve until `stop`."""
-        self._look()
-        await self._until_ready()
-        gc.collect()
-        gc.freeze()
-        self._listener.open(listener)
         while not self._stopping.is_set():
             self._listener.tell()
             self._look()
@@ -154,13 +155,16 @@ class Worker:
             release=release_of("evertrain"),
         )
 
-    async def _until_ready(self) -> None:
-        """Take no connection before every service can be answered, unless nobody else can answer either."""
-        while not self._swap.settled and not self._stopping.is_set():
-            self._look()
-            if self._swap.failed and not self._others_ready():
-                return
-            await asyncio.sleep(_LOOK_S)
+    @property
+    def _is_able(self) -> bool:
+        """Whether every service can be answered, or nobody else can answer more of them."""
+        if not self._swap.settled and not (self._is_up or (self._swap.failed and not self._others_ready())):
+            return False
+        if not self._is_up:
+            self._is_up = True
+            gc.collect()
+            gc.freeze()
+        return True
 
     def _others_ready(self) -> bool:
         own = self._heartbeat.name
@@ -170,25 +174,29 @@ class Worker:
         )
 
     def _look(self) -> None:
-        """Obey a new routing table, load what is missing, and say how things stand."""
+        """Obey a new routing table, load what is missing, take or leave connections, and say how things stand."""
+        self._obey()
+        self._swap.look()
+        self._duty.look(self._swap.generation, able=self._is_able)
+        self._mind_room()
+        now = time.monotonic()
+        if self._changed or now >= self._beat_at or self._duty.obeyed != self._told:
+            self._changed, self._beat_at, self._told = False, now + _BEAT_S, self._duty.obeyed
+            self._beat()
+
+    def _obey(self) -> None:
         try:
             table = self._routing.changed(self._seen)
         except EvertrainError as error:
             # A damaged table changes nothing: the last good one is obeyed.
             _log.error("%s", error)
-            table = None
-        if table is not None:
-            self._seen = table.generation
-            self._swap.offer(table)
-            self._trials.keep(socket_name(*arm) for arm in self._swap.arms)
-        self._swap.look()
-        now = time.monotonic()
-        if self._swap.settled and not self._listener.listening:
-            return  # who reads that it is ready may connect at once
-        self._mind_room()
-        if self._changed or now >= self._beat_at:
-            self._changed, self._beat_at = False, now + _BEAT_S
-            self._beat()
+            return
+        if table is None:
+            return
+        self._seen = table.generation
+        self._duty.follow(table)
+        self._swap.offer(seen_by(table, self._heartbeat.pool))
+        self._trials.keep(socket_name(*arm) for arm in self._swap.arms)
 
     def _mind_room(self) -> None:
         """Say at once when the log's disk gets scarce, and when it is not any more."""
@@ -206,7 +214,7 @@ class Worker:
             self._state,
             msgspec.structs.replace(
                 self._heartbeat,
-                generation=self._swap.generation,
+                generation=self._told,
                 ready=self._swap.ready,
                 failed=self._swap.failed,
                 note=self._records.room.says,
@@ -225,10 +233,10 @@ class Worker:
 
     async def _drain(self) -> None:
         """Take no new connection, answer what comes on the open ones with `connection: close`, then let go."""
-        self._listener.refuse_new()
-        self._server.draining = True
+        self._duty.leave()
         end = time.monotonic() + min(_IDLE_S, self._settings.shutdown_s)
         while self._listener.connections and time.monotonic() < end:
+            self._server.draining = True  # at each look: connections that are given away may lift it
             self._beat()
             await asyncio.sleep(_LOOK_S)
         await self._listener.close(self._settings.shutdown_s)
@@ -249,11 +257,11 @@ def open_log(state: State, name: str, settings: Settings) -> LogWriter:
 async def _serve(
     state: State, heartbeat: Heartbeat, settings: Settings, listener: socket.socket, records: LogWriter
 ) -> None:
-    worker = Worker(state, heartbeat, settings, records)
+    worker = Worker(state, heartbeat, settings, records, listener)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
-    await worker.run(listener)
+    await worker.run()
 
 
 def _listener(state: State, handle: int | None, settings: Settings) -> socket.socket:
@@ -270,15 +278,17 @@ def main(arguments: Sequence[str], log: Callable[[State, str, Settings], LogWrit
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--fd", type=int)
+    parser.add_argument("--pool", type=int, default=0)
     given = parser.parse_args(arguments)
     log_to_stderr(given.name)
     sys.setswitchinterval(_TURN_S)
     try:
         settings = load({}, environment=os.environ).settings
         state = State.open(given.dir)
-        heartbeat = sign_in(state, given.name, "worker")
-        if heartbeat is None:
+        first = sign_in(state, given.name, "worker")
+        if first is None:
             return 0
+        heartbeat = msgspec.structs.replace(first, pool=given.pool)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             records = log(state, given.name, settings)
             runner.run(_serve(state, heartbeat, settings, _listener(state, given.fd, settings), records))
