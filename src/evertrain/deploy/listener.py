@@ -41,7 +41,7 @@ class Listener:
         self._sweeping: asyncio.TimerHandle | None = None
         self._parting: asyncio.Task[None] | None = None
         self._stays = True
-        self._giving = 0
+        self._giving = self._adopting = 0
         self.moved = 0
         self._every_s = min(_SWEEP_S, bounds.arrival_s / 4, bounds.keep_alive_s / 4)
 
@@ -62,7 +62,8 @@ class Listener:
     @property
     def is_apart(self) -> bool:
         """Whether no connection here will be answered anything that it has not begun to ask before it was to part."""
-        return not (self.listening or self._stays or self._giving) and all(one.owes for one in self._open)
+        pending = self._giving or self._adopting
+        return not (self.listening or self._stays or pending) and all(one.owes for one in self._open)
 
     def open(self, listener: socket.socket) -> None:
         """Take connections from this socket, which listens or is bound; those that were to part stay."""
@@ -120,6 +121,7 @@ class Listener:
     def adopt(self, taken: socket.socket) -> None:
         """Serve a connection that somebody else has accepted."""
         taken.setblocking(False)
+        self._adopting += 1
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._adopt(taken))
         self._tasks.add(task)
@@ -128,8 +130,12 @@ class Listener:
             self._sweep()
 
     async def _adopt(self, taken: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # the client has left meanwhile
+        try:
             await asyncio.get_running_loop().connect_accepted_socket(self._connect, taken)
+        except OSError:
+            taken.close()  # the client has left meanwhile
+        finally:
+            self._adopting -= 1
 
     def tell(self) -> None:
         """Say to the others how many connections are held."""
