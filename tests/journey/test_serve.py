@@ -4,6 +4,7 @@ The real command, its real processes, real HTTP. Customers ask all the time; wha
 requests gets a good answer.
 """
 
+import base64
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ import httpx
 import psutil
 import pytest
 from playwright.sync_api import Page, expect
+from standardwebhooks import Webhook
 
 from evertrain.core.identity import VersionId
 from evertrain.core.prediction import Predicted
@@ -23,6 +25,7 @@ from evertrain.store.access import token
 from evertrain.store.process import alive, heartbeats
 from evertrain.store.routing import RoutingFile
 from evertrain.testing.older import LOCK, Older
+from evertrain.testing.receiver import Answer, Receiver
 from evertrain.testing.served import SHOP, Customers, Served, train
 from evertrain.testing.tree import wait_until
 
@@ -50,6 +53,14 @@ FAULTS = {
     "eats memory": "while True: HOARD.append(b'x' * (32 << 20))",
     "answers NaN": 'return float("nan")',
 }
+SECRET = f"whsec_{base64.b64encode(b'something that nobody knows').decode()}"
+HOOK = """
+[[hooks]]
+name = "audit"
+url = "{url}/evertrain"
+secret_file = "secret"
+veto = ["promotion"]
+"""
 CAUSES = {
     "raises": {"error"},
     "hangs": {"deadline", "crash"},
@@ -61,9 +72,19 @@ CAUSES = {
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def receiver() -> Iterator[Receiver]:
+    """A system that is told of everything, and asked before each promotion, which it allows."""
+    with Receiver() as made:
+        made.usual = Answer(status=200, body=b'{"decision": "allow", "reason": "it may"}')
+        yield made
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Served]:
     """One server for all tests, in the order in which they stand."""
     made = Served(tmp_path_factory.mktemp("a user's folder"), "model1.txt")
+    (made.folder / "secret").write_text(SECRET)
+    (made.folder / "evertrain.toml").write_text(HOOK.format(url=receiver.address))
     for number, rounds in enumerate((20, 21), start=1):  # as fast as one another: latency is evidence too
         train(rounds, made.folder / f"model{number}.txt")
     try:
@@ -121,6 +142,24 @@ def turn(served: Served, verb: str) -> None:
 
 def route_of(served: Served) -> Route:
     return RoutingFile(served.state.routing).read().routes[SHOP]
+
+
+def test_whoever_is_hooked_was_asked_before_and_told_of_each_step_after(served: Served, receiver: Receiver) -> None:
+    def told(kind: str) -> list[str]:
+        events = [one.event for one in receiver.received if one.event["type"] == f"evertrain.{kind}"]
+        return [event["data"].get("move", event["data"].get("approver")) for event in events]
+
+    wait_until(lambda: told("rollout.moved").count("promote") == 2, "the news of both promotions")
+    assert told("approval.asked") == ["hook audit"] * 2
+    moves = ["prepare", "start", "promote", "prepare", "start", "pause", "resume", "start"]
+    assert told("rollout.moved")[: len(moves)] == moves
+    for one in receiver.received:
+        Webhook(SECRET).verify(one.body, one.headers)
+    [second] = [one for one in served.record().rollouts.values() if one.champion is not None]
+    assert "hook audit allows the promotion." in second.why
+    assert SECRET not in served.log.read_text()
+    [service] = served.told("status")["services"]
+    assert "hook audit allows the promotion. “it may”" in [one["reason"] for one in service["decisions"]]
 
 
 @pytest.mark.parametrize("fault", list(FAULTS))

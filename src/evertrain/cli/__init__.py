@@ -37,6 +37,8 @@ COMMANDS = {
     "rollback": "order",
     "off": "switch",
     "on": "switch",
+    "approve": "switch",
+    "deny": "switch",
     "restart": "restart",
     "ledger": "ledger",
     "hooks": "hooks",

@@ -1,4 +1,4 @@
-"""`evertrain off`, `on`: a model, or the rollout that is under way, is turned off and on again without a deploy."""
+"""`evertrain off`, `on`, `approve`, `deny`: a person switches a model or its rollout, or lets a version go on."""
 
 from typing import Annotated
 
@@ -38,6 +38,18 @@ def on(
 ) -> None:
     """Let a service that was turned off answer again; --rollout: the version on trial goes on at the step it was in."""
     _switch(service, "resume" if rollout else "on", reason, folder, as_json=as_json)
+
+
+@app.command("approve")
+def approve(service: Named = None, *, reason: Reason, folder: Dir = None, as_json: Json = False) -> None:
+    """Allow what the version on trial waits for, in the place of whoever was asked."""
+    _switch(service, "approve", reason, folder, as_json=as_json)
+
+
+@app.command("deny")
+def deny(service: Named = None, *, reason: Reason, folder: Dir = None, as_json: Json = False) -> None:
+    """Deny what the version on trial waits for: its rollout ends, and who answered before goes on."""
+    _switch(service, "deny", reason, folder, as_json=as_json)
 
 
 def _switch(service: str | None, verb: Verb, reason: str, folder: Dir, *, as_json: bool) -> None:

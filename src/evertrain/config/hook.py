@@ -10,12 +10,13 @@ import inspect
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from evertrain.core.approval import OnTimeout, RolloutGate
 from evertrain.core.time import DAY, HOUR, MINUTE, parse_span, say_span
 from evertrain.errors import DeclarationError, SettingsError
 
@@ -28,8 +29,6 @@ _SPANS = ("give_up_after", "veto_within")
 _MOST = 16
 _SECRET = "whsec_"  # noqa: S105 - how every secret begins
 _FEWEST_BYTES, _MOST_BYTES = 24, 64
-
-Gate = Literal["canary", "promotion"]
 
 
 class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,9 +51,9 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     timeout_s: Annotated[float, Meta(gt=0, le=300)] = 10.0
     give_up_after: Annotated[int, Meta(ge=0, le=30 * DAY)] = 6 * HOUR
     ca_file: str = ""
-    veto: tuple[Gate, ...] = ()
+    veto: tuple[RolloutGate, ...] = ()
     veto_within: Annotated[int, Meta(ge=MINUTE, le=365 * DAY)] = DAY
-    on_timeout: Literal["hold", "allow", "deny"] = "hold"
+    on_timeout: OnTimeout = "hold"
 
     @property
     def host(self) -> str:
@@ -65,7 +64,16 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def tells(self, kind: str, service: str) -> bool:
         """Whether it is to be told of an event. service: "" of one that is about the machine."""
         wanted = any(one == kind or (one.endswith("*") and kind.startswith(one[:-1])) for one in self.events)
-        return wanted and (not self.services or not service or service in self.services)
+        return wanted and self.concerns(service)
+
+    def concerns(self, service: str) -> bool:
+        """Whether it has to do with a service; what is about the machine ("") concerns every hook."""
+        return not self.services or not service or service in self.services
+
+    @property
+    def approver(self) -> str:
+        """What it is called where it is asked."""
+        return f"hook {self.name}"
 
 
 def read_hooks(given: Any, said: str) -> tuple[Hook, ...]:

@@ -8,6 +8,7 @@ import msgspec
 from evertrain.config.declaration import ScriptSpec, TrainingSpec
 from evertrain.config.function import EstimatorRecipe, is_estimator, refer
 from evertrain.config.option import Names, closed, read_names, read_spec
+from evertrain.core.approval import OnTimeout
 from evertrain.core.policy import (
     CanarySpec,
     GateSpec,
@@ -110,10 +111,15 @@ def Canary(  # noqa: N802 - reads as the thing that it makes
     alpha: float = 0.01,
     deadline: str = "1s",
     probation: str = "14d",
+    approval: Names = (),
+    approval_within: str = "7d",
+    on_timeout: OnTimeout = "hold",
 ) -> CanarySpec:
     """The shares by which a version enters, and the harm that is accepted on the way.
 
-    probation: for so long after its promotion labels may still take it back; "0s" for none.
+    probation: for so long after its promotion labels may still take it back; "0s" for none. approval: "canary",
+    "promotion" or both: `evertrain approve` is asked of a person before it. on_timeout: what holds after
+    `approval_within`: "hold" (it waits on), "allow" or "deny".
     """
     described = {
         "steps": tuple(steps),
@@ -122,6 +128,9 @@ def Canary(  # noqa: N802 - reads as the thing that it makes
         "alpha": alpha,
         "deadline_s": parse_span(deadline) / 1_000_000,
         "probation": parse_span(probation),
+        "approval": read_names(approval),
+        "approval_within": parse_span(approval_within),
+        "on_timeout": on_timeout,
     }
     return read_spec(described, CanarySpec, "et.Canary")
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.answer import answered
+from evertrain.control.approvals import decide_by_order
 from evertrain.control.lodging import lodged_elsewhere
 from evertrain.control.planes import Planes
 from evertrain.control.rescoring import found_of
@@ -44,6 +45,8 @@ class OrderDesk:
                 return self._rollback(event, order)
             case "import":
                 return self._import(event, order)
+            case "approve" | "deny":
+                return decide_by_order(self._record, self._now, event, order)
             case _:
                 return self._switch(event, order)
 

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.core.approval import Approver, RolloutGate
 from evertrain.core.event import Draft, Event
 from evertrain.core.evidence import Tally
 from evertrain.core.identity import Digest, ServiceName, VersionId
@@ -130,5 +131,8 @@ class Planes(Protocol):
 
     def standing(self, name: Literal["canary", "control", "reference"], arm: Arm) -> Readiness:
         """Whether the process of an arm answers."""
+
+    def approvers(self, service: ServiceName, gate: RolloutGate) -> tuple[Approver, ...]:
+        """Who is asked at a gate, besides the person that a declaration wants asked."""
 
     def evidence(self, service: ServiceName, rollout: Rollout, now: Instant) -> Evidence: ...

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.control.approvals import approvers, asked_at
 from evertrain.control.lodging import lodged_elsewhere
 from evertrain.control.planes import Planes
 from evertrain.control.rescoring import found_of
 from evertrain.control.review import check_of, judged_by, review, review_is_due, stood_in_line
 from evertrain.control.step import NOTHING, Step
 from evertrain.core import event as facts
+from evertrain.core.approval import RolloutGate
 from evertrain.core.canary import Assessment, assess
 from evertrain.core.event import Draft, Fact
 from evertrain.core.registry import Rollout, ServiceRecord
@@ -35,7 +37,7 @@ class RolloutDesk:
         """What this rollout comes to now."""
         match rollout.state:
             case RolloutState.PENDING:
-                return self._move(rollout, "prepare", "Its process is started; it gets no traffic yet.")
+                return self._begin(rollout)
             case RolloutState.PREPARING:
                 return self._prepare_first(rollout) if rollout.champion is None else self._prepare(rollout)
             case RolloutState.STEPPING if self._hold_of(rollout):
@@ -44,6 +46,13 @@ class RolloutDesk:
                 return self._assess(rollout)
             case _:
                 return NOTHING
+
+    def _begin(self, rollout: Rollout) -> Step:
+        """Nothing of it runs before whoever is asked has allowed it; a first version passes both gates at once."""
+        passed = self._pass(rollout, "canary", *(("promotion",) if rollout.champion is None else ()))
+        if isinstance(passed, Step):
+            return passed
+        return self._move(rollout, "prepare", " ".join((*passed, "Its process is started; it gets no traffic yet.")))
 
     def _prepare_first(self, rollout: Rollout) -> Step:
         """Without a champion beside it a version enters whole, once every worker holds it."""
@@ -86,6 +95,27 @@ class RolloutDesk:
         share = rollout.steps[step]
         return self._move(rollout, "start", f"Its process is warm; it gets {share:.0%} of the traffic.", step=step)
 
+    def _pass(self, rollout: Rollout, *gates: RolloutGate) -> Step | tuple[str, ...]:
+        """Why it may pass these gates, () where nobody is asked; or what has to be done or awaited before."""
+        reasons: tuple[str, ...] = ()
+        for gate in gates:
+            needed = approvers(self._planes, self._spec, rollout, gate)
+            found = asked_at(self._record, rollout, gate, needed, self._now)
+            if isinstance(found, Step):
+                return found
+            if found.action == "end":
+                return self._move(rollout, "abort", "; ".join(found.reasons))
+            if found.action == "wait":
+                return self._until(found.until)
+            reasons += found.reasons
+        return reasons
+
+    def _until(self, at: Instant | None) -> Step:
+        """Look again then; on a story's clock within the hour, since evidence goes on."""
+        if not self._planes.paced():
+            return Step(until=at)
+        return Step(until=Instant(min(self._now + HOUR, self._now + HOUR if at is None else at)))
+
     def _hold_of(self, rollout: Rollout) -> str:
         """Why its version gets no traffic before labels or a person speak for it, "" where nothing holds it."""
         return self._record.versions[rollout.version].hold
@@ -120,7 +150,7 @@ class RolloutDesk:
             case "promote":
                 return self._enter(rollout, seen)
             case _:
-                return Step(until=Instant(self._now + HOUR) if self._planes.paced() else seen.next_look)
+                return self._until(seen.next_look)
 
     def _review(self, rollout: Rollout) -> Step:
         """Judge the version again: bad ends its rollout, good is put on record, and undecided lets it go on."""
@@ -147,13 +177,16 @@ class RolloutDesk:
         """Earned: once every worker holds the version, the generation flips. Until then the canary goes on."""
         if lodged_elsewhere(self._planes, rollout.version) is not None:
             return NOTHING  # no worker can hold it
+        passed = self._pass(rollout, "promotion")
+        if isinstance(passed, Step):
+            return passed
         self.entering = True
         held = self._planes.held(rollout.version)
         if held.failed:
             return self._end(rollout, f"A worker cannot load it: {held.failed}", seen.figures)
         if not held.ready:
             return Step(awaiting=f"{rollout.rollout}: the workers load the version")
-        return self._move(rollout, "promote", "; ".join(seen.reasons), seen.figures)
+        return self._move(rollout, "promote", "; ".join((*seen.reasons, *passed)), seen.figures)
 
     def _end(
         self,

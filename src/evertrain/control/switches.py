@@ -46,6 +46,8 @@ class SwitchDesk:
             )
         if rollout.state is RolloutState.PAUSED:
             return self._decline(event, f"The rollout of {self._name(rollout)} is off already. {rollout.why}")
+        if rollout.state is RolloutState.PENDING:
+            return self._decline(event, f"The rollout of {self._name(rollout)} gets no traffic: it has not begun.")
         goes_on = self._record.versions[rollout.champion].ordinal
         reason = f"A person ({order.role}) turned the rollout of {self._name(rollout)} off"
         return self._move(event, rollout, "pause", f"{reason}; version {goes_on} answers everything.")

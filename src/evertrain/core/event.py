@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from evertrain.core.approval import ApprovalAsked, ApprovalGiven, Decision
 from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, SourceName, VersionId
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
 from evertrain.core.order import OrderAnswered, OrderGiven, ServiceSwitched
@@ -25,12 +26,15 @@ from evertrain.core.upkeep import (
 __all__ = [
     "AlertCleared",
     "AlertRaised",
+    "ApprovalAsked",
+    "ApprovalGiven",
     "BatchIngested",
     "BundleFrozen",
     "ChampionOverridden",
     "ChampionReverted",
     "CycleMoved",
     "DatasetSnapshotted",
+    "Decision",
     "Draft",
     "Event",
     "Fact",
@@ -330,6 +334,8 @@ Fact = (
     | ModelVouched
     | RolloutBegun
     | RolloutMoved
+    | ApprovalAsked
+    | ApprovalGiven
     | RoutingChanged
     | ChampionOverridden
     | ChampionReverted

@@ -11,8 +11,8 @@ from evertrain.core.identity import Digest, ServiceName, VersionId
 
 __all__ = ["OrderAnswered", "OrderGiven", "ServiceSwitched", "Verb"]
 
-Verb = Literal["retrain", "promote", "rollback", "import", "off", "on", "pause", "resume"]
-"""What a person may ask for. off, on: of the whole service; pause, resume: of the rollout that is under way."""
+Verb = Literal["retrain", "promote", "rollback", "import", "off", "on", "pause", "resume", "approve", "deny"]
+"""What a person may ask for. off, on: of the whole service; the last four: of the rollout that is under way."""
 
 
 class _Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from evertrain.core.approval import OnTimeout, RolloutGate
 from evertrain.core.time import DAY, HOUR
 
 __all__ = [
@@ -65,6 +66,8 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     error budget of an availability of 99.9%, and at least 50. alpha: chance of a false rollback over the whole ramp,
     and over the probation after it: for so long the version before it scores the same requests, and when labels show
     that the new one is worse, the other one answers again. 0: no probation.
+    approval: a person is asked before its canary, its promotion, or both; within `approval_within`, and then on_timeout
+    holds ("hold": it waits on).
     """
 
     steps: tuple[Share, ...] = (0.01, 0.05, 0.25)
@@ -73,6 +76,9 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.01
     deadline_s: Annotated[float, Meta(gt=0, le=60)] = 1.0
     probation: Micros = 14 * DAY
+    approval: tuple[RolloutGate, ...] = ()
+    approval_within: Annotated[int, Meta(gt=0, description="microseconds")] = 7 * DAY
+    on_timeout: OnTimeout = "hold"
 
 
 class _Trigger(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ import msgspec
 
 from evertrain.core import cycle as cycles
 from evertrain.core import rollout as rollouts
+from evertrain.core.approval import Approval, RolloutGate
 from evertrain.core.cycle import MAX_LOOKS, CycleState, Kind
 from evertrain.core.event import Event, VersionRescored
 from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, VersionId
@@ -84,7 +85,7 @@ class Rollout(msgspec.Struct, kw_only=True):
 
     champion: what answers everything else, None when this is the first version. steps: the declared shares; step:
     index into them, -1 before the first. shares: from when on it got which share of the traffic. reviewed: the step in
-    which its version was judged again last, -2 when it was not.
+    which its version was judged again last, -2 when it was not. approvals: what was asked at each gate, by approver.
     """
 
     rollout: RolloutId
@@ -100,6 +101,7 @@ class Rollout(msgspec.Struct, kw_only=True):
     shares: list[tuple[Instant, float]] = []
     evidence: dict[str, float] = {}
     reviewed: int = -2
+    approvals: dict[RolloutGate, dict[str, Approval]] = {}
 
     @property
     def started(self) -> Instant | None:
@@ -109,6 +111,12 @@ class Rollout(msgspec.Struct, kw_only=True):
     @property
     def open(self) -> bool:
         return not rollouts.is_over(self.state)
+
+    @property
+    def unanswered(self) -> list[Approval]:
+        """The questions that nobody has answered yet."""
+        asked = (one for gate in self.approvals.values() for one in gate.values())
+        return [one for one in asked if one.decision is None]
 
     @property
     def share(self) -> float:

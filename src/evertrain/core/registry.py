@@ -10,9 +10,12 @@ Nothing here is stored. The loop, the page, the commands and the self-audit each
 from collections.abc import Iterable
 from typing import cast
 
+import msgspec
+
 from evertrain.core import cycle as cycles
 from evertrain.core import event as facts
 from evertrain.core import rollout as rollouts
+from evertrain.core.approval import Approval
 from evertrain.core.cycle import CycleMove
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.record import Cycle, Decision, Rollout, ServiceRecord, Version
@@ -62,6 +65,8 @@ class Registry:
                 | facts.ChampionOverridden()
             ):
                 _fold_version(self.service(fact.service), event, fact)
+            case facts.ApprovalAsked() | facts.ApprovalGiven():
+                _fold_approval(self.service(fact.service), event, fact)
             case facts.RolloutBegun() | facts.RolloutMoved() | facts.RoutingChanged() | facts.ChampionReverted():
                 _fold_rollout(self.service(fact.service), event, fact)
             case facts.OrderGiven() | facts.OrderAnswered() | facts.ServiceSwitched():
@@ -221,6 +226,22 @@ def _fold_rollout(
         case facts.ChampionReverted():
             _crown(record, fact.after, event.at)
             _decide(record, event, "reverted")
+
+
+def _fold_approval(record: ServiceRecord, event: facts.Event, fact: facts.ApprovalAsked | facts.ApprovalGiven) -> None:
+    asked = record.rollouts[fact.rollout].approvals.setdefault(fact.gate, {})
+    match fact:
+        case facts.ApprovalAsked():
+            asked[fact.approver] = Approval(
+                approver=fact.approver, gate=fact.gate, until=fact.until, on_timeout=fact.on_timeout
+            )
+        case facts.ApprovalGiven() if asked[fact.approver].decision is None:
+            asked[fact.approver] = msgspec.structs.replace(
+                asked[fact.approver], decision=fact.decision, why=event.reason
+            )
+            _decide(record, event, fact.decision)
+        case _:
+            pass  # the first answer holds
 
 
 def _crown(record: ServiceRecord, champion: VersionId | None, at: Instant) -> None:

@@ -43,7 +43,6 @@ ROLLOUT: Machine[RolloutState, RolloutMove] = Machine(
         (RolloutState.STEPPING, "roll back"): RolloutState.ROLLED_BACK,
         (RolloutState.PREPARING, "roll back"): RolloutState.ROLLED_BACK,
         (RolloutState.PAUSED, "roll back"): RolloutState.ROLLED_BACK,
-        (RolloutState.PENDING, "pause"): RolloutState.PAUSED,
         (RolloutState.PREPARING, "pause"): RolloutState.PAUSED,
         (RolloutState.STEPPING, "pause"): RolloutState.PAUSED,
         (RolloutState.PAUSED, "pause"): RolloutState.PAUSED,

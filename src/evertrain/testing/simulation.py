@@ -15,6 +15,7 @@ import msgspec
 from evertrain.config.declaration import FunctionRef, LabelSpec, ServiceSpec, TrainingSpec
 from evertrain.control.loop import Loop, Pulse
 from evertrain.control.planes import Crashed, Done, Evidence, Readiness, Running, Work
+from evertrain.core.approval import Approver, RolloutGate
 from evertrain.core.event import Draft, Event, ServiceDeclared
 from evertrain.core.evidence import Outcome, Tally
 from evertrain.core.identity import Digest, ServiceName, SourceName, VersionId, digest_of, digest_of_bytes
@@ -118,6 +119,7 @@ class SimulatedPlanes:
         self.judged: set[VersionId] = set()
         self.checks: list[Evaluated] = []
         self.checked: list[Check] = []
+        self.asked: dict[RolloutGate, tuple[Approver, ...]] = {}
         self._blobs: dict[Digest, bytes] = {}
         self._asked: dict[str, StageTask] = {}
         self._tables: dict[str, dict[str, int]] = {}
@@ -290,6 +292,9 @@ class SimulatedPlanes:
         if name == "canary" and self._fated(arm.version, self.faults.does_not_stand):
             return Readiness(ready=False, failed="a planted fault of starting")
         return Readiness(ready=not self._happens(self.faults.slow))
+
+    def approvers(self, service: ServiceName, gate: RolloutGate) -> tuple[Approver, ...]:
+        return self.asked.get(gate, ())
 
     def evidence(self, service: ServiceName, rollout: Rollout, now: Instant) -> Evidence:
         """A thousand requests a day; a failing version fails one in ten of its own."""

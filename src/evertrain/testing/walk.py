@@ -38,6 +38,7 @@ SURROUNDINGS: Final = {
     "doctor": "a served file",
     "off": "a served file",
     "webhooks": "a served file",
+    "approve": "a served file",
     "by-hand": "a served file",
     "mlflow": "a served file",
     "overload": "a served file",

@@ -60,7 +60,7 @@ class RetrainCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SwitchCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Turns a service off or on, or pauses or resumes its rollout."""
+    """Turns a service off or on, or pauses, resumes, approves or denies its rollout."""
 
     reason: Reason
 
@@ -201,6 +201,14 @@ class Api:
         """Turn a paused rollout on again, at the step it was in. Body: `reason`."""
         return await self._act(request, "resume")
 
+    async def approve(self, request: Request) -> Response:
+        """Allow what the running rollout waits for. Body: `reason`."""
+        return await self._act(request, "approve")
+
+    async def deny(self, request: Request) -> Response:
+        """Deny what the running rollout waits for, which ends it. Body: `reason`."""
+        return await self._act(request, "deny")
+
     async def _act(self, request: Request, action: str) -> Response:
         body = await read_body(request)
         try:
@@ -232,6 +240,8 @@ def api_routes(readings: Readings, actions: Actions) -> list[Route]:
         ("on", api.on, "POST"),
         ("pause", api.pause, "POST"),
         ("resume", api.resume, "POST"),
+        ("approve", api.approve, "POST"),
+        ("deny", api.deny, "POST"),
     ]
     return [
         Route("/api/services", api.services, methods=["GET"]),

@@ -140,7 +140,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to put a version into service. reason: why it is where it is; waiting: what it waits for, or ""."""
+    """One attempt to put a version into service. reason: why it is where it is; waiting: what it waits for, or "";
+    asks: whom it waits for.
+    """
 
     id: RolloutId
     version: int
@@ -154,6 +156,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     failures: int = 0
     waiting: str = ""
     reason: str = ""
+    asks: tuple[str, ...] = ()
 
 
 class Cycle(msgspec.Struct, frozen=True, kw_only=True):

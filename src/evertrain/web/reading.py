@@ -12,8 +12,8 @@ from evertrain.web.overview import Overview
 
 __all__ = ["Accepted", "Actions", "Readings", "Switch"]
 
-Switch = Literal["off", "on", "pause", "resume"]
-"""off, on: of the service; pause, resume: of the rollout that is under way."""
+Switch = Literal["off", "on", "pause", "resume", "approve", "deny"]
+"""off, on: of the service; the others: of the rollout that is under way."""
 
 
 class Readings(Protocol):
@@ -61,4 +61,4 @@ class Actions(Protocol):
         """Begin a retraining cycle with a recipe ("": the default one)."""
 
     def switch(self, service: ServiceName, turn: Switch, reason: str) -> Accepted:
-        """Turn the service, or its running rollout, off or on again."""
+        """Turn the service, or its running rollout, off or on again; or allow or deny what the rollout waits for."""

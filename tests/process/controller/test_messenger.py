@@ -17,13 +17,14 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from evertrain.config.hook import Hook, written_hooks
 from evertrain.core import event as facts
-from evertrain.core.identity import CycleId
+from evertrain.core.identity import CycleId, RolloutId
+from evertrain.core.time import HOUR, Instant
 from evertrain.process.controller.messenger import Messenger, messengers
 from evertrain.store.hook import HookProgress, HookShelf, read_hook_progress
 from evertrain.store.ledger import Ledger
-from evertrain.testing.installation import SHOP
+from evertrain.testing.installation import BEGIN, SHOP
 from evertrain.testing.receiver import Answer, Receiver
-from evertrain.testing.record import ShopRecord
+from evertrain.testing.record import SECOND, ShopRecord
 from evertrain.testing.tree import free_port, wait_until
 
 RECEIVER = Path(__file__).parents[3] / "examples" / "serve" / "receive.py"
@@ -40,13 +41,18 @@ class World:
         self.secret = folder / "secret"
         self.secret.write_text(SECRET + "\n")
         self.now = 1_800_000_000.0
+        self.at = BEGIN
         self.ledger = Ledger.open(self.record.state.ledger)
         self.messenger = self.begin()
 
     def begin(self, **changes: object) -> Messenger:
         hook = Hook(name="audit", url=f"{self.receiver.address}/hooks?to=us", secret_file=str(self.secret))
         self.messenger = Messenger(
-            msgspec.structs.replace(hook, **changes), self.record.state, self.ledger, lambda: self.now
+            msgspec.structs.replace(hook, **changes),
+            self.record.state,
+            self.ledger,
+            lambda: self.at,
+            lambda: self.now,
         )
         return self.messenger
 
@@ -271,12 +277,123 @@ def test_a_damaged_file_of_progress_begins_where_the_ledger_ends(world: World) -
 def test_a_hook_that_is_configured_no_more_keeps_its_place(world: World) -> None:
     world.alert("disk")
     world.rest()
-    with messengers((), world.record.state, world.ledger):
+    with messengers((), world.record.state, world.ledger, lambda: world.at):
         assert not world.progress.active
     world.alert("again")
     world.begin()
     world.rest()
     assert world.receiver.sequences == [2, 3]
+
+
+# Questions ------------------------------------------------------------------------------------------------------------
+
+
+def ask(world: World, approver: str = "hook audit") -> None:
+    """A version is on trial, and its promotion waits for whoever is named."""
+    first, second = world.record.build("def predict(rows):\n    return [0.5]\n"), world.record.build("# two\n" + SECOND)
+    rollout = RolloutId(f"{SHOP}/r1")
+    world.record.tell(
+        "It is to enter.",
+        facts.RolloutBegun(
+            service=SHOP, rollout=rollout, version=second, champion=first, steps=(0.1,), cycle=CycleId("c1")
+        ),
+        facts.ApprovalAsked(
+            service=SHOP,
+            rollout=rollout,
+            version=second,
+            gate="promotion",
+            approver=approver,
+            until=Instant(BEGIN + HOUR),
+            on_timeout="hold",
+        ),
+    )
+
+
+def answers(world: World) -> list[tuple[str, str, str]]:
+    return [
+        (event.actor, event.fact.decision, "" if event.fact.words is None else world.ledger.words(event.fact.words))
+        for event in world.ledger.read()
+        if isinstance(event.fact, facts.ApprovalGiven)
+    ]
+
+
+@pytest.mark.parametrize(("decision", "says"), [("allow", "the tests are green"), ("deny", "")])
+def test_a_hook_that_may_veto_is_asked_and_its_decision_goes_on_record(world: World, decision: str, says: str) -> None:
+    world.receiver.usual = Answer(
+        status=200, body=msgspec.json.encode({"decision": decision} | ({"reason": says} if says else {}))
+    )
+    world.begin(veto=("promotion",), events=("approval.*",))
+    ask(world)
+    world.rest()
+    assert answers(world) == [("hook audit", decision, says)]
+    types = [one.event["type"] for one in world.receiver.received]
+    assert types == ["evertrain.approval.asked", "evertrain.approval.given"], "the question is asked, not told as well"
+    assert world.receiver.received[0].event["data"]["gate"] == "promotion"
+    world.begin(veto=("promotion",))
+    world.rest()
+    assert len(world.receiver.received) == 2
+
+
+def test_a_question_that_stood_before_a_restart_is_asked_by_the_new_messenger(world: World) -> None:
+    world.receiver.usual = Answer(status=500)
+    world.begin(veto=("promotion",), events=("alert.*",))
+    ask(world)
+    world.rest()
+    assert answers(world) == []
+    [failing] = world.progress.failing.items()
+    assert failing[0] == f"the question before the promotion of {SHOP}/r1"
+    assert failing[1].error == "it answered 500"
+    world.receiver.usual = Answer(status=200, body=b'{"decision": "allow"}')
+    world.begin(veto=("promotion",), events=("alert.*",))
+    world.rest()
+    assert answers(world) == [("hook audit", "allow", "")]
+    assert world.progress.failing == {}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"yes", b'{"decision": "maybe"}', b'{"decision": true}', b"[" * 5000, b'{"reason": "allow"}', b"\xff"]
+)
+def test_an_answer_that_decides_nothing_is_no_yes(world: World, body: bytes) -> None:
+    world.receiver.usual = Answer(status=200, body=body)
+    world.begin(veto=("promotion",))
+    ask(world)
+    world.rest()
+    assert answers(world) == []
+    [failing] = world.progress.failing.values()
+    assert failing.error.startswith("it answered without a decision")
+
+
+def test_whoever_says_wait_is_asked_again_and_nobody_after_the_time_or_a_persons_word(world: World) -> None:
+    world.receiver.usual = Answer(status=200, body=b'{"decision": "wait"}')
+    world.begin(veto=("promotion",), events=("alert.*",))
+    ask(world)
+    world.rest()
+    assert (answers(world), world.progress.failing, len(world.receiver.received)) == ([], {}, 1)
+    world.at = Instant(BEGIN + HOUR)
+    world.begin(veto=("promotion",), events=("alert.*",))
+    world.rest()
+    assert len(world.receiver.received) == 1, "its time is over"
+    world.at = BEGIN
+    given = facts.ApprovalGiven(
+        service=SHOP,
+        rollout=RolloutId(f"{SHOP}/r1"),
+        gate="promotion",
+        approver="hook audit",
+        decision="deny",
+        role="operator",
+    )
+    world.record.tell("A person denied it.", given)
+    world.begin(veto=("promotion",), events=("alert.*",))
+    world.rest()
+    assert len(world.receiver.received) == 1, "a person has decided"
+
+
+def test_a_question_to_another_is_only_told(world: World) -> None:
+    world.begin(veto=("promotion",), events=("approval.*",))
+    ask(world, "hook risk")
+    world.rest()
+    assert [one.event["data"]["approver"] for one in world.receiver.received] == ["hook risk"]
+    assert answers(world) == []
 
 
 def test_a_killed_controller_loses_no_message_and_repeats_one_at_the_most(world: World) -> None:

@@ -209,7 +209,7 @@ def main(arguments: Sequence[str]) -> int:
             token = create_token("control", state.keys, state.trusted)
             with (
                 controller.observer.verification,
-                messengers(settings.hooks, state, ledger),
+                messengers(settings.hooks, state, ledger, clock.now),
                 Doorway(settings.control_host, settings.control_port, board, actions, token),
             ):
                 controller.run()

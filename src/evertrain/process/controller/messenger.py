@@ -17,10 +17,11 @@ import msgspec
 
 from evertrain.config.hook import Hook, secret_of
 from evertrain.core.event import Event, InstallationCreated, kind_of
-from evertrain.core.time import SECOND
+from evertrain.core.time import SECOND, Instant
 from evertrain.core.webhook import cloud_event, headers_of, lane_of, pause_after
 from evertrain.errors import EvertrainError, SettingsError
 from evertrain.process.controller.post import Posted, post
+from evertrain.process.controller.question import QUESTION, QUESTION_KINDS, Questions
 from evertrain.store.hook import MOST_DEAD, Failing, HookProgress, HookShelf, letter_of, read_hook_progress
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
@@ -40,9 +41,16 @@ _log = logging.getLogger(__name__)
 
 
 class Messenger:
-    """The thread of one hook. clock: seconds since 1970, by which an event is given up."""
+    """The thread of one hook. now: the business time; clock: seconds since 1970, by which an event is given up."""
 
-    def __init__(self, hook: Hook, state: State, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        hook: Hook,
+        state: State,
+        ledger: Ledger,
+        now: Callable[[], Instant],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._hook = hook
         self._ledger = ledger
         self._clock = clock
@@ -50,6 +58,10 @@ class Messenger:
         self._installation = _installation(ledger)
         at_head = HookProgress(hook=hook.name, host=hook.host, floor=ledger.count() - 1)
         self._progress = msgspec.structs.replace(self._shelf.load() or at_head, host=hook.host, active=True)
+        self._questions = Questions(hook, ledger, self._send, now)
+        for event in ledger.read(kinds=QUESTION_KINDS) if hook.veto else ():
+            if event.sequence <= self._progress.floor:
+                self._questions.fold(event)
         self._lanes: dict[str, deque[int]] = {}
         self._due: dict[str, float] = {}
         self._read_to = self._progress.floor
@@ -89,6 +101,9 @@ class Messenger:
         for sequence in self._shelf.asked_again():
             self._send_again(sequence)
             return True
+        if self._questions.look():
+            self._note_questions()
+            return True
         now = time.monotonic()
         ready = [lane for lane, waiting in self._lanes.items() if waiting and self._due.get(lane, now) <= now]
         if not ready:
@@ -107,8 +122,9 @@ class Messenger:
         found = self._ledger.read(after=self._read_to, limit=_READ_AT_ONCE)
         for event in found:
             lane = lane_of(event)
-            told = self._hook.tells(kind_of(event.fact), lane) and event.sequence > self._progress.settled.get(lane, -1)
-            if told:
+            self._questions.fold(event)
+            settled = event.sequence <= self._progress.settled.get(lane, -1) or self._questions.is_its_own(event)
+            if self._hook.tells(kind_of(event.fact), lane) and not settled:
                 self._lanes.setdefault(lane, deque()).append(event.sequence)
             self._read_to = event.sequence
         if len(found) < _READ_AT_ONCE:
@@ -181,6 +197,12 @@ class Messenger:
         settled = {**progress.settled, lane: sequence}
         self._save(msgspec.structs.replace(progress, settled=settled, failing=failing))
 
+    def _note_questions(self) -> None:
+        failing = self._progress.failing
+        told = {name: one for name, one in failing.items() if not name.startswith(QUESTION)}
+        if {**told, **self._questions.trouble} != failing:
+            self._save(msgspec.structs.replace(self._progress, failing={**told, **self._questions.trouble}))
+
     def _floor(self) -> int:
         return min((waiting[0] - 1 for waiting in self._lanes.values() if waiting), default=self._read_to)
 
@@ -194,13 +216,13 @@ class Messenger:
 
 
 @contextmanager
-def messengers(hooks: Sequence[Hook], state: State, ledger: Ledger) -> Iterator[None]:
+def messengers(hooks: Sequence[Hook], state: State, ledger: Ledger, now: Callable[[], Instant]) -> Iterator[None]:
     """Tell all hooks what happens, for as long as the context lasts."""
     configured = {hook.name for hook in hooks}
     for progress in read_hook_progress(state):
         if progress.active and progress.hook not in configured:
             HookShelf(state, progress.hook).save(msgspec.structs.replace(progress, active=False))
-    started = [Messenger(hook, state, ledger) for hook in hooks]
+    started = [Messenger(hook, state, ledger, now) for hook in hooks]
     for one in started:
         one.start()
     try:

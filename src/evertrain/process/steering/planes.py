@@ -9,6 +9,7 @@ import msgspec
 from evertrain.config.declaration import ServiceSpec
 from evertrain.config.settings import Settings
 from evertrain.control.planes import Crashed, Done, Evidence, Readiness, Running, Work
+from evertrain.core.approval import Approver, RolloutGate
 from evertrain.core.card import Card
 from evertrain.core.identity import Digest, ServiceName, VersionId
 from evertrain.core.metric import metric
@@ -18,7 +19,7 @@ from evertrain.core.registry import Registry, Rollout
 from evertrain.core.routing import Arm, RoutingTable
 from evertrain.core.schema import Input
 from evertrain.core.stage import Assemble, Check, Evaluate, Rehearse, Reproduce, Rescore, StageTask, Train
-from evertrain.core.time import Instant
+from evertrain.core.time import Instant, Span
 from evertrain.core.trigger import Observed, Reading
 from evertrain.errors import EvertrainError
 from evertrain.model.executor import Crashed as TaskCrashed
@@ -244,6 +245,13 @@ class InstalledPlanes:
 
     def _workers(self) -> list[Heartbeat]:
         return _living(heartbeats(self._state), "worker")
+
+    def approvers(self, service: ServiceName, gate: RolloutGate) -> tuple[Approver, ...]:
+        return tuple(
+            Approver(name=hook.approver, within=Span(hook.veto_within), on_timeout=hook.on_timeout)
+            for hook in self._settings.hooks
+            if gate in hook.veto and hook.concerns(service)
+        )
 
     def evidence(self, service: ServiceName, rollout: Rollout, now: Instant) -> Evidence:
         trial = self.watch.service(service).trial

@@ -102,8 +102,8 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
             what=f"Version {one.ordinal} of {one.service}: {one.caution}.",
             remedy=f"Mend the script, then evertrain apply FILE, then evertrain retrain {name} --reason ...",
         )
-    if one.trial is not None and one.trial.hold:
-        yield _held_on_trial(one, one.trial, name)
+    if one.trial is not None:
+        yield from _trial(one, one.trial, name)
     yield from _cautions(one, name)
     for unknown in one.unknown:
         if unknown.is_worth_saying:
@@ -114,6 +114,16 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
     for cycle in one.cycles:
         if cycle.until is not None and cycle.ordinal is not None:
             yield _held(one, cycle, name)
+
+
+def _trial(one: ServiceSituation, trial: Trial, name: str) -> Iterator[Advice]:
+    if trial.asks:
+        yield Advice(
+            what=f"Version {trial.ordinal} of {one.service} waits for approval by {' and '.join(trial.asks)}.",
+            remedy=f"evertrain approve {one.service} --reason ..., or evertrain deny {one.service} --reason ...",
+        )
+    if trial.hold:
+        yield _held_on_trial(one, trial, name)
 
 
 def _cautions(one: ServiceSituation, name: str) -> Iterator[Advice]:

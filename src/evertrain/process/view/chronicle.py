@@ -41,6 +41,8 @@ _ORDERED: dict[str, str] = {
     "hold": "hold of the version on trial",
     "pause": "pause of the rollout",
     "resume": "resumption of the rollout",
+    "approve": "approval",
+    "deny": "denial",
 }
 
 _HEALTH_ONLY = "Health only: nothing is known of its quality."
@@ -147,6 +149,8 @@ class Chronicle:
     def _reason(self, event: Event) -> str:
         if isinstance(event.fact, facts.OrderGiven):
             return f"“{self._words(event.fact.words)}”"
+        if isinstance(event.fact, facts.ApprovalGiven) and event.fact.words is not None:
+            return f"{event.reason} “{self._words(event.fact.words)}”"
         return event.reason
 
     def _name(self, version: VersionId | None) -> str:
@@ -167,8 +171,8 @@ class Chronicle:
                 told = self._verdict(fact, ends=event.subject.startswith("rollout/"))
             case facts.VersionRefused() as fact if event.subject.startswith("cycle/"):
                 told = f"{self._name(fact.version)} refused by the gate", "bad"
-            case facts.RolloutMoved() as fact:
-                told = self._rollout(fact)
+            case facts.RolloutMoved() | facts.ApprovalAsked() | facts.ApprovalGiven() as fact:
+                told = self._rollout(fact) if isinstance(fact, facts.RolloutMoved) else self._approval(fact)
             case facts.ChampionReverted() as fact:
                 back = f"{self._name(fact.after)} answers again" if fact.after else "nothing answers"
                 told = f"{self._name(fact.before)} taken back, {back}", "bad"
@@ -222,6 +226,13 @@ class Chronicle:
                 return f"{name} was judged again and does not pass the gate", "bad"
             case _:
                 return None
+
+    def _approval(self, fact: facts.ApprovalAsked | facts.ApprovalGiven) -> _Told:
+        if isinstance(fact, facts.ApprovalAsked):
+            return f"{fact.approver} is asked before the {fact.gate} of {self._name(fact.version)}", "watch"
+        if fact.decision == "allow":
+            return f"the {fact.gate} is allowed, as {fact.approver} was asked", "good"
+        return f"the {fact.gate} is denied, as {fact.approver} was asked", "bad"
 
     def _rollout(self, fact: facts.RolloutMoved) -> _Told | None:
         if fact.move == "start" and fact.share >= 1.0:  # the first version: its promotion follows at once

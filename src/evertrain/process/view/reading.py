@@ -261,7 +261,9 @@ class Observer:
             newest = [under_way, *(one for one in newest if one is not under_way)]
         found = self._assess(look, spec, now, None if under_way is None else found_of(record, under_way))
         timed = not self._planes.paced()
-        return tuple(show_rollout(record, one, found if one is under_way else None, timed=timed) for one in newest)
+        return tuple(
+            show_rollout(record, one, found if one is under_way else None, timed=timed, now=now) for one in newest
+        )
 
     def _look(self, record: ServiceRecord, now: Instant) -> Look:
         """The traffic, and the open rollout's evidence as the loop last folded it; nothing is folded here."""

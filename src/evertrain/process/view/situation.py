@@ -67,7 +67,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     hold: why it gets no traffic before labels or a person speak for it, "" when nothing speaks against it.
     labelled, early: logged requests whose label was certain, or was not yet, when it was judged last; matures: when
-    the first of the latter is. cautions: what it takes in otherwise than the champion.
+    the first of the latter is. cautions: what it takes in otherwise than the champion. asks: whose approval it needs.
     """
 
     version: VersionId
@@ -84,6 +84,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     early: int = 0
     matures: Instant | None = None
     cautions: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -346,6 +347,7 @@ def _trial(record: ServiceRecord, rollout: Rollout, known: _Known, waits: str) -
         early=int(version.evidence.get("early", 0)),
         matures=Instant(int(version.evidence["matures"])) if "matures" in version.evidence else None,
         cautions=cautions_of(version, known.artifacts),
+        asks=tuple(one.approver for one in rollout.unanswered),
     )
 
 

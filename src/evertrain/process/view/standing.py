@@ -8,11 +8,13 @@ from itertools import islice
 from statistics import median
 from typing import Literal
 
+from evertrain.core.approval import consent
 from evertrain.core.canary import Assessment
 from evertrain.core.identity import VersionId
 from evertrain.core.registry import Cycle, Rollout, ServiceRecord, Version
 from evertrain.core.rollout import RolloutState
 from evertrain.core.routing import Route
+from evertrain.core.time import Instant
 from evertrain.model.progress import UnderWay
 from evertrain.web import overview as shown
 from evertrain.web.overview import Tone
@@ -22,6 +24,7 @@ __all__ = ["show_cycles", "show_evidence", "show_rollout", "show_shares", "show_
 
 _MOST = 40
 _NOTHING = 1e-9
+_BEGIN = Instant(0)
 
 _State = Literal["champion", "standby", "on trial", "reference", "retired", "refused", "rolled back", "built"]
 
@@ -143,11 +146,20 @@ def show_work(record: ServiceRecord, running: Iterable[UnderWay], now_s: float) 
 
 
 def show_rollout(
-    record: ServiceRecord, rollout: Rollout, look: Assessment | None = None, *, timed: bool = True
+    record: ServiceRecord,
+    rollout: Rollout,
+    look: Assessment | None = None,
+    *,
+    timed: bool = True,
+    now: Instant = _BEGIN,
 ) -> shown.Rollout:
-    """One attempt. look: what the newest look at it found, for the one under way. timed: whether latency decides."""
+    """One attempt. look: what the newest look at it found, for the one under way. timed: whether latency decides.
+
+    now: by which it is told whether somebody who was asked is late.
+    """
     figures = look.figures if look is not None else rollout.evidence
     against = record.versions[rollout.champion].ordinal if rollout.champion in record.versions else None
+    waits = _waits_for(record.versions[rollout.version], rollout, look, now)
     return shown.Rollout(
         id=rollout.rollout,
         version=record.versions[rollout.version].ordinal,
@@ -159,14 +171,16 @@ def show_rollout(
         evidence=show_evidence(figures, timed=timed),
         requests=int(figures.get("canary", 0)),
         failures=int(figures.get("canary_errors", 0)),
-        waiting=_sentence("; ".join(_waits_for(record.versions[rollout.version], look))) if rollout.open else "",
+        waiting=_sentence("; ".join(waits)) if rollout.open else "",
         reason=_sentence(rollout.why),
+        asks=tuple(one.approver for one in rollout.unanswered) if rollout.open else (),
     )
 
 
-def _waits_for(version: Version, look: Assessment | None) -> list[str]:
+def _waits_for(version: Version, rollout: Rollout, look: Assessment | None, now: Instant) -> list[str]:
     """Traffic that does not suffice yet, and a person or labels where something speaks against the version."""
     words = list(look.reasons) if look is not None and look.action == "wait" else []
+    words += consent(rollout.unanswered, now).reasons
     if version.hold:
         words.append(
             f"held without traffic, since {version.hold}: labels decide, or a person who promotes it or rolls it back"
