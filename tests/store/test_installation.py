@@ -1,14 +1,17 @@
 """The first start on a state directory, also beside a command that looks at it too early."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from evertrain.core.event import InstallationCreated
+from evertrain.core.routing import RoutingTable
 from evertrain.core.time import Instant
-from evertrain.errors import StateError
+from evertrain.errors import IntegrityError, StateError
 from evertrain.store.installation import install
 from evertrain.store.ledger import Ledger
+from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State
 
 
@@ -26,4 +29,22 @@ def test_a_ledger_that_lost_its_key_gets_no_new_one(tmp_path: Path) -> None:
     state = install(tmp_path / "state", Instant(0))
     (state.keys / "signing.key").unlink()
     with pytest.raises(StateError, match=r"signing\.key is missing"):
+        install(state.path, Instant(1))
+
+
+def test_a_ledger_that_is_gone_is_not_begun_anew(tmp_path: Path) -> None:
+    """An empty one would say that nothing ever was, and take the place of the one that is brought back."""
+    state = install(tmp_path / "state", Instant(0))
+    state.ledger.unlink()
+    for again in (lambda: install(state.path, Instant(1)), lambda: Ledger.open(state.ledger)):
+        with pytest.raises(IntegrityError, match=r"ledger\.db is gone\. Restore it from a backup"):
+            again()
+    assert not state.ledger.exists()
+
+
+def test_what_is_served_does_not_get_a_new_ledger_where_all_of_control_is_gone(tmp_path: Path) -> None:
+    state = install(tmp_path / "state", Instant(0))
+    RoutingFile(state.routing).publish(RoutingTable(generation=1, routes={}))
+    shutil.rmtree(state.path / "control")
+    with pytest.raises(IntegrityError, match=r"ledger\.db is gone"):
         install(state.path, Instant(1))

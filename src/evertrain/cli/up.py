@@ -1,5 +1,6 @@
 """`evertrain up`: start everything in the foreground."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -88,6 +89,8 @@ def run_in_foreground(startup: Startup, *, as_json: bool, then: Callable[[], Non
     then: is called beside it, in a thread of its own, when the addresses are told.
     """
     log_to_stderr("supervisor")
+    if startup.lack:
+        logging.getLogger("supervisor").error("%s", startup.lack)
     stopping, hurry = threading.Event(), threading.Event()
 
     def stop() -> None:

@@ -1,5 +1,6 @@
 """How a process of the tree begins and ends: its log lines, its signals, its last words."""
 
+import errno
 import json
 import logging
 import queue
@@ -14,7 +15,8 @@ from types import FrameType
 import msgspec
 
 from evertrain.core.trial import LACKING
-from evertrain.errors import EvertrainError, PackageError, UserError
+from evertrain.errors import CapacityError, EvertrainError, PackageError, UserError
+from evertrain.store.room import NO_ROOM
 
 __all__ = [
     "EXIT_FAULT",
@@ -22,6 +24,7 @@ __all__ = [
     "Fault",
     "ask_to_stop_at_signals",
     "await_folder",
+    "fault_of_disk",
     "log_to_stderr",
     "run",
     "tell_fault",
@@ -29,6 +32,8 @@ __all__ = [
 
 EXIT_FAULT = 1
 """Exit code of a process that gave up for a reason that it named."""
+
+_PASSING = NO_ROOM | {errno.EACCES, errno.EPERM, errno.ENOENT, errno.EIO}
 
 LOOKED = "looked\n"
 """What a process prints that has looked at a file and would put it on record."""
@@ -102,6 +107,16 @@ def ask_to_stop_at_signals(stop: Callable[[], None], *more: signal.Signals) -> N
     threading.Thread(target=obey, name="signals", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT, *more):
         signal.signal(number, note)
+
+
+def fault_of_disk(error: OSError) -> EvertrainError:
+    """A disk that takes nothing now, or a folder that is gone, as a fault with a name; any other error as it is."""
+    if error.errno not in _PASSING:
+        raise error
+    return CapacityError(
+        f"{error.filename or 'A file'} cannot be used: {error.strerror}.",
+        "It is tried again; `evertrain doctor` looks.",
+    )
 
 
 def run(name: str, work: Callable[[threading.Event], None]) -> int:

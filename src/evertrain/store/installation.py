@@ -10,7 +10,8 @@ from evertrain.core.event import Draft, InstallationCreated
 from evertrain.core.time import Instant
 from evertrain.store.access import create_token
 from evertrain.store.clock import business_clock
-from evertrain.store.ledger import Ledger
+from evertrain.store.ledger import Ledger, gone
+from evertrain.store.routing import RoutingFile
 from evertrain.store.signature import Signer
 from evertrain.store.state import SCHEMA, State
 
@@ -20,9 +21,12 @@ __all__ = ["complete", "install"]
 def install(path: Path, at: Instant, actor: str = "evertrain") -> State:
     """Make what is missing of an installation, or find it complete. `at` dates the first event.
 
-    Safe to call at every start, from several processes at once, and after one that was killed half-way.
+    Safe to call at every start, from several processes at once, and after one that was killed half-way. IntegrityError
+    where something is served already and its ledger is gone.
     """
     state = State.create(path)
+    if not state.ledger.exists() and RoutingFile(state.routing).read().generation:
+        raise gone(state.ledger)
     with _alone(state.path), Ledger.open(state.ledger) as ledger:
         # A ledger without its key is a loss that somebody must hear of, not a reason for a new key; but an empty
         # one may have been made by a command that looked at this directory a moment too early.

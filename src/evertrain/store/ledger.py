@@ -44,11 +44,13 @@ from evertrain.store.file import write_atomically
 from evertrain.store.migration import HEAD, revision_of, upgrade
 from evertrain.store.signature import Signer
 
-__all__ = ["Ledger", "decode", "head_beside"]
+__all__ = ["Ledger", "decode", "gone", "head_beside"]
 
 _BUSY_S = 30.0
 _WRITE = "evertrain_write"
 _HASH = 32
+_PASSING = ("locked", "disk", "full", "readonly", "unable to open")
+"""What SQLite says where the same may succeed later."""
 
 _metadata = MetaData()
 _events = Table(
@@ -79,7 +81,12 @@ class Ledger:
 
     @classmethod
     def open(cls, path: Path) -> "Ledger":
-        """Open the ledger, making or migrating it first where that is needed."""
+        """Open the ledger, making or migrating it first where that is needed.
+
+        IntegrityError where it is gone and its head is not: a new one would say that nothing ever was.
+        """
+        if not path.exists() and head_beside(path).exists():
+            raise gone(path)
         engine = _engine(path)
         ledger = cls(path, engine)
         try:
@@ -278,6 +285,13 @@ def decode(leaf: bytes, sequence: int, kind: str) -> Event:
         ) from error
 
 
+def gone(path: Path) -> IntegrityError:
+    """What there is to say of a ledger that was there."""
+    return IntegrityError(
+        f"The ledger {path} is gone.", "Restore it from a backup; what answered meanwhile is in the prediction log."
+    )
+
+
 def head_beside(path: Path, *, signed: bool = False) -> Path:
     """Where the copy of the newest head, or of the newest signed head, lies."""
     return path.with_suffix(".signed" if signed else ".head")
@@ -308,8 +322,10 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except DatabaseError as error:
         cause = str(error.orig)
-        if isinstance(error, OperationalError) and any(word in cause for word in ("locked", "disk", "full")):
-            raise CapacityError(f"{path} cannot be used: {cause}.", "Make room, or try again later.") from error
+        if isinstance(error, OperationalError) and any(word in cause for word in _PASSING):
+            raise CapacityError(
+                f"{path} cannot be used: {cause}.", "Make room, or let it be written, and try again."
+            ) from error
         if "malformed" in cause or "not a database" in cause:
             raise IntegrityError(
                 f"{path} is damaged: {cause}.", "Restore it from a backup; `evertrain ledger verify` says what differs."

@@ -8,6 +8,7 @@ that it asked for, and the story waits there until everything due is done: the s
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -26,7 +27,7 @@ from evertrain.errors import EvertrainError
 from evertrain.process.controller.action import OrderedActions
 from evertrain.process.controller.doorway import Doorway
 from evertrain.process.controller.messenger import messengers
-from evertrain.process.entry import ask_to_stop_at_signals, log_to_stderr
+from evertrain.process.entry import ask_to_stop_at_signals, fault_of_disk, log_to_stderr
 from evertrain.process.steering.planes import InstalledPlanes
 from evertrain.process.steering.reference import score_with_reference
 from evertrain.process.view.reading import Observer
@@ -45,6 +46,7 @@ _LOOK_S, _BUSY_S = 0.05, 0.1
 _STORY_LOOK_S = 0.002
 _AWAIT_S, _LONG_AWAIT_S, _SHORT_AWAITS = 0.003, 0.03, 20
 _BEAT_S = 0.5
+_log = logging.getLogger("controller")
 _HOUSEKEEPING_S = 30.0
 _QUIET_S = 1.0
 
@@ -214,8 +216,9 @@ def main(arguments: Sequence[str]) -> int:
             ):
                 controller.run()
                 board.overseer.stop()
-    except EvertrainError as error:
-        sys.stderr.write(f"{error}\n")
+    except (EvertrainError, OSError) as error:
+        fault = fault_of_disk(error) if isinstance(error, OSError) else error
+        _log.error("%s", fault)
         return 1
     return 0
 

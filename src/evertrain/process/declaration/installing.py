@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evertrain.errors import EvertrainError
-from evertrain.process.entry import tell_fault
+from evertrain.process.entry import fault_of_disk, tell_fault
 from evertrain.store.installation import complete
 
 __all__ = ["main"]
@@ -22,8 +22,8 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         complete(given.dir)
-    except EvertrainError as error:
-        return tell_fault(error)
+    except (EvertrainError, OSError) as error:
+        return tell_fault(fault_of_disk(error) if isinstance(error, OSError) else error)
     return 0
 
 

@@ -8,6 +8,7 @@ works whenever the story has advanced, and says so when everything that was know
 
 import argparse
 import contextlib
+import logging
 import signal
 import sys
 import time
@@ -19,7 +20,7 @@ import msgspec
 from evertrain.core.time import DAY, Instant, Span, parse_span
 from evertrain.data.arrival import Patience
 from evertrain.errors import EvertrainError
-from evertrain.process.entry import log_to_stderr
+from evertrain.process.entry import fault_of_disk, log_to_stderr
 from evertrain.process.ingestion.intake import Intake
 from evertrain.store.clock import BusinessClock, StoryClock, business_clock
 from evertrain.store.lease import Lease
@@ -38,6 +39,7 @@ _STORY_LOOK_S, _IDLE_LOOK_S, _PATIENCE = 0.0005, 0.003, 1.1
 _LOOKS_AN_ANSWER = 8
 _LOG_KEEP = Span(30 * DAY)
 _BEAT_S = 0.5
+_log = logging.getLogger("data")
 
 
 class DataProcess:
@@ -179,8 +181,9 @@ def main(arguments: Sequence[str]) -> int:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, process.stop)
             process.run()
-    except EvertrainError as error:
-        sys.stderr.write(f"{error}\n")
+    except (EvertrainError, OSError) as error:
+        fault = fault_of_disk(error) if isinstance(error, OSError) else error
+        _log.error("%s", fault)
         return 1
     return 0
 

@@ -13,12 +13,13 @@ import msgspec
 
 from evertrain.config.hook import secret_of
 from evertrain.config.settings import PREFIX, Settings
-from evertrain.errors import OccupiedError
+from evertrain.errors import CapacityError, IntegrityError, OccupiedError
 from evertrain.process.port import claim, require_free
 from evertrain.process.supervision.errand import Submission, command_of, run_module
 from evertrain.process.supervision.supervisor import Supervisor
 from evertrain.store.lease import Lease
 from evertrain.store.process import PARENT, alive, beat, forget, heartbeat_of, heartbeats
+from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State, refuse_folder
 
 __all__ = ["Startup", "declaration", "model_file"]
@@ -31,7 +32,7 @@ class Startup:
     """An installation that is ours and whose ports are ours, ready to be declared to and to be run.
 
     environment: settings of the command line, as EVERTRAIN_* for the processes of the tree. is_new: the state directory
-    was made by this start.
+    was made by this start. lack: why nothing can be put on record now, "" where it can.
     """
 
     def __init__(
@@ -43,10 +44,12 @@ class Startup:
         environment: dict[str, str],
         *,
         is_new: bool,
+        lack: str = "",
     ) -> None:
         self.state = state
         self.settings = settings
         self.is_new = is_new
+        self.lack = lack
         self._lease = lease
         self._listener = listener
         self._environment = environment
@@ -82,9 +85,9 @@ class Startup:
                 lease = undo.enter_context(Lease.take(folder / LEASE, "evertrain up"))
             undo.callback(forget, state, _SELF)
             _say_starting(state)
-            _record(state, submissions, environment)
+            lack = _record(state, submissions, environment)
             undo.pop_all()
-        return cls(state, settings, lease, listener, environment, is_new=is_new)
+        return cls(state, settings, lease, listener, environment, is_new=is_new, lack=lack)
 
     @property
     def address(self) -> str:
@@ -174,9 +177,19 @@ def _say_starting(state: State) -> None:
     )
 
 
-def _record(state: State, submissions: Sequence[Submission], environment: Mapping[str, str]) -> None:
-    """Complete the installation, and put on record what was submitted; in processes that may load a database."""
-    for submission in submissions:
-        submission.record(state.path, environment)
-    if not submissions:
-        run_module("declaration.installing", ["--dir", str(state.path)])
+def _record(state: State, submissions: Sequence[Submission], environment: Mapping[str, str]) -> str:
+    """Complete the installation, and put on record what was submitted; in processes that may load a database.
+
+    Returns why that cannot be, where users are answered all the same: workers need nothing but the last routing table.
+    """
+    try:
+        for submission in submissions:
+            submission.record(state.path, environment)
+        if not submissions:
+            run_module("declaration.installing", ["--dir", str(state.path)])
+    except (CapacityError, IntegrityError) as error:
+        if not RoutingFile(state.routing).read().routes:
+            raise
+        lost = "; what was given is not on record: give it again" if submissions else ""
+        return f"{error} Until then the last versions answer, and nothing is decided{lost}."
+    return ""

@@ -38,7 +38,7 @@ from evertrain.deploy.swap import Swap
 from evertrain.deploy.trial import Trials, socket_name
 from evertrain.deploy.version import Loader
 from evertrain.errors import EvertrainError, UserError
-from evertrain.process.entry import log_to_stderr
+from evertrain.process.entry import fault_of_disk, log_to_stderr
 from evertrain.process.port import claim
 from evertrain.process.worker.duty import Duty
 from evertrain.process.worker.features import declaration_of, feature_function, model_code
@@ -292,8 +292,8 @@ def main(arguments: Sequence[str], log: Callable[[State, str, Settings], LogWrit
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             records = log(state, given.name, settings)
             runner.run(_serve(state, heartbeat, settings, _listener(state, given.fd, settings), records))
-    except EvertrainError as error:
-        _log.error("%s", error)
+    except (EvertrainError, OSError) as error:
+        _log.error("%s", fault_of_disk(error) if isinstance(error, OSError) else error)
         return 1
     return 0
 
