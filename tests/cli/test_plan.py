@@ -55,6 +55,17 @@ def test_a_plan_says_what_will_happen(project: Path) -> None:
     assert not (project / ".evertrain").exists()
 
 
+def test_a_plan_names_the_lock_that_a_service_declares(project: Path) -> None:
+    (project / "requirements.lock").write_text("lightgbm==4.6.0\nscipy==1.17.1\n")
+    source = (project / "service.py").read_text()
+    declared = source.replace('"late-orders",', '"late-orders",\n    environment="requirements.lock",')
+    (project / "service.py").write_text(declared)
+    told = evertrain("plan", "service.py", folder=project).stdout
+    assert "With      the 2 packages of requirements.lock (" in told
+    assert "its environment is not built yet" in told
+    assert "2 of them have no hash" in told
+
+
 def test_a_column_of_numbers_that_a_few_cells_make_text_is_named(tmp_path: Path) -> None:
     rows = [f"c{day},2024-05-{day:02},{fee},{day % 2}" for day, fee in enumerate([*range(18), '"12,50"'], start=1)]
     (tmp_path / "c.csv").write_text("\n".join(["id,day,fee,left", *rows]) + "\n")

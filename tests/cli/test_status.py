@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from evertrain.core import event as facts
-from evertrain.core.identity import CycleId, RolloutId, SourceName, VersionId, digest_of
+from evertrain.core.identity import CycleId, RolloutId, SourceName, VersionId, digest_of, digest_of_bytes
 from evertrain.core.routing import Arm, Refusal, Route
 from evertrain.core.time import DAY, HOUR, Instant
 from evertrain.data.freshness import Freshness
@@ -43,7 +43,7 @@ def in_trouble(folder: Path) -> ShopRecord:
     """The champion is refused by a worker, a third version is on trial, a source is late and has rows set aside."""
     record = ShopRecord.with_two_versions(folder)
     state, (first, second) = record.state, record.versions
-    third = record.build("def predict(rows):\n    return [0.75 for _ in rows]\n")
+    third = record.build("def predict(rows):\n    return [0.75 for _ in rows]\n", lock="lightgbm==4.6.0\n")
     fingerprint = record.installation.artifacts.manifest(first).fingerprint
     record.installation.route(
         Route(
@@ -118,6 +118,9 @@ def test_one_screen_says_what_serves_what_waits_and_what_is_wrong(tmp_path: Path
         "read again by the declaration that was applied: 1 file of it",
         "row 7 of day3.csv: amount: 'x' is no float64",
         f"worker, process {heartbeat_of('w0', 'worker').pid}",
+        f"Environments\n  {digest_of_bytes(b'lightgbm==4.6.0' + bytes([10]))[:10]}   not built yet",
+        "for version 3 of shop",
+        "version 3 of shop stays on trial: the workers, which it would enter, run in another",
     ):
         assert words in screen, screen
     assert max(map(len, screen.splitlines())) < 320

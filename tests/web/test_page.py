@@ -154,7 +154,9 @@ def test_a_card_says_what_it_is_about(browser: httpx.Client, port: ControlPort) 
     port.readings.cards |= {
         "2": msgspec.structs.replace(card, claim="traffic", training_rows=0),
         "3": msgspec.structs.replace(card, claim="health only", criteria=(constant,), figures=figures, base_rate=512.0),
-        "4": msgspec.structs.replace(card, claim="health only", base_rate=(0.2, 0.5, 0.3)),
+        "4": msgspec.structs.replace(
+            card, claim="health only", base_rate=(0.2, 0.5, 0.3), environment="a" * 64, packages={"lightgbm": "4.6.0"}
+        ),
     }
     pages = [browser.get(f"/services/late-flights/versions/{number}").text for number in (2, 3, 4)]
     assert "What the file was trained on is not known." in pages[0]
@@ -166,5 +168,7 @@ def test_a_card_says_what_it_is_about(browser: httpx.Client, port: ControlPort) 
     assert "it was loaded and queried. There was nothing to compare it with." in pages[2]
     assert "shares of the classes 0.2000, 0.5000, 0.3000" in pages[2]
     assert "share in which the likeliest class came" in pages[2]
+    assert "<p>lightgbm 4.6.0</p>" in pages[2]
+    assert f'of lock <code title="{"a" * 64}">' in pages[2]
     assert "share of positive labels" in pages[0]
     assert '<span class="tone bad">out</span> It ran out of memory' in pages[2]

@@ -10,9 +10,11 @@ import typer
 
 from evertrain.cli.option import Dir, Json
 from evertrain.config.settings import load
+from evertrain.core.identity import short
 from evertrain.core.time import DAY, HOUR, MINUTE, say_instant, say_span
 from evertrain.core.wording import say_many
 from evertrain.process.declaration.plan import (
+    EnvironmentPlan,
     GatePlan,
     HistoryPlan,
     Plan,
@@ -60,11 +62,23 @@ def _lines(service: ServicePlan) -> Iterator[str]:
         yield from _part("Examples", ["none yet: a source that they or their labels come from has no rows"])
     if service.recipes:
         yield from _part("Recipes", [f"{', '.join(service.recipes)}; the model takes {service.inputs} inputs"])
+    if service.environment is not None:
+        yield from _part("With", _environment(service.environment))
     yield from _part("Look at", list(service.cautions))
     yield from _part("Triggers", [_trigger(trigger) for trigger in service.triggers])
     if service.gate is not None:
         yield from _part("Gate", _gate(service.gate))
     yield from _part("Canary", list(_canary(service)))
+
+
+def _environment(one: EnvironmentPlan) -> list[str]:
+    said = [
+        f"the {say_many(one.packages, 'package')} of {one.file} ({short(one.lock)}); its environment is {one.standing}"
+    ]
+    if one.unhashed:
+        said.append(f"{one.unhashed} of them have no hash: uv pip compile --generate-hashes writes them")
+    said.append("workers run in the installation's environment, so its versions stay on trial beside them")
+    return said
 
 
 def _said_changes(changes: tuple[str, ...] | None) -> str:

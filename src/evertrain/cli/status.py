@@ -17,6 +17,7 @@ from evertrain.core.time import Instant, say_span
 from evertrain.core.wording import say_many
 from evertrain.monitor.join import MOST_WAITING
 from evertrain.process.view.advice import Advice, advise
+from evertrain.process.view.lodging import Lodging
 from evertrain.process.view.running import Running
 from evertrain.process.view.situation import (
     Refusing,
@@ -99,6 +100,7 @@ def _screen(found: Situation) -> Iterator[str]:
         yield from ("", "No service is declared yet.")
     yield from _part("Alerts", (line for alert in found.alerts for line in _alert(alert)))
     yield from _part("Sources", (line for source in found.sources for line in _source(source)))
+    yield from _part("Environments", (line for one in found.environments for line in _environment(one)))
     yield from _part("Processes", map(_process, found.processes))
 
 
@@ -272,6 +274,13 @@ def _source(one: SourceSituation) -> Iterator[str]:
     if one.set_aside is not None and (one.rows_aside or one.files_aside):
         where = f"row {one.set_aside.row} of {one.set_aside.file}" if one.set_aside.row else one.set_aside.file
         yield f"{'':<12} the last:  {where}: {_cut(one.set_aside.reason)}"
+
+
+def _environment(one: Lodging) -> Iterator[str]:
+    yield f"{short(one.standing.lock):<12} {_cut(one.says)}"
+    yield f"{'':<12} for {', '.join(one.who)}"
+    if one.waits:
+        yield f"{'':<12} {one.waits}"
 
 
 def _process(one: Running) -> str:

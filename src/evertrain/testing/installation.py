@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from evertrain.core.identity import ServiceName, VersionId, digest_of
 from evertrain.core.model import Manifest, Output, Verdict
 from evertrain.core.pool import FIRST, Pool
@@ -45,8 +47,12 @@ class Installation:
         verdict: Verdict | None = "health only",
         output: Output | None = None,
         inputs: Schema = SHOP_SCHEMA,
+        lock: str = "",
     ) -> VersionId:
-        """A version whose model is this Python source (`predict(rows)`), attested as built, and judged if asked to."""
+        """A version whose model is this Python source (`predict(rows)`), attested as built, and judged if asked to.
+
+        lock: of the environment that it runs in; "" for the installation's.
+        """
         manifest = Manifest(
             service=SHOP,
             format="callable",
@@ -56,6 +62,7 @@ class Installation:
             inputs=inputs,
             vector=tuple(Input(name=name) for name in inputs.names),
             output=output or Output(),
+            lock=self.artifacts.blobs.put(lock.encode()) if lock else msgspec.UNSET,
         )
         return self.put(manifest, verdict=verdict)
 

@@ -65,9 +65,9 @@ class ShopRecord:
                 )
             )
 
-    def build(self, source: str) -> VersionId:
-        """Register a version."""
-        version = self.installation.add(source)
+    def build(self, source: str, lock: str = "") -> VersionId:
+        """Register a version. lock: of the environment that it runs in; "" for the installation's."""
+        version = self.installation.add(source, lock=lock)
         self.versions.append(version)
         fingerprint = self.installation.artifacts.manifest(version).fingerprint
         built = facts.VersionBuilt(

@@ -104,6 +104,7 @@ def test_an_honest_challenger_passes_and_its_card_says_why(world: World) -> None
     assert card.measured is not None
     assert card.measured.requests == 200
     assert 0 < card.measured.p50_ms <= card.measured.p99_ms
+    assert (card.environment, set(card.packages)) == ("", {"lightgbm", "numpy"})
 
 
 def test_a_first_version_is_judged_by_health_and_a_constant_only(world: World) -> None:

@@ -16,13 +16,14 @@ from evertrain.core.card import Card
 from evertrain.core.comparison import MIN_BLOCKS, normal_quantile
 from evertrain.core.evidence import Tally
 from evertrain.core.gate import Criterion
-from evertrain.core.identity import ServiceName, SourceName
+from evertrain.core.identity import Digest, ServiceName, SourceName
 from evertrain.core.policy import CanarySpec, GateSpec, PerformanceTrigger, RowsTrigger, TriggerSpec
 from evertrain.core.power import plan_labels, unpassable
 from evertrain.core.time import DAY, Instant, Span, say_span
 from evertrain.core.trigger import Fired, Observed, due, name_of
 
 __all__ = [
+    "EnvironmentPlan",
     "GatePlan",
     "HistoryPlan",
     "Plan",
@@ -121,6 +122,16 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     days: float | None
 
 
+class EnvironmentPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The lock that its versions run with. unhashed: how many packages have no hash. standing: of its environment."""
+
+    file: str
+    lock: Digest
+    packages: int
+    unhashed: int
+    standing: str
+
+
 class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about one service. changes: what differs from the record; None when nothing is on record.
 
@@ -139,6 +150,7 @@ class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
     canary: tuple[StepPlan, ...]
     trial: int | None = None
     cautions: tuple[str, ...] = ()
+    environment: EnvironmentPlan | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,7 +36,9 @@ from evertrain.errors import EvertrainError, UserError
 from evertrain.model.assemble import split
 from evertrain.process.declaration.caution import cautions_of
 from evertrain.process.declaration.declaring import check, fixed_types
+from evertrain.process.declaration.lodging import plan_environment
 from evertrain.process.declaration.plan import (
+    EnvironmentPlan,
     HistoryPlan,
     Plan,
     ServicePlan,
@@ -104,6 +106,7 @@ def plan_file(file: Path, data: Path | None = None, state: State | None = None) 
                     card=None if record is None or state is None else _newest_card(state, record),
                     look=looks.get(spec.name),
                     cautions=cautions_of(spec, frames, place),
+                    environment=plan_environment(spec, lambda lock: (place / lock.name).read_bytes(), state),
                 )
             )
     return Plan(at=now, services=tuple(planned))
@@ -131,6 +134,7 @@ def plan_record(state: State) -> Plan:
                 changes=(),
                 card=_newest_card(state, record),
                 look=looks.get(spec.name),
+                environment=plan_environment(spec, lambda lock: blobs.get(lock.content), state),
             )
         )
     return Plan(at=now, services=tuple(planned))
@@ -155,6 +159,7 @@ def _plan_service(
     card: Card | None,
     look: Look | None,
     cautions: tuple[str, ...] = (),
+    environment: EnvironmentPlan | None = None,
 ) -> ServicePlan:
     counted = None if history is None else _count(history, spec, now)
     per_day = counted.per_day if counted is not None else 0.0
@@ -171,6 +176,7 @@ def _plan_service(
         canary=_canary(spec, look, per_day, goes_on=trial is not None),
         trial=trial,
         cautions=cautions,
+        environment=environment,
     )
 
 

@@ -209,7 +209,7 @@ def look_at_libraries(state: State) -> Iterator[Finding]:
         for name, route in sorted(RoutingFile(state.routing).read().routes.items()):
             arms = [arm.version for arm in (route.canary, route.control) if arm is not None]
             for version in (route.champion, route.previous, *arms):
-                if version is not None:
+                if version is not None and not artifacts.runs_in(version):
                     needed.setdefault(artifacts.manifest(version).format, name)
     except EvertrainError as error:
         yield fault(

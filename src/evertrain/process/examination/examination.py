@@ -21,6 +21,7 @@ from evertrain.process.examination.condition import (
     look_at_sockets,
 )
 from evertrain.process.examination.finding import Finding, fault, fine, watch
+from evertrain.process.examination.lodging import look_at_environments
 from evertrain.process.examination.machine import (
     limits_of,
     look_at_disk,
@@ -71,6 +72,7 @@ def _examine(path: Path, settings: Settings) -> Iterator[Finding]:
         yield look_at_leftovers(state)
         yield from look_at_sockets(state)
         yield from look_at_libraries(state)
+        yield from look_at_environments(state)
 
 
 def _file_system(path: Path) -> Finding:

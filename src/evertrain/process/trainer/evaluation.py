@@ -30,7 +30,6 @@ from evertrain.process.trainer.stage import run_stage
 from evertrain.process.trainer.tablegate import grounds_on_table, labelled_table, told_beside
 from evertrain.process.trainer.trafficgate import judge_on, judge_on_traffic, lacking_in
 from evertrain.store.artifact import Artifacts
-from evertrain.store.blob import Blobs
 from evertrain.store.state import State
 
 __all__ = ["LoggedRows", "check_version", "do", "evaluate_challenger", "holdout_for", "how_often"]
@@ -72,7 +71,7 @@ def evaluate_challenger(task: Evaluate, state: State, folder: Path) -> Evaluated
     if caution:
         judgement = msgspec.structs.replace(judgement, reasons=(*judgement.reasons, f"caution: {caution}"))
         card = msgspec.structs.replace(card, reasons=judgement.reasons)
-    return _answer(task.challenger, judgement, card, blobs)
+    return _answer(task.challenger, judgement, card, state)
 
 
 @_do.register
@@ -83,7 +82,7 @@ def check_version(task: Check, state: State, folder: Path) -> Evaluated:
     logged = labelled_requests(state.tables, spec, task.tables)
     if task.champion is None:
         judgement, card, _ = check(task, spec, state=state, folder=folder)
-        return _answer(task.version, judgement, card, artifacts.blobs)
+        return _answer(task.version, judgement, card, state)
     lacking = lacking_in(logged, spec)
     rows_for = LoggedRows(state, spec, logged.asked if lacking else logged.rows, task.tables)
     manifests = artifacts.manifest(task.version), artifacts.manifest(task.champion)
@@ -94,7 +93,7 @@ def check_version(task: Check, state: State, folder: Path) -> Evaluated:
             task, task.champion, spec, logged, state=state, folder=folder, rows_for=rows_for
         )
         judgement, card = _with_cautions(judgement, card, artifacts, changes, rows_for)
-        done = _answer(task.version, judgement, card, artifacts.blobs)
+        done = _answer(task.version, judgement, card, state)
         return msgspec.structs.replace(done, evidence={"labelled": float(logged.rows.height)})
     judgement, card, agreement = check(task, spec, state=state, folder=folder, asked=None if obstacle else rows_for)
     hold = ""
@@ -110,7 +109,7 @@ def check_version(task: Check, state: State, folder: Path) -> Evaluated:
         judgement = msgspec.structs.replace(judgement, reasons=(*words, *judgement.reasons))
         card = msgspec.structs.replace(card, reasons=judgement.reasons)
     judgement, card = _with_cautions(judgement, card, artifacts, changes, None if obstacle else rows_for)
-    done = _answer(task.version, judgement, card, artifacts.blobs)
+    done = _answer(task.version, judgement, card, state)
     return msgspec.structs.replace(done, evidence=_counted(logged, agreement, obstacle), hold=hold)
 
 
@@ -233,12 +232,17 @@ def holdout_for(manifest: Manifest, assembled: Assembled, rows: pl.DataFrame, st
     return kept.join(own.select("key", *features), on="key", how="left", maintain_order="left")
 
 
-def _answer(version: VersionId, judgement: Judgement, card: Card, blobs: Blobs) -> Evaluated:
+def _answer(version: VersionId, judgement: Judgement, card: Card, state: State) -> Evaluated:
+    artifacts = Artifacts.at(state.artifacts)
+    manifest = artifacts.manifest(version)
+    built = state.environments.built(manifest.runs_in) if manifest.runs_in else None
+    packages = manifest.environment if built is None else built.packages
+    card = msgspec.structs.replace(card, environment=manifest.runs_in, packages=packages)
     return Evaluated(
         version=version,
         verdict=judgement.verdict,
         reasons=judgement.reasons,
-        card=blobs.put(canonical(card)),
+        card=artifacts.blobs.put(canonical(card)),
         worse=any(one.name == NOT_WORSE and one.status == "fail" for one in judgement.criteria),
     )
 

@@ -24,6 +24,7 @@ from evertrain.monitor.performance import Ripening
 from evertrain.monitor.unfamiliar import Unknown
 from evertrain.process.view.caution import cautions_of, override_of, standing_caution
 from evertrain.process.view.chronicle import Chronicle
+from evertrain.process.view.lodging import Lodging, look_at_environments
 from evertrain.process.view.looks import Figure, read_gists, read_looks, read_quality, read_unknown
 from evertrain.process.view.running import Running
 from evertrain.process.view.standing import show_work
@@ -169,6 +170,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...]
     processes: tuple[Running, ...]
     hooks: tuple[HookProgress, ...] = ()
+    environments: tuple[Lodging, ...] = ()
     lacking: tuple[str, ...] = ()
     page: str = ""
 
@@ -247,6 +249,7 @@ def look_at(state: State) -> Situation:
         alerts=show_alerts(known.registry.alerts),
         processes=tuple(map(Running.of, known.beats)),
         hooks=tuple(one for one in read_hook_progress(state) if one.active),
+        environments=look_at_environments(state, known.registry.services, known.artifacts),
         lacking=tuple(lacking),
         page=next((beat.page for beat in known.beats if beat.page and alive(beat)), ""),
     )
