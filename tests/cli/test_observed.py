@@ -14,7 +14,7 @@ from evertrain.errors import UserError
 from evertrain.monitor.observed import look
 from evertrain.monitor.report import Observations, Question, Report
 from evertrain.process.observation.observations import Named
-from evertrain.process.observation.watching import WatchedTable
+from evertrain.process.observation.watching import WatchedTable, report_of
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +66,28 @@ def test_a_folder_is_no_report(tmp_path: Path) -> None:
     for out in (tmp_path, Path()):
         with pytest.raises(UserError, match=r"is a folder\.\n?.*report\.html"):
             tell(asked, out, serving_port=None, as_json=False)
+
+
+def test_classes_are_told_by_their_hits_and_each_is_a_segment_twice(tmp_path: Path) -> None:
+    draws = np.random.default_rng(4)
+    came = draws.choice(["bus", "car", "tram"], 1_200)
+    wrong = draws.random(1_200) < np.where((came == "car") & (np.arange(1_200) > 900), 0.6, 0.05)
+    at = pl.Series(19_700 * DAY + np.arange(1_200) * DAY // 24).cast(pl.Datetime("us", "UTC"))
+    frame = pl.DataFrame({"at": at, "said": np.where(wrong, "bus", came), "came": came})
+    frame.write_parquet(tmp_path / "p.parquet")
+    found = report_of(
+        WatchedTable(
+            file=tmp_path / "p.parquet",
+            named=Named(score="said", label="came", time="at"),
+            question=Question(),
+        )
+    )
+    right = float((frame["said"] == frame["came"]).to_numpy().mean())
+    assert (found.kind, [*found.figures], found.figures["accuracy"].value) == ("classes", ["accuracy"], right)
+    assert {(one.column, one.value) for one in found.segments} == {
+        (column, value) for column in ("came", "said") for value in ("bus", "car", "tram")
+    }
+    assert found.changed.startswith("came = car got worse")
+    told = printed(found, 160)
+    assert "hits" in told
+    assert "mean label" not in told

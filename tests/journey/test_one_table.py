@@ -193,6 +193,21 @@ def test_the_first_model_is_trained_and_answers(churn: Churn, terminal: Terminal
     connection.close()
 
 
+@pytest.mark.usefixtures("running")
+def test_a_worse_file_that_is_pushed_is_refused_by_the_rows_of_the_table(churn: Churn) -> None:
+    inverted = "def predict(rows):\n    return [max(0.02, 0.9 - 0.1 * (row['calls'] or 0)) for row in rows]\n"
+    (churn.folder / "inverted.py").write_text(inverted)
+    done = churn.run("push", "inverted.py")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: len(churn.record().refusals) == 1, "its refusal", 120)
+    pushed = [*churn.record().versions.values()][-1]
+    assert "judged on the newest" in pushed.refused
+    assert pushed.refused.startswith("The gate's verdict is fail.")
+    assert "the champion was trained on none of them" in pushed.refused
+    assert churn.record().open_rollout is None
+    assert churn.run("status").stdout.count("it is shown to be worse") == 1
+
+
 def test_new_rows_make_a_challenger_that_passes_the_gate_and_the_canary(churn: Churn, running: Tree) -> None:
     first = churn.record().champion
     rows = customer_rows(1_500, newest=TODAY - timedelta(days=1), days=70, seed=2)
@@ -201,7 +216,7 @@ def test_new_rows_make_a_challenger_that_passes_the_gate_and_the_canary(churn: C
     wait_until(lambda: waiting_rows(churn) > 1_000, "the new file's rows")
     done = churn.run("retrain", "--reason", "new customers")
     assert done.returncode == 0, done.stderr
-    wait_until(lambda: len(churn.record().versions) == 2 and newest_verdict(churn) != "", "a verdict", 240)
+    wait_until(lambda: len(churn.record().versions) == 3 and newest_verdict(churn) != "", "a verdict", 240)
     assert newest_verdict(churn) == "pass", churn.run("decisions", "--limit", "3").stdout
     connection = HTTPConnection("127.0.0.1", churn.port, timeout=30)
     answered = set()
@@ -219,9 +234,9 @@ def test_new_rows_make_a_challenger_that_passes_the_gate_and_the_canary(churn: C
 
 def test_the_page_shows_what_happened(churn: Churn, running: Tree, opened: Callable[[str], Page]) -> None:
     page = opened(f"http://127.0.0.1:{churn.control_port}/?token={token('control', churn.state.keys)}")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Version 2 serves")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Version 3 serves")
     decisions = page.get_by_role("region", name="Decisions")
-    for words in ("Version 2 promoted", "Version 2 passes the gate", "“new customers”", "The first training begins"):
+    for words in ("Version 3 promoted", "Version 3 passes the gate", "“new customers”", "The first training begins"):
         expect(decisions).to_contain_text(words)
     sources = page.get_by_role("region", name="Sources").get_by_role("row")
     expect(sources.nth(1)).to_contain_text("churn")

@@ -104,7 +104,7 @@ def _summary(report: Report) -> Iterator[str]:
     )
     figures = (f"{say_metric(name)} {_figure(one)}" for name, one in report.figures.items())
     yield "; ".join(figures)
-    if report.base is not None:
+    if report.base is not None and report.kind != "classes":
         yield f"mean label {say_number(report.base)}; mean score minus mean label {_figure(report.bias)}"
     yield f"Intervals of {1 - report.alpha:.0%}: {report.dependence}."
     yield report.guarantee
@@ -115,13 +115,20 @@ def _figure(one: Estimate) -> str:
     return f"{say_number(one.value)}{bounds}"
 
 
+def _mean_name(report: Report) -> str:
+    """What the mean of the labels is."""
+    return "hits" if report.kind == "classes" else "mean label"
+
+
 def _changes(report: Report) -> Table | None:
     if not report.changes:
         return None
     title = (
         f"Before and now ({say_metric(report.compared)}; now: {say_moment(report.since)} to {say_moment(report.until)})"
     )
-    table = _table(title, "rows", "is", "before>", "now>", "p>", "since about", "skill before, now>", "mean label>")
+    table = _table(
+        title, "rows", "is", "before>", "now>", "p>", "since about", "skill before, now>", f"{_mean_name(report)}>"
+    )
     for one in report.changes[:_ROWS_SHOWN]:
         table.add_row(
             one.name,
@@ -141,7 +148,8 @@ def _segments(report: Report) -> Table | None:
         return None
     parts = report.segments[0].avoidable is not None
     table = _table(
-        f"Segments, the worst first (Holm over {report.tested})", "segment", "is", "labels>", "missing>", "mean label>",
+        f"Segments, the worst first (Holm over {report.tested})", "segment", "is", "labels>", "missing>",
+        f"{_mean_name(report)}>",
         f"{say_metric(report.metric)}>", "skill>", "avoidable>" if parts else "worse by>", "p>",
     )  # fmt: skip
     for one in report.segments[:_ROWS_SHOWN]:
@@ -178,7 +186,8 @@ def _periods(report: Report) -> Table | None:
     if not report.has_labels:
         return None
     table = _table(
-        "Over time, the newest first", "from", "rows>", "labelled>", "missing>", "not due yet>", "mean label>",
+        "Over time, the newest first", "from", "rows>", "labelled>", "missing>", "not due yet>",
+        f"{_mean_name(report)}>",
         f"{say_metric(report.metric)}>", "",
     )  # fmt: skip
     for one in report.periods[: -_ROWS_SHOWN - 1 : -1]:

@@ -184,6 +184,7 @@ def _service(one: ServiceSituation, answers: str, at: Instant) -> Iterator[str]:
     for version, reason in list(one.refused.items())[-_REFUSED:]:
         yield f"  refused    version {short(version)}: {_reason(reason)}"
     told = {one.fruitless.why} if one.fruitless is not None else set()
+    told |= {*[*one.refused.values()][-_REFUSED:]}
     for number, decision in enumerate(one.decisions):
         yield f"  {'' if number else 'decisions':<11}{_decision(decision, told)}"
         told.add(decision.reason)

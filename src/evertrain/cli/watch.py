@@ -58,7 +58,8 @@ def watch(
     ] = None,
     metric: Annotated[MetricName | None, typer.Option(help="What segments are compared by.")] = None,
     kind: Annotated[
-        Literal["probability", "value"] | None, typer.Option(help="What the score is; default: told by the labels.")
+        Literal["probability", "value", "classes"] | None,
+        typer.Option(help="What the score is; default: told by the labels."),
     ] = None,
     positive: Annotated[str | None, typer.Option(help="The value of a label in words that counts as 1.")] = None,
     zone: Annotated[str | None, typer.Option(help="The zone of times that name none; default: UTC.")] = None,
@@ -85,6 +86,11 @@ def watch(
         if table is not None or service is None or not listen:
             raise UsageError("A stream is watched by --listen and --service NAME, without a table.", _EITHER)
         of_tables = {"score": score, "label": label, "key": key, "positive": positive, "now": now, "out": out}
+        if kind == "classes":
+            raise UsageError(
+                "Classes are watched in a table, not in a stream.",
+                "Post the probability of the predicted class as score, and as label 1 where it came and 0 elsewhere.",
+            )
         _refuse_of_tables(service, of_tables | {"serve": serve or None})
         given = {"dir": folder, "host": host, "port": port, "control_port": control_port, "workers": workers}
         kept: dict[str, object] = {

@@ -36,11 +36,13 @@ __all__ = [
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-Kind = Literal["probability", "value"]
+Kind = Literal["probability", "value", "classes"]
+"""What a score is: of classes whether the one that was predicted came, as labels of 1 and 0 and scores of 1."""
 
 METRICS: Mapping[Kind, tuple[MetricName, ...]] = {
     "probability": ("log_loss", "auc", "brier", "accuracy"),
     "value": ("mae", "rmse"),
+    "classes": ("accuracy",),
 }
 """What is told of a score, the one that segments and periods are compared by first."""
 
@@ -48,7 +50,10 @@ METRICS: Mapping[Kind, tuple[MetricName, ...]] = {
 def check_metric(metric: str | None, kind: Kind) -> None:
     """UserError for a metric that says nothing of scores of this kind."""
     if metric is not None and metric not in METRICS[kind]:
-        score = "a probability" if kind == "probability" else "a number, not a probability"
+        said: dict[Kind, str] = {
+            "probability": "a probability", "value": "a number, not a probability", "classes": "a class"
+        }  # fmt: skip
+        score = said[kind]
         raise UserError(f"The metric {metric!r} does not fit: the score is {score}.", suggestion(metric, METRICS[kind]))
 
 

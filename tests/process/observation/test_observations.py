@@ -300,9 +300,32 @@ def test_the_positive_value_may_be_a_number_and_a_missing_label_stays_missing(tm
         assert np.isnan(seen.observations.label[2])
 
 
-def test_classes_are_refused_with_the_way_to_watch_them(tmp_path: Path) -> None:
+def test_words_that_are_predicted_and_come_are_classes(tmp_path: Path) -> None:
     lines = [f"2024-05-{1 + n:02}T10:00:00Z,{('bus', 'tram', 'car')[n % 3]},{('bus', 'car')[n % 2]}" for n in range(20)]
     named = Named(score="predicted", label="came", time="at")
+    seen = read(tmp_path, "at,predicted,came\n" + "\n".join([*lines, "2024-05-21T10:00:00Z,bus,"]), named)
+    assert (seen.kind, seen.inputs, seen.classes) == ("classes", ("predicted",), ("came", "predicted"))
+    assert seen.observations.label[:4].tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert np.isnan(seen.observations.label[20])
+    assert set(seen.observations.score) == {1.0}
     with pytest.raises(EvertrainError, match="The score 'predicted' is neither a number") as refused:
-        read(tmp_path, "at,predicted,came\n" + "\n".join(lines), named)
-    assert refused.value.remedy.startswith("Classes are watched by two columns: as score the probability")
+        read(
+            tmp_path,
+            "at,predicted\n" + "\n".join(line.rpartition(",")[0] for line in lines),
+            Named(score="predicted", label=None, time="at"),
+        )
+    assert refused.value.remedy.endswith("say --kind classes.")
+
+
+def test_whole_numbers_are_asked_about_and_taken_as_said(tmp_path: Path) -> None:
+    lines = [f"2024-05-{1 + n:02}T10:00:00Z,{n % 3},{n % 4 % 3}.0" for n in range(24)]
+    table, named = "at,predicted,came\n" + "\n".join(lines), Named(score="predicted", label="came", time="at")
+    with pytest.raises(EvertrainError, match="'predicted' and 'came' hold the same 3 whole numbers: are they") as asked:
+        read(tmp_path, table, named)
+    assert asked.value.remedy == "Say it: --kind classes, or --kind value."
+    assert read(tmp_path, table, msgspec.structs.replace(named, kind="value")).kind == "value"
+    classes = read(tmp_path, table, msgspec.structs.replace(named, kind="classes"))
+    assert classes.observations.label.tolist() == [float(n % 3 == n % 4 % 3) for n in range(24)]
+    assert classes.observations.rows["came"][0] == "0"
+    with pytest.raises(EvertrainError, match="Classes have no positive value"):
+        read(tmp_path, table, msgspec.structs.replace(named, kind="classes", positive="1"))

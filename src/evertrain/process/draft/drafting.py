@@ -3,12 +3,13 @@
 import ast
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from evertrain.config.script import CSV, MODEL, ROWS
 from evertrain.config.table import DEFAULT_GATE, default_recipe
+from evertrain.core.model import OutputKind
 from evertrain.core.policy import GateSpec
 from evertrain.core.time import say_span
 from evertrain.data.profile import Finding, Found
@@ -16,10 +17,7 @@ from evertrain.errors import UserError
 from evertrain.process.draft.invocation import Invocation, read_invocation, reads_table
 from evertrain.process.draft.survey import Roles, Survey
 
-__all__ = ["Kind", "Training", "arrival_of", "cautions_of_script", "draft", "read_training"]
-
-Kind = Literal["probability", "value", "classes"]
-"""With what a service answers."""
+__all__ = ["Training", "arrival_of", "cautions_of_script", "draft", "read_training"]
 
 _WHY: Final = {
     "leak": "all but gives the label away",
@@ -129,7 +127,7 @@ def _taken_for_granted(found: Invocation) -> Iterator[str]:
         yield f"{lines}: what happens to rows before the fit does NOT happen in service, unless the model does it"
 
 
-def arrival_of(kind: Kind) -> str:
+def arrival_of(kind: OutputKind) -> str:
     """How a script gets the label of a service that answers so; "" for the names of classes, as they are."""
     return {"probability": _BINARY, "value": "a number", "classes": ""}[kind]
 

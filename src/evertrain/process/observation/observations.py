@@ -16,6 +16,7 @@ from evertrain.config.wording import suggestion
 from evertrain.data.source import ROW
 from evertrain.errors import UserError
 from evertrain.monitor.report import Kind, Observations
+from evertrain.process.observation.classes import are_classes, hits_of, names_of, refuse_positive, refuse_unsaid
 from evertrain.process.observation.outcomes import kind_of, labels_of, say_swapped, scores_of, with_positive
 from evertrain.process.observation.references import Reference, reference_of
 from evertrain.process.observation.repeats import without_repeats
@@ -56,13 +57,17 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """A table as it was read. inputs: the columns to compare, the score first. warnings: what to know first."""
+    """A table as it was read. inputs: the columns to compare, the score first. warnings: what to know first.
+
+    classes: the columns of the class that came and of the one that was predicted, which make segments.
+    """
 
     observations: Observations
     kind: Kind
     inputs: tuple[str, ...]
     notices: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 def read_table(file: Path, named: Named) -> Seen:
@@ -74,14 +79,26 @@ def read_table(file: Path, named: Named) -> Seen:
     warnings: list[str] = []
     cells = with_positive(cells, named.label, named.positive)
     numbers = [named.score, *([] if named.label is None else [named.label])]
+    if named.kind == "classes":
+        refuse_positive(named.positive)
+        numbers = []
     cells = without_odd_words(cells, numbers, notices)
     others = [name for name in cells.names if name not in (named.score, *named.roles, *named.segments)]
     cells = without_odd_cells(cells, others, notices)
     frame = typed_rows(cells, named.time, named.zone, notices, required=(named.time, named.score))
+    by_class = named.kind == "classes" or (
+        named.kind is None and are_classes(frame[named.score], None if named.label is None else frame[named.label])
+    )
+    if by_class:
+        named = msgspec.structs.replace(named, kind="classes")
     frame = _without_odd_rows(frame, named, notices)
     if named.key is not None:
         frame = without_repeats(frame, named.key, _NO_KEY, notices, warnings)
+    if by_class:
+        return _seen_of_classes(frame, named, notices, warnings)
     values = None if named.label is None else frame[named.label]
+    if named.kind is None:
+        refuse_unsaid(frame[named.score], values)
     score = scores_of(frame[named.score], values)
     label = np.full(frame.height, np.nan) if values is None else labels_of(values)
     kind = kind_of(label, score, named.kind, (named.score, named.label))
@@ -97,10 +114,31 @@ def read_table(file: Path, named: Named) -> Seen:
     )
 
 
+def _seen_of_classes(frame: pl.DataFrame, named: Named, notices: list[str], warnings: list[str]) -> Seen:
+    """The table of a model of classes: whether the predicted class came, and both columns as segments."""
+    columns = tuple(name for name in (named.label, named.score) if name is not None)
+    frame = frame.with_columns(names_of(frame[name]).alias(name) for name in columns)
+    came = None if named.label is None else frame[named.label]
+    rows = frame.drop(named.time, *([] if named.key is None else [named.key]), ROW)
+    return Seen(
+        observations=Observations(
+            at=frame[named.time].to_physical().to_numpy(),
+            score=np.ones(frame.height),
+            label=hits_of(frame[named.score], came),
+            rows=rows,
+        ),
+        kind="classes",
+        inputs=(named.score, *(name for name in rows.columns if name not in columns)),
+        notices=tuple(notices),
+        warnings=tuple(warnings),
+        classes=columns,
+    )
+
+
 def _without_odd_rows(frame: pl.DataFrame, named: Named, notices: list[str]) -> pl.DataFrame:
     """Times first: then labels tell the kind of the score, and that what a score may be."""
     frame = without_odd_times(frame, named.time, notices)
-    if named.kind == "value":
+    if named.kind in ("value", "classes"):
         return frame
     is_binary = named.label is None
     if named.label is not None:

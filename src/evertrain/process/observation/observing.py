@@ -192,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--segments")
     parser.add_argument("--horizon")
     parser.add_argument("--recent")
-    parser.add_argument("--kind", choices=get_args(Kind))
+    parser.add_argument("--kind", choices=[one for one in get_args(Kind) if one != "classes"])
     parser.add_argument("--metric", choices=get_args(MetricName))
     parser.add_argument("--reference", type=Path)
     parser.add_argument("--time")

@@ -60,13 +60,8 @@ def scores_of(values: pl.Series, label: pl.Series | None) -> Floats:
     """Scores as numbers. SourceError for words, with a remedy that depends on what the label holds."""
     if _is_number(values):
         return _floats(values)
-    remedy = "Name the column of the predicted number with --score."
-    if label is not None and not _is_number(label) and set(values.drop_nulls()) & set(label.drop_nulls()):
-        remedy = (
-            "Classes are watched by two columns: as score the probability of the class that was predicted, as label 1 "
-            "where that class came and 0 where another did."
-        )
-    elif label is not None and _is_number(label) and _are_shares(_floats(label.drop_nulls())):
+    remedy = "Name the column of the predicted number with --score; or, where it is a class, say --kind classes."
+    if label is not None and _is_number(label) and _are_shares(_floats(label.drop_nulls())):
         remedy = f"{_say_swap(values.name, label.name)} And name the label's positive value: --positive VALUE."
     raise _no_numbers(values, "score", remedy)
 

@@ -47,7 +47,11 @@ def report_of(table: WatchedTable) -> Report:
         against = read_reference(table.reference, table.named, seen)
         reference, reference_name, inputs = against.observations, against.name, against.inputs
         notices += against.notices
-    question = msgspec.structs.replace(table.question, labelled=table.named.label is not None)
+    question = msgspec.structs.replace(
+        table.question,
+        labelled=table.named.label is not None,
+        segments=tuple(dict.fromkeys((*table.question.segments, *seen.classes))),
+    )
     if question.labelled and question.horizon is None and bool(np.isnan(seen.observations.label).any()):
         notices.append(
             "No horizon is stated, so every row without a label counts as missing one. Where labels come late, state "
