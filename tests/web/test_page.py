@@ -158,7 +158,12 @@ def test_a_card_says_what_it_is_about(browser: httpx.Client, port: ControlPort) 
             card, claim="health only", base_rate=(0.2, 0.5, 0.3), environment="a" * 64, packages={"lightgbm": "4.6.0"}
         ),
     }
-    pages = [browser.get(f"/services/late-flights/versions/{number}").text for number in (2, 3, 4)]
+    port.readings.cards["5"] = msgspec.structs.replace(card, claim="health only", training_rows=0)
+    port.readings.cards["6"] = msgspec.structs.replace(card, claim="table", training_rows=0)
+    pages = [browser.get(f"/services/late-flights/versions/{number}").text for number in (2, 3, 4, 5, 6)]
+    assert "It may have been trained on them, so they admit nothing." in pages[3]
+    assert "never saw" not in pages[3]
+    assert "so these rows can speak against it only" in pages[4]
     assert "What the file was trained on is not known." in pages[0]
     assert "Trained on" not in pages[0]
     assert "it was loaded and queried, and beats a constant. There was nothing to compare it with." in pages[1]

@@ -281,6 +281,14 @@ def test_a_first_version_that_was_trained_here_is_not_said_to_be_unknown(world: 
         "never saw."
     )
     assert "version 1 is healthy; there was none to compare it with" in [one.title for one in shown.decisions]
+    world.build(SECOND, 2)
+    world.record(
+        facts.VersionJudged(service=SHOP, version=SECOND, verdict="health only", card=None, evidence={"table": 264.0})
+    )
+    with world.controller() as controller:
+        newest = world.look(controller, 2 * HOUR).decisions[0]
+    says = "version 2 is healthy; it is not shown to be worse on rows that it may have been trained on"
+    assert newest.title == says
 
 
 def test_a_rollout_under_way_shows_its_evidence_and_what_it_waits_for(world: World) -> None:

@@ -110,10 +110,10 @@ def check_version(task: Check, state: State, folder: Path) -> Evaluated:
         card = msgspec.structs.replace(card, reasons=judgement.reasons)
     judgement, card = _with_cautions(judgement, card, artifacts, changes, None if obstacle else rows_for)
     done = _answer(task.version, judgement, card, state)
-    return msgspec.structs.replace(done, evidence=_counted(logged, agreement, obstacle), hold=hold)
+    return msgspec.structs.replace(done, evidence=_counted(logged, agreement, obstacle, card), hold=hold)
 
 
-def _counted(logged: LabelledRequests, agreement: Agreement | None, obstacle: str) -> dict[str, float]:
+def _counted(logged: LabelledRequests, agreement: Agreement | None, obstacle: str, card: Card) -> dict[str, float]:
     """What a verdict on health rests on, and how many labels have come that do not count yet."""
     found = {
         "labelled": 0.0 if obstacle else float(logged.rows.height),
@@ -121,6 +121,8 @@ def _counted(logged: LabelledRequests, agreement: Agreement | None, obstacle: st
     }
     if logged.matures is not None:
         found |= {"early": float(logged.early), "matures": float(logged.matures)}
+    if card.figures:
+        found["table"] = float(card.holdout_rows)
     return found
 
 

@@ -46,6 +46,9 @@ _ORDERED: dict[str, str] = {
 }
 
 _HEALTH_ONLY = "Health only: nothing is known of its quality."
+_ON_TABLE = (
+    "On rows of the table, which it may have been trained on, it was not shown to be worse than the one before it."
+)
 _FIRST = "There was no version to compare it with; its card says how it did on rows that it never saw."
 """Of a version that was trained here: only a file is judged by its health and nothing else."""
 
@@ -66,6 +69,7 @@ class Chronicle:
         self._pushed: set[CycleId] = set()
         self._trained: set[VersionId] = set()
         self._verdicts: dict[VersionId, Verdict] = {}
+        self._on_table: set[VersionId] = set()
         self._subjects: dict[str, VersionId] = {}
         self._decisions: dict[ServiceName, deque[Decision]] = {}
         self.sequence = -1
@@ -83,7 +87,8 @@ class Chronicle:
         """Why a version answers, as its promotion gave it, and whether that says anything of its quality."""
         why = self.crowned.get(version, "")
         if why and self._verdicts.get(version) == "health only":
-            why = f"{say_sentence(why)} {_FIRST if version in self._trained else _HEALTH_ONLY}"
+            table = _ON_TABLE if version in self._on_table else _HEALTH_ONLY
+            why = f"{say_sentence(why)} {_FIRST if version in self._trained else table}"
         return f"{say_sentence(why)} {self._rescored[version]}" if why and version in self._rescored else why
 
     def story_span(self) -> tuple[Instant, Instant] | None:
@@ -124,6 +129,8 @@ class Chronicle:
                 self._made_by(fact.version, fact.cycle)
             case facts.VersionJudged() as fact:
                 self._verdicts[fact.version] = fact.verdict
+                if fact.evidence.get("table"):
+                    self._on_table.add(fact.version)
             case facts.VersionRescored(found=PairedFigures()) as fact:
                 self._rescored[fact.version] = event.reason
             case facts.RolloutMoved(move="promote") as fact:
@@ -218,6 +225,8 @@ class Chronicle:
             case "health only":
                 trained = fact.version in self._trained
                 known = "there was none to compare it with" if trained else "nothing is known of its quality"
+                if fact.evidence.get("table"):
+                    known = "it is not shown to be worse on rows that it may have been trained on"
                 return f"{name} is healthy; {known}", "good"
             case "inconclusive" if fact.again:
                 held = "; it stays held" if fact.hold else ""
