@@ -82,7 +82,9 @@ def _named(part: str, value: Any) -> Any:
         case "features":
             return {", ".join(outputs_of(one)): msgspec.to_builtins(one) for one in value}
         case "triggers":
-            return {name_of(one): msgspec.to_builtins(one) for one in value}
+            told = {name_of(one): msgspec.to_builtins(one) for one in value}
+            # The name says by which recipe, where that is not the usual one.
+            return {name: {key: one for key, one in parts.items() if key != "recipe"} for name, parts in told.items()}
         case "sources":
             return {one.name: msgspec.to_builtins(one) for one in value}
         case "environment":
