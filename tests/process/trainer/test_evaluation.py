@@ -1,5 +1,6 @@
 """The gate end to end: real trainings, real check servers, and versions that misbehave in every way we know."""
 
+import re
 import threading
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from evertrain.core.identity import ServiceName, VersionId, canonical
 from evertrain.core.metric import metric
 from evertrain.core.schema import Column, Schema
 from evertrain.core.stage import Assembled, Check, Evaluate, Evaluated, Train
-from evertrain.core.time import Instant
+from evertrain.core.time import HOUR, Instant
 from evertrain.errors import UserError
 from evertrain.model.assemble import read_parquet
 from evertrain.model.executor import Done, LocalExecutor, Running, Task
@@ -242,13 +243,13 @@ def test_the_evaluator_runs_as_a_task_and_is_as_good_as_its_arguments(world: Wor
     assert told == again  # but for what a clock measured
 
 
-def checked_on_table(world: World, version: VersionId) -> tuple[Evaluated, Card]:
+def checked_on_table(world: World, version: VersionId, spec: ServiceSpec | None = None) -> tuple[Evaluated, Card]:
     """A version as if it had been pushed to the shop, of whose requests nobody has told an outcome."""
     shop = world.shop
     task = Check(
         service=shop.spec.name,
         version=version,
-        declaration=shop.declaration,
+        declaration=shop.declaration if spec is None else shop.artifacts.blobs.put(canonical(spec)),
         champion=world.version("default"),
         tables=shop.tables,
         timed=False,
@@ -275,3 +276,11 @@ def test_one_that_is_as_good_on_the_declared_table_is_told_so_and_stays_health_o
     assert "they speak against it only" in " ".join(done.reasons)
     assert done.evidence["table"] == card.holdout_rows > 50
     assert not any(one.name.startswith("not worse") for one in card.criteria)
+
+
+def test_a_table_that_holds_too_little_to_judge_on_is_said_to(world: World) -> None:
+    gate = msgspec.structs.replace(world.shop.spec.gate, holdout=HOUR)
+    spec = msgspec.structs.replace(world.shop.spec, gate=gate)
+    done, card = checked_on_table(world, world.version("default", seed=1), spec)
+    assert (done.verdict, card.figures) == ("health only", ())
+    assert re.search(r"the declared table has \d+ labelled rows? to judge it on, 50 are needed", card.reasons[1])

@@ -137,12 +137,18 @@ def _asked_of_table(
     folder: Path,
 ) -> tuple[Judgement, Card]:
     """The verdict on a healthy file with what the declared table says: it may refuse it, and admits nothing."""
-    rows = labelled_table(task, champion, spec, state)
-    if rows is None:
-        return judgement, card
-    artifacts, asked = Artifacts.at(state.artifacts), LoggedRows(state, spec, rows.holdout, task.tables)
-    if asked.obstacle(map(artifacts.manifest, (task.version, champion))):
-        return judgement, card
+    try:
+        rows = labelled_table(task, champion, spec, state)
+    except EvertrainError as error:
+        rows = f"the declared table cannot be asked: {error.what}"
+    if isinstance(rows, str):
+        words = (rows,) if rows else ()
+        return msgspec.structs.replace(judgement, reasons=(*words, *judgement.reasons)), card
+    artifacts = Artifacts.at(state.artifacts)
+    asked = LoggedRows(state, spec, rows.holdout, task.tables, "the rows of the declared table")
+    obstacle = asked.obstacle(map(artifacts.manifest, (task.version, champion)))
+    if obstacle:
+        return msgspec.structs.replace(judgement, reasons=(obstacle, *judgement.reasons)), card
     told, full = judge_on(task, champion, spec, grounds_on_table(rows, spec, asked), state=state, folder=folder)
     if told.verdict in ("fail", "error"):
         return told, full
@@ -178,9 +184,20 @@ def how_often(change: LostCategories | Retyped, rows: pl.DataFrame | None) -> st
 
 
 class LoggedRows:
-    """Logged requests as each version takes them: by its own declaration and bundle, as known at their times."""
+    """Logged requests as each version takes them: by its own declaration and bundle, as known at their times.
 
-    def __init__(self, state: State, spec: ServiceSpec, rows: pl.DataFrame, tables: Mapping[str, int]) -> None:
+    what: they are called so where they are other rows of requests.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        spec: ServiceSpec,
+        rows: pl.DataFrame,
+        tables: Mapping[str, int],
+        what: str = "the logged requests",
+    ) -> None:
+        self._what = what
         self._state, self._spec, self._rows, self._tables = state, spec, rows, tables
         self._made: dict[Digest, pl.DataFrame] = {}
 
@@ -196,7 +213,7 @@ class LoggedRows:
             for manifest in manifests:
                 self(manifest)
         except EvertrainError as error:
-            return f"the logged requests cannot be scored, so nothing is said of its quality: {error.what}"
+            return f"{self._what} cannot be scored, so nothing is said of its quality: {error.what}"
         return ""
 
     def _make(self, manifest: Manifest) -> pl.DataFrame:

@@ -46,13 +46,13 @@ class TableRows(NamedTuple):
     learned: int | None
 
 
-def labelled_table(task: Check, champion: VersionId, spec: ServiceSpec, state: State) -> TableRows | None:
-    """The rows to ask; None where the declaration has no labelled table, or it holds too few of them."""
+def labelled_table(task: Check, champion: VersionId, spec: ServiceSpec, state: State) -> TableRows | str:
+    """The rows to ask; why there are none, "" where the declaration has no labelled table."""
     if spec.label is None or spec.examples is None:
-        return None
+        return ""
     names = {source.name: f"source.{source.name}" for source in spec.sources}
     if any(name not in task.tables for name in names.values()):
-        return None
+        return "the declared table has no rows yet"
     tables = {source: Table(state.tables, name).read(task.tables[name]) for source, name in names.items()}
     artifacts = Artifacts.at(state.artifacts)
     manifest = artifacts.manifest(champion)
@@ -65,8 +65,11 @@ def labelled_table(task: Check, champion: VersionId, spec: ServiceSpec, state: S
     if seen is not None:
         holdout = holdout.filter(~pl.col("key").is_in(seen.implode()))
         learned = parts.holdout.height - holdout.height
-    if holdout.height < FEWEST_ROWS or not parts.training.height or one_sided(holdout["label"], spec):
-        return None
+    if holdout.height < FEWEST_ROWS or not parts.training.height:
+        count = say_many(holdout.height, "labelled row")
+        return f"the declared table has {count} to judge it on, {FEWEST_ROWS} are needed"
+    if lacking := one_sided(holdout["label"], spec):
+        return f"the declared table does not judge it: {lacking}"
     return TableRows(holdout, parts.training, parts.missing, learned)
 
 
