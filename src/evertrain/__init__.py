@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from evertrain.config.origin import frame, sql
     from evertrain.config.output import classes
-    from evertrain.config.policy import Canary, Gate, Recipe, cron, every, performance, rows
+    from evertrain.config.policy import Canary, Gate, Recipe, Shadow, cron, every, performance, rows
     from evertrain.config.script import script
     from evertrain.config.table import Service
     from evertrain.config.training import Run, TrainingSet
@@ -38,6 +38,7 @@ __all__ = [
     "Recipe",
     "Run",
     "Service",
+    "Shadow",
     "Source",
     "TrainingSet",
     "between",

@@ -167,6 +167,10 @@ def push(
         typer.Option("--wait", help="Stay until it answers (exit code 0), is refused (1), or --within is over (3)."),
     ] = False,
     within: Annotated[str, typer.Option(help="How long --wait waits at most.")] = "30m",
+    shadow: Annotated[
+        bool,
+        typer.Option("--shadow", help="Let it see live requests and answer nobody, until you promote it."),
+    ] = False,
     environment: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="A requirements.lock: the version runs with its packages."),
@@ -181,7 +185,7 @@ def push(
         record = find_service(found.registry, service)
         find_controller(found.state)
         request = Request(environment=environment)
-        taken = import_file(found.state, model, ServiceName(record.service), request, reason, again=True)
+        taken = import_file(found.state, model, ServiceName(record.service), request, reason, again=True, shadow=shadow)
         version, order = taken.version, taken.order
         answer = None if order is None else await_answer(found.ledger, order, PATIENCE_S)
         trial = Registry(found.ledger.read()).service(record.service).open_rollout

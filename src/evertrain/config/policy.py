@@ -7,7 +7,7 @@ import msgspec
 
 from evertrain.config.declaration import ScriptSpec, TrainingSpec
 from evertrain.config.function import EstimatorRecipe, is_estimator, refer
-from evertrain.config.option import Names, closed, read_names, read_spec
+from evertrain.config.option import Names, closed, expect, read_names, read_spec
 from evertrain.core.approval import OnTimeout
 from evertrain.core.policy import (
     CanarySpec,
@@ -16,11 +16,12 @@ from evertrain.core.policy import (
     PerformanceTrigger,
     RowsTrigger,
     ScheduleTrigger,
+    ShadowSpec,
 )
 from evertrain.core.time import parse_span
 from evertrain.errors import DeclarationError
 
-__all__ = ["Canary", "Gate", "Recipe", "cron", "every", "performance", "rows"]
+__all__ = ["Canary", "Gate", "Recipe", "Shadow", "cron", "every", "performance", "rows"]
 
 
 class Estimator(Protocol):
@@ -114,13 +115,17 @@ def Canary(  # noqa: N802 - reads as the thing that it makes
     approval: Names = (),
     approval_within: str = "7d",
     on_timeout: OnTimeout = "hold",
+    shadow: ShadowSpec | None = None,
 ) -> CanarySpec:
     """The shares by which a version enters, and the harm that is accepted on the way.
 
     probation: for so long after its promotion labels may still take it back; "0s" for none. approval: "canary",
     "promotion" or both: `evertrain approve` is asked of a person before it. on_timeout: what holds after
-    `approval_within`: "hold" (it waits on), "allow" or "deny".
+    `approval_within`: "hold" (it waits on), "allow" or "deny". shadow: `et.Shadow(...)`, a stage before
+    the first share.
     """
+    if shadow is not None:
+        expect("et.Canary(shadow=...)", shadow, ShadowSpec, "et.Shadow(...)")
     described = {
         "steps": tuple(steps),
         "margin": margin,
@@ -131,8 +136,20 @@ def Canary(  # noqa: N802 - reads as the thing that it makes
         "approval": read_names(approval),
         "approval_within": parse_span(approval_within),
         "on_timeout": on_timeout,
+        "shadow": None if shadow is None else msgspec.to_builtins(shadow),
     }
     return read_spec(described, CanarySpec, "et.Canary")
+
+
+@closed
+def Shadow(  # noqa: N802 - reads as the thing that it makes
+    *, requests: int | None = 2_000, share: float = 1.0
+) -> ShadowSpec:
+    """A version sees live requests and answers nobody, before its canary begins.
+
+    requests: so many it has to see; None: it stays in shadow until a person promotes it. share: of all requests.
+    """
+    return read_spec({"requests": requests, "share": share}, ShadowSpec, "et.Shadow")
 
 
 @closed

@@ -280,8 +280,10 @@ class CycleDesk:
             champion=self._record.champion,
             steps=(1.0,) if first else self._spec.rollout.steps,
             cycle=cycle.cycle,
+            shadow=None if first else self._spec.rollout.shadow_for(stays=cycle.shadow),
         )
-        why = "It is the first version." if first else "It goes through its canary."
+        enters = "It goes through its canary." if begun.shadow is None else "It is put in shadow."
+        why = "It is the first version." if first else enters
         return self._move(cycle, "roll out", why, begun)
 
     def _rolling_out(self, cycle: Cycle) -> Step:

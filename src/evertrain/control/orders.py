@@ -122,6 +122,7 @@ class OrderDesk:
             cycle=cycle,
             cycle_kind="external",
             recipe=manifest.recipe,
+            shadow=order.shadow,
         )
         built = facts.VersionBuilt(
             service=self._record.service,
@@ -157,6 +158,7 @@ class OrderDesk:
             cycle=self._next_cycle(),
             cycle_kind="external",
             version=version.version,
+            shadow=order.shadow,
         )
         reason = (
             f"A person ({order.role}) pushed version {version.ordinal} again; it goes through check and canary anew."

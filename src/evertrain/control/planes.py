@@ -17,6 +17,7 @@ from evertrain.core.identity import Digest, ServiceName, VersionId
 from evertrain.core.model import Manifest, Verdict
 from evertrain.core.registry import Rollout
 from evertrain.core.routing import Arm, RoutingTable
+from evertrain.core.shadow import Alike
 from evertrain.core.stage import StageTask
 from evertrain.core.time import Instant
 from evertrain.core.trigger import Observed
@@ -53,12 +54,14 @@ class Readiness(msgspec.Struct, frozen=True):
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What live traffic has shown of a rollout. requests_24h: that a day brings the whole service, in business time.
 
-    pace: requests a day at the rate of the last minutes, by which a time is foretold.
+    pace: requests a day at the rate of the last minutes, by which a time is foretold. alike: the scores of a shadow
+    beside those that were answered.
     """
 
     tally: Tally
     requests_24h: float
     pace: float
+    alike: Alike = Alike()
 
 
 class Journal(Protocol):
@@ -129,7 +132,7 @@ class Planes(Protocol):
     def held(self, version: VersionId) -> Readiness:
         """Whether every living worker has this version loaded and warm."""
 
-    def standing(self, name: Literal["canary", "control", "reference"], arm: Arm) -> Readiness:
+    def standing(self, name: Literal["canary", "control", "shadow", "reference"], arm: Arm) -> Readiness:
         """Whether the process of an arm answers."""
 
     def approvers(self, service: ServiceName, gate: RolloutGate) -> tuple[Approver, ...]:

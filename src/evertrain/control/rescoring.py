@@ -31,7 +31,7 @@ _MEMORY_MB, _TIMEOUT_S = 4096, 600
 _MOST_BETWEEN: Final = 20_000
 """So many new labels are enough for a look, however many there were before."""
 
-_TRIED = (RolloutState.PREPARING, RolloutState.STEPPING, RolloutState.PAUSED)
+_TRIED = (RolloutState.PREPARING, RolloutState.SHADOWING, RolloutState.STEPPING, RolloutState.PAUSED)
 
 
 class _Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +68,8 @@ class RescoringDesk:
         record, rollout = self._record, self._record.open_rollout
         if rollout is not None:
             tried = rollout.champion is not None and rollout.state in _TRIED
-            if not tried or rollout.champion is None or is_judged_as_file(record, rollout.version):
+            as_file = rollout.shadow is None and is_judged_as_file(record, rollout.version)
+            if not tried or rollout.champion is None or as_file:
                 return None
             return _Pair(version=rollout.version, against=rollout.champion, serves=False)
         champion, before = record.champion, record.previous

@@ -11,7 +11,7 @@ from evertrain.control.review import check_of, judged_by, review, review_is_due,
 from evertrain.control.step import NOTHING, Step
 from evertrain.core import event as facts
 from evertrain.core.approval import RolloutGate
-from evertrain.core.canary import Assessment, assess
+from evertrain.core.canary import Assessment, assess, assess_shadow
 from evertrain.core.event import Draft, Fact
 from evertrain.core.registry import Rollout, ServiceRecord
 from evertrain.core.rollout import RolloutMove, RolloutState, advance
@@ -39,7 +39,9 @@ class RolloutDesk:
             case RolloutState.PENDING:
                 return self._begin(rollout)
             case RolloutState.PREPARING:
-                return self._prepare_first(rollout) if rollout.champion is None else self._prepare(rollout)
+                return self._make_ready(rollout)
+            case RolloutState.SHADOWING:
+                return self._assess_shadow(rollout)
             case RolloutState.STEPPING if self._hold_of(rollout):
                 return self._move(rollout, "hold", f"It gets no traffic while it is held: {self._hold_of(rollout)}.")
             case RolloutState.STEPPING:
@@ -53,6 +55,11 @@ class RolloutDesk:
         if isinstance(passed, Step):
             return passed
         return self._move(rollout, "prepare", " ".join((*passed, "Its process is started; it gets no traffic yet.")))
+
+    def _make_ready(self, rollout: Rollout) -> Step:
+        if rollout.champion is None:
+            return self._prepare_first(rollout)
+        return self._prepare(rollout) if rollout.shadow is None else self._prepare_shadow(rollout)
 
     def _prepare_first(self, rollout: Rollout) -> Step:
         """Without a champion beside it a version enters whole, once every worker holds it."""
@@ -115,6 +122,41 @@ class RolloutDesk:
         if not self._planes.paced():
             return Step(until=at)
         return Step(until=Instant(min(self._now + HOUR, self._now + HOUR if at is None else at)))
+
+    def _prepare_shadow(self, rollout: Rollout) -> Step:
+        route = self._planes.routing().routes.get(self._record.service)
+        arm = None if route is None else route.shadow
+        if arm is None or arm.version != rollout.version or rollout.shadow is None:
+            return Step(awaiting=f"{rollout.rollout}: its route is being published")
+        standing = self._planes.standing("shadow", arm)
+        if standing.failed:
+            return self._end(rollout, f"Its process does not stand: {standing.failed}")
+        if not standing.ready:
+            return Step(awaiting=f"{rollout.rollout}: its process starts")
+        words = f"Its process is warm; it sees {rollout.shadow.share:.0%} of the requests, and answers nobody."
+        return self._move(rollout, "mirror", words)
+
+    def _assess_shadow(self, rollout: Rollout) -> Step:
+        if rollout.shadow is None:
+            return self._move(rollout, "pass", "Nothing is declared of a shadow.")
+        evidence = self._planes.evidence(self._record.service, rollout, self._now)
+        seen = assess_shadow(
+            rollout.shadow,
+            self._spec.rollout,
+            evidence.tally,
+            evidence.alike,
+            self._now,
+            pace=evidence.pace,
+            paired=found_of(self._record, rollout),
+        )
+        why = "; ".join(seen.reasons)
+        match seen.action:
+            case "roll back":
+                return self._end(rollout, why, seen.figures)
+            case "pass":
+                return self._move(rollout, "pass", why, seen.figures)
+            case _:
+                return self._until(seen.next_look)
 
     def _hold_of(self, rollout: Rollout) -> str:
         """Why its version gets no traffic before labels or a person speak for it, "" where nothing holds it."""

@@ -27,7 +27,9 @@ def desired_route(record: ServiceRecord, spec: ServiceSpec, *, paced: bool, ente
     if previous is not None and (record.versions[previous].refused or previous == record.champion):
         previous = None
     first = rollout is not None and rollout.champion is None
-    arms = rollout is not None and not first and rollout.state in (RolloutState.PREPARING, RolloutState.STEPPING)
+    mirrors = rollout is not None and not first and _is_in_shadow(rollout)
+    steps = rollout is not None and not first and rollout.state in (RolloutState.PREPARING, RolloutState.STEPPING)
+    arms = steps and not mirrors
     prepare = (rollout.version,) if rollout is not None and (entering or first) else ()
     deadline = STORY_DEADLINE_S if paced else spec.rollout.deadline_s
     return Route(
@@ -35,11 +37,12 @@ def desired_route(record: ServiceRecord, spec: ServiceSpec, *, paced: bool, ente
         champion=record.champion,
         previous=previous,
         prepare=prepare,
-        rollout=rollout.rollout if rollout is not None and arms else None,
+        rollout=rollout.rollout if rollout is not None and (arms or mirrors) else None,
         canary=_arm(rollout, rollout.version, deadline) if rollout is not None and arms else None,
         control=_arm(rollout, record.champion, deadline) if rollout is not None and arms else None,
+        shadow=_shadow(rollout, deadline) if rollout is not None and mirrors else None,
         reference=record.anchor if spec.label is not None else None,
-        salt=rollout.rollout if rollout is not None and arms else "",
+        salt=rollout.rollout if rollout is not None and (arms or mirrors) else "",
         refused=tuple(record.refusals),
         enabled=record.enabled,
         notice=record.notice,
@@ -54,6 +57,20 @@ def _arm(rollout: Rollout, version: VersionId | None, deadline: float) -> Arm | 
         return None
     # The control arm gets the canary's share, as long as both fit beside the rest.
     return Arm(version=version, share=min(rollout.share, 0.5), deadline_s=deadline)
+
+
+def _is_in_shadow(rollout: Rollout) -> bool:
+    """Whether its version is in shadow, or made ready for it."""
+    begins = rollout.state is RolloutState.PREPARING and rollout.shadow is not None
+    return begins or rollout.state is RolloutState.SHADOWING
+
+
+def _shadow(rollout: Rollout, deadline: float) -> Arm | None:
+    """What it sees; nothing before its process is warm."""
+    if rollout.shadow is None:
+        return None
+    share = rollout.shadow.share if rollout.state is RolloutState.SHADOWING else 0.0
+    return Arm(version=rollout.version, share=share, deadline_s=deadline)
 
 
 def route_step(planes: Planes, record: ServiceRecord, spec: ServiceSpec, now: Instant, *, entering: bool) -> Step:
@@ -101,6 +118,8 @@ def _say(route: Route) -> str:
     if route.champion is None:
         return "The first version is being prepared." if route.prepare else "Nothing answers yet."
     text = f"Version {short(route.champion)} answers"
+    if route.shadow is not None:
+        return f"{text} everything; version {short(route.shadow.version)} sees {route.shadow.share:.0%} in shadow."
     if route.canary is None:
         return f"{text} everything."
     return f"{text}; its canary {short(route.canary.version)} gets {route.canary.share:.0%}."

@@ -14,7 +14,8 @@ import msgspec
 from evertrain.core.bound import requests_needed, upper_difference
 from evertrain.core.evidence import Tally
 from evertrain.core.paired import PairedFigures
-from evertrain.core.policy import CanarySpec
+from evertrain.core.policy import CanarySpec, ShadowSpec
+from evertrain.core.shadow import Alike
 from evertrain.core.time import DAY, Instant, say_instant
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Assessment",
     "accepted_harm",
     "assess",
+    "assess_shadow",
     "evidence_of",
     "fewest_at_step",
     "fewest_requests",
@@ -48,7 +50,7 @@ _ERRORS, _LATENCY, _PAIRED, _LOSSES, _SCORES = 0.5, 0.25, 0.1, 0.05, 0.1
 """Parts of alpha. Errors have half: they harm at once, and the third of a canary that only fails must end it. Labels
 count in pairs, and alone where there is no time to score requests again."""
 
-Action = Literal["wait", "advance", "promote", "roll back"]
+Action = Literal["wait", "pass", "advance", "promote", "roll back"]
 
 
 class _Kind(msgspec.Struct, frozen=True):
@@ -89,32 +91,12 @@ def assess(
     >>> quiet.action, quiet.reasons[0]
     ('wait', 'waiting: about 439 more canary requests; there is next to no traffic, so no time can be said')
     """
-    found = _kinds(tally, latency_decides, paired)
-    evidence = evidence_of(tally, latency_decides=latency_decides, paired=paired)
-    bound = upper_difference(
-        errors=tally.canary_errors,
-        requests=tally.canary,
-        baseline_errors=tally.rest_errors,
-        baseline_requests=tally.rest,
-        alpha=BOUND_ALPHA,
-    )
-    figures = {
-        "e_value": evidence,
-        "e_errors": tally.errors.value,
-        "e_latency": tally.latency.value,
-        "e_scores": tally.scores.value,
-        "e_losses": tally.losses.value,
-        **({} if paired is None else {"e_paired": paired.e_value, "paired": float(paired.labels)}),
-        "e_limit": 1.0 / spec.alpha,
-        "bound": bound,
-        "canary": float(tally.canary),
-        "canary_errors": float(tally.canary_errors),
-        "rest": float(tally.rest),
-        "rest_errors": float(tally.rest_errors),
-        "requests_24h": requests_24h,
-    }
+    figures = _figures(tally, spec, paired, latency_decides)
+    figures["requests_24h"] = requests_24h
+    evidence, bound = figures["e_value"], figures["bound"]
     if evidence >= 1.0 / spec.alpha:
-        return Assessment(action="roll back", reasons=_harm(found, spec, evidence), figures=figures)
+        harm = _harm(_kinds(tally, latency_decides, paired), spec, evidence)
+        return Assessment(action="roll back", reasons=harm, figures=figures)
     last = step >= len(spec.steps) - 1
     limit = bound_limit(spec, step, requests_24h)
     figures["bound_limit"] = limit
@@ -130,20 +112,87 @@ def assess(
     return waits if paired is None else msgspec.structs.replace(waits, reasons=(*waits.reasons, paired.words))
 
 
-def requests_to_go(step: int, spec: CanarySpec, tally: Tally, requests_24h: float) -> int | None:
-    """Canary requests without an error until the step is over, at least one; None where no number of them would do.
+def assess_shadow(
+    shadow: ShadowSpec,
+    spec: CanarySpec,
+    tally: Tally,
+    alike: Alike,
+    now: Instant,
+    *,
+    pace: float,
+    paired: PairedFigures | None = None,
+) -> Assessment:
+    """Look at a rollout whose version is in shadow: it passes by the bound of the last promotion.
 
-    >>> requests_to_go(1, CanarySpec(steps=(0.01, 0.1)), Tally.start(0.1), 1_000.0)
-    439
+    tally: in which what the shadow was shown counts as the canary's. Its latency is that of another path, and decides
+    nothing. pace: requests a day at which they come now.
     """
-    more = requests_needed(
-        math.nextafter(bound_limit(spec, step, requests_24h), 0.0),
+    figures = _figures(tally, spec, paired, latency_decides=False)
+    figures |= {"bound_limit": spec.margin, "shadowed": float(tally.canary), "apart": alike.apart}
+    figures |= {"otherwise": alike.share_differing}
+    if alike.correlation is not None:
+        figures["correlation"] = alike.correlation
+    evidence = figures["e_value"]
+    if evidence >= 1.0 / spec.alpha:
+        harm = _harm(_kinds(tally, latency_decides=False, paired=paired), spec, evidence)
+        return Assessment(action="roll back", reasons=(*harm, alike.words), figures=figures)
+    told = (alike.words, *(() if paired is None else (paired.words,)))
+    if shadow.requests is None:
+        words = f"in shadow until a person promotes it; it has seen {tally.canary:,} requests"
+        return Assessment(action="wait", reasons=(words, *told), figures=figures)
+    if tally.canary >= shadow.requests and figures["bound"] < spec.margin:
+        words = f"it saw {tally.canary:,} requests, and fails at most {figures['bound']:.4f} more often than the rest"
+        return Assessment(
+            action="pass", reasons=(f"{words}, within the margin {spec.margin:g}", *told), figures=figures
+        )
+    more = _requests_until(spec.margin, tally)
+    more = None if more is None else max(more, shadow.requests - tally.canary, 1)
+    waits = _wait(shadow.share, more, now, figures, pace=pace)
+    return msgspec.structs.replace(waits, reasons=(*waits.reasons, *told))
+
+
+def _figures(tally: Tally, spec: CanarySpec, paired: PairedFigures | None, latency_decides: bool) -> dict[str, float]:
+    return {
+        "e_value": evidence_of(tally, latency_decides=latency_decides, paired=paired),
+        "e_errors": tally.errors.value,
+        "e_latency": tally.latency.value,
+        "e_scores": tally.scores.value,
+        "e_losses": tally.losses.value,
+        **({} if paired is None else {"e_paired": paired.e_value, "paired": float(paired.labels)}),
+        "e_limit": 1.0 / spec.alpha,
+        "bound": upper_difference(
+            errors=tally.canary_errors,
+            requests=tally.canary,
+            baseline_errors=tally.rest_errors,
+            baseline_requests=tally.rest,
+            alpha=BOUND_ALPHA,
+        ),
+        "canary": float(tally.canary),
+        "canary_errors": float(tally.canary_errors),
+        "rest": float(tally.rest),
+        "rest_errors": float(tally.rest_errors),
+    }
+
+
+def _requests_until(limit: float, tally: Tally) -> int | None:
+    """Canary requests without an error until the bound falls below the limit."""
+    return requests_needed(
+        math.nextafter(limit, 0.0),
         errors=tally.canary_errors,
         requests=tally.canary,
         baseline_errors=tally.rest_errors,
         baseline_requests=tally.rest,
         alpha=BOUND_ALPHA,
     )
+
+
+def requests_to_go(step: int, spec: CanarySpec, tally: Tally, requests_24h: float) -> int | None:
+    """Canary requests without an error until the step is over, at least one; None where no number of them would do.
+
+    >>> requests_to_go(1, CanarySpec(steps=(0.01, 0.1)), Tally.start(0.1), 1_000.0)
+    439
+    """
+    more = _requests_until(bound_limit(spec, step, requests_24h), tally)
     own = fewest_at_step(spec.steps[step], requests_24h)
     return None if more is None else max(more, own - tally.step.canary, 1)
 

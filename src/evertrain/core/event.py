@@ -13,6 +13,7 @@ from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, Sou
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
 from evertrain.core.order import OrderAnswered, OrderGiven, ServiceSwitched
 from evertrain.core.paired import PairedFigures
+from evertrain.core.policy import ShadowSpec
 from evertrain.core.schema import Column
 from evertrain.core.time import Instant
 from evertrain.core.upkeep import (
@@ -161,7 +162,7 @@ class DatasetSnapshotted(_Fact, frozen=True, kw_only=True, tag="dataset.snapshot
 class TriggerDecided(_Fact, frozen=True, kw_only=True, tag="trigger.decided"):
     """Every trigger that fired gets one decision. evidence: the numbers that made it fire.
 
-    version: one that was registered before and is to go on trial again.
+    version: one that was registered before and is to go on trial again. shadow: it is to stay in shadow.
     """
 
     service: ServiceName
@@ -172,6 +173,7 @@ class TriggerDecided(_Fact, frozen=True, kw_only=True, tag="trigger.decided"):
     recipe: str = "default"
     evidence: dict[str, float] = {}
     version: VersionId | None = None
+    shadow: bool = False
 
 
 class CycleMoved(_Fact, frozen=True, kw_only=True, tag="cycle.moved"):
@@ -259,7 +261,10 @@ class VersionRefused(_Fact, frozen=True, kw_only=True, tag="version.refused"):
 
 
 class RolloutBegun(_Fact, frozen=True, kw_only=True, tag="rollout.begun"):
-    """A version is to enter service by these shares, beside this champion (None: it is the first)."""
+    """A version is to enter service by these shares, beside this champion (None: it is the first).
+
+    shadow: a stage before the first share.
+    """
 
     service: ServiceName
     rollout: RolloutId
@@ -267,6 +272,7 @@ class RolloutBegun(_Fact, frozen=True, kw_only=True, tag="rollout.begun"):
     champion: VersionId | None
     steps: tuple[float, ...]
     cycle: CycleId | None
+    shadow: ShadowSpec | None = None
 
 
 class RolloutMoved(_Fact, frozen=True, kw_only=True, tag="rollout.moved"):

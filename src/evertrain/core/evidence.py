@@ -10,14 +10,13 @@ the entity do that; when few entities carry the traffic, the realised share is w
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 
 import msgspec
 
 from evertrain.core.bet import BLOCK, Bet, Exposure
 from evertrain.core.latency import Latency, Timed
 from evertrain.core.loss import Graded, Losses
-from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted, Record
+from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted, Record, Shadowed
 from evertrain.core.spread import Spread
 
 __all__ = ["Outcome", "Tally", "outcomes"]
@@ -120,9 +119,12 @@ def outcomes(records: Iterable[Record]) -> Iterator[Outcome]:
 
     Tagged load, retries and labels are left out. A canary's failure stands in its Failed record; the champion's answer
     in its place (arm "champion", assigned "canary") is the same request and is not counted again. The rows of one
-    batch count once.
+    batch count once. A shadow counts as the canary that it is before its canary; its latency is on another path.
     """
     for record in _once_a_batch(records):
+        if isinstance(record, Shadowed):
+            yield Outcome("canary", not record.cause)
+            continue
         if record.load or record.retry:
             continue
         if isinstance(record, Failed):
@@ -131,10 +133,13 @@ def outcomes(records: Iterable[Record]) -> Iterator[Outcome]:
             yield Outcome(record.arm, True, record.latency_us, record.score)
 
 
-def _once_a_batch(records: Iterable[Record]) -> Iterator[Predicted | Failed]:
-    served = (record for record in records if not isinstance(record, Labelled))
-    for batch, rows in groupby(served, key=lambda record: record.batch if isinstance(record, Predicted) else ""):
-        if batch:
-            yield next(rows)
-        else:
-            yield from rows
+def _once_a_batch(records: Iterable[Record]) -> Iterator[Predicted | Failed | Shadowed]:
+    newest: dict[bool, str] = {}
+    for record in records:
+        if isinstance(record, Labelled):
+            continue
+        mirrored, batch = isinstance(record, Shadowed), "" if isinstance(record, Failed) else record.batch
+        if batch and newest.get(mirrored) == batch:
+            continue
+        newest[mirrored] = batch
+        yield record

@@ -20,7 +20,10 @@ class _Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
 
 
 class OrderGiven(_Fact, frozen=True, kw_only=True, tag="order.given"):
-    """A person asked for something, through a command or the page. words: digest of the reason that they typed."""
+    """A person asked for something, through a command or the page. words: digest of the reason that they typed.
+
+    shadow: what is imported is to stay in shadow until a person promotes it.
+    """
 
     service: ServiceName
     verb: Verb
@@ -28,6 +31,7 @@ class OrderGiven(_Fact, frozen=True, kw_only=True, tag="order.given"):
     words: Digest
     version: VersionId | None = None
     recipe: str = "default"
+    shadow: bool = False
 
 
 class OrderAnswered(_Fact, frozen=True, kw_only=True, tag="order.answered"):

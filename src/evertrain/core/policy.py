@@ -18,6 +18,7 @@ __all__ = [
     "PerformanceTrigger",
     "RowsTrigger",
     "ScheduleTrigger",
+    "ShadowSpec",
     "TriggerSpec",
 ]
 
@@ -58,6 +59,17 @@ class GateSpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weight: str | None = None
 
 
+class ShadowSpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stage before the canary: a version sees live requests and answers nobody.
+
+    requests: so many it has to see, and then to fail within the margin, before its canary begins; None: it stays until
+    a person promotes it. share: of the requests.
+    """
+
+    requests: Annotated[int, Meta(ge=1)] | None = 2_000
+    share: Share = 1.0
+
+
 class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Shares by which a version enters, and the harm that is accepted on the way.
 
@@ -67,7 +79,7 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     and over the probation after it: for so long the version before it scores the same requests, and when labels show
     that the new one is worse, the other one answers again. 0: no probation.
     approval: a person is asked before its canary, its promotion, or both; within `approval_within`, and then on_timeout
-    holds ("hold": it waits on).
+    holds ("hold": it waits on). shadow: a stage before the first step.
     """
 
     steps: tuple[Share, ...] = (0.01, 0.05, 0.25)
@@ -79,6 +91,11 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     approval: tuple[RolloutGate, ...] = ()
     approval_within: Annotated[int, Meta(gt=0, description="microseconds")] = 7 * DAY
     on_timeout: OnTimeout = "hold"
+    shadow: ShadowSpec | None = None
+
+    def shadow_for(self, *, stays: bool) -> ShadowSpec | None:
+        """The stage of a version that enters. stays: it is to stay in it until a person promotes it."""
+        return msgspec.structs.replace(self.shadow or ShadowSpec(), requests=None) if stays else self.shadow
 
 
 class _Trigger(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True):

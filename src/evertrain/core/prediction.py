@@ -6,11 +6,16 @@ import msgspec
 
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.schema import Value
+from evertrain.core.score import Cause, RowScore
 from evertrain.core.time import Instant
 
-__all__ = ["ArmName", "Failed", "Labelled", "Predicted", "Record"]
+__all__ = ["ArmName", "Failed", "Labelled", "Predicted", "Record", "SeenArm", "Shadowed"]
 
 ArmName = Literal["champion", "canary", "control"]
+"""Who may answer a user."""
+
+SeenArm = Literal["champion", "canary", "control", "shadow"]
+"""Who may be asked: the shadow too, and nobody gets its answer."""
 
 
 class Predicted(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="p"):
@@ -83,4 +88,28 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="
     filed: bool = False
 
 
-Record = Predicted | Failed | Labelled
+class Shadowed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="s"):
+    """What a version in shadow said to a live request that somebody else had answered. It is nobody's prediction.
+
+    id, key, at, received, batch: of the prediction that was answered by `champion` with `answered`. score: None where
+    it failed, and then cause and detail say how; a batch fails once, under the id of its first row. otherwise: the two
+    decide otherwise. latency_us: until its answer was there.
+    """
+
+    id: str
+    service: ServiceName
+    version: VersionId
+    champion: VersionId
+    key: str
+    at: Instant
+    received: Instant
+    score: RowScore | None
+    answered: RowScore
+    otherwise: bool
+    latency_us: int
+    batch: str = ""
+    cause: Cause | Literal[""] = ""
+    detail: str = ""
+
+
+Record = Predicted | Failed | Labelled | Shadowed

@@ -11,6 +11,7 @@ from evertrain.core.cycle import MAX_LOOKS, CycleState, Kind
 from evertrain.core.event import Event, VersionRescored
 from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, VersionId
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
+from evertrain.core.policy import ShadowSpec
 from evertrain.core.rehearsal import asked_for
 from evertrain.core.rollout import RolloutState
 from evertrain.core.routing import Refusal
@@ -50,7 +51,7 @@ class Cycle(msgspec.Struct, kw_only=True):
 
     since: when it came into its state. until: a held cycle is not looked at before. looks: how often it was looked at
     again. stages: finished work to the blob of its result. declaration, bundle: what it works by, which is fixed
-    together with its data.
+    together with its data. shadow: its version is to stay in shadow until a person promotes it.
     """
 
     cycle: CycleId
@@ -69,6 +70,7 @@ class Cycle(msgspec.Struct, kw_only=True):
     stages: dict[str, Digest] = {}
     declaration: Digest | None = None
     bundle: Digest | None = None
+    shadow: bool = False
 
     @property
     def open(self) -> bool:
@@ -86,6 +88,8 @@ class Rollout(msgspec.Struct, kw_only=True):
     champion: what answers everything else, None when this is the first version. steps: the declared shares; step:
     index into them, -1 before the first. shares: from when on it got which share of the traffic. reviewed: the step in
     which its version was judged again last, -2 when it was not. approvals: what was asked at each gate, by approver.
+    shadow: the stage before the first share, None when it is over; mirrored: since when it saw which share of the
+    requests.
     """
 
     rollout: RolloutId
@@ -102,6 +106,8 @@ class Rollout(msgspec.Struct, kw_only=True):
     evidence: dict[str, float] = {}
     reviewed: int = -2
     approvals: dict[RolloutGate, dict[str, Approval]] = {}
+    shadow: ShadowSpec | None = None
+    mirrored: tuple[Instant, float] | None = None
 
     @property
     def started(self) -> Instant | None:

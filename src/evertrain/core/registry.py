@@ -124,6 +124,7 @@ def _fold_cycle(
                     version=fact.version,
                     declaration=record.declaration,
                     bundle=record.bundle,
+                    shadow=fact.shadow,
                 )
             record.wanted = _wanted(record.wanted, fact)
         case facts.CycleMoved():
@@ -209,6 +210,7 @@ def _fold_rollout(
                 began=event.at,
                 since=event.at,
                 why=event.reason,
+                shadow=fact.shadow,
             )
             if fact.cycle is not None:
                 record.cycles[fact.cycle].rollout = fact.rollout
@@ -218,6 +220,10 @@ def _fold_rollout(
             rollout.step, rollout.evidence = fact.step, fact.evidence or rollout.evidence
             rollout.since, rollout.why = event.at, event.reason
             rollout.shares.append((event.at, fact.share))
+            if fact.move == "mirror" and rollout.shadow is not None:
+                rollout.mirrored = rollout.mirrored or (event.at, rollout.shadow.share)
+            if fact.move == "pass":
+                rollout.shadow = None
             if fact.move == "promote":
                 _crown(record, fact.version, event.at)
             _decide(record, event, fact.move)

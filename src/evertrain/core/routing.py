@@ -37,6 +37,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     champion: answers, in every worker. previous: stays loaded beside it, so that a revert is one flip. prepare: each
     worker loads and warms these and says so in its heartbeat; they get no traffic. canary: the version on trial;
     control: the champion in a twin process on the same path, with the same share, so that latency is comparable.
+    shadow: a version that sees its share of the requests after they were answered, and answers nobody.
     reference: a version that answers nobody and scores logged rows (the never-retrained model).
     salt: of the hash that puts an entity into a cohort; it changes with the rollout. enabled: False turns the model
     off (503 with the reason in `notice`). observed: somebody else answers, and posts what was answered; output: what
@@ -50,6 +51,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     rollout: RolloutId | None = None
     canary: Arm | None = None
     control: Arm | None = None
+    shadow: Arm | None = None
     reference: VersionId | None = None
     salt: str = ""
     refused: tuple[Refusal, ...] = ()

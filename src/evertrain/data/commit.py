@@ -5,7 +5,15 @@ from evertrain.core.identity import ServiceName, SourceName
 from evertrain.core.time import Instant
 from evertrain.store.table import Committed
 
-__all__ = ["ACTOR", "failures_table", "labels_table", "predictions_table", "source_table", "table_fact"]
+__all__ = [
+    "ACTOR",
+    "failures_table",
+    "labels_table",
+    "predictions_table",
+    "shadows_table",
+    "source_table",
+    "table_fact",
+]
 
 ACTOR = "data"
 """Who writes these facts: the data process."""
@@ -29,6 +37,11 @@ def failures_table(service: ServiceName) -> str:
 def labels_table(service: ServiceName) -> str:
     """The table of the labels that clients posted."""
     return f"labels.{service}"
+
+
+def shadows_table(service: ServiceName) -> str:
+    """The table of what versions in shadow said to requests that others had answered."""
+    return f"shadows.{service}"
 
 
 def table_fact(committed: Committed, at: Instant) -> Draft:

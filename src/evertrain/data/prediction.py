@@ -1,4 +1,4 @@
-"""What workers logged, as rows of tables: answered predictions, failures and posted labels of a service.
+"""What workers logged, as rows of tables: answers, failures, posted labels and what shadows said, of a service.
 
 Each table takes a record exactly once: a commit carries the place in the log up to which it holds every writer's
 records, and a record at or before that place is left out. The columns `row`, `vector` and `scores` are JSON arrays,
@@ -16,9 +16,9 @@ import polars as pl
 
 from evertrain.core.event import Draft, Event, TableCommitted
 from evertrain.core.identity import ServiceName
-from evertrain.core.prediction import Failed, Labelled, Predicted, Record
+from evertrain.core.prediction import Failed, Labelled, Predicted, Record, Shadowed
 from evertrain.core.time import Instant
-from evertrain.data.commit import failures_table, labels_table, predictions_table, table_fact
+from evertrain.data.commit import failures_table, labels_table, predictions_table, shadows_table, table_fact
 from evertrain.store.crash import crash_point
 from evertrain.store.log import Position
 from evertrain.store.table import TIME, Table
@@ -65,10 +65,26 @@ _LABELLED: dict[str, pl.DataType] = {
     "known": TIME,
     "received": TIME,
 }
+_SHADOWED: dict[str, pl.DataType] = {
+    "id": _TEXT,
+    "version": _TEXT,
+    "champion": _TEXT,
+    "key": _TEXT,
+    "at": TIME,
+    "received": TIME,
+    "score": _TEXT,
+    "answered": _TEXT,
+    "otherwise": _FLAG,
+    "latency_us": _COUNT,
+    "batch": _TEXT,
+    "cause": _TEXT,
+    "detail": _TEXT,
+}
 _KINDS: tuple[tuple[type[Record], Callable[[ServiceName], str], dict[str, pl.DataType]], ...] = (
     (Predicted, predictions_table, _PREDICTED),
     (Failed, failures_table, _FAILED),
     (Labelled, labels_table, _LABELLED),
+    (Shadowed, shadows_table, _SHADOWED),
 )
 _LATER = frozenset({"scores"})
 """Columns that a table which stands already may lack; it then goes on without them."""
@@ -167,7 +183,7 @@ def _frame(records: Sequence[Record], columns: dict[str, pl.DataType]) -> pl.Dat
 
 
 def _series(name: str, dtype: pl.DataType, values: list[Any]) -> pl.Series:
-    if name in ("row", "vector", "scores"):
+    if name in ("row", "vector", "scores", "answered") or (name == "score" and dtype == _TEXT):
         values = [_json.encode(value).decode() for value in values]
     if dtype == TIME:
         return pl.Series(name, values, dtype=pl.Int64).cast(TIME)

@@ -3,7 +3,8 @@
 What the champion answers at once never waits for a place. What has to be waited for does: a version on trial, a large
 batch. When half of the places are taken, nothing goes to versions on trial any more, and the champion answers in their
 stead; when all are taken, whatever would have to wait is refused. So trials are the first to give way, and users the
-last.
+last. A shadow, whose answers nobody gets, gives way before all of them: at a quarter of the places, and when the loop
+is late.
 """
 
 import time
@@ -17,6 +18,8 @@ __all__ = ["Admission", "LateError", "NoPlaceError", "deadline_of"]
 _TIMEOUT = b"x-evertrain-timeout-ms"
 _ENVOY = b"x-envoy-expected-rq-timeout-ms"
 _LONGEST_MS = 86_400_000
+_LATE_NS = 50_000_000
+"""A loop that wakes up so much too late, twice in a row, has too much to do."""
 
 
 class NoPlaceError(CapacityError):
@@ -38,6 +41,10 @@ class Admission:
     @property
     def has_room_for_trials(self) -> bool:
         return 2 * self._taken < self._places
+
+    @property
+    def has_room_for_shadows(self) -> bool:
+        return 4 * self._taken < self._places and min(self._lags_ns) < _LATE_NS
 
     def note_lag(self, seconds: float) -> None:
         """Say how much too late the event loop woke up: so long requests wait before they are read."""

@@ -18,6 +18,7 @@ from evertrain.core.score import RowScore, best
 from evertrain.core.time import Instant
 from evertrain.core.trial import Predict
 from evertrain.deploy.admission import Admission, NoPlaceError
+from evertrain.deploy.mirror import Mirror
 from evertrain.deploy.swap import Live
 from evertrain.deploy.trial import AbsentError, Trials
 from evertrain.deploy.version import Loaded, ScoreError
@@ -97,6 +98,7 @@ class Answering:
         self._statistics = statistics
         self._trials = trials
         self._admission = admission
+        self._mirror = Mirror(log=log, statistics=statistics, trials=trials, admission=admission)
         self._remember = remember
         self._memory: OrderedDict[str, Predicted] = OrderedDict()
 
@@ -165,6 +167,8 @@ class Answering:
         self._statistics.answered(request.label(scored.version, scored.arm), len(answers), latency)
         first = request.drafts[0]
         request.live.recent.append((first.row, first.at))
+        if request.live.route.shadow is not None:
+            self._mirror.offer(request.live.route, request.champion, answers)
         if request.name:
             self._keep(answers)
         return answers

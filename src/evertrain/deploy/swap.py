@@ -84,7 +84,7 @@ class Swap:
         """The processes on trial that the routes name: arm, version, attempt."""
         found = set()
         for route in self._wanted.routes.values():
-            for name, arm in (("canary", route.canary), ("control", route.control)):
+            for name, arm in (("canary", route.canary), ("control", route.control), ("shadow", route.shadow)):
                 if arm is not None:
                     found.add((name, arm.version, arm.attempt))
         return found

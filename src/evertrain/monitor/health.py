@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from evertrain.core.identity import ServiceName, VersionId, short
-from evertrain.core.prediction import ArmName
+from evertrain.core.prediction import SeenArm
 from evertrain.store.room import LEVELS, Room
 from evertrain.store.statistics import CAUSES, LATENCY_BOUNDS_US, SHED, Label, Series
 
@@ -24,7 +24,7 @@ class ArmLatency(msgspec.Struct, frozen=True, kw_only=True):
     """Latency of one version on one arm, from request read to answer ready."""
 
     version: VersionId
-    arm: ArmName
+    arm: SeenArm
     requests: int
     p50_ms: float
     p95_ms: float
@@ -35,7 +35,7 @@ def totals(series: Iterable[Series], service: ServiceName) -> Totals:
     """What became of the requests of a service since it was first started."""
     answered, failed, invalid = 0, 0, 0
     for one in series:
-        if one.label.service != service:
+        if one.label.service != service or one.label.arm == "shadow":
             continue
         answered += one.answers if not one.label.status else 0
         failed += one.answers if one.label.status >= 500 else 0
@@ -60,10 +60,10 @@ def latencies(series: Iterable[Series], service: ServiceName) -> list[ArmLatency
 
 
 def add_up(series: Iterable[Series], service: ServiceName) -> tuple[int, ...]:
-    """Answers of all versions and arms of a service by bucket of latency."""
+    """Answers of all versions and arms of a service by bucket of latency; what a shadow said is no answer."""
     sums = [0] * (len(LATENCY_BOUNDS_US) + 1)
     for one in series:
-        if one.label.service == service and not one.label.status:
+        if one.label.service == service and not one.label.status and one.label.arm != "shadow":
             sums = [total + count for total, count in zip(sums, one.latency, strict=True)]
     return tuple(sums)
 

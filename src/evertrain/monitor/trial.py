@@ -10,7 +10,8 @@ import msgspec
 
 from evertrain.core.evidence import Tally, outcomes
 from evertrain.core.identity import RolloutId
-from evertrain.core.prediction import Labelled, Predicted, Record
+from evertrain.core.prediction import Labelled, Predicted, Record, Shadowed
+from evertrain.core.shadow import Alike, exposure
 from evertrain.core.time import DAY, HOUR, MINUTE, SECOND, Instant, Span
 from evertrain.monitor.grading import Grading, GradingSnapshot
 
@@ -32,23 +33,28 @@ class TrialSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     tally: Tally | None
     times: bytes
     grading: GradingSnapshot = GradingSnapshot()
+    alike: Alike = Alike()
 
 
 class Trial:
-    """One service's rollout evidence. Records are folded in the order in which they are given, each once."""
+    """One service's rollout evidence. Records are folded in the order in which they are given, each once.
+
+    alike: the scores of a version in shadow beside those that were answered.
+    """
 
     def __init__(self) -> None:
         self._rollout: RolloutId | None = None
         self._tally: Tally | None = None
         self._waiting: deque[Record] = deque(maxlen=_KEEP)
         self._grading = Grading()
+        self.alike = Alike()
         self._times: array[int] = array(_TIME)
         self._batch = ""
 
     def see(self, records: Iterable[Record]) -> None:
         """Take in records of one service. They are folded when a rollout is asked about, or forgotten."""
         for record in records:
-            if not isinstance(record, Labelled) and (record.load or record.retry):
+            if not isinstance(record, Labelled | Shadowed) and (record.load or record.retry):
                 continue
             self._waiting.append(record)
             if isinstance(record, Predicted) and not (record.batch and record.batch == self._batch):
@@ -91,24 +97,36 @@ class Trial:
     def rest(self) -> None:
         """There is no rollout: what was seen so far is no evidence about a later one."""
         self._waiting.clear()
-        self._grading = Grading()
+        self._grading, self.alike = Grading(), Alike()
         self._rollout, self._tally = None, None
 
-    def tally(self, rollout: RolloutId, shares: Sequence[tuple[Instant, float]]) -> Tally:
+    def tally(
+        self,
+        rollout: RolloutId,
+        shares: Sequence[tuple[Instant, float]],
+        mirrored: tuple[Instant, float] | None = None,
+    ) -> Tally:
         """The evidence of this rollout so far. shares: from when on it got which share, as the ledger has it.
 
-        A request belongs to the share that stood when it was received; one received before the first share is not
-        the rollout's.
+        mirrored: since when it saw which share of the requests in shadow, before it got any. A request belongs to the
+        share that stood when it was received; one received before the first share is not the rollout's.
         """
         begun = [(at, share) for at, share in shares if share > 0]
+        if mirrored is not None:
+            begun = [(mirrored[0], exposure(mirrored[1])), *begun]
         if not begun:
             return Tally.start(0.5)
         if self._rollout != rollout or self._tally is None:
             self._rollout, self._tally = rollout, Tally.start(begun[0][1])
-            self._grading = Grading()
+            self._grading, self.alike = Grading(), Alike()
         tally = self._tally
         records = [record for record in self._waiting if record.received >= begun[0][0]]
         self._waiting.clear()
+        self.alike = self.alike.after(
+            (record.score, record.answered, record.otherwise)
+            for record in records
+            if isinstance(record, Shadowed) and record.score is not None
+        )
         edges = [at for at, _ in begun[1:]] + [None]
         for (_, share), end in zip(begun, edges, strict=True):
             if tally.step.share != share and _later(share, tally.step.share, begun):
@@ -130,6 +148,7 @@ class Trial:
             tally=self._tally,
             times=self._times.tobytes(),
             grading=self._grading.snapshot(),
+            alike=self.alike,
         )
 
     @classmethod
@@ -139,6 +158,7 @@ class Trial:
         trial._rollout, trial._tally = snapshot.rollout, snapshot.tally
         trial._times.frombytes(snapshot.times)
         trial._grading = Grading.restore(snapshot.grading)
+        trial.alike = snapshot.alike
         return trial
 
 

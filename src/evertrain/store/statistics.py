@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from evertrain.core.prediction import ArmName
+from evertrain.core.prediction import SeenArm
 from evertrain.core.score import Cause
 from evertrain.store.file import write_atomically
 
@@ -52,7 +52,7 @@ class Label(msgspec.Struct, frozen=True, array_like=True):
 
     service: str = ""
     version: str = ""
-    arm: ArmName = "champion"
+    arm: SeenArm = "champion"
     status: int = 0
 
 

@@ -26,6 +26,7 @@ from evertrain.core.registry import Registry, Rollout
 from evertrain.core.rehearsal import Rehearsed
 from evertrain.core.routing import Arm, RoutingTable
 from evertrain.core.schema import Column, Schema
+from evertrain.core.shadow import exposure
 from evertrain.core.stage import (
     Assemble,
     Assembled,
@@ -288,7 +289,7 @@ class SimulatedPlanes:
             return Readiness(ready=False, failed="a planted fault of loading")
         return Readiness(ready=not self._happens(self.faults.slow))
 
-    def standing(self, name: Literal["canary", "control", "reference"], arm: Arm) -> Readiness:
+    def standing(self, name: Literal["canary", "control", "shadow", "reference"], arm: Arm) -> Readiness:
         if name == "canary" and self._fated(arm.version, self.faults.does_not_stand):
             return Readiness(ready=False, failed="a planted fault of starting")
         return Readiness(ready=not self._happens(self.faults.slow))
@@ -297,17 +298,18 @@ class SimulatedPlanes:
         return self.asked.get(gate, ())
 
     def evidence(self, service: ServiceName, rollout: Rollout, now: Instant) -> Evidence:
-        """A thousand requests a day; a failing version fails one in ten of its own."""
-        tally = self._tallies.get(rollout.rollout) or Tally.start(rollout.share)
-        if tally.step.share != rollout.share:
-            tally = tally.stepped(rollout.share)
+        """A thousand requests a day, half of them a shadow's; a failing version fails one in ten of its own."""
+        share = rollout.share or exposure(1.0)
+        tally = self._tallies.get(rollout.rollout) or Tally.start(share)
+        if tally.step.share != share:
+            tally = tally.stepped(share)
         since = self._folded.get(rollout.rollout, rollout.since)
         requests = (now - since) * 1_000 // DAY
         failing = self._fated(rollout.version, self.faults.failing)
         chance = random.Random(f"{rollout.rollout}:{since}")
         seen = []
         for _ in range(requests):
-            on_canary = chance.random() < rollout.share
+            on_canary = chance.random() < share
             ok = not (on_canary and failing and chance.random() < 0.1)
             seen.append(Outcome("canary" if on_canary else "champion", ok))
         tally = tally.fold(seen)

@@ -83,7 +83,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """Wall-clock milliseconds from request read to answer ready, of one version on one arm."""
 
     version: int
-    arm: Literal["champion", "canary", "control"]
+    arm: Literal["champion", "canary", "control", "shadow"]
     requests: int
     p50_ms: float
     p95_ms: float

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from evertrain.core.identity import VersionId
-from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted
+from evertrain.core.prediction import Failed, Labelled, Predicted, SeenArm
 from evertrain.core.routing import Arm, Route
 from evertrain.core.time import Moment
 from evertrain.store.access import token
@@ -224,7 +224,7 @@ def crowded(installation: Installation, champion: VersionId) -> Iterator[Running
     running.close()
 
 
-def shed(worker: RunningWorker) -> dict[ArmName, int]:
+def shed(worker: RunningWorker) -> dict[SeenArm, int]:
     """Requests for which an arm had no place or no time."""
     series = read_statistics(worker.installation.state.path / "serving" / "statistics")
     return {one.label.arm: one.answers for one in series if one.label.status == SHED}

@@ -72,7 +72,14 @@ class Request(NamedTuple):
 
 
 def import_file(
-    state: State, model: Path, service: ServiceName, request: Request, words: str, *, again: bool = False
+    state: State,
+    model: Path,
+    service: ServiceName,
+    request: Request,
+    words: str,
+    *,
+    again: bool = False,
+    shadow: bool = False,
 ) -> Imported:
     """Keep the file as a version of the service and order its rollout. The same file again orders nothing.
 
@@ -119,7 +126,12 @@ def import_file(
         if known is not None and not known.refused and not anew:
             return Imported(version, None)
         order = OrderGiven(
-            service=service, verb="import", role="operator", words=ledger.keep_words(words), version=version
+            service=service,
+            verb="import",
+            role="operator",
+            words=ledger.keep_words(words),
+            version=version,
+            shadow=shadow,
         )
         cautions = (*_cautions(artifacts, manifest, record), *unhashed(artifacts, manifest))
         return Imported(version, give_order(state, ledger, order), cautions)

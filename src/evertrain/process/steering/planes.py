@@ -236,7 +236,7 @@ class InstalledPlanes:
         failed = next((worker.failed[version] for worker in workers if version in worker.failed), "")
         return Readiness(ready=bool(workers) and all(version in worker.ready for worker in workers), failed=failed)
 
-    def standing(self, name: Literal["canary", "control", "reference"], arm: Arm) -> Readiness:
+    def standing(self, name: Literal["canary", "control", "shadow", "reference"], arm: Arm) -> Readiness:
         process = f"{name}-{arm.version[:10]}-{arm.attempt}"
         beat = next((one for one in heartbeats(self._state) if one.name == process), None)
         if beat is None:
@@ -256,7 +256,8 @@ class InstalledPlanes:
     def evidence(self, service: ServiceName, rollout: Rollout, now: Instant) -> Evidence:
         trial = self.watch.service(service).trial
         return Evidence(
-            tally=trial.tally(rollout.rollout, rollout.shares),
+            tally=trial.tally(rollout.rollout, rollout.shares, rollout.mirrored),
+            alike=trial.alike,
             requests_24h=self.foreseen(service, now),
             pace=self.pace(service, now),
         )

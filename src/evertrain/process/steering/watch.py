@@ -12,7 +12,7 @@ import msgspec
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.identity import ServiceName, VersionId
-from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted, Record
+from evertrain.core.prediction import Failed, Labelled, Predicted, Record, SeenArm, Shadowed
 from evertrain.core.schema import Input, Value
 from evertrain.core.time import HOUR, Instant
 from evertrain.monitor.join import LabelJoin, Unjoined
@@ -46,7 +46,7 @@ def has_remembered(state: State) -> bool:
 
 
 def _counts(record: Record) -> bool:
-    return isinstance(record, Labelled) or not record.load
+    return isinstance(record, Labelled | Shadowed) or not record.load
 
 
 class ServiceWatch:
@@ -74,7 +74,7 @@ class ServiceWatch:
         self.trial = trial or Trial()
         self.answered: dict[Instant, dict[VersionId, int]] = {}
         self.failed: dict[Instant, dict[VersionId, int]] = {}
-        self._recent: OrderedDict[tuple[str, ArmName | None], None] = OrderedDict()
+        self._recent: OrderedDict[tuple[str, SeenArm | None], None] = OrderedDict()
 
     def fold(self, records: Sequence[Record]) -> None:
         """Take in records that are in the order in which they count."""
@@ -96,9 +96,10 @@ class ServiceWatch:
                 case Labelled() if self.join is not None:
                     self.join.labelled(record)
 
-    def _is_first(self, record: Predicted | Failed) -> bool:
+    def _is_first(self, record: Predicted | Failed | Shadowed) -> bool:
         """Whether this is no second record of one prediction. An answer and the failure before it are two."""
-        name = record.id, None if isinstance(record, Predicted) else record.arm
+        name: tuple[str, SeenArm | None] = (record.id, record.arm if isinstance(record, Failed) else None)
+        name = (record.id, "shadow") if isinstance(record, Shadowed) else name
         if name in self._recent:
             return False
         self._recent[name] = None

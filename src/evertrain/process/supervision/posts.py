@@ -17,6 +17,8 @@ from evertrain.store.state import State
 __all__ = ["controller_post", "data_post", "trial_post", "worker_post"]
 
 _MEMORY_MB = 2048
+_SHADOW_NICE = 10
+"""Nobody waits for a shadow."""
 
 
 def worker_post(state: State, name: str, pool: Pool, handle: int, environment: dict[str, str]) -> Post:
@@ -59,6 +61,7 @@ def trial_post(state: State, trial: Trial, environment: dict[str, str]) -> Post:
     memory_mb = _memory_of(state, trial.version)
     words = ["--version", trial.version, "--arm", trial.arm, "--name", trial.name]
     words += ["--socket", str(state.socket(trial.name)), "--memory-mb", str(memory_mb)]
+    words += ["--nice", str(_SHADOW_NICE)] if trial.arm == "shadow" else []
     return Post(
         name=trial.name,
         role="candidate",

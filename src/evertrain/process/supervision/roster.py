@@ -14,7 +14,7 @@ __all__ = ["Trial", "lacks", "serves", "trials"]
 class Trial(msgspec.Struct, frozen=True):
     """A version that gets a process of its own."""
 
-    arm: Literal["canary", "control", "reference"]
+    arm: Literal["canary", "control", "shadow", "reference"]
     version: VersionId
     attempt: int = 0
 
@@ -35,6 +35,8 @@ def _trials_of(route: Route) -> list[Trial]:
         found.append(Trial("canary", route.canary.version, route.canary.attempt))
     if route.control is not None:
         found.append(Trial("control", route.control.version, route.control.attempt))
+    if route.shadow is not None:
+        found.append(Trial("shadow", route.shadow.version, route.shadow.attempt))
     if route.reference is not None:
         found.append(Trial("reference", route.reference))
     return found

@@ -248,6 +248,8 @@ class Chronicle:
             return None
         name, share = self._name(fact.version), say_percent(fact.share)
         said: dict[str, _Told] = {
+            "mirror": (f"{name} sees live requests in shadow", "waiting"),
+            "pass": (f"{name} passes its shadow", "good"),
             "start": (f"{name} begins with {share} of the traffic", "waiting"),
             "advance": (f"{name} goes to {share} of the traffic", "good"),
             "promote": (f"{name} promoted", "good"),

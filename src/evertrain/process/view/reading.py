@@ -15,7 +15,7 @@ from evertrain.config.declaration import ServiceSpec
 from evertrain.config.wording import suggestion
 from evertrain.control.loop import Loop
 from evertrain.control.rescoring import found_of
-from evertrain.core.canary import Assessment, assess
+from evertrain.core.canary import Assessment, assess, assess_shadow
 from evertrain.core.card import Card
 from evertrain.core.event import Event
 from evertrain.core.identity import ServiceName, VersionId
@@ -259,7 +259,7 @@ class Observer:
         under_way = record.open_rollout
         if under_way is not None:
             newest = [under_way, *(one for one in newest if one is not under_way)]
-        found = self._assess(look, spec, now, None if under_way is None else found_of(record, under_way))
+        found = self._found(record, spec, look, now)
         timed = not self._planes.paced()
         return tuple(
             show_rollout(record, one, found if one is under_way else None, timed=timed, now=now) for one in newest
@@ -279,6 +279,20 @@ class Observer:
             return look
         tally = watch.trial.standing(rollout.rollout)
         return msgspec.structs.replace(look, step=rollout.step, tally=tally)
+
+    def _found(self, record: ServiceRecord, spec: ServiceSpec, look: Look, now: Instant) -> Assessment | None:
+        """What the newest look at the open rollout found; None where there is nothing to see."""
+        rollout = record.open_rollout
+        if rollout is None:
+            return None
+        paired = found_of(record, rollout)
+        if rollout.state is not RolloutState.SHADOWING or rollout.shadow is None:
+            return self._assess(look, spec, now, paired)
+        trial = self._planes.watch.service(record.service).trial
+        tally = trial.standing(rollout.rollout)
+        if tally is None:
+            return None
+        return assess_shadow(rollout.shadow, spec.rollout, tally, trial.alike, now, pace=look.pace, paired=paired)
 
     def _assess(self, look: Look, spec: ServiceSpec, now: Instant, paired: PairedFigures | None) -> Assessment | None:
         if look.tally is None:

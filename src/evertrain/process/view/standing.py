@@ -47,7 +47,11 @@ _STAGES: dict[str, str] = {
     "check": "checking the pushed file, and judging it on labelled requests",
 }
 
-_ROLLOUT_STATES: dict[RolloutState, str] = {RolloutState.STEPPING: "canary", RolloutState.ROLLED_BACK: "rolled back"}
+_ROLLOUT_STATES: dict[RolloutState, str] = {
+    RolloutState.SHADOWING: "in shadow",
+    RolloutState.STEPPING: "canary",
+    RolloutState.ROLLED_BACK: "rolled back",
+}
 
 
 def show_shares(record: ServiceRecord, route: Route) -> tuple[shown.Share, ...]:
@@ -245,7 +249,24 @@ def show_evidence(figures: dict[str, float], *, timed: bool) -> tuple[shown.Evid
         _e_value("harm by errors, e-value", figures["e_errors"], limit),
         _e_value("harm by latency, e-value", figures["e_latency"], limit if timed else None),
         *(_e_value(name, figures[key], limit) for name, key in _LATER_KINDS if key in figures),
+        *_beside(figures),
         _bound(figures["bound"], figures.get("bound_limit")),
+    )
+
+
+def _beside(figures: dict[str, float]) -> tuple[shown.Evidence, ...]:
+    """How far a shadow's scores agree with those that were answered; it decides nothing. () of no shadow."""
+    if "shadowed" not in figures:
+        return ()
+    note = "decides nothing: a better model disagrees"
+    return (
+        shown.Evidence(
+            name="decided otherwise than answered", now=figures["otherwise"], limit=None, unit="%", note=note
+        ),
+        shown.Evidence(name="mean distance to the answers", now=figures["apart"], limit=None, note=note),
+        shown.Evidence(
+            name="correlation with the answers", now=figures.get("correlation"), limit=None, note="of scores"
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """One version in a process of its own: on trial, as the control arm, as the reference, or in the check server.
 
     python -m evertrain.process.worker.candidate --dir DIR --version V --socket PATH
-        --arm canary|control|reference|check
+        --arm canary|control|shadow|reference|check
 
 It admits the version, confines itself, loads it with the features of its own bundle, and answers the frames of
 `core.trial` on a Unix socket. Whatever the version does (raise, hang, leak, crash) it does to this process alone.
@@ -40,7 +40,7 @@ from evertrain.store.state import State
 
 __all__ = ["CandidateArm", "Order", "command", "main"]
 
-CandidateArm = Literal["canary", "control", "reference", "check"]
+CandidateArm = Literal["canary", "control", "shadow", "reference", "check"]
 
 _BEAT_S = 0.5
 _log = logging.getLogger("candidate")
@@ -81,7 +81,7 @@ def _parse(arguments: Sequence[str]) -> Order:
     parser.add_argument("--dir", required=True)
     parser.add_argument("--version", required=True)
     parser.add_argument("--socket", required=True)
-    parser.add_argument("--arm", required=True, choices=["canary", "control", "reference", "check"])
+    parser.add_argument("--arm", required=True, choices=["canary", "control", "shadow", "reference", "check"])
     parser.add_argument("--need", default="judged", choices=["built", "judged"])
     parser.add_argument("--name", default="")
     parser.add_argument("--memory-mb", type=int, default=2048)
