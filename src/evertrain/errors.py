@@ -270,12 +270,13 @@ class ModelError(EvertrainError):
 
 
 class PackageError(ModelError):
-    """A package that a model needs is not installed here, or is in another version.
+    """A package that a model needs is not installed here, or is in another version; or its environment is not built.
 
     That says nothing about the model, so nothing is held against it: a file that could not be checked for it is no
     refused file, and what answered before goes on.
 
-    To do: install what the message names into the environment that evertrain runs in, and push the file again.
+    To do: install what the message names into the environment that evertrain runs in, or mend the lock that it names,
+    and push the file again.
     """
 
     code = "ET-M02"

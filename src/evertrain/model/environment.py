@@ -133,7 +133,9 @@ def _sweep(state: State, environment: str) -> None:
     artifacts = Artifacts.at(state.artifacts)
     wanted = [environment]
     with contextlib.suppress(EvertrainError, msgspec.DecodeError):
-        for route in RoutingFile(state.routing).read().routes.values():
+        table = RoutingFile(state.routing).read()
+        wanted.extend(pool.environment for pool in table.pools)
+        for route in table.routes.values():
             arms = (arm.version for arm in (route.canary, route.control) if arm is not None)
             versions = (route.champion, route.previous, route.reference, *route.prepare, *arms)
             wanted.extend(artifacts.manifest(version).runs_in for version in versions if version is not None)

@@ -23,6 +23,7 @@ SURROUNDINGS: Final = {
     "declare": "a table",
     "limits": "a table",
     "margins": "a table",
+    "environments": "a table",
     "features": "a table",
     "late-data": "a table",
     "ci": "a table",
