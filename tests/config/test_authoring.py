@@ -266,3 +266,27 @@ def test_a_misspelt_call_is_told_in_our_words(tmp_path: Path, line: str, told: s
     with pytest.raises(DeclarationError, match=rf"line 2: .*{told}") as error:
         load(path)
     assert "Error" not in error.value.what
+
+
+def test_a_personal_column_is_kept_out_of_what_is_logged() -> None:
+    seen = et.windows(orders(), "count 7d as seen", entity="shop")
+    spec = service(features=[seen], personal=["id", "shop"])
+    assert spec.hidden == ("id", "shop")
+    assert spec.reads_any(spec.hidden)
+    assert not service(features=[seen], personal="id").reads_any(("id",))
+    assert service(features=[seen]).personal is msgspec.UNSET
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"personal": "shp"}, "'shp' of service 'risk' is not in the request. Did you mean"),
+        ({"personal": "t"}, "'t' of service 'risk' is timestamp; a pseudonym is a text. Declare the column as string."),
+        ({"personal": "shop"}, "is given to the model as it is"),
+        ({"personal": "shop", "segments": "shop", "features": [et.column("t")]}, "is a segment"),
+    ],
+)
+def test_a_personal_column_that_would_be_logged_or_of_no_use_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(DeclarationError) as refused:
+        service(**changes)
+    assert said in str(refused.value)

@@ -12,10 +12,10 @@ from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.schema import Kind
 from evertrain.core.time import HOUR, Instant, from_datetime
-from evertrain.data.commit import predictions_table
 from evertrain.data.label import PostedLabels
+from evertrain.store.installation import install
 from evertrain.store.log import Position
-from evertrain.store.table import Table
+from evertrain.store.pseudonym import Pseudonyms
 
 TRIPS = ServiceName("trips")
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -26,27 +26,33 @@ def train(data: et.TrainingSet, run: et.Run) -> None:
     """A recipe that is declared and never run."""
 
 
-def service(kind: Kind, *classes: str) -> ServiceSpec:
+def service(kind: Kind, *classes: str, personal: bool = False) -> ServiceSpec:
     columns = {"id": "string", "t": "timestamp", "mode": f"{kind}?"}
     trips = et.Source("trips", et.files("t.csv"), key="id", event_time="t", columns=columns)
     asked = et.Examples(trips, key="id", at="t", request=["t"])
     label = et.Label(source=trips, of=asked, value="mode", horizon="1h")
-    return et.Service("trips", examples=asked, label=label, train=train, output=et.classes(*classes))
+    output, hidden = et.classes(*classes), "id" if personal else ()
+    features = [et.column("t")] if personal else []
+    return et.Service(
+        "trips", examples=asked, label=label, train=train, output=output, personal=hidden, features=features
+    )
 
 
 def labels_of(spec: ServiceSpec, folder: Path) -> PostedLabels:
-    """With one prediction, of the trip "a"."""
+    """With one prediction, of the trip "a"; where that is personal, of its pseudonym."""
     assert spec.label is not None
-    labels = PostedLabels(spec, spec.label, Table(folder, predictions_table(TRIPS)))
+    state = install(folder / "state", AT)
+    key = Pseudonyms(state).of("a") if spec.hidden else "a"
+    labels = PostedLabels(spec, spec.label, state)
     labels.predicted(
         Predicted(
             id="p1",
             service=TRIPS,
             version=VersionId("v"),
-            key="a",
+            key=key,
             at=AT,
             received=AT,
-            row=("a", AT),
+            row=(key, AT),
             vector=(),
             score=0.5,
             arm="champion",
@@ -73,8 +79,9 @@ def test_a_posted_place_becomes_the_name_in_the_source(tmp_path: Path, kind: Kin
     assert [broken.reason for broken in found.aside] == ["mode: no class stands at place 7"]
 
 
-def test_a_filed_name_becomes_its_place_and_an_undeclared_one_is_left_out(tmp_path: Path) -> None:
-    labels = labels_of(service("string", "bus", "car", "tram"), tmp_path)
+@pytest.mark.parametrize("personal", [False, True], ids=["a key", "a personal key"])
+def test_a_filed_name_becomes_its_place_and_an_undeclared_one_is_left_out(tmp_path: Path, *, personal: bool) -> None:
+    labels = labels_of(service("string", "bus", "car", "tram", personal=personal), tmp_path)
     times = pl.Datetime("us", "UTC")
     rows = pl.DataFrame(
         [("a", NOON, "tram", NOON), ("a", NOON, "ferry", NOON), ("b", NOON, "bus", NOON)],
@@ -83,3 +90,14 @@ def test_a_filed_name_becomes_its_place_and_an_undeclared_one_is_left_out(tmp_pa
     )
     told = labels.filed(rows, Instant(AT + HOUR))
     assert [(one.prediction, one.value, one.filed) for one in told] == [("p1", 2.0, True)]
+
+
+def test_a_posted_label_of_a_personal_key_is_no_row_of_the_source(tmp_path: Path) -> None:
+    """What the log has of the key would be another entity's there."""
+    spec = service("string", "bus", "car", "tram", personal=True)
+    posted = Labelled(service=TRIPS, prediction="p1", key="", value=1.0, known=AT, received=AT)
+    place = Position(writer="w0", sequence=1, offset=64)
+    found = labels_of(spec, tmp_path).rows([(place, posted)], spec.sources[0].columns)
+    assert found.rows.height == 0
+    [broken] = found.aside
+    assert "The key is personal" in broken.reason

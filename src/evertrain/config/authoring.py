@@ -236,13 +236,15 @@ def Service(  # noqa: N802 - reads as the thing that it makes
     owner: str = "",
     cooldown: str = "1d",
     environment: str = "",
+    personal: Names = (),
 ) -> ServiceSpec:
     """A whole service, checked.
 
     train: a function `train(data, run)`, a scikit-learn estimator, an `et.script`, any of these with its limits as an
     `et.Recipe`, or several by name, of which each cycle takes the best. output: "probability" of a label of 1, any
     "value", or `et.classes(...)`. environment: a lock beside the declaration, "requirements.lock", whose packages it is
-    trained and answered with in place of those that are installed with evertrain.
+    trained and answered with in place of those that are installed with evertrain. personal: text columns of the request
+    of which the prediction log gets pseudonyms only.
     """
     expect("et.Service(examples=...)", examples, Examples, 'et.Examples(source, key="...", at="...")')
     expect("et.Service(label=...)", label, Label, 'et.Label(source=..., of=..., value="...", horizon="...")')
@@ -270,6 +272,7 @@ def Service(  # noqa: N802 - reads as the thing that it makes
         owner=owner,
         cooldown=parse_span(cooldown),
         environment=named_lock(name, environment),
+        personal=read_names(personal) or msgspec.UNSET,
     )
     validate(spec)
     return spec

@@ -5,6 +5,7 @@ values. A function of the user's is a `FunctionRef` into the bundle, so a proces
 imports user code.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 import msgspec
@@ -46,6 +47,7 @@ __all__ = [
     "TrainingSpec",
     "TriggerSpec",
     "WindowSpec",
+    "asked_by",
     "outputs_of",
     "reads_of",
 ]
@@ -236,6 +238,13 @@ def outputs_of(feature: FeatureSpec) -> tuple[str, ...]:
             return own + (outputs_of(feature.then) if feature.then else ())
 
 
+def asked_by(feature: FeatureSpec) -> frozenset[str]:
+    """The request columns and earlier features that a feature reads."""
+    if isinstance(feature, RequestSpec):
+        return frozenset(feature.inputs)
+    return frozenset(name for name, _ in feature.entity)
+
+
 def reads_of(feature: FeatureSpec) -> frozenset[SourceName]:
     """The sources whose rows a feature depends on."""
     match feature:
@@ -310,7 +319,8 @@ class WatchedSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ServiceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole service. Serve-only services have a schema (`inputs`) and no sources, examples, label or recipes.
 
-    A watched one has no columns of a request either: it answers nothing.
+    A watched one has no columns of a request either: it answers nothing. personal: request columns of which only
+    pseudonyms are logged.
     """
 
     name: ServiceName
@@ -330,6 +340,7 @@ class ServiceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cooldown: Micros = DAY
     watched: WatchedSpec | None = None
     environment: LockSpec | msgspec.UnsetType = msgspec.UNSET
+    personal: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def lock(self) -> Digest | msgspec.UnsetType:
@@ -340,6 +351,15 @@ class ServiceSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def runs_in(self) -> str:
         """The environment of its user code, as `Manifest.runs_in`."""
         return "" if self.environment is msgspec.UNSET else self.environment.content
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The personal columns; () where none are declared."""
+        return () if self.personal is msgspec.UNSET else self.personal
+
+    def reads_any(self, columns: Collection[str]) -> bool:
+        """Whether a feature reads one of these columns of the request."""
+        return any(not asked_by(feature).isdisjoint(columns) for feature in self.features)
 
     @property
     def digest(self) -> Digest:

@@ -102,6 +102,7 @@ def from_table(
     owner: str = "",
     cooldown: str = "1d",
     environment: str = "",
+    personal: Names = (),
 ) -> ServiceSpec:
     """A service from one table: a row is the entity `key` as it stood at the time `at`, with its outcome `label`.
 
@@ -111,8 +112,8 @@ def from_table(
     output: "probability" of a label of 1, any "value", or `et.classes(...)` where the label is a text, or a number that
     stands for a class. columns: types that the first file would not show. zone: of times without an offset. train: a
     function, an estimator, a script, or several by name; without it, scikit-learn's boosted trees, else LightGBM's.
-    repair, clean: as of `et.Source`; a column that is repaired into numbers needs its type in `columns`. environment:
-    as of `et.Service`.
+    repair, clean: as of `et.Source`; a column that is repaired into numbers needs its type in `columns`. environment,
+    personal: as of `et.Service`; of the columns, the key alone is no input of the model.
     """
     source = Source(name, _origin(data), key=key, event_time=at, zone=zone, repair=repair, clean=clean, owner=owner)
     if output == "value" and gate is None:
@@ -133,6 +134,7 @@ def from_table(
         owner=owner,
         cooldown=parse_span(cooldown),
         environment=named_lock(name, environment),
+        personal=read_names(personal) or msgspec.UNSET,
         table=TableSpec(
             key=read_names(key),
             at=at,

@@ -16,6 +16,7 @@ from evertrain.config.declaration import (
     WindowSpec,
     outputs_of,
 )
+from evertrain.config.personal import refuse_personal
 from evertrain.config.wording import suggestion
 from evertrain.core import trigger as triggers
 from evertrain.core.canary import MOST_REQUESTS, fewest_requests
@@ -47,6 +48,8 @@ def validate(spec: ServiceSpec) -> None:
         _known(name, known, f"Segment {name!r} of service {spec.name!r} is no request column and no feature.")
     for name in spec.categories:
         _known(name, spec.vector, f"Category {name!r} of service {spec.name!r} is none of the model's inputs.")
+    for name in spec.hidden:
+        refuse_personal(spec, name)
     for trigger in spec.triggers:
         _trigger(spec, trigger)
     _gate(spec)

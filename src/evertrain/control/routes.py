@@ -49,6 +49,7 @@ def desired_route(record: ServiceRecord, spec: ServiceSpec, *, paced: bool, ente
         observed=spec.watched is not None,
         output=spec.output if spec.watched is not None else None,
         certain=spec.label.mature_at if spec.label is not None else None,
+        personal=spec.hidden,
     )
 
 

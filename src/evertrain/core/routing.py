@@ -42,6 +42,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     salt: of the hash that puts an entity into a cohort; it changes with the rollout. enabled: False turns the model
     off (503 with the reason in `notice`). observed: somebody else answers, and posts what was answered; output: what
     kind of answer that is, None of a model of our own. certain: from when on a label is, where that is declared.
+    personal: request columns of which only pseudonyms are logged.
     """
 
     service: ServiceName
@@ -60,6 +61,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     observed: bool = False
     output: Output | None = None
     certain: Moment | None = None
+    personal: tuple[str, ...] = ()
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,17 +15,21 @@ from typing import Any, NamedTuple
 import msgspec
 import polars as pl
 
-from evertrain.config.declaration import LabelSpec, ServiceSpec
+from evertrain.config.declaration import ExamplesSpec, LabelSpec, ServiceSpec
+from evertrain.core.cohort import entity_key
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.schema import Column, Value
 from evertrain.core.time import Instant
 from evertrain.data.batch import KNOWN, schema_of
+from evertrain.data.commit import predictions_table
 from evertrain.data.example import key_texts, label_numbers
 from evertrain.data.prediction import place_of
 from evertrain.data.revision import physical
 from evertrain.data.source import Broken
 from evertrain.errors import SourceError
 from evertrain.store.log import Position
+from evertrain.store.pseudonym import Pseudonyms
+from evertrain.store.state import State
 from evertrain.store.table import TIME, Table
 
 __all__ = ["Posted", "PostedLabels"]
@@ -53,8 +57,11 @@ class Posted(NamedTuple):
 class PostedLabels:
     """Joins the posted labels of one service to the requests that they are about."""
 
-    def __init__(self, spec: ServiceSpec, label: LabelSpec, predictions: Table) -> None:
-        self._spec, self._label, self._predictions = spec, label, predictions
+    def __init__(self, spec: ServiceSpec, label: LabelSpec, state: State) -> None:
+        self._spec, self._label = spec, label
+        self._predictions = Table(state.tables, predictions_table(spec.name))
+        self._pseudonyms = Pseudonyms(state)
+        self._personal_key = spec.examples is not None and not set(spec.hidden).isdisjoint(spec.examples.key)
         self._source = spec.source(label.source)
         self._by_id: OrderedDict[str, _Asked] = OrderedDict()
         self._by_key: OrderedDict[str, _Asked] = OrderedDict()
@@ -95,7 +102,14 @@ class PostedLabels:
         asked = self._asked(label)
         if asked is None:
             raise SourceError("No prediction of this id or key is logged.")
+        if self._personal_key:
+            raise SourceError(
+                "The key is personal, and a pseudonym is all that is logged of it: no row of the source has that. The "
+                "label counts for what was answered, not for trainings; deliver it in the source's files as well."
+            )
         request = dict(zip(self._spec.inputs.names, asked.row, strict=True))
+        for name in self._spec.hidden:
+            del request[name]
         values: dict[str, Value] = {column.name: request.get(column.name) for column in columns}
         values |= self._key(asked.key, columns)
         values[self._label.value] = self._value(label, columns)
@@ -147,7 +161,7 @@ class PostedLabels:
         if self._spec.output.names:
             there &= pl.col(self._label.value).cast(pl.String).is_in(self._spec.output.names)
         told = physical(rows.filter(there))
-        keys = key_texts(told, self._spec.examples).to_list()
+        keys = self._logged(told, self._spec.examples)
         self._look_up([], [key for key in keys if key not in self._by_key])
         values = label_numbers(self._spec, told[self._label.value]).to_list()
         known = told[KNOWN].to_list()
@@ -164,6 +178,13 @@ class PostedLabels:
             for key, value, moment in zip(keys, values, known, strict=True)
             if key in self._by_key
         ]
+
+    def _logged(self, rows: pl.DataFrame, asked: ExamplesSpec) -> list[str]:
+        """The keys of these rows as the log has them."""
+        if not self._personal_key:
+            return key_texts(rows, asked).to_list()
+        places = [place for place, name in enumerate(asked.key) if name in self._spec.hidden]
+        return [entity_key(self._pseudonyms.hide(row, places)) for row in rows.select(asked.key).iter_rows()]
 
     def _look_up(self, ids: Sequence[str], keys: Sequence[str]) -> None:
         """Find predictions that are not remembered, or not any more, in the table."""

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -25,6 +25,7 @@ from evertrain.deploy.version import Loaded, ScoreError
 from evertrain.errors import ModelError
 from evertrain.store.clock import BusinessClock
 from evertrain.store.log import LogWriter
+from evertrain.store.pseudonym import Pseudonyms
 from evertrain.store.statistics import Label, Statistics
 
 __all__ = ["Answering", "Span"]
@@ -62,6 +63,7 @@ class _Request(msgspec.Struct):
     """A request in hand. It keeps the table and the champion that it started with, whatever changes meanwhile.
 
     name: the client's id of it, "" for none. failures: of arms that could not answer; they are logged with the answer.
+    hidden: places of the row that are personal, hidden_inputs: of the champion's vector; the log gets pseudonyms there.
     """
 
     live: Live
@@ -72,6 +74,8 @@ class _Request(msgspec.Struct):
     load: bool
     span: Span
     failures: list[Record] = []
+    hidden: tuple[int, ...] = ()
+    hidden_inputs: tuple[int, ...] = ()
 
     def latency_us(self) -> int:
         return (time.perf_counter_ns() - self.span.begun_ns) // 1000
@@ -91,6 +95,7 @@ class Answering:
         statistics: Statistics,
         trials: Trials,
         admission: Admission,
+        pseudonyms: Pseudonyms,
         remember: int = 10_000,
     ) -> None:
         self._log = log
@@ -99,6 +104,7 @@ class Answering:
         self._trials = trials
         self._admission = admission
         self._mirror = Mirror(log=log, statistics=statistics, trials=trials, admission=admission)
+        self._pseudonyms = pseudonyms
         self._remember = remember
         self._memory: OrderedDict[str, Predicted] = OrderedDict()
 
@@ -121,6 +127,10 @@ class Answering:
         self._admission.refuse_late(span.until_ns)
         received = self._clock.now()
         request = _Request(live, champion, _drafts(champion, rows, name, received), received, name, load, span)
+        personal = live.route.personal
+        if personal:
+            request.hidden = _places(champion.manifest.inputs.names, personal)
+            request.hidden_inputs = _places([one.name for one in champion.manifest.vector], personal)
         if name:
             repeated = self._recall(request.drafts)
             if repeated is not None:
@@ -162,16 +172,26 @@ class Answering:
     def _settle(self, request: _Request, scored: _Scored, assigned: ArmName) -> list[Predicted]:
         """Log what was answered, count it, and remember it for a retry."""
         latency = request.latency_us()
+        first = request.drafts[0]
+        request.live.recent.append((first.row, first.at))
+        rows = [draft.row for draft in request.drafts]
+        if request.hidden or request.hidden_inputs:
+            self._hide(request, scored)
         answers = _predictions(request, scored, assigned, latency)
         self._log.append(*request.failures, *answers)
         self._statistics.answered(request.label(scored.version, scored.arm), len(answers), latency)
-        first = request.drafts[0]
-        request.live.recent.append((first.row, first.at))
         if request.live.route.shadow is not None:
-            self._mirror.offer(request.live.route, request.champion, answers)
+            self._mirror.offer(request.live.route, request.champion, answers, rows)
         if request.name:
             self._keep(answers)
         return answers
+
+    def _hide(self, request: _Request, scored: _Scored) -> None:
+        """Put pseudonyms in the place of what is personal: everything is computed, and the log is next."""
+        for draft in request.drafts:
+            draft.row = self._pseudonyms.hide(draft.row, request.hidden)
+            draft.key = request.champion.key_of(draft.row)
+        scored.vectors = [self._pseudonyms.hide(vector, request.hidden_inputs) for vector in scored.vectors]
 
     async def _on_trial(self, request: _Request, name: ArmName, arm: Arm) -> _Scored | None:
         """The arm's answer, or None with its failure noted: then the champion answers.
@@ -214,7 +234,7 @@ class Answering:
             self._fail(request, champion.version, "champion", error)
             self._log.append(*request.failures)
             raise ModelError(
-                f"Version {short(champion.version)} could not answer: {error.what}.",
+                f"Version {short(champion.version)} could not answer: {error.told(hidden=bool(request.hidden))}.",
                 "The failure is on record; send it again later.",
             ) from error
         scored.vectors += vectors
@@ -223,17 +243,18 @@ class Answering:
     def _fail(self, request: _Request, version: VersionId, arm: ArmName, error: ScoreError) -> None:
         """Count the failure and note it; a batch fails once, under the id of its first row."""
         first = request.drafts[0]
+        key = request.champion.key_of(self._pseudonyms.hide(first.row, request.hidden)) if request.hidden else first.key
         self._statistics.failed(request.label(version, arm), error.cause)
         failure = Failed(
             id=first.id,
             service=request.live.route.service,
             version=version,
-            key=first.key,
+            key=key,
             at=first.at,
             received=request.received,
             arm=arm,
             cause=error.cause,
-            detail=error.what[:500],
+            detail=error.told(hidden=bool(request.hidden))[:500],
             latency_us=request.latency_us(),
             load=request.load,
         )
@@ -256,6 +277,10 @@ class Answering:
             self._memory[answer.id] = answer
         while len(self._memory) > self._remember:
             self._memory.popitem(last=False)
+
+
+def _places(names: Sequence[str], wanted: Collection[str]) -> tuple[int, ...]:
+    return tuple(place for place, name in enumerate(names) if name in wanted)
 
 
 _unused: list[str] = []

@@ -5,7 +5,7 @@
 A value that the service's answers can never be right about is refused here, where its sender can mend it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -17,8 +17,9 @@ from evertrain.core.prediction import Labelled
 from evertrain.core.time import Instant, Moment, parse_instant, say_instant
 from evertrain.deploy.body import Limits, bound_rows, decode
 from evertrain.errors import RequestError
+from evertrain.store.pseudonym import Pseudonyms
 
-__all__ = ["read_labels", "said_certain"]
+__all__ = ["hide_keys", "read_labels", "said_certain"]
 
 _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 """What a table reads as true and false (`data.column`), in any case."""
@@ -48,6 +49,36 @@ def read_labels(
     labels = decode(body, _labels, limits.max_nesting).labels
     bound_rows(len(labels), limits, "labels")
     return [_labelled(label, number, service, received, output) for number, label in enumerate(labels)]
+
+
+def hide_keys(
+    labels: Sequence[Labelled], columns: int, places: Collection[int], pseudonyms: Pseudonyms
+) -> list[Labelled]:
+    """The same labels, with pseudonyms at these places of their keys; RequestError for a key of other columns."""
+    hidden = []
+    for number, label in enumerate(labels):
+        if label.key:
+            parts = _parts(label.key, columns, number)
+            label = msgspec.structs.replace(label, key=entity_key(pseudonyms.hide(parts, places)))  # noqa: PLW2901
+        hidden.append(label)
+    return hidden
+
+
+def _parts(key: str, columns: int, number: int) -> list[str | int | float | bool | None]:
+    """The values of a key, of which `entity_key` made one text."""
+    if columns == 1:
+        return [key]
+    try:
+        parts = msgspec.json.decode(key, type=list[str | int | float | bool | None])
+    except msgspec.DecodeError:
+        parts = []
+    if len(parts) != columns:
+        raise RequestError(
+            f"The key of label {number} has not the {columns} values of the service's key.",
+            "Send them as a list, in the order of the declaration.",
+            field=f"labels[{number}].key",
+        )
+    return parts
 
 
 def said_certain(certain: Moment | None, now: Instant) -> dict[str, str]:

@@ -15,7 +15,8 @@ import msgspec
 from evertrain.core.cohort import cohort_of
 from evertrain.core.prediction import Predicted, Shadowed
 from evertrain.core.routing import Arm, Route
-from evertrain.core.score import RowScore
+from evertrain.core.schema import Value
+from evertrain.core.score import Cause, RowScore
 from evertrain.core.shadow import differs
 from evertrain.core.trial import Answer, Predict
 from evertrain.deploy.admission import Admission
@@ -38,11 +39,16 @@ _PAUSE_S: Final = 0.001
 
 
 class _Waiting(msgspec.Struct):
-    """A request that was answered: the answers, who gave them, and the arm that is to see it."""
+    """A request that was answered: the answers, who gave them, and the arm that is to see it.
+
+    rows: what was asked; hidden: some of it is personal, and is not in the answers as they are logged.
+    """
 
     arm: Arm
     champion: Loaded
     answers: list[Predicted]
+    rows: list[tuple[Value, ...]]
+    hidden: bool
 
 
 class Mirror:
@@ -56,7 +62,7 @@ class Mirror:
         self._queue: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    def offer(self, route: Route, champion: Loaded, answers: list[Predicted]) -> None:
+    def offer(self, route: Route, champion: Loaded, answers: list[Predicted], rows: list[tuple[Value, ...]]) -> None:
         """Have the route's shadow see a request that was answered, if it has one whose share the request is in."""
         arm, first = route.shadow, answers[0]
         if arm is None or first.load or cohort_of(route.salt, first.key or first.id) >= arm.share:
@@ -65,7 +71,7 @@ class Mirror:
         if not has_room or not self._log.room.for_trials or not self._admission.has_room_for_shadows:
             self._statistics.shed(_label(first, arm))
             return
-        self._queue.append(_Waiting(arm, champion, answers))
+        self._queue.append(_Waiting(arm, champion, answers, rows, hidden=bool(route.personal)))
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._empty())
 
@@ -76,7 +82,8 @@ class Mirror:
 
     async def _show(self, waiting: _Waiting) -> None:
         arm, first = waiting.arm, waiting.answers[0]
-        asks = [Predict(id=answer.id, row=answer.row, at=answer.at) for answer in waiting.answers]
+        pairs = zip(waiting.answers, waiting.rows, strict=True)
+        asks = [Predict(id=answer.id, row=row, at=answer.at) for answer, row in pairs]
         begun = time.perf_counter_ns()
         label = _label(first, arm)
         try:
@@ -86,12 +93,12 @@ class Mirror:
             return
         except ScoreError as error:
             self._statistics.failed(label, error.cause)
-            self._note([_failed(first, arm, error, _since_us(begun))])
+            self._note([_failed(first, arm, error.cause, error.told(hidden=waiting.hidden), _since_us(begun))])
             return
         latency_us = _since_us(begun)
         self._statistics.answered(label, len(answers), latency_us)
-        pairs = zip(waiting.answers, answers, strict=True)
-        self._note([_seen(one, arm, answer, waiting.champion, latency_us) for one, answer in pairs])
+        seen = zip(waiting.answers, answers, strict=True)
+        self._note([_seen(one, arm, answer, waiting.champion, latency_us) for one, answer in seen])
 
     def _note(self, records: list[Shadowed]) -> None:
         """Into the log, where there is room: a record of a shadow is nothing that a user waits for."""
@@ -118,8 +125,8 @@ def _seen(one: Predicted, arm: Arm, answer: Answer, champion: Loaded, latency_us
     return msgspec.structs.replace(_asked(one, arm, latency_us), score=answer.score, otherwise=otherwise)
 
 
-def _failed(one: Predicted, arm: Arm, error: ScoreError, latency_us: int) -> Shadowed:
-    return msgspec.structs.replace(_asked(one, arm, latency_us), cause=error.cause, detail=error.what[:500])
+def _failed(one: Predicted, arm: Arm, cause: Cause, detail: str, latency_us: int) -> Shadowed:
+    return msgspec.structs.replace(_asked(one, arm, latency_us), cause=cause, detail=detail[:500])
 
 
 def _asked(one: Predicted, arm: Arm, latency_us: int) -> Shadowed:

@@ -18,12 +18,12 @@ import msgspec
 
 from evertrain.config.wording import suggestion
 from evertrain.core.identity import ServiceName
-from evertrain.core.prediction import Predicted
+from evertrain.core.prediction import Labelled, Predicted
 from evertrain.deploy.admission import LateError, deadline_of
 from evertrain.deploy.answer import Answering, Span
 from evertrain.deploy.body import EncodingError, Intake, Limits, deflate, wants_gzip
 from evertrain.deploy.incoming import ExpectationError, HeadError, StalledError
-from evertrain.deploy.label import read_labels, said_certain
+from evertrain.deploy.label import hide_keys, read_labels, said_certain
 from evertrain.deploy.observe import read_observations, refuse_labels
 from evertrain.deploy.protocol import (
     Rendered,
@@ -48,6 +48,7 @@ from evertrain.errors import (
 )
 from evertrain.store.clock import BusinessClock
 from evertrain.store.log import LogWriter
+from evertrain.store.pseudonym import Pseudonyms
 from evertrain.store.statistics import Statistics
 
 __all__ = ["Server"]
@@ -85,6 +86,7 @@ class Server:
         answering: Answering,
         log: LogWriter,
         clock: BusinessClock,
+        pseudonyms: Pseudonyms,
         statistics: Statistics,
         intake: Intake,
         limits: Limits,
@@ -98,6 +100,7 @@ class Server:
         self._answering = answering
         self._log = log
         self._clock = clock
+        self._pseudonyms = pseudonyms
         self._statistics = statistics
         self._intake = intake
         self._limits = limits
@@ -245,9 +248,19 @@ class Server:
         labels = read_labels(body, ServiceName(service), now, self._limits, output)
         if live is not None and live.route.observed:
             refuse_labels(labels, live.route.output)
+        if live is not None and live.route.personal:
+            labels = self._hidden(live, labels)
         self._log.append(*labels)
         certain = None if live is None else live.route.certain
         return Reply(200, _encoder.encode({"taken": len(labels), **said_certain(certain, now)}))
+
+    def _hidden(self, live: Live, labels: list[Labelled]) -> list[Labelled]:
+        """Labels with pseudonyms in their keys, where those are personal."""
+        if live.champion is None:
+            raise UnavailableError("Nobody knows the key of this service yet.", "Send it again when a version answers.")
+        key = live.champion.key_names
+        places = [place for place, name in enumerate(key) if name in live.route.personal]
+        return hide_keys(labels, len(key), places, self._pseudonyms) if places else labels
 
     def _observations(self, service: str, request: Request) -> Reply:
         live = self._swap.live(service)

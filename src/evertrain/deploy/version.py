@@ -38,6 +38,16 @@ class ScoreError(ModelError):
         super().__init__(what)
         self.cause = cause
 
+    def told(self, *, hidden: bool) -> str:
+        """What is kept of it. Of what user code raised on a row with personal values only the kind: it may repeat them.
+
+        >>> ScoreError("error", "predict raised KeyError: 'Ann'").told(hidden=True)
+        'predict raised KeyError (what it says may be personal)'
+        """
+        if hidden and self.cause == "error":
+            return f"{self.what.partition(':')[0]} (what it says may be personal)"
+        return self.what
+
 
 class Loaded:
     """One version, ready. Its calls are pure; they may come from the loading thread and from the answering one."""
@@ -63,6 +73,11 @@ class Loaded:
         self._at, self._offset = -1, 0
         if examples is not None and examples.at.column in self._names:
             self._at, self._offset = self._names.index(examples.at.column), examples.at.offset
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """The columns of the entity key, () where none is declared."""
+        return tuple(self._names[place] for place in self._key)
 
     def key_of(self, row: Sequence[Value]) -> str:
         """The entity key of the example, "" where none is declared."""

@@ -11,6 +11,7 @@ from evertrain.core.time import Instant
 from evertrain.store.access import create_token
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger, gone
+from evertrain.store.pseudonym import Pseudonyms
 from evertrain.store.routing import RoutingFile
 from evertrain.store.signature import Signer
 from evertrain.store.state import SCHEMA, State
@@ -33,6 +34,7 @@ def install(path: Path, at: Instant, actor: str = "evertrain") -> State:
         signer = Signer.load(state.keys) if ledger.count() else Signer.create(state.keys, state.trusted)
         create_token("control", state.keys, state.trusted)
         create_token("data", state.keys, state.trusted)
+        Pseudonyms(state).create()
         ledger.append(
             Draft(
                 id=f"installation/{signer.key}",

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import polars as pl
 import pytest
 
-from evertrain.config.declaration import ServiceSpec
-from evertrain.core.identity import Digest, ServiceName, VersionId, canonical
+from evertrain.config.declaration import RequestSpec, ServiceSpec
+from evertrain.core.identity import Digest, ServiceName, VersionId, canonical, digest_of
 from evertrain.core.paired import LoggedLabels
 from evertrain.core.policy import GateSpec
 from evertrain.core.prediction import Predicted
@@ -19,6 +20,7 @@ from evertrain.core.time import Instant, parse_instant
 from evertrain.data.prediction import ServiceTables
 from evertrain.errors import ModelError
 from evertrain.model.importing import import_model
+from evertrain.process.trainer.evaluation import LoggedRows
 from evertrain.process.trainer.rescoring import rescore
 from evertrain.store.artifact import Artifacts
 from evertrain.store.installation import install
@@ -147,3 +149,19 @@ def test_it_runs_as_a_task(world: World, tmp_path: Path) -> None:
     subprocess.run(words, check=True)
     found = msgspec.json.decode((tmp_path / "result.json").read_bytes(), type=Rescored)
     assert found.evidence.rows == 60
+
+
+def test_what_needs_a_personal_column_is_not_made_up_of_pseudonyms(world: World, tmp_path: Path) -> None:
+    """A version with features of its own, that read what the log has no more: nobody knows what it would have said."""
+    blobs, artifacts = world.artifacts.blobs, world.artifacts
+    own = (RequestSpec(outputs=("a",), inputs=("amount",)),)
+    spec = msgspec.json.decode(blobs.get(world.declaration), type=ServiceSpec)
+    hiding = blobs.put(canonical(msgspec.structs.replace(spec, personal=("amount",), features=own)))
+    manifest = msgspec.structs.replace(artifacts.manifest(world.good), features=digest_of(own), declaration=hiding)
+    other = artifacts.put_manifest(manifest)
+    task = msgspec.structs.replace(world.look(0, 60), version=other, declaration=hiding)
+    found = rescore(task, world.state, tmp_path)
+    assert (found.evidence.rows, len(found.counted)) == (0, 60)
+    hidden = msgspec.json.decode(blobs.get(hiding), type=ServiceSpec)
+    obstacle = LoggedRows(world.state, hidden, pl.DataFrame(), world.tables).obstacle([artifacts.manifest(other)])
+    assert "need amount: that is personal, and the log holds pseudonyms of it only" in obstacle

@@ -19,7 +19,6 @@ from evertrain.core.identity import Digest, ServiceName, SourceName
 from evertrain.core.prediction import Labelled, Predicted, Record
 from evertrain.core.time import Instant, Span
 from evertrain.data.arrival import Patience
-from evertrain.data.commit import predictions_table
 from evertrain.data.freshness import ALERTS, FreshnessAlerts
 from evertrain.data.ingest import KINDS, Ingest
 from evertrain.data.label import PostedLabels
@@ -36,7 +35,6 @@ from evertrain.store.file import write_atomically
 from evertrain.store.ledger import Ledger
 from evertrain.store.log import LogReader, Position
 from evertrain.store.state import State
-from evertrain.store.table import Table
 
 __all__ = ["Intake", "read_cursor"]
 
@@ -57,7 +55,7 @@ class _Service:
         self.posted: list[tuple[Position, Labelled]] = []
         self.labels: PostedLabels | None = None
         if spec is not None and spec.label is not None:
-            self.labels = PostedLabels(spec, spec.label, Table(state.tables, predictions_table(name)))
+            self.labels = PostedLabels(spec, spec.label, state)
 
     def reads(self, source: SourceName) -> bool:
         return self.spec is not None and any(source == own.name for own in self.spec.sources)

@@ -227,6 +227,11 @@ class LoggedRows:
             spec = msgspec.json.decode(blobs.get(manifest.declaration), type=ServiceSpec)
         if not spec.features:
             return self._rows.with_columns(pl.col(REQUEST + name).alias(FEATURE + name) for name in spec.inputs.names)
+        if spec.reads_any(self._spec.hidden):
+            raise ModelError(
+                f"Features of version {short(manifest.version)} need {', '.join(self._spec.hidden)}: that is personal, "
+                "and the log holds pseudonyms of it only."
+            )
         folder = bundle_folder(self._state, blobs, manifest.bundle)
         return with_features(self._state, spec, folder, manifest.bundle, rows=self._rows, tables=self._tables)
 

@@ -75,6 +75,7 @@ class _Requests:
 
     def __init__(self, task: Rescore, spec: ServiceSpec, rows: pl.DataFrame, state: State, folder: Path) -> None:
         self._task, self._rows, self._state, self._folder = task, rows, state, folder
+        self._spec = spec
         self._artifacts = Artifacts.at(state.artifacts)
         self._asked = LoggedRows(state, spec, rows, task.tables)
 
@@ -97,6 +98,9 @@ class _Requests:
         version = manifest.version
         scores = [tuple(one) for one in self._rows[SCORES].to_list()]
         absent = np.flatnonzero((self._rows[ANSWERED] != version).to_numpy()).tolist()
+        for place in self._lost(manifest, absent):
+            absent.remove(place)
+            scores[place] = tuple(np.nan for _ in scores[place])
         if absent:
             vectors = self._vectors(manifest, absent)
             log = self._folder / f"rescoring-{version[:10]}.log"
@@ -105,6 +109,16 @@ class _Requests:
                     scores[place] = score if isinstance(score, tuple) else (score,)
         found = np.array(scores, dtype=np.float64)
         return found[:, 0] if found.shape[1] == 1 else found
+
+    def _lost(self, manifest: Manifest, places: Sequence[int]) -> list[int]:
+        """Where nobody can know what a version would have answered: its features need what is personal."""
+        if not self._spec.hidden or manifest.declaration is None:
+            return []
+        spec = msgspec.json.decode(self._artifacts.blobs.get(manifest.declaration), type=ServiceSpec)
+        if not spec.reads_any(self._spec.hidden):
+            return []
+        answered, same = self._rows[ANSWERED].to_list(), self._like(manifest)
+        return [place for place in places if answered[place] not in same]
 
     def _vectors(self, manifest: Manifest, places: Sequence[int]) -> list[tuple[Value, ...]]:
         answered, logged, same = self._rows[ANSWERED].to_list(), self._rows[VECTOR].to_list(), self._like(manifest)

@@ -49,6 +49,7 @@ from evertrain.store.clock import StoryClock, business_clock
 from evertrain.store.log import LogWriter, claim_writer
 from evertrain.store.occupancy import Occupancy
 from evertrain.store.process import Heartbeat, alive, beat, forget, heartbeats, sign_in
+from evertrain.store.pseudonym import Pseudonyms
 from evertrain.store.room import Level
 from evertrain.store.routing import RoutingFile
 from evertrain.store.signature import Verifier
@@ -135,6 +136,7 @@ class Worker:
         state, settings = self._state, self._settings
         clock = business_clock(state.clock)
         statistics = Statistics(state.path / "serving" / "statistics", name)
+        pseudonyms = Pseudonyms(state)
         return Server(
             swap=self._swap,
             answering=Answering(
@@ -143,7 +145,9 @@ class Worker:
                 statistics=statistics,
                 trials=self._trials,
                 admission=self._admission,
+                pseudonyms=pseudonyms,
             ),
+            pseudonyms=pseudonyms,
             log=self._records,
             clock=clock,
             statistics=statistics,
