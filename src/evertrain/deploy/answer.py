@@ -63,7 +63,7 @@ class _Request(msgspec.Struct):
     """A request in hand. It keeps the table and the champion that it started with, whatever changes meanwhile.
 
     name: the client's id of it, "" for none. failures: of arms that could not answer; they are logged with the answer.
-    hidden: places of the row that are personal, hidden_inputs: of the champion's vector; the log gets pseudonyms there.
+    hidden: places of the row that are personal; the log gets pseudonyms there.
     """
 
     live: Live
@@ -75,7 +75,6 @@ class _Request(msgspec.Struct):
     span: Span
     failures: list[Record] = []
     hidden: tuple[int, ...] = ()
-    hidden_inputs: tuple[int, ...] = ()
 
     def latency_us(self) -> int:
         return (time.perf_counter_ns() - self.span.begun_ns) // 1000
@@ -127,10 +126,8 @@ class Answering:
         self._admission.refuse_late(span.until_ns)
         received = self._clock.now()
         request = _Request(live, champion, _drafts(champion, rows, name, received), received, name, load, span)
-        personal = live.route.personal
-        if personal:
-            request.hidden = _places(champion.manifest.inputs.names, personal)
-            request.hidden_inputs = _places([one.name for one in champion.manifest.vector], personal)
+        if live.route.personal:
+            request.hidden = _places(champion.manifest.inputs.names, live.route.personal)
         if name:
             repeated = self._recall(request.drafts)
             if repeated is not None:
@@ -175,7 +172,7 @@ class Answering:
         first = request.drafts[0]
         request.live.recent.append((first.row, first.at))
         rows = [draft.row for draft in request.drafts]
-        if request.hidden or request.hidden_inputs:
+        if request.hidden:
             self._hide(request, scored)
         answers = _predictions(request, scored, assigned, latency)
         self._log.append(*request.failures, *answers)
@@ -187,11 +184,17 @@ class Answering:
         return answers
 
     def _hide(self, request: _Request, scored: _Scored) -> None:
-        """Put pseudonyms in the place of what is personal: everything is computed, and the log is next."""
-        for draft in request.drafts:
+        """Put pseudonyms in the place of what is personal: everything is computed, and the log is next.
+
+        An input of the model that is such a value is hidden as well: whoever answers may be older than the declaration.
+        """
+        vectors, scored.vectors = scored.vectors, []
+        for draft, vector in zip(request.drafts, vectors, strict=True):
+            values = {draft.row[place] for place in request.hidden}
+            named = [place for place, value in enumerate(vector) if isinstance(value, str) and value in values]
+            scored.vectors.append(self._pseudonyms.hide(vector, named))
             draft.row = self._pseudonyms.hide(draft.row, request.hidden)
             draft.key = request.champion.key_of(draft.row)
-        scored.vectors = [self._pseudonyms.hide(vector, request.hidden_inputs) for vector in scored.vectors]
 
     async def _on_trial(self, request: _Request, name: ArmName, arm: Arm) -> _Scored | None:
         """The arm's answer, or None with its failure noted: then the champion answers.

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 
@@ -90,11 +90,13 @@ class RunningWorker:
 
 
 @contextmanager
-def on_trial(installation: Installation, version: VersionId) -> Iterator[Arm]:
+def on_trial(
+    installation: Installation, version: VersionId, name: Literal["canary", "shadow"] = "canary"
+) -> Iterator[Arm]:
     """A real candidate process that answers for this version, and the arm that sends everybody to it."""
     arm = Arm(version=version, share=1.0, deadline_s=2)
-    path = installation.state.socket(f"canary-{version[:10]}-0")
-    order = Order(dir=str(installation.state.path), version=version, socket=str(path), arm="canary", need="judged")
+    path = installation.state.socket(f"{name}-{version[:10]}-0")
+    order = Order(dir=str(installation.state.path), version=version, socket=str(path), arm=name, need="judged")
     with subprocess.Popen(command(order)) as process:
         try:
             until(path.exists)

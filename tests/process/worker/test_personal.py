@@ -4,9 +4,10 @@ import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
+import msgspec
 import pytest
 
 import evertrain as et
@@ -18,7 +19,7 @@ from evertrain.core.schema import Input
 from evertrain.store.access import token
 from evertrain.store.pseudonym import Pseudonyms
 from evertrain.testing.installation import SHOP, Installation
-from evertrain.testing.worker import RunningWorker, until
+from evertrain.testing.worker import RunningWorker, on_trial, until
 
 WHO, PHONE = "alice@example.org", "+1 555 0100"
 MODEL = f"""
@@ -106,6 +107,30 @@ def test_the_log_holds_pseudonyms_by_which_predictions_and_labels_still_meet(wor
     assert second.row[1] is None
     assert first.key == second.key == told.key == pseudonyms.of(WHO)
     assert first.vector == (25.0,)
+
+
+@pytest.mark.parametrize("name", ["canary", "shadow"])
+def test_a_version_on_trial_sees_what_came_and_the_log_does_not(
+    worker: RunningWorker, champion: VersionId, name: Literal["canary", "shadow"]
+) -> None:
+    """Also one of before the declaration, to which the value itself is an input."""
+    model = f"def predict(rows):\n    return [0.75 if row['who'] == {WHO!r} else 0.5 for row in rows]\n"
+    installation = worker.installation
+    version = installation.add(model, inputs=SPEC.inputs)
+    with on_trial(installation, version, name) as arm:
+        installation.route(
+            msgspec.structs.replace(Route(service=SHOP, champion=champion, personal=SPEC.hidden), **{name: arm})
+        )
+        until(lambda: worker.serves(champion))
+        answered = ask(worker).json()["predictions"][0]
+        seen = until(lambda: [one for one in worker.records() if getattr(one, "version", "") == version])
+    assert answered["version"] == (version if name == "canary" else champion)
+    assert seen[-1].score == 0.75
+    key = Pseudonyms(installation.state).of(WHO)
+    assert seen[-1].key == key
+    if isinstance(seen[-1], Predicted):
+        assert seen[-1].vector[0] == key
+    assert WHO.encode() not in b"".join(path.read_bytes() for path in installation.state.log.rglob("*.seg"))
 
 
 def test_what_a_model_says_of_a_personal_row_is_not_kept(worker: RunningWorker) -> None:
