@@ -6,6 +6,7 @@ import msgspec
 
 from evertrain.core.card import Card
 from evertrain.core.event import AlertCleared, Event
+from evertrain.core.flag import ServiceFlags
 from evertrain.core.identity import ServiceName
 from evertrain.errors import NotFoundError, TrustError
 from evertrain.monitor.report import Report
@@ -22,6 +23,7 @@ class HandmadeReadings:
 
     def __init__(self, make: Callable[[], Overview] = overview_in_canary) -> None:
         self.current = make()
+        self.switches: tuple[ServiceFlags, ...] = ()
         self.cards = {"9": card_of_nine()}
 
     def services(self) -> tuple[ServiceName, ...]:
@@ -47,6 +49,9 @@ class HandmadeReadings:
                   reason="It is over.", fact=AlertCleared(alert="disk"))
             for number in range(after + 1, min(after + 1 + limit, 5))
         ]  # fmt: skip
+
+    def flags(self) -> tuple[ServiceFlags, ...]:
+        return self.switches
 
     def metrics(self) -> str:
         return '# TYPE evertrain_requests_total counter\nevertrain_requests_total{service="late-flights"} 231406\n'

@@ -38,6 +38,7 @@ SURROUNDINGS: Final = {
     "operate": "a served file",
     "doctor": "a served file",
     "off": "a served file",
+    "openfeature": "a served file",
     "webhooks": "a served file",
     "approve": "a served file",
     "by-hand": "a served file",

@@ -222,6 +222,10 @@ class Api:
         text = await run_in_threadpool(self._readings.metrics)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    async def flags(self, _: Request) -> Response:
+        """Whether each service is on, and who answers whom: what the OpenFeature provider reads. Needs no token."""
+        return answer({"services": await run_in_threadpool(self._readings.flags)})
+
     async def live(self, _: Request) -> Response:
         """Whether the controller answers. Needs no token."""
         return answer({"live": True})
@@ -248,6 +252,7 @@ def api_routes(readings: Readings, actions: Actions) -> list[Route]:
         *(Route(f"/api/services/{{service}}/{name}", end, methods=[method]) for name, end, method in of_service),
         Route("/api/services/{service}/versions/{version}", api.card, methods=["GET"]),
         Route("/api/events", api.events, methods=["GET"]),
+        Route("/flags", api.flags, methods=["GET"]),
         Route("/metrics", api.metrics, methods=["GET"]),
         Route("/health/live", api.live, methods=["GET"]),
     ]

@@ -14,7 +14,7 @@ from evertrain.web.session import SESSION_SECONDS, Door
 __all__ = ["CSRF_HEADER", "Guard", "SecurityHeaders"]
 
 CSRF_HEADER = "x-evertrain-csrf"
-_OPEN = ("/metrics", "/health/live")
+_OPEN = ("/metrics", "/flags", "/health/live")
 _SAFE = {"GET", "HEAD"}
 _HEADERS = {
     "content-security-policy": (

@@ -6,6 +6,7 @@ import msgspec
 
 from evertrain.core.card import Card
 from evertrain.core.event import Event
+from evertrain.core.flag import ServiceFlags
 from evertrain.core.identity import ServiceName
 from evertrain.monitor.report import Report
 from evertrain.web.overview import Overview
@@ -33,6 +34,9 @@ class Readings(Protocol):
 
     def events(self, after: int, limit: int) -> list[Event]:
         """The ledger after a sequence number (-1: from the start), oldest first."""
+
+    def flags(self) -> tuple[ServiceFlags, ...]:
+        """Of each service that is answered here: whether it is on, and who answers whom, as the workers have it now."""
 
     def metrics(self) -> str:
         """The text that Prometheus scrapes, over all workers."""

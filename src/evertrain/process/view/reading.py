@@ -18,6 +18,7 @@ from evertrain.control.rescoring import found_of
 from evertrain.core.canary import Assessment, assess, assess_shadow
 from evertrain.core.card import Card
 from evertrain.core.event import Event
+from evertrain.core.flag import ServiceFlags
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.paired import PairedFigures
 from evertrain.core.registry import Registry, ServiceRecord
@@ -45,6 +46,7 @@ from evertrain.process.view.verification import Verification
 from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import alive, heartbeats
+from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State
 from evertrain.store.statistics import Series, read_statistics
 from evertrain.web.overview import LedgerState, Overview, Rollout, SourceState
@@ -69,6 +71,7 @@ class Board:
         self.overseer = Overseer(state, self._observed)
         self._shown: Mapping[ServiceName, Overview] = MappingProxyType({})
         self.unknown: Mapping[ServiceName, tuple[Unknown, ...]] = MappingProxyType({})
+        self.keys: Mapping[ServiceName, tuple[str, ...]] = MappingProxyType({})
 
     def put_up(self, shown: Mapping[ServiceName, Overview]) -> None:
         """Replace all snapshots at once."""
@@ -95,6 +98,14 @@ class Board:
 
     def events(self, after: int, limit: int) -> list[Event]:
         return self._ledger.read(after=after, limit=limit)
+
+    def flags(self) -> tuple[ServiceFlags, ...]:
+        routes, shown = RoutingFile(self._state.routing).read().routes, self._shown
+        return tuple(
+            ServiceFlags.of(routes[name], self.keys.get(name, ()), {one.id: one.ordinal for one in overview.versions})
+            for name, overview in shown.items()
+            if name in routes and not overview.watched
+        )
 
     def metrics(self) -> str:
         rooms = {one.name: one.room for one in heartbeats(self._state) if one.role == "worker" and alive(one)}
@@ -151,7 +162,7 @@ class Observer:
         self._running = self._tasks.under_way()
         table = self._planes.routing()
         around = self._around(table, now)
-        shown, looks = {}, {}
+        shown, looks, keys = {}, {}, {}
         for name, record in self._loop.registry.services.items():
             if record.declaration is not None:
                 spec = self._planes.declaration(record.declaration)
@@ -160,8 +171,10 @@ class Observer:
                 one = self._show(record, spec, route, series, look=look, around=around)
                 waits = one.rollouts[0].waiting if one.trial and one.rollouts else ""
                 counts = None if look.tally is None else look.tally.counts()
+                keys[name] = () if spec.examples is None else spec.examples.key
                 shown[name], looks[name] = one, msgspec.structs.replace(look, tally=counts, waits=waits)
         self.board.put_up(shown)
+        self.board.keys = keys
         self.board.overseer.oversee([name for name, one in shown.items() if one.watched])
         if looks != self._left:
             self._left = looks
