@@ -275,6 +275,10 @@ def test_off_and_on_take_less_than_a_second(served: Served) -> None:
         asked = time.monotonic()
         turn(served, "off")
         wait_until(lambda: len(customers.bad) > 500, "refusals")
+        [flags] = httpx.get(f"http://127.0.0.1:{served.control_port}/flags", trust_env=False).json()["services"]
+        assert (flags["service"], flags["enabled"], flags["champion"]) == (SHOP, False, champion)
+        assert flags["notice"].startswith("A person (operator) turned it off at ")
+        assert flags["ordinals"] == {champion: served.record().versions[VersionId(champion)].ordinal}
         late = customers.last[champion] - asked
         log.info("the last answer came %.0f ms after the order", late * 1000)
         assert late < 1.0
