@@ -120,7 +120,7 @@ def test_one_screen_says_what_serves_what_waits_and_what_is_wrong(tmp_path: Path
         f"worker, process {heartbeat_of('w0', 'worker').pid}",
         f"Environments\n  {digest_of_bytes(b'lightgbm==4.6.0' + bytes([10]))[:10]}   not built yet",
         "for version 3 of shop",
-        "version 3 of shop stays on trial: the workers, which it would enter, run in another",
+        "the workers that answer now run in another",
     ):
         assert words in screen, screen
     assert max(map(len, screen.splitlines())) < 320

@@ -77,7 +77,6 @@ def _environment(one: EnvironmentPlan) -> list[str]:
     ]
     if one.unhashed:
         said.append(f"{one.unhashed} of them have no hash: uv pip compile --generate-hashes writes them")
-    said.append("workers run in the installation's environment, so its versions stay on trial beside them")
     return said
 
 

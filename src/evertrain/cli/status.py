@@ -280,8 +280,8 @@ def _source(one: SourceSituation) -> Iterator[str]:
 def _environment(one: Lodging) -> Iterator[str]:
     yield f"{short(one.standing.lock):<12} {_cut(one.says)}"
     yield f"{'':<12} for {', '.join(one.who)}"
-    if one.waits:
-        yield f"{'':<12} {one.waits}"
+    if not one.answering:
+        yield f"{'':<12} the workers that answer now run in another"
 
 
 def _process(one: Running) -> str:

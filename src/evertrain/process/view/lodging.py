@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from evertrain.core.identity import Digest, ServiceName, VersionId
+from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.registry import ServiceRecord
+from evertrain.core.routing import RoutingTable
 from evertrain.core.wording import say_many
 from evertrain.store.artifact import Artifacts
 from evertrain.store.environment import Standing
@@ -17,12 +18,12 @@ __all__ = ["Lodging", "look_at_environments"]
 class Lodging(msgspec.Struct, frozen=True, kw_only=True):
     """One environment. who: the versions that run in it now, or are to, in words ("version 3 of shop").
 
-    waits: why one of them stays on trial.
+    answering: the workers that answer now run in it, so they can load these versions.
     """
 
     who: tuple[str, ...]
     standing: Standing
-    waits: str = ""
+    answering: bool = False
 
     @property
     def says(self) -> str:
@@ -37,31 +38,32 @@ class Lodging(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def look_at_environments(
-    state: State, records: Mapping[ServiceName, ServiceRecord], artifacts: Artifacts
+    state: State, records: Mapping[ServiceName, ServiceRecord], artifacts: Artifacts, table: RoutingTable
 ) -> tuple[Lodging, ...]:
     """Of all versions that answer, stand by, are on trial or on their way to it; () where none needs another one."""
-    found: dict[str, dict[str, bool]] = {}
+    found: dict[str, dict[str, None]] = {}
     for record in records.values():
-        for version, is_on_trial in _wanted(record):
+        for version in _wanted(record):
             environment = artifacts.runs_in(version)
             if environment:
-                name = f"version {record.versions[version].ordinal} of {record.service}"
-                found.setdefault(environment, {})[name] = is_on_trial
+                found.setdefault(environment, {})[f"version {record.versions[version].ordinal} of {record.service}"] = (
+                    None
+                )
+    pool = table.pool(table.accepting)
     return tuple(
-        Lodging(who=tuple(who), standing=state.environments.standing(Digest(environment)), waits=_waits(who))
+        Lodging(
+            who=tuple(who),
+            standing=state.environments.standing(environment),
+            answering=pool is not None and pool.environment == environment,
+        )
         for environment, who in sorted(found.items())
     )
 
 
-def _wanted(record: ServiceRecord) -> Iterator[tuple[VersionId, bool]]:
-    """Versions with a number, each with whether it is on trial."""
+def _wanted(record: ServiceRecord) -> Iterator[VersionId]:
+    """Versions that have a number."""
     trial = record.open_rollout
     cycles = (cycle.version for cycle in record.open_cycles)
     for version in (record.champion, record.previous, *cycles, None if trial is None else trial.version):
         if version is not None and version in record.versions:
-            yield version, trial is not None and version == trial.version
-
-
-def _waits(who: Mapping[str, bool]) -> str:
-    tried = [name for name, is_on_trial in who.items() if is_on_trial]
-    return f"{', '.join(tried)} stays on trial: the workers, which it would enter, run in another" if tried else ""
+            yield version

@@ -249,7 +249,7 @@ def look_at(state: State) -> Situation:
         alerts=show_alerts(known.registry.alerts),
         processes=tuple(map(Running.of, known.beats)),
         hooks=tuple(one for one in read_hook_progress(state) if one.active),
-        environments=look_at_environments(state, known.registry.services, known.artifacts),
+        environments=look_at_environments(state, known.registry.services, known.artifacts, table),
         lacking=tuple(lacking),
         page=next((beat.page for beat in known.beats if beat.page and alive(beat)), ""),
     )
