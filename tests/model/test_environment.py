@@ -97,6 +97,16 @@ def test_files_of_other_bytes_than_were_locked_are_refused(tmp_path: Path) -> No
     assert "before you lock anew" in told.value.remedy
 
 
+def test_where_the_cache_of_the_user_cannot_be_made_it_lies_in_the_state(tmp_path: Path) -> None:
+    state = State.create(tmp_path / "state")
+    (tmp_path / "home").write_text("no folder")
+    home = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": "", "UV_OFFLINE": "1"}
+    with furnishing(state, kept(state, LOCK), **home) as builder:
+        said, _ = builder.communicate()
+    assert "Unset UV_OFFLINE" in said
+    assert (state.cache / "uv").is_dir()
+
+
 def test_an_index_that_is_not_there_is_told_with_the_remedy(tmp_path: Path) -> None:
     state = State.create(tmp_path / "state")
     lock = kept(state, LOCK)

@@ -133,9 +133,13 @@ class Installer:
         asked = subprocess.run(
             [self._path, "cache", "dir"], env=own, cwd=self._folder, capture_output=True, text=True, check=False
         )
-        place = Path(asked.stdout.strip() or "/")
-        nearest = next(folder for folder in (place, *place.parents) if folder.exists())
-        if asked.returncode or not os.access(nearest, os.W_OK):
+        place = Path(asked.stdout.strip())
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            usable = not asked.returncode and os.access(place, os.W_OK)
+        except OSError:
+            usable = False
+        if not usable:
             own["UV_CACHE_DIR"] = str(self._places.path.parent / "uv")
         return own
 
