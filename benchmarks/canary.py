@@ -33,7 +33,8 @@ from evertrain.core.canary import BOUND_ALPHA, assess, evidence_of
 from evertrain.core.cohort import arm_of
 from evertrain.core.evidence import Outcome, Tally
 from evertrain.core.identity import RolloutId, ServiceName, VersionId
-from evertrain.core.loss import Graded
+from evertrain.core.loss import Graded, Losses
+from evertrain.core.paired import Paired
 from evertrain.core.policy import CanarySpec
 from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted, Record
 from evertrain.core.routing import Arm, Route
@@ -44,6 +45,8 @@ ALPHA = 0.01
 BASE_ERRORS, BASE_WRONG = 0.005, 0.2
 PER_MINUTE, MINUTES = 1000, 60
 SHARE = 0.1
+APART = 0.04
+"""How often either of two versions decides otherwise than what they have in common."""
 CUSTOMERS = 3000
 SERVICE, NEW, OLD = ServiceName("late"), VersionId("new"), VersionId("old")
 
@@ -297,6 +300,67 @@ def alone(harm: Harm, kind: Callable[[Tally], float], limit: float, runs: int) -
     return row(label, middle, "requests", limit=limit)
 
 
+def judged(rng: np.random.Generator, worse: float, labels: int = 20_000) -> tuple[Floats, Floats]:
+    """1 where a version, and the champion, would be wrong: alike but for a few rows, and the first by `worse`."""
+    latent = rng.random(labels) < BASE_WRONG
+    one, other = (latent ^ (rng.random(labels) < APART) for _ in range(2))
+    one |= rng.random(labels) < worse / (1.0 - BASE_WRONG)
+    return one.astype(float), other.astype(float)
+
+
+def by_pairs(one: Floats, other: Floats) -> int | None:
+    """Labels until both versions, asked about all of them, are told apart; looked at as the controller looks."""
+    evidence, looked = Paired(), 0
+    while looked < len(one):
+        end = looked + max(50, looked // 4)
+        evidence = evidence.after(zip(one[looked:end].tolist(), other[looked:end].tolist(), strict=True), margin=0.01)
+        if evidence.value >= 1 / ALPHA:
+            return min(end, len(one))
+        looked = end
+    return None
+
+
+def by_share(one: Floats, other: Floats, rng: np.random.Generator) -> int | None:
+    """The same where each label tells of the version that answered, which was the canary for its share of them."""
+    canary = rng.random(len(one)) < SHARE
+    far = rng.random(len(one)) / 2 + 0.5 * np.where(canary, one, other)
+    losses = Losses()
+    for count, (arm, loss) in enumerate(zip(canary.tolist(), far.tolist(), strict=True), start=1):
+        losses = losses.after(Graded(arm, loss))
+        if count % 10 == 0 and losses.value >= 1 / ALPHA:
+            return count
+    return None
+
+
+def labels_needed(runs: int) -> list[Row]:
+    """Labels of all traffic until 5 points of performance are seen, in pairs and by share; false alarms of pairs."""
+    paired, alone_, false = [], [], 0
+    for run in range(runs):
+        rng = np.random.default_rng((3, run))
+        one, other = judged(rng, 0.05)
+        paired.append(float(by_pairs(one, other) or math.inf))
+        alone_.append(float(by_share(one, other, rng) or math.inf))
+        false += by_pairs(*judged(rng, 0.0)) is not None
+    (middle, high), unpaired = _middle_and_high(paired), _middle_and_high(alone_)
+    low, top = clopper_pearson(false, runs)
+    return [
+        row(
+            f"5 points more wrong answers, labels in pairs: labels of all traffic until it is seen, median "
+            f"(nine in ten: {_say(high)})",
+            middle,
+            "labels",
+            limit=1_500,
+            rival=f"by the canary's share of 10% {_say(*unpaired)}",
+        ),
+        row(
+            f"equal versions told apart by 20,000 labels in pairs, {runs} runs ({low:.2%} to {top:.2%})",
+            100 * false / runs,
+            "%",
+            limit=100 * ALPHA,
+        ),
+    ]
+
+
 def _middle_and_high(figures: list[float]) -> tuple[float, float]:
     ranked = sorted(figures)
     return ranked[(len(ranked) - 1) // 2], ranked[math.ceil(0.9 * len(ranked)) - 1]
@@ -472,6 +536,7 @@ def measure(quick: bool) -> Iterator[Row]:
         (HARMS[5], _latency, 660),
     ):
         yield alone(harm, kind, limit, 40 if quick else 200)
+    yield from labels_needed(40 if quick else 400)
     yield from rollouts(40 if quick else 1000)
     for share, errors in ((0.01, 3), (0.05, 3), (0.1, 4), (0.2, 5)):
         yield first_errors(share, errors)

@@ -19,7 +19,7 @@ from playwright.sync_api import Page, expect
 from standardwebhooks import Webhook
 
 from evertrain.core.identity import VersionId
-from evertrain.core.prediction import Predicted
+from evertrain.core.prediction import Predicted, Shadowed
 from evertrain.core.routing import Route
 from evertrain.store.access import token
 from evertrain.store.process import alive, heartbeats
@@ -295,6 +295,24 @@ def test_off_and_on_take_less_than_a_second(served: Served) -> None:
     served.answered += customers.total
     assert {reply.status for reply in customers.bad} == {503}
     assert all(b"does not answer: A person (operator) turned it off at" in reply.body for reply in customers.bad)
+
+
+def test_a_push_in_shadow_sees_what_is_asked_and_answers_nobody(served: Served, customers: Customers) -> None:
+    train(23, served.folder / "watching.txt")
+    version, champion = VersionId(served.told("push", "watching.txt", "--shadow")["version"]), served.record().champion
+    wait_until(lambda: len(served.logged(Shadowed)) > 100, "what it said")
+    assert {(one.version, one.champion) for one in served.logged(Shadowed)} == {(version, champion)}
+
+    def waits() -> str:
+        (shop,) = served.told("status")["services"]
+        return str(shop["trial"]["waits"])
+
+    wait_until(lambda: "correlation +" in waits(), "what status says")
+    assert waits().startswith("In shadow until a person promotes it; it has seen ")
+    assert "sees live requests in shadow, and answers nobody" in served.run("status").stdout
+    assert served.run("rollback", "--reason", "seen enough").returncode == 0
+    wait_until(lambda: route_of(served).shadow is None, "its end")
+    assert list(customers.answered) == [champion]
 
 
 def test_a_restart_goes_on_where_the_killed_one_was(served: Served) -> None:

@@ -13,6 +13,7 @@ from evertrain.cli.option import Dir, Json
 from evertrain.cli.screen import show, show_live
 from evertrain.config.settings import load
 from evertrain.core.identity import short
+from evertrain.core.rollout import RolloutState
 from evertrain.core.time import Instant, say_span
 from evertrain.core.wording import say_many
 from evertrain.monitor.join import MOST_WAITING
@@ -234,6 +235,10 @@ def _trial(trial: Trial) -> Iterator[str]:
     name = f"version {trial.ordinal} ({short(trial.version)})"
     if trial.hold and not trial.share:
         yield f"  held       {name} gets no traffic: {_reason(trial.hold)}"
+        return
+    if trial.state == RolloutState.SHADOWING:
+        yield f"  on trial   {name} sees live requests in shadow, and answers nobody, since {say_moment(trial.since)}"
+        yield f"             {_reason(trial.waits or trial.why)}"
         return
     share = f"{say_percent(trial.share)} of the requests since {say_moment(trial.since)}"
     yield f"  on trial   {name} gets {share}, step {trial.step} of {trial.steps}"

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 
 from evertrain.core.identity import ServiceName, VersionId
-from evertrain.core.prediction import Failed, Predicted
+from evertrain.core.prediction import Failed, Predicted, Shadowed
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.process.supervision.roster import serves
 from evertrain.store.ledger import Ledger
@@ -33,7 +33,7 @@ SHOP = ServiceName("shop")
 NAMES = ("a", "b", "c")
 SCHEMA = {"columns": [{"name": name, "type": "float64", "low": -5, "high": 5} for name in NAMES]}
 PACE_S = 0.01
-Kind = TypeVar("Kind", Failed, Predicted)
+Kind = TypeVar("Kind", Failed, Predicted, Shadowed)
 
 
 class Customers:
