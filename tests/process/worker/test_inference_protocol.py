@@ -127,7 +127,8 @@ def test_a_service_that_is_turned_off_says_why(worker: RunningWorker) -> None:
     assert beat is not None
     [version] = beat.ready
     worker.installation.route(Route(service=SHOP, champion=version, enabled=False, notice="taken off by a person."))
-    until(lambda: worker.client.get("/v2/health/ready").status_code == 503)
+    until(lambda: worker.client.get(f"/v2/models/{SHOP}/ready").status_code == 503)
+    assert worker.client.get("/v2/health/ready").status_code == 200, "the worker is not taken from its balancer"
     response = worker.client.post(INFER, json=tensors())
     assert response.status_code == 503
     assert "taken off by a person" in response.json()["what"]
