@@ -132,3 +132,17 @@ def test_probabilities_of_classes_are_kept_and_compared_whole() -> None:
         assert cohort.score.tolist() == [[0.25, 0.5, 0.25], [0.125, 0.125, 0.75]]
         assert cohort.compared.tolist() == [True, False]
         assert metric("accuracy", cohort.label, cohort.score) == 0.5
+
+
+def test_only_labels_that_are_mature_and_of_later_requests_are_scored_again() -> None:
+    seen = monitor()
+    for key, hour in (("d", 4), ("a", 1), ("b", 2), ("c", 3), ("e", 8)):
+        seen.predicted(prediction(key, hour * HOUR))
+        if key != "c":
+            seen.labelled(label(key, 1.0))
+    since, now = Instant(1 * HOUR), Instant(5 * HOUR)
+    assert seen.matured(since, now) == 2  # not a, which was there before; c has no label, and e is not mature
+    found = seen.logged_labels(since, now, most=10)
+    assert found.ids == (f"id-b-{2 * HOUR}", f"id-d-{4 * HOUR}")
+    assert (found.at, found.label) == ((2 * HOUR, 4 * HOUR), (1.0, 1.0))
+    assert seen.logged_labels(since, now, most=1).ids == (f"id-d-{4 * HOUR}",)
