@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     )
     from evertrain.config.origin import frame, sql
     from evertrain.config.output import classes
-    from evertrain.config.policy import Canary, Gate, Recipe, Shadow, cron, every, performance, rows
+    from evertrain.config.policy import BlueGreen, Canary, Gate, Recipe, Shadow, cron, every, performance, rows
     from evertrain.config.script import script
     from evertrain.config.table import Service
     from evertrain.config.training import Run, TrainingSet
     from evertrain.config.vocabulary import column, latest, open_count, request_features, windows
 
 __all__ = [
+    "BlueGreen",
     "Canary",
     "Examples",
     "Gate",

@@ -254,20 +254,3 @@ def test_a_service_without_a_first_version_tries_again_after_its_cooldown() -> N
     assert len(record.cycles) > 1
     began = [cycle.began for cycle in record.cycles.values()]
     assert all(later - earlier >= DAY for earlier, later in itertools.pairwise(began))
-
-
-def test_a_version_that_needs_other_libraries_than_the_workers_have_is_not_put_into_them() -> None:
-    world = settled()
-    before = record_of(world)
-    world.planes.lock = digest_of("a lock")
-    world.run(20)
-    after = record_of(world)
-    assert after.champion == before.champion
-    assert after.open_rollout is not None
-    assert after.open_rollout.share == after.open_rollout.steps[-1]
-    assert not after.versions[after.open_rollout.version].refused
-    assert not order(world, "promote", version=after.open_rollout.version).accepted
-    assert "the workers, which it would enter, do not" in answers(world)[-1]
-    world.planes.lock = msgspec.UNSET
-    world.run(1)
-    assert record_of(world).champion == after.open_rollout.version

@@ -21,7 +21,7 @@ from evertrain.core.policy import (
 from evertrain.core.time import parse_span
 from evertrain.errors import DeclarationError
 
-__all__ = ["Canary", "Gate", "Recipe", "Shadow", "cron", "every", "performance", "rows"]
+__all__ = ["BlueGreen", "Canary", "Gate", "Recipe", "Shadow", "cron", "every", "performance", "rows"]
 
 
 class Estimator(Protocol):
@@ -150,6 +150,23 @@ def Shadow(  # noqa: N802 - reads as the thing that it makes
     requests: so many it has to see; None: it stays in shadow until a person promotes it. share: of all requests.
     """
     return read_spec({"requests": requests, "share": share}, ShadowSpec, "et.Shadow")
+
+
+@closed
+def BlueGreen(  # noqa: N802 - reads as the thing that it makes
+    *, back: str = "1h", probation: str = "14d"
+) -> CanarySpec:
+    """Each version enters with workers of its own, which take over in one step; there is no canary.
+
+    back: for so long the workers before them stay warm, so that going back is one step too. probation: as of a canary.
+    """
+    described = {
+        "steps": (1.0,),
+        "by_pool": True,
+        "back": parse_span(back),
+        "probation": parse_span(probation),
+    }
+    return read_spec(described, CanarySpec, "et.BlueGreen")
 
 
 @closed

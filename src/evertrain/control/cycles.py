@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from evertrain.config.declaration import ServiceSpec, TrainingSpec
+from evertrain.control.lodging import say_entry
 from evertrain.control.planes import Crashed, Done, Planes, Running
 from evertrain.control.review import FEWEST_ROWS, check_of, judged_by
 from evertrain.control.step import NOTHING, Step
@@ -272,19 +273,18 @@ class CycleDesk:
     def _registered(self, cycle: Cycle) -> Step:
         if self._record.open_rollout is not None or cycle.version is None:
             return NOTHING
-        first = self._record.champion is None
+        first, rule = self._record.champion is None, self._spec.rollout
+        whole = first or (rule.by_pool and not cycle.shadow)
         begun = facts.RolloutBegun(
             service=self._record.service,
             rollout=RolloutId(f"{self._record.service}/r{len(self._record.rollouts) + 1}"),
             version=cycle.version,
-            champion=self._record.champion,
-            steps=(1.0,) if first else self._spec.rollout.steps,
+            champion=None if whole else self._record.champion,
+            steps=(1.0,) if whole else rule.steps,
             cycle=cycle.cycle,
-            shadow=None if first else self._spec.rollout.shadow_for(stays=cycle.shadow),
+            shadow=None if whole else rule.shadow_for(stays=cycle.shadow),
         )
-        enters = "It goes through its canary." if begun.shadow is None else "It is put in shadow."
-        why = "It is the first version." if first else enters
-        return self._move(cycle, "roll out", why, begun)
+        return self._move(cycle, "roll out", say_entry(begun, first=first), begun)
 
     def _rolling_out(self, cycle: Cycle) -> Step:
         rollout = self._record.rollouts.get(cycle.rollout or RolloutId(""))

@@ -11,6 +11,7 @@ import msgspec
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.cycles import CycleDesk
+from evertrain.control.lodging import PoolDesk
 from evertrain.control.orders import OrderDesk
 from evertrain.control.planes import Journal, Planes
 from evertrain.control.rescoring import RescoringDesk
@@ -111,4 +112,5 @@ class Loop:
             entering = desk.entering
         else:
             yield ChampionReview(self._planes, record, now).step()
+        yield PoolDesk(self._planes, record, now).step()
         yield route_step(self._planes, record, spec, now, entering=entering)

@@ -5,7 +5,6 @@ from typing import Literal
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.answer import answered
 from evertrain.control.approvals import decide_by_order
-from evertrain.control.lodging import lodged_elsewhere
 from evertrain.control.planes import Planes
 from evertrain.control.rescoring import found_of
 from evertrain.control.schedule import ORDER
@@ -171,9 +170,6 @@ class OrderDesk:
             return self._answer(event, "The order names a version that is not registered.", accepted=False)
         if version.version == self._record.champion:
             return self._answer(event, f"Version {version.ordinal} is the champion already.", accepted=False)
-        if (waits := lodged_elsewhere(self._planes, version.version)) is not None:
-            reason = f"Version {version.ordinal} cannot be put into service: {waits}."
-            return self._answer(event, reason, accepted=False)
         refused = ", which was refused," if self._record.refusal_of(version.fingerprint) else ""
         reason = f"A person ({order.role}) puts version {version.ordinal}{refused} into service."
         self._planes.attest_judged(version.version, self._record.service, self._now, "override", reason)
@@ -200,7 +196,7 @@ class OrderDesk:
 
     def _rollback(self, event: Event, order: OrderGiven) -> Step:
         under_way = self._record.open_rollout
-        if under_way is not None and under_way.champion is not None:
+        if under_way is not None and self._record.champion is not None:
             return self._answer(event, self._say_end(under_way, order), self._end(under_way, "abort"))
         champion, previous = self._record.champion, self._record.previous
         if champion is None or previous is None:
@@ -216,7 +212,8 @@ class OrderDesk:
     def _say_end(self, rollout: Rollout, order: OrderGiven) -> str:
         """Which of the two was taken back: somebody in a hurry may have meant the one that goes on."""
         ended = self._record.versions[rollout.version].ordinal
-        goes_on = self._record.versions[rollout.champion].ordinal if rollout.champion is not None else ended
+        champion = rollout.champion or self._record.champion
+        goes_on = self._record.versions[champion].ordinal if champion is not None else ended
         had = f"its trial with {rollout.share:.0%} of the requests" if rollout.share > 0 else "its trial"
         return (
             f"A person ({order.role}) took version {ended} back from {had}; version {goes_on} goes on and answers "
@@ -229,7 +226,8 @@ class OrderDesk:
             return "There is no earlier version to go back to: no other one has served."
         named = ", ".join(str(self._record.versions[one].ordinal) for one in gone)
         return (
-            f"There is no earlier version to go back to: {named} served, and was refused or taken back since. "
+            f"There is no earlier version to go back to: {named} served, and was refused or taken back since, or needs "
+            "other libraries than the workers that answer. "
             "`evertrain promote VERSION` puts one of them into service in spite of that."
         )
 

@@ -129,8 +129,14 @@ class Planes(Protocol):
     def followed(self, generation: int) -> bool:
         """Whether every living worker obeys a table of at least this generation (False when none lives)."""
 
-    def held(self, version: VersionId) -> Readiness:
-        """Whether every living worker has this version loaded and warm."""
+    def held(self, version: VersionId, pool: int) -> Readiness:
+        """Whether every worker of a pool has this version loaded and warm, beside all else that is routed to it."""
+
+    def environments(self, besides: ServiceName) -> Mapping[ServiceName, str]:
+        """What the champions of the other services run in, as `Manifest.runs_in` says it."""
+
+    def room_for_pool(self) -> str:
+        """Why there is no memory for as many workers again as there are, "" where there is."""
 
     def standing(self, name: Literal["canary", "control", "shadow", "reference"], arm: Arm) -> Readiness:
         """Whether the process of an arm answers."""

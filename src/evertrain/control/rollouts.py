@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.approvals import approvers, asked_at
-from evertrain.control.lodging import lodged_elsewhere
+from evertrain.control.lodging import Lodged, Lodging
 from evertrain.control.planes import Planes
 from evertrain.control.rescoring import found_of
 from evertrain.control.review import check_of, judged_by, review, review_is_due, stood_in_line
@@ -63,13 +63,11 @@ class RolloutDesk:
 
     def _prepare_first(self, rollout: Rollout) -> Step:
         """Without a champion beside it a version enters whole, once every worker holds it."""
-        if lodged_elsewhere(self._planes, rollout.version) is not None:
-            return NOTHING  # no worker can hold it
-        held = self._planes.held(rollout.version)
-        if held.failed:
-            return self._end(rollout, f"A worker cannot load it: {held.failed}")
-        if not held.ready:
-            return Step(awaiting=f"{rollout.rollout}: the workers load the version")
+        if rollout.cycle is not None and self._record.champion is not None and (waits := self._wait(rollout)):
+            return waits
+        lodged = self._lodged(rollout)
+        if lodged.state != "held":
+            return self._lodge(rollout, lodged)
         started = self._moved(rollout, "start", step=0, share=1.0)
         promoted = facts.RolloutMoved(
             service=self._record.service,
@@ -81,7 +79,20 @@ class RolloutDesk:
             step=0,
             share=1.0,
         )
-        return self._record_all(rollout, "Every worker holds it; it answers everything.", started, promoted)
+        return self._record_all(rollout, f"{_say_lodged(lodged)}; it answers everything.", started, promoted)
+
+    def _lodged(self, rollout: Rollout) -> Lodged:
+        """Where its version stands with the workers; those that answer are asked to load it, if that is its way in."""
+        lodged = Lodging(self._planes, self._record, self._spec, self._now).of(rollout)
+        self.entering = lodged.prepare
+        return lodged
+
+    def _lodge(self, rollout: Rollout, lodged: Lodged, figures: Mapping[str, float] | None = None) -> Step:
+        """Bring a version to the workers, or end the rollout of one that they cannot hold."""
+        if lodged.state != "failed":
+            return lodged.step
+        ended = self._end(rollout, f"A worker cannot load it: {lodged.failed}", figures)
+        return Step(drafts=(*lodged.step.drafts, *ended.drafts))
 
     def _prepare(self, rollout: Rollout) -> Step:
         route = self._planes.routing().routes.get(self._record.service)
@@ -217,18 +228,14 @@ class RolloutDesk:
 
     def _enter(self, rollout: Rollout, seen: Assessment) -> Step:
         """Earned: once every worker holds the version, the generation flips. Until then the canary goes on."""
-        if lodged_elsewhere(self._planes, rollout.version) is not None:
-            return NOTHING  # no worker can hold it
         passed = self._pass(rollout, "promotion")
         if isinstance(passed, Step):
             return passed
-        self.entering = True
-        held = self._planes.held(rollout.version)
-        if held.failed:
-            return self._end(rollout, f"A worker cannot load it: {held.failed}", seen.figures)
-        if not held.ready:
-            return Step(awaiting=f"{rollout.rollout}: the workers load the version")
-        return self._move(rollout, "promote", "; ".join((*seen.reasons, *passed)), seen.figures)
+        lodged = self._lodged(rollout)
+        if lodged.state != "held":
+            return self._lodge(rollout, lodged, seen.figures)
+        reasons = (*seen.reasons, *passed, *((_say_lodged(lodged),) if lodged.entry.by_pool else ()))
+        return self._move(rollout, "promote", "; ".join(reasons), seen.figures)
 
     def _end(
         self,
@@ -296,3 +303,9 @@ class RolloutDesk:
                 for place, fact in enumerate(told)
             )
         )
+
+
+def _say_lodged(lodged: Lodged) -> str:
+    if not lodged.entry.by_pool:
+        return "Every worker holds it"
+    return f"New workers hold it and take over, since {lodged.entry.reason}"

@@ -1,11 +1,15 @@
 """The routing table as a function of what the ledger says: publish it when the workers' table differs."""
 
+import msgspec
+
 from evertrain.config.declaration import ServiceSpec
+from evertrain.control.lodging import entry_for
 from evertrain.control.planes import Planes
 from evertrain.control.step import NOTHING, Step
 from evertrain.core import event as facts
 from evertrain.core.event import Draft
-from evertrain.core.identity import VersionId, digest_of, short
+from evertrain.core.identity import Digest, VersionId, digest_of, short
+from evertrain.core.pool import FIRST, Pools
 from evertrain.core.registry import Rollout, ServiceRecord
 from evertrain.core.rollout import RolloutState
 from evertrain.core.routing import Arm, Route, RoutingTable
@@ -17,25 +21,25 @@ STORY_DEADLINE_S = 30.0
 """A candidate's deadline on a story's clock, where wall time decides nothing."""
 
 
-def desired_route(record: ServiceRecord, spec: ServiceSpec, *, paced: bool, entering: bool) -> Route:
+def desired_route(
+    record: ServiceRecord, spec: ServiceSpec, *, paced: bool, entering: bool, standby: VersionId | None = None
+) -> Route:
     """How the service is to be answered now.
 
-    entering: the open rollout has earned its promotion, so every worker prepares its version.
+    entering: the open rollout has earned its promotion, so every worker that answers prepares its version. standby:
+    the version that they hold beside the champion, so that a revert is one flip.
     """
     rollout = record.open_rollout
-    previous = record.previous
-    if previous is not None and (record.versions[previous].refused or previous == record.champion):
-        previous = None
     first = rollout is not None and rollout.champion is None
     mirrors = rollout is not None and not first and _is_in_shadow(rollout)
     steps = rollout is not None and not first and rollout.state in (RolloutState.PREPARING, RolloutState.STEPPING)
     arms = steps and not mirrors
-    prepare = (rollout.version,) if rollout is not None and (entering or first) else ()
+    prepare = (rollout.version,) if rollout is not None and entering else ()
     deadline = STORY_DEADLINE_S if paced else spec.rollout.deadline_s
     return Route(
         service=record.service,
         champion=record.champion,
-        previous=previous,
+        previous=standby,
         prepare=prepare,
         rollout=rollout.rollout if rollout is not None and (arms or mirrors) else None,
         canary=_arm(rollout, rollout.version, deadline) if rollout is not None and arms else None,
@@ -80,24 +84,28 @@ def route_step(planes: Planes, record: ServiceRecord, spec: ServiceSpec, now: In
     The change is recorded first. After a crash between the two the file still differs, and is published then.
     """
     table = planes.routing()
-    wanted = desired_route(record, spec, paced=planes.paced(), entering=entering)
+    standby = _standby(planes, record, spec)
+    route = desired_route(record, spec, paced=planes.paced(), entering=entering, standby=standby)
+    wanted = _table_with(table, route, record.pools)
     standing = table.routes.get(record.service)
-    if standing == wanted:
-        nobody = wanted.champion is None and not wanted.prepare
+    if wanted == table:
+        nobody = route.champion is None and not route.prepare
         if nobody or planes.followed(table.generation):
             return NOTHING
         return Step(awaiting=f"{record.service}: the workers take over routing table {table.generation}")
     generation = table.generation + 1
-    if record.routed == digest_of(wanted):
-        planes.publish(RoutingTable(generation=generation, routes={**table.routes, record.service: wanted}))
+    mark = _mark_of(wanted, route)
+    if record.routed == mark:
+        planes.publish(msgspec.structs.replace(wanted, generation=generation))
         return Step(awaiting=f"{record.service}: the workers take over routing table {generation}")
     changed = facts.RoutingChanged(
         service=record.service,
         generation=generation,
-        route=digest_of(wanted),
-        champion=wanted.champion,
-        canary=wanted.canary.version if wanted.canary else None,
-        share=wanted.canary.share if wanted.canary else 0.0,
+        route=mark,
+        champion=route.champion,
+        canary=route.canary.version if route.canary else None,
+        share=route.canary.share if route.canary else 0.0,
+        pool=wanted.accepting,
         before=standing.champion if standing else None,
     )
     draft = Draft(
@@ -105,10 +113,43 @@ def route_step(planes: Planes, record: ServiceRecord, spec: ServiceSpec, now: In
         at=now,
         actor="controller",
         subject=f"service/{record.service}",
-        reason=_say(wanted),
+        reason=_say(route) + _say_pools(wanted),
         fact=changed,
     )
     return Step(drafts=(draft,))
+
+
+def _standby(planes: Planes, record: ServiceRecord, spec: ServiceSpec) -> VersionId | None:
+    """The version before, where the workers that answer can hold it and no others are kept for it."""
+    before = record.previous
+    if before is None or before == record.champion or record.pools.held_by_other(record.service) == before:
+        return None
+    way = entry_for(planes, record, spec, before)
+    return None if way.by_pool and not spec.rollout.by_pool else before
+
+
+def _table_with(table: RoutingTable, route: Route, pools: Pools) -> RoutingTable:
+    """The table with another route. Pools are moved together with the route of the service that they are moved for."""
+    routes = {**table.routes, route.service: route}
+    if pools.owner != route.service:
+        return msgspec.structs.replace(table, routes=routes)
+    return RoutingTable(
+        generation=table.generation, routes=routes, pools=pools.standing, accepting=pools.accepting.number
+    )
+
+
+def _mark_of(table: RoutingTable, route: Route) -> Digest:
+    """What tells this table from the one before, for the ledger."""
+    if table.pools == (FIRST,):
+        return digest_of(route)
+    return digest_of((route, table.pools, table.accepting))
+
+
+def _say_pools(table: RoutingTable) -> str:
+    if len(table.pools) == 1:
+        return ""
+    other = next(pool.number for pool in table.pools if pool.number != table.accepting)
+    return f" Pool {table.accepting} takes all connections; pool {other} is kept warm beside it."
 
 
 def _say(route: Route) -> str:

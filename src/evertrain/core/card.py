@@ -46,13 +46,17 @@ class Bin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What the clock and the system said in the check server. It varies from run to run."""
+    """What the clock and the system said in the check server. It varies from run to run.
+
+    stall_ms: the longest for which loading, done as a worker does it, held up other threads.
+    """
 
     p50_ms: float
     p99_ms: float
     memory_mb: float
     requests: int
     decides: bool
+    stall_ms: float = 0.0
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):

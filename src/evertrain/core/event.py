@@ -14,6 +14,7 @@ from evertrain.core.model import DatasetRef, Fingerprint, Verdict
 from evertrain.core.order import OrderAnswered, OrderGiven, ServiceSwitched
 from evertrain.core.paired import PairedFigures
 from evertrain.core.policy import ShadowSpec
+from evertrain.core.pool import PoolClosed, PoolHeld, PoolOpened
 from evertrain.core.schema import Column
 from evertrain.core.time import Instant
 from evertrain.core.upkeep import (
@@ -44,6 +45,9 @@ __all__ = [
     "ModelVouched",
     "OrderAnswered",
     "OrderGiven",
+    "PoolClosed",
+    "PoolHeld",
+    "PoolOpened",
     "ProcessExited",
     "ProcessesRestarted",
     "RolloutBegun",
@@ -290,7 +294,7 @@ class RolloutMoved(_Fact, frozen=True, kw_only=True, tag="rollout.moved"):
 
 
 class RoutingChanged(_Fact, frozen=True, kw_only=True, tag="routing.changed"):
-    """The workers are given a new routing table; route: digest of the service's route in it."""
+    """The workers are given a new routing table; route: digest of what is new in it; pool: who takes connections."""
 
     service: ServiceName
     generation: int
@@ -299,6 +303,7 @@ class RoutingChanged(_Fact, frozen=True, kw_only=True, tag="routing.changed"):
     canary: VersionId | None
     share: float
     before: VersionId | None
+    pool: int = 0
 
 
 class ChampionReverted(_Fact, frozen=True, kw_only=True, tag="champion.reverted"):
@@ -343,6 +348,9 @@ Fact = (
     | ApprovalAsked
     | ApprovalGiven
     | RoutingChanged
+    | PoolOpened
+    | PoolHeld
+    | PoolClosed
     | ChampionOverridden
     | ChampionReverted
     | AlertRaised

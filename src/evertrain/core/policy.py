@@ -80,6 +80,8 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     that the new one is worse, the other one answers again. 0: no probation.
     approval: a person is asked before its canary, its promotion, or both; within `approval_within`, and then on_timeout
     holds ("hold": it waits on). shadow: a stage before the first step.
+    by_pool: each version enters with workers of its own, at once, without a canary. back: for so long the workers
+    before them stay warm after a switch.
     """
 
     steps: tuple[Share, ...] = (0.01, 0.05, 0.25)
@@ -92,6 +94,8 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     approval_within: Annotated[int, Meta(gt=0, description="microseconds")] = 7 * DAY
     on_timeout: OnTimeout = "hold"
     shadow: ShadowSpec | None = None
+    by_pool: bool = False
+    back: Micros = HOUR
 
     def shadow_for(self, *, stays: bool) -> ShadowSpec | None:
         """The stage of a version that enters. stays: it is to stay in it until a person promotes it."""

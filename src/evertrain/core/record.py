@@ -12,6 +12,7 @@ from evertrain.core.event import Event, VersionRescored
 from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, VersionId
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
 from evertrain.core.policy import ShadowSpec
+from evertrain.core.pool import Pools
 from evertrain.core.rehearsal import asked_for
 from evertrain.core.rollout import RolloutState
 from evertrain.core.routing import Refusal
@@ -152,6 +153,7 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
     served: the champions one after the other, a version that came again as often as it did. wanted: the recipe of a
     retraining that a person asked for and that begins when the cycle before it has ended. enabled: False where a person
     turned the service off; notice: what those who ask are told then. rescored: what rescoring found last of a version.
+    pools: of all services of an installation, which share them.
     """
 
     service: ServiceName
@@ -175,12 +177,16 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
     enabled: bool = True
     notice: str = ""
     rescored: dict[VersionId, VersionRescored] = {}
+    pools: Pools = msgspec.field(default_factory=Pools)
 
     @property
     def previous(self) -> VersionId | None:
-        """The version that a rollback goes to: of those that served, the last one that is not refused."""
-        before = (one for one in reversed(self.served) if one != self.champion)
-        return next((one for one in before if not self.versions[one].refused), None)
+        """The version that a rollback goes to: of those that served, the last one that is not refused.
+
+        One that needs other libraries than the workers have counts as long as those that have them stand by.
+        """
+        before = (one for one in reversed(self.served) if one != self.champion and not self.versions[one].refused)
+        return next((one for one in before if self.pools.reaches(self.service, one)), None)
 
     @property
     def open_cycles(self) -> list[Cycle]:

@@ -18,6 +18,7 @@ from evertrain.core import rollout as rollouts
 from evertrain.core.approval import Approval
 from evertrain.core.cycle import CycleMove
 from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.pool import Pool, PoolMember, Pools
 from evertrain.core.record import Cycle, Decision, Rollout, ServiceRecord, Version
 from evertrain.core.rollout import RolloutMove
 from evertrain.core.routing import Refusal
@@ -30,6 +31,7 @@ class Registry:
     """All services, by folding events in ledger order."""
 
     def __init__(self, events: Iterable[facts.Event] = ()) -> None:
+        self.pools = Pools()
         self.services: dict[ServiceName, ServiceRecord] = {}
         self.sequence = -1
         self.generation = 0
@@ -38,7 +40,7 @@ class Registry:
             self.fold(event)
 
     def service(self, name: ServiceName) -> ServiceRecord:
-        return self.services.setdefault(name, ServiceRecord(service=name))
+        return self.services.setdefault(name, ServiceRecord(service=name, pools=self.pools))
 
     def fold(self, event: facts.Event) -> None:
         """Take in the next event. An event that was folded already changes nothing."""
@@ -47,10 +49,8 @@ class Registry:
         self.sequence = event.sequence
         fact = event.fact
         match fact:
-            case facts.AlertRaised():
-                self.alerts[fact.alert] = event
-            case facts.AlertCleared():
-                self.alerts.pop(fact.alert, None)
+            case facts.AlertRaised() | facts.AlertCleared():
+                self._fold_alert(event, fact)
             case facts.ServiceDeclared():
                 record = self.service(fact.service)
                 record.declaration, record.bundle, record.folder = fact.declaration, fact.bundle, fact.folder
@@ -69,10 +69,18 @@ class Registry:
                 _fold_approval(self.service(fact.service), event, fact)
             case facts.RolloutBegun() | facts.RolloutMoved() | facts.RoutingChanged() | facts.ChampionReverted():
                 _fold_rollout(self.service(fact.service), event, fact)
+            case facts.PoolOpened() | facts.PoolHeld() | facts.PoolClosed():
+                _fold_pool(self.service(fact.service), event, fact)
             case facts.OrderGiven() | facts.OrderAnswered() | facts.ServiceSwitched():
                 _fold_order(self.service(fact.service), event, fact)
             case _:
                 pass
+
+    def _fold_alert(self, event: facts.Event, fact: facts.AlertRaised | facts.AlertCleared) -> None:
+        if isinstance(fact, facts.AlertRaised):
+            self.alerts[fact.alert] = event
+        else:
+            self.alerts.pop(fact.alert, None)
 
 
 def _decide(record: ServiceRecord, event: facts.Event, outcome: str) -> None:
@@ -225,11 +233,14 @@ def _fold_rollout(
             if fact.move == "pass":
                 rollout.shadow = None
             if fact.move == "promote":
+                until = Instant(event.at + record.pools.back)
+                record.pools.crowned(fact.service, record.champion, fact.version, until)
                 _crown(record, fact.version, event.at)
             _decide(record, event, fact.move)
         case facts.RoutingChanged():
             record.generation, record.routed = fact.generation, fact.route
         case facts.ChampionReverted():
+            record.pools.crowned(fact.service, record.champion, fact.after, event.at)
             _crown(record, fact.after, event.at)
             _decide(record, event, "reverted")
 
@@ -248,6 +259,22 @@ def _fold_approval(record: ServiceRecord, event: facts.Event, fact: facts.Approv
             _decide(record, event, fact.decision)
         case _:
             pass  # the first answer holds
+
+
+def _fold_pool(
+    record: ServiceRecord, event: facts.Event, fact: facts.PoolOpened | facts.PoolHeld | facts.PoolClosed
+) -> None:
+    match fact:
+        case facts.PoolOpened():
+            own = PoolMember(service=fact.service, version=fact.version)
+            record.pools.open(Pool(number=fact.pool, environment=fact.environment, own=own), event.at, fact.back)
+            _decide(record, event, "opened")
+        case facts.PoolHeld():
+            record.pools.lacks[fact.rollout] = fact.lack
+            _decide(record, event, "held")
+        case facts.PoolClosed():
+            record.pools.close(fact.service)
+            _decide(record, event, "closed")
 
 
 def _crown(record: ServiceRecord, champion: VersionId | None, at: Instant) -> None:

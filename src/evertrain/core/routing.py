@@ -108,5 +108,6 @@ def _held_by(pool: Pool, route: Route) -> Route:
         rollout=None,
         canary=None,
         control=None,
+        shadow=None,
         reference=None,
     )

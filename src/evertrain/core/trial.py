@@ -78,11 +78,14 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Pong(msgspec.Struct, frozen=True, kw_only=True):
-    """To `Ping`. memory_mb: resident memory of the process."""
+    """To `Ping`. memory_mb: resident memory of the process. stall_ms: for how long its loading held up other threads,
+    where that was measured.
+    """
 
     ok: bool
     version: VersionId
     memory_mb: float
+    stall_ms: float = 0.0
 
 
 _asks: msgspec.msgpack.Decoder[Ask] = msgspec.msgpack.Decoder(Ask)

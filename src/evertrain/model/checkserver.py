@@ -74,7 +74,7 @@ class CheckServer:
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._path = state.socket(f"check-{version[:10]}-{os.getpid()}")
-        self.peak_mb = 0.0
+        self.peak_mb = self.stall_ms = 0.0
 
     def launch(self) -> Self:
         """Start the process and do not wait for it, so that several can load at the same time.
@@ -119,7 +119,7 @@ class CheckServer:
         pong = self._ask(Ping(), Pong)
         if pong.version != self._version:
             raise self._fault(f"answered as version {short(pong.version)}")
-        self.peak_mb = max(self.peak_mb, pong.memory_mb)
+        self.peak_mb, self.stall_ms = max(self.peak_mb, pong.memory_mb), pong.stall_ms
         return pong
 
     def waited_ms(self) -> float | None:

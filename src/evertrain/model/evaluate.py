@@ -61,7 +61,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     """What the check server showed of a version. cause: why it could not be examined, "" when it could.
 
     scores: of the holdout rows, in order; None when there were none to score, or it could not. tried: the same of
-    logged requests that it was asked besides, or why it could not.
+    logged requests that it was asked besides, or why it could not. stall_ms: for how long its loading held up others.
     """
 
     health: Health
@@ -69,6 +69,7 @@ class Examined(msgspec.Struct, frozen=True, kw_only=True):
     inspection: Inspection | None = None
     scores: Floats | None = None
     tried: Floats | str | None = None
+    stall_ms: float = 0.0
 
     @property
     def category_scores(self) -> tuple[RowScore | None, RowScore | None]:
@@ -206,7 +207,7 @@ def examine(
             inspection = inspect(server, manifest, golden)
             scores = None if rows is None or inspection.faults else score_rows(server, manifest, rows)
             server.ping()
-            peak = server.peak_mb
+            peak, stall = server.peak_mb, server.stall_ms
             if asked is not None and not inspection.faults:
                 tried = _try_to_score(server, manifest, asked)
     except PackageError:
@@ -222,7 +223,7 @@ def examine(
         timed=timed,
     )
     cause = inspection.faults[0] if inspection.faults else ""
-    return Examined(health=health, cause=cause, inspection=inspection, scores=scores, tried=tried)
+    return Examined(health=health, cause=cause, inspection=inspection, scores=scores, tried=tried, stall_ms=stall)
 
 
 def _server(state: State, spec: ServiceSpec, version: VersionId, deadline_s: float, folder: Path) -> CheckServer:
@@ -358,6 +359,7 @@ def _measured(examined: Examined) -> Measured | None:
         p99_ms=examined.inspection.p99_ms,
         memory_mb=examined.health.memory_mb or 0.0,
         requests=examined.inspection.requests,
+        stall_ms=examined.stall_ms,
         decides=examined.health.timed,
     )
 

@@ -102,12 +102,12 @@ class SimulatedPlanes:
     crashing: part of the names of the tasks that always crash; "" for none. labels: how many logged requests have one,
     mature: of which that version on trial and the one beside it were not trained on.
     checks: what the next checks of a pushed file say, one after the other, and the last one from then on. lock: of the
-    environment of all versions that are asked about from now on.
+    environment of all versions that are asked about from now on. others: those of other services' champions. no_room:
+    why no second pool can be started.
     """
 
-    crashing = ""
-    labels = 0
-    mature = 0
+    crashing = no_room = ""
+    labels = mature = 0
     lock: Digest | msgspec.UnsetType = msgspec.UNSET
 
     def __init__(self, spec: ServiceSpec, seed: int, faults: Faults) -> None:
@@ -118,6 +118,7 @@ class SimulatedPlanes:
         self.table = RoutingTable(generation=0, routes={})
         self.built: set[VersionId] = set()
         self.judged: set[VersionId] = set()
+        self.others: dict[ServiceName, str] = {}
         self.checks: list[Evaluated] = []
         self.checked: list[Check] = []
         self.asked: dict[RolloutGate, tuple[Approver, ...]] = {}
@@ -284,7 +285,13 @@ class SimulatedPlanes:
     def followed(self, generation: int) -> bool:
         return not self._happens(self.faults.slow)
 
-    def held(self, version: VersionId) -> Readiness:
+    def environments(self, besides: ServiceName) -> Mapping[ServiceName, str]:
+        return self.others
+
+    def room_for_pool(self) -> str:
+        return self.no_room
+
+    def held(self, version: VersionId, pool: int) -> Readiness:
         if self._fated(version, self.faults.cannot_load):
             return Readiness(ready=False, failed="a planted fault of loading")
         return Readiness(ready=not self._happens(self.faults.slow))

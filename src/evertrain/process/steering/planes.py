@@ -27,6 +27,7 @@ from evertrain.model.executor import Done as TaskDone
 from evertrain.model.executor import LocalExecutor, Task
 from evertrain.model.installer import BUILD_S
 from evertrain.process.steering.outcomes import Outcomes
+from evertrain.process.steering.room import free_memory, room_for_twice
 from evertrain.process.steering.watch import Watch
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import BusinessClock, StoryClock
@@ -231,10 +232,22 @@ class InstalledPlanes:
         workers = self._workers()
         return bool(workers) and all(worker.generation >= generation for worker in workers)
 
-    def held(self, version: VersionId) -> Readiness:
-        workers = self._workers()
+    def held(self, version: VersionId, pool: int) -> Readiness:
+        workers = [worker for worker in self._workers() if worker.pool == pool]
         failed = next((worker.failed[version] for worker in workers if version in worker.failed), "")
-        return Readiness(ready=bool(workers) and all(version in worker.ready for worker in workers), failed=failed)
+        if pool == self._registry.pools.accepting.number:
+            return Readiness(ready=bool(workers) and all(version in worker.ready for worker in workers), failed=failed)
+        # New ones answer for everybody from one moment to the next, so all of them are waited for, and all routes.
+        generation = self.routing().generation
+        up = [worker for worker in workers if version in worker.ready and worker.generation >= generation]
+        return Readiness(ready=len(up) >= self._settings.workers, failed=failed or _fault(workers))
+
+    def environments(self, besides: ServiceName) -> Mapping[ServiceName, str]:
+        champions = {name: one.champion for name, one in self._registry.services.items() if name != besides}
+        return {name: self._artifacts.runs_in(one) for name, one in champions.items() if one is not None}
+
+    def room_for_pool(self) -> str:
+        return room_for_twice([worker.pid for worker in self._workers()], free_memory())
 
     def standing(self, name: Literal["canary", "control", "shadow", "reference"], arm: Arm) -> Readiness:
         process = f"{name}-{arm.version[:10]}-{arm.attempt}"
@@ -275,3 +288,8 @@ class InstalledPlanes:
 
 def _living(beats: Iterable[Heartbeat], role: str) -> list[Heartbeat]:
     return [beat for beat in beats if beat.role == role and at_work(beat)]
+
+
+def _fault(workers: Iterable[Heartbeat]) -> str:
+    """Why one of these cannot answer something that is routed."""
+    return next((why for worker in workers for why in worker.failed.values()), "")

@@ -94,7 +94,7 @@ def check_version(task: Check, state: State, folder: Path) -> Evaluated:
         )
         judgement, card = _with_cautions(judgement, card, artifacts, changes, rows_for)
         done = _answer(task.version, judgement, card, state)
-        return msgspec.structs.replace(done, evidence={"labelled": float(logged.rows.height)})
+        return msgspec.structs.replace(done, evidence={**done.evidence, "labelled": float(logged.rows.height)})
     judgement, card, agreement = check(task, spec, state=state, folder=folder, asked=None if obstacle else rows_for)
     hold = ""
     if judgement.verdict == "health only":
@@ -110,7 +110,9 @@ def check_version(task: Check, state: State, folder: Path) -> Evaluated:
         card = msgspec.structs.replace(card, reasons=judgement.reasons)
     judgement, card = _with_cautions(judgement, card, artifacts, changes, None if obstacle else rows_for)
     done = _answer(task.version, judgement, card, state)
-    return msgspec.structs.replace(done, evidence=_counted(logged, agreement, obstacle, card), hold=hold)
+    return msgspec.structs.replace(
+        done, evidence=done.evidence | _counted(logged, agreement, obstacle, card), hold=hold
+    )
 
 
 def _counted(logged: LabelledRequests, agreement: Agreement | None, obstacle: str, card: Card) -> dict[str, float]:
@@ -267,6 +269,7 @@ def _answer(version: VersionId, judgement: Judgement, card: Card, state: State) 
         verdict=judgement.verdict,
         reasons=judgement.reasons,
         card=artifacts.blobs.put(canonical(card)),
+        evidence={} if card.measured is None or not card.measured.decides else {"stall_ms": card.measured.stall_ms},
         worse=any(one.name == NOT_WORSE and one.status == "fail" for one in judgement.criteria),
     )
 

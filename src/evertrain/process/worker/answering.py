@@ -27,7 +27,8 @@ _GIVE_UP_S = 0.25
 class Answering:
     """One loaded version. Predictions are made one at a time; `busy_s` is how long the one in hand has taken."""
 
-    def __init__(self, manifest: Manifest, model: Model, features: FeatureFunction) -> None:
+    def __init__(self, manifest: Manifest, model: Model, features: FeatureFunction, stall_ms: float = 0.0) -> None:
+        self._stall_ms = stall_ms
         self._version = manifest.version
         self._names = manifest.inputs.names
         self._output = manifest.output
@@ -46,7 +47,7 @@ class Answering:
         """The reply. None when `wanted` turned false while others had their turn: whoever asked has gone."""
         if isinstance(ask, Ping):
             memory = self._process.memory_info().rss / _MIB
-            return Pong(ok=True, version=self._version, memory_mb=memory)
+            return Pong(ok=True, version=self._version, memory_mb=memory, stall_ms=self._stall_ms)
         while not self._turn.acquire(timeout=_GIVE_UP_S):
             if not wanted():
                 return None

@@ -24,6 +24,7 @@ import msgspec
 from evertrain.core.golden import Golden
 from evertrain.core.identity import VersionId, short
 from evertrain.core.model import Manifest
+from evertrain.core.pool import MOST_STALL_MS
 from evertrain.core.routing import Refusal
 from evertrain.errors import EvertrainError, ModelError, PackageError, say_raised
 from evertrain.model.limits import confine
@@ -128,6 +129,7 @@ def _end_with_parent(stopping: threading.Event) -> None:
 
 def _load(state: State, order: Order) -> Answering:
     from evertrain.runtime import end_if_copied, load
+    from evertrain.runtime.stall import least_stall
 
     own = os.getpid()
     artifacts = Artifacts.at(state.artifacts)
@@ -136,8 +138,12 @@ def _load(state: State, order: Order) -> Answering:
     require_home(state, manifest)
     try:
         features = feature_function(state, artifacts, manifest)
-        model = load(manifest, artifacts.blobs.path(manifest.model), model_code(state, artifacts, manifest))
-        answering = Answering(manifest, model, features)
+        path, code, checked = artifacts.blobs.path(manifest.model), model_code(state, artifacts, manifest), 0.0
+        if order.arm == "check":
+            model, checked = least_stall(lambda: load(manifest, path, code, gently=True), MOST_STALL_MS)
+        else:
+            model = load(manifest, path, code)
+        answering = Answering(manifest, model, features, checked)
         _prove(artifacts, manifest, answering)
     except EvertrainError:
         raise

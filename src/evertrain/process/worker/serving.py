@@ -43,6 +43,7 @@ from evertrain.process.port import claim
 from evertrain.process.worker.duty import Duty
 from evertrain.process.worker.features import declaration_of, feature_function, model_code
 from evertrain.process.worker.home import require_home
+from evertrain.runtime.stall import TURN_S
 from evertrain.store.access import credential
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import StoryClock, business_clock
@@ -62,9 +63,6 @@ _log = logging.getLogger("worker")
 _LOOK_S = 0.015
 _BEAT_S = 0.25
 _MIB = 1 << 20
-_TURN_S = 0.0005
-"""How long a version that loads in Python may keep the interpreter from whoever answers; Python's own measure is ten
-times that, and each answer waits for it several times: beside a forest in a pickle 238 a second became 914."""
 _IDLE_S = 5.0
 """How long a stopping worker waits for another request of an idle connection, to answer it and then close."""
 
@@ -285,7 +283,7 @@ def main(arguments: Sequence[str], log: Callable[[State, str, Settings], LogWrit
     parser.add_argument("--pool", type=int, default=0)
     given = parser.parse_args(arguments)
     log_to_stderr(given.name)
-    sys.setswitchinterval(_TURN_S)
+    sys.setswitchinterval(TURN_S)
     try:
         settings = load({}, environment=os.environ).settings
         state = State.open(given.dir)

@@ -1,0 +1,177 @@
+"""How versions come to the workers: into those that answer, or with a second pool, and how long that one stands."""
+
+from typing import Literal
+
+import msgspec
+import pytest
+
+from evertrain.config.declaration import ServiceSpec
+from evertrain.core.event import (
+    ChampionReverted,
+    Draft,
+    OrderAnswered,
+    OrderGiven,
+    PoolClosed,
+    PoolHeld,
+    PoolOpened,
+    RoutingChanged,
+)
+from evertrain.core.identity import ServiceName, digest_of
+from evertrain.core.policy import CanarySpec
+from evertrain.core.registry import Registry, ServiceRecord
+from evertrain.core.time import HOUR, Instant
+from evertrain.testing.simulation import SERVICE, World, simulated_service
+
+LOCK = digest_of("a lock")
+
+
+def blue_green(back: int = HOUR) -> ServiceSpec:
+    rollout = CanarySpec(steps=(1.0,), by_pool=True, back=back)
+    return msgspec.structs.replace(simulated_service(), rollout=rollout)
+
+
+def record_of(world: World) -> ServiceRecord:
+    return Registry(world.journal.read()).service(SERVICE)
+
+
+def told(world: World, kind: type[msgspec.Struct]) -> list[str]:
+    return [event.reason for event in world.journal.read() if isinstance(event.fact, kind)]
+
+
+def second(world: World) -> ServiceRecord:
+    """Run until a second version answers."""
+    while len(record_of(world).served) < 2:
+        world.run(1)
+    return record_of(world)
+
+
+def settled(world: World) -> None:
+    while record_of(world).open_rollout is not None or record_of(world).open_cycles:
+        world.run(1)
+
+
+def order(world: World, verb: Literal["rollback"]) -> None:
+    fact = OrderGiven(service=SERVICE, verb=verb, role="operator", words=digest_of("why"))
+    at = world.planes.now
+    number = len(world.journal.events)
+    world.journal.append(Draft(id=f"order:{number}", at=at, actor="t", subject="s", reason="A test asks.", fact=fact))
+    world.tick(at)
+
+
+def test_the_first_version_enters_the_workers_that_are_there_and_the_next_one_a_pool_of_its_own() -> None:
+    world = World(seed=1, spec=blue_green())
+    record = second(world)
+    assert len(told(world, PoolOpened)) == 1
+    assert "enters by new workers: it is declared so." in told(world, PoolOpened)[0]
+    assert all(rollout.champion is None for rollout in record.rollouts.values())  # none of them had a canary
+    assert record.pools.accepting.number == 1
+    assert any("Pool 1 takes all connections; pool 0 is kept warm" in reason for reason in told(world, RoutingChanged))
+
+
+def test_both_the_champion_and_who_takes_connections_change_in_one_table() -> None:
+    world = World(seed=1, spec=blue_green(back=30 * 24 * HOUR))
+    record = second(world)
+    table = world.planes.table
+    assert (table.accepting, [pool.number for pool in table.pools]) == (1, [0, 1])
+    assert table.routes[SERVICE].champion == record.champion
+    standby = table.pool(0)
+    assert standby is not None
+    assert standby.own is not None
+    assert standby.own.version == record.previous == record.served[0]
+    assert table.routes[SERVICE].previous is None  # the other pool has it
+
+
+def test_a_rollback_within_the_window_goes_back_to_the_other_pool_and_ends_the_new_one() -> None:
+    world = World(seed=1, spec=blue_green(back=30 * 24 * HOUR))
+    before = second(world)
+    order(world, "rollback")
+    table = world.planes.table
+    assert table.routes[SERVICE].champion == before.served[0]
+    assert table.accepting == 0
+    assert record_of(world).versions[before.served[1]].refused
+    settled(world)
+    assert world.planes.table.accepting != 1
+
+
+def test_the_pool_that_stands_by_ends_with_its_window_and_its_version_moves_to_the_workers_that_answer() -> None:
+    world = World(seed=1, spec=blue_green(back=HOUR))
+    record = second(world)
+    pools = len(told(world, PoolClosed))
+    while not pools:
+        world.run(1)
+        pools = len(told(world, PoolClosed))
+    assert "its time is over" in told(world, PoolClosed)[0]
+    table = world.planes.table
+    assert [pool.number for pool in table.pools] == [1]
+    assert record.previous == table.routes[SERVICE].previous
+
+
+def test_a_version_that_needs_other_libraries_enters_with_workers_that_have_them_after_its_canary() -> None:
+    world = World(seed=1)
+    world.run(30)
+    settled(world)
+    before = record_of(world)
+    world.planes.lock = LOCK
+    while record_of(world).champion == before.champion:
+        world.run(1)
+    after = record_of(world)
+    newest = list(after.rollouts.values())[-1]
+    assert newest.champion == before.champion  # it had a canary
+    assert after.pools.accepting.environment == LOCK
+    assert "other libraries" in told(world, PoolOpened)[0]
+    assert after.pools.lived[after.served[-1]] == LOCK
+
+
+def test_there_is_no_way_back_within_seconds_to_libraries_that_nobody_has_any_more() -> None:
+    world = World(seed=1)
+    world.run(30)
+    settled(world)
+    before = record_of(world)
+    world.planes.lock = LOCK
+    while record_of(world).champion == before.champion:
+        world.run(1)
+    while record_of(world).pools.other is not None:
+        world.run(1)
+    if record_of(world).champion == record_of(world).served[len(before.served)]:
+        order(world, "rollback")
+        assert not [event for event in world.journal.read() if isinstance(event.fact, ChampionReverted)]
+        assert "needs other libraries" in told(world, OrderAnswered)[-1]
+
+
+@pytest.mark.parametrize("lack", ["memory", "environment"])
+def test_what_cannot_be_started_is_held_with_the_reason_once(lack: str) -> None:
+    world = World(seed=1, spec=blue_green())
+    while record_of(world).champion is None:
+        world.run(1)
+    first = record_of(world).champion
+    if lack == "memory":
+        world.planes.no_room = "they need about 900 MiB, as those that answer, and 300 MiB are free"
+    else:
+        world.planes.others[ServiceName("other")] = LOCK
+    while not told(world, PoolHeld):
+        world.run(1)
+    world.run(3)
+    assert record_of(world).champion == first
+    assert len(told(world, PoolHeld)) == len(record_of(world).pools.lacks)
+    assert ("900 MiB" if lack == "memory" else "the version of service other runs with environment") in told(
+        world, PoolHeld
+    )[0]
+    world.planes.no_room = ""
+    world.planes.others.clear()
+    second(world)
+    assert record_of(world).pools.last >= 1
+
+
+def test_who_ends_a_rollout_ends_the_workers_that_were_started_for_it() -> None:
+    world = World(seed=1, spec=blue_green())
+    while record_of(world).champion is None:
+        world.run(1)
+    first = record_of(world).champion
+    world.planes.no_room = "no room"
+    while not told(world, PoolHeld):
+        world.run(1)
+    order(world, "rollback")
+    assert record_of(world).champion == first
+    assert record_of(world).open_rollout is None
+    assert record_of(world).pools.other is None
+    assert Instant(0) <= world.planes.now
