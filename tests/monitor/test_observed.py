@@ -471,3 +471,23 @@ def test_one_row_is_a_table() -> None:
 def test_a_report_is_a_function_of_its_arguments() -> None:
     question = Question(segments=("region",))
     assert told(observations(), question) == told(observations(), question)
+
+
+def test_a_model_that_got_worse_everywhere_is_not_headlined_as_one_of_its_regions() -> None:
+    seen = observations(bad="", days=80, a_day=200)
+    source = np.random.default_rng(9)
+    blind = seen.at >= START + 62 * DAY
+    seen = msgspec.structs.replace(seen, score=np.where(blind, source.uniform(0.05, 0.95, len(blind)), seen.score))
+    report = told(seen, Question(segments=("region",)))
+    assert report.headline.startswith("Got worse: all rows since about ")
+    assert report.changed.startswith("all rows got worse since about ")
+    assert "and the others got worse without it too." in report.changed
+    assert "its scores say next to nothing of late, skill 0." in report.changed
+
+
+def test_scores_that_came_to_say_nothing_are_told_where_nothing_is_shown() -> None:
+    seen = worsening(since=60, days=80, a_day=60)
+    few = msgspec.structs.replace(Question(segments=("region",)), alpha=1e-6)
+    headline = told(seen, few).headline
+    assert headline.startswith("In the newest stretch scores say next to nothing of region = west (skill -0.")
+    assert "Nothing is shown" not in headline

@@ -178,7 +178,7 @@ def _segments(report: Report) -> Table | None:
 
 
 def _outcome(one: Change | Segment) -> str:
-    says = {"worse": "worse", "open": "not shown worse", "insufficient": "insufficient"}[one.outcome]
+    says = {"open": "not shown worse"}.get(one.outcome, one.outcome)
     return f"{says}: {one.words}" if one.words else says
 
 

@@ -209,6 +209,8 @@ def _observed(one: ServiceSituation, at: Instant) -> Iterator[str]:
         yield f"  WORSE NOW  {gist.changed}"
     if gist.segments:
         yield f"  WORSE      {gist.worst}"
+    if gist.suspicion:
+        yield f"  SUSPECT    {gist.suspicion}"
     if gist.moved:
         yield f"  moved      {_cut(', '.join(gist.moved))}"
 

@@ -14,7 +14,7 @@ Biometrika 57:1). It is an estimate without an interval, told of groups that are
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -29,7 +29,7 @@ from evertrain.monitor.anytime import rising_p
 from evertrain.monitor.calibration import skill
 from evertrain.monitor.shift import DEALS, finest
 
-__all__ = ["Change", "Game", "Group", "Labelled", "compare_stretches", "turning_point"]
+__all__ = ["Change", "Game", "Group", "Labelled", "compare_stretches", "turning_point", "with_suspicions"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -76,12 +76,15 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     figure, labels, base, skill: before and now; figure is the metric, base the mean label. worse: how much worse the
     figure is now; p_value: adjusted by Holm. since: where it seems to have begun. outcome "open": not shown to be
-    worse, which is no proof that it is not.
+    worse, which is no proof that it is not; "suspicious", of a stream: a single look would call it worse, and all looks
+    together do not yet. look_p: the p-value of a stream's single look. everywhere: all rows, and they got worse without
+    the worst segment too. at_edge: another change began before the stretch, and this one is dated to its edge.
+    echo: it is worse only because the worst one is part of it.
     """
 
     column: str
     value: str
-    outcome: Literal["worse", "open", "insufficient"]
+    outcome: Literal["worse", "suspicious", "open", "insufficient"]
     figure: Pair
     labels: tuple[int, int]
     base: Pair
@@ -90,6 +93,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     p_value: float | None = None
     since: Instant | None = None
     words: str = ""
+    look_p: float | None = None
+    everywhere: bool = False
+    at_edge: bool = False
+    echo: bool = False
 
     @property
     def name(self) -> str:
@@ -110,13 +117,13 @@ def compare_stretches(
     """Every group from `start` on against itself before, those that got worse first.
 
     A segment that did only because the worst one is part of it is not called worse: it is asked again without those
-    rows, which can but lower the error rate. name: a mean over rows (of ranks there is none). start: the edge of a
-    block. needed: labels on each side. game None: there is one look.
+    rows, which can but lower the error rate; all rows are asked again as well, and stay worse. name: a mean over rows
+    (of ranks there is none). start: the edge of a block. needed: labels on each side. game None: there is one look.
     """
     told = _compare(name, rows, groups, start, alpha=alpha, needed=needed, seed=seed, game=game)
     shown = [at for at, one in enumerate(told) if one.outcome == "worse" and one.column]
     worst = max(shown, key=lambda at: told[at].worse or 0.0, default=None)
-    others = [at for at in shown if at != worst]
+    others = [at for at, one in enumerate(told) if one.outcome == "worse" and at != worst]
     if worst is not None and others:
         left = ~groups[worst].rows
         rest = Labelled(
@@ -125,11 +132,36 @@ def compare_stretches(
         again = [Group(groups[at].column, groups[at].value, groups[at].rows[left]) for at in others]
         asked = _compare(name, rest, again, start, alpha=alpha, needed=needed, seed=seed, game=game)
         for at, one in zip(others, asked, strict=True):
-            if one.outcome != "worse":
+            if not told[at].column:
+                told[at] = msgspec.structs.replace(told[at], everywhere=one.outcome == "worse")
+            elif one.outcome != "worse":
                 words = f"not without {told[worst].name}"
-                told[at] = msgspec.structs.replace(told[at], outcome="open", since=None, words=words)
-    order = {"worse": 0, "open": 1, "insufficient": 2}
-    return tuple(sorted(told, key=lambda one: (order[one.outcome], one.column != "", -(one.worse or 0.0))))
+                told[at] = msgspec.structs.replace(told[at], outcome="open", since=None, words=words, echo=True)
+    return _sorted(told)
+
+
+def with_suspicions(changes: Sequence[Change], once: Sequence[Change]) -> tuple[Change, ...]:
+    """The changes of a stream with what a single look says of the same groups and would call worse."""
+    looks = {(one.column, one.value): one for one in once}
+    return _sorted(_suspected(one, looks[one.column, one.value]) if one.outcome == "open" else one for one in changes)
+
+
+def _suspected(one: Change, look: Change) -> Change:
+    if look.outcome != "worse":
+        return msgspec.structs.replace(one, look_p=look.p_value)
+    return msgspec.structs.replace(
+        one,
+        outcome="suspicious",
+        look_p=look.p_value,
+        since=look.since,
+        everywhere=look.everywhere,
+        words="not shown over all looks",
+    )
+
+
+def _sorted(changes: Iterable[Change]) -> tuple[Change, ...]:
+    order = {"worse": 0, "suspicious": 1, "open": 2, "insufficient": 3}
+    return tuple(sorted(changes, key=lambda one: (order[one.outcome], one.column != "", -(one.worse or 0.0))))
 
 
 def _compare(

@@ -31,13 +31,14 @@ def courses_of(
     periods: Periods,
     counted: Flags,
 ) -> Iterator[Course]:
-    """Of the segments that got worse, then of those that are worse than the rest; of the worst one where none is.
+    """Of the segments that got worse or may have, then of those worse than the rest; of the worst one where none is.
 
     counted: the rows with a label that counts.
     """
     since = {(one.column, one.value): one.since for one in changes}
-    worse = [(one.column, one.value) for one in changes if one.outcome == "worse" and one.column]
-    worse += [(one.column, one.value) for one in segments if one.outcome == "worse"]
+    told = ("worse", "suspicious")
+    worse = [(one.column, one.value) for one in changes if one.outcome in told and one.column]
+    worse += [(one.column, one.value) for one in segments if one.outcome in told]
     first = [(one.column, one.value) for one in segments[:1] if one.p_value is not None]
     rows = {(group.column, group.value): group.rows for group in groups}
     for place in list(dict.fromkeys(worse or first))[:_MOST]:

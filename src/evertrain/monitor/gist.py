@@ -7,6 +7,7 @@ import msgspec
 from evertrain.core.identity import ServiceName
 from evertrain.core.policy import MetricName
 from evertrain.core.time import Instant
+from evertrain.monitor.headline import say_suspicion, suspected
 from evertrain.monitor.report import Report
 
 __all__ = ["Gist", "expose_gists", "gist_of"]
@@ -16,7 +17,8 @@ class Gist(msgspec.Struct, frozen=True, kw_only=True):
     """One service as of `at`. figure: of the metric, None without labels; base: the mean label.
 
     worse: names of what got worse over time, changed says it in words; segments: names of those that are worse than
-    the rest, worst says it. moved: inputs. warnings: what makes the figures say something else than they seem to.
+    the rest, worst says it; suspicious: names of either kind that a single look would call so, suspicion says it.
+    moved: inputs. warnings: what makes the figures say something else than they seem to.
     """
 
     service: ServiceName
@@ -33,6 +35,8 @@ class Gist(msgspec.Struct, frozen=True, kw_only=True):
     changed: str = ""
     segments: tuple[str, ...] = ()
     worst: str = ""
+    suspicious: tuple[str, ...] = ()
+    suspicion: str = ""
     moved: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -54,6 +58,8 @@ def gist_of(service: ServiceName, report: Report) -> Gist:
         changed=report.changed,
         segments=tuple(f"{one.column} = {one.value}" for one in report.segments if one.outcome == "worse"),
         worst=report.worst,
+        suspicious=suspected(report.changes, report.segments),
+        suspicion=say_suspicion(report.changes, report.segments, report.compared, report.alpha),
         moved=() if report.inputs is None else tuple(one.column for one in report.inputs.moved),
         warnings=report.warnings,
     )
@@ -85,9 +91,12 @@ def _lines(gists: Sequence[Gist]) -> Iterator[str]:
     for gist in gists:
         if gist.figure is not None:
             yield f"evertrain_observed_quality{_labels(gist, metric=gist.metric)} {gist.figure:.9g}"
-    yield from _head("observed_alarms", "Claims of the report: what got worse, segments that are worse, moved inputs.")
+    yield from _head("observed_alarms", "Claims: what got worse, worse segments, what is suspicious, moved inputs.")
     for gist in gists:
-        claims = {"worse_now": gist.worse, "segment_worse": gist.segments, "input_moved": gist.moved}
+        claims = {
+            "worse_now": gist.worse, "segment_worse": gist.segments, "suspicious": gist.suspicious,
+            "input_moved": gist.moved,
+        }  # fmt: skip
         for claim, names in claims.items():
             yield f"evertrain_observed_alarms{_labels(gist, claim=claim)} {len(names)}"
     yield from _head("observed_report_timestamp_seconds", "The time of the look.")

@@ -15,9 +15,10 @@ from evertrain.core.policy import MetricName
 from evertrain.core.time import DAY, Instant, Span, say_span
 from evertrain.errors import UserError
 from evertrain.monitor.anytime import spent
-from evertrain.monitor.change import Change, Game, Group, Labelled, compare_stretches
+from evertrain.monitor.change import Change, Game, Group, Labelled, compare_stretches, with_suspicions
 from evertrain.monitor.curve import courses_of
 from evertrain.monitor.estimate import estimate, mean_estimate
+from evertrain.monitor.headline import say_headline
 from evertrain.monitor.period import Periods
 from evertrain.monitor.report import METRICS, Inputs, Kind, Mature, Observations, Question, Report
 from evertrain.monitor.segment import groups_of, look_at_segments
@@ -28,7 +29,6 @@ from evertrain.monitor.verdict import (
     say_changed,
     say_day,
     say_guarantee,
-    say_headline,
     say_odd,
     say_silence,
     say_tail,
@@ -107,7 +107,7 @@ def look(
         dependence=blocks.says,
         segments=segments,
         tested=sum(one.p_value is not None for one in segments),
-        headline=say_headline(changes, segments) if question.labelled else "",
+        headline=say_headline(changes, segments, compared, question.alpha) if question.labelled else "",
         worst=say_worst(segments, metric, question.alpha),
         changes=changes,
         changed=say_changed(changes, compared, question.alpha) if len(label) else "",
@@ -182,16 +182,14 @@ def _changes(
     every = Group("", "", np.ones(len(at), dtype=np.bool_))
     rows = Labelled(label=seen.label[counted], score=seen.score[counted], at=at, block=at // size, size=size)
     inside = [Group(one.column, one.value, one.rows[counted]) for one in groups]
-    return start, compare_stretches(
-        metric,
-        rows,
-        [every, *inside],
-        start,
-        alpha=question.alpha,
-        needed=question.labels,
-        seed=question.seed,
-        game=game,
-    )
+
+    def compared(start: Instant, alpha: float, game: Game | None) -> tuple[Change, ...]:
+        return compare_stretches(
+            metric, rows, [every, *inside], start, alpha=alpha, needed=question.labels, seed=question.seed, game=game
+        )
+
+    changes = compared(start, question.alpha, game)
+    return start, changes if game is None else with_suspicions(changes, compared(start, question.alpha, None))
 
 
 # Inputs ---------------------------------------------------------------------------------------------------------------

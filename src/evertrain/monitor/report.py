@@ -111,7 +111,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     bias: mean score minus mean label; base: the mean label. avoidable: the part of the figure that calibration would
     take away, None for metrics without one. worse: by how much more than the rest that is (without such a part, the
     figure); p_value adjusted by Holm over all segments that could be tested. outcome "open": not shown to be worse,
-    which is no proof that it is not.
+    which is no proof that it is not; "suspicious", of a stream: a single look, whose p-value is look_p, would call it
+    worse, and all looks together do not yet.
     """
 
     column: str
@@ -123,11 +124,16 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     base: float | None
     skill: float | None = None
     avoidable: float | None = None
-    outcome: Literal["worse", "open", "insufficient"]
+    outcome: Literal["worse", "suspicious", "open", "insufficient"]
     worse: float | None = None
     at_least: float | None = None
     p_value: float | None = None
+    look_p: float | None = None
     words: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.column} = {self.value}"
 
 
 class Period(msgspec.Struct, frozen=True, kw_only=True):

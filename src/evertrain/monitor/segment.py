@@ -55,12 +55,16 @@ def look_at_segments(
 
     contest = contest_of(mature)
     found = [contest.segment(group) for group in groups]
-    adjusted = iter(holm([_p_value(gap, spent) for _, gap in found if gap is not None]))
-    rate = question.alpha / max(1, sum(gap is not None for _, gap in found))
+    gaps = [gap for _, gap in found if gap is not None]
+    adjusted = iter(holm([_p_value(gap, spent) for gap in gaps]))
+    looked = iter(holm([gap.p_value for gap in gaps]))
+    rate = question.alpha / max(1, len(gaps))
     named = [
         one if gap is None else _tested(one, gap, next(adjusted), _at_least(gap, rate, spent), question.alpha)
         for one, gap in found
     ]
+    if spent is not None:
+        named = [one if one.p_value is None else _suspected(one, next(looked), question.alpha) for one in named]
     ranked = sorted(
         zip(named, groups, strict=True), key=lambda pair: (pair[0].p_value is None, -(pair[0].worse or 0.0))
     )
@@ -76,18 +80,23 @@ def _without_echoes(
     spent: float | None,
 ) -> Iterator[Segment]:
     """All of them, the worst first; what is worse only because the worst one is part of it is not called so."""
-    others = [group for one, group in ranked[1:] if one.outcome == "worse"]
+    others = [(one, group) for one, group in ranked[1:] if one.outcome in ("worse", "suspicious")]
     remain: Iterator[bool] = iter(())
     if others:
         inside = ranked[0][1].rows
         contest = contest_of(Mature(due=mature.due & ~inside, judged=mature.judged & ~inside, block=mature.block))
-        gaps = [contest.segment(group)[1] for group in others]
-        adjusted = holm([1.0 if gap is None else _p_value(gap, spent) for gap in gaps])
+        gaps = [contest.segment(group)[1] for _, group in others]
+        adjusted = holm(
+            [
+                1.0 if gap is None else _p_value(gap, spent if one.outcome == "worse" else None)
+                for gap, (one, _) in zip(gaps, others, strict=True)
+            ]
+        )
         pairs = zip(gaps, adjusted, strict=True)
         remain = iter([gap is not None and p_value <= alpha and gap.value > 0 for gap, p_value in pairs])
     for place, (one, _) in enumerate(ranked):
-        if place and one.outcome == "worse" and not next(remain):
-            words = f"not without {ranked[0][0].column} = {ranked[0][0].value}"
+        if place and one.outcome in ("worse", "suspicious") and not next(remain):
+            words = f"not without {ranked[0][0].name}"
             yield msgspec.structs.replace(one, outcome="open", words=words)
         else:
             yield one
@@ -166,6 +175,15 @@ def _tested(segment: Segment, gap: Gap, p_value: float, at_least: float, alpha: 
         at_least=at_least,
         p_value=p_value,
     )
+
+
+def _suspected(segment: Segment, look_p: float, alpha: float) -> Segment:
+    """With the p-value of a single look, and whether it would call the segment worse where all looks do not yet."""
+    suspicious = segment.outcome == "open" and look_p <= alpha and (segment.worse or 0.0) > 0.0
+    if not suspicious:
+        return msgspec.structs.replace(segment, look_p=look_p)
+    words = "; ".join(filter(None, (segment.words, "not shown over all looks")))
+    return msgspec.structs.replace(segment, look_p=look_p, outcome="suspicious", words=words)
 
 
 def _values_of(column: pl.Series, counted: Flags) -> Iterator[tuple[str, Flags]]:

@@ -1,8 +1,4 @@
-"""What a report says of quality, in sentences: the headline, its two parts, and what makes figures say something else.
-
-The headline and its parts are of one mind: what got worse of late and what is worse than the rest over the whole time
-are two questions, and each sentence says which it answers.
-"""
+"""What a report says of quality below its headline, in sentences, and what makes figures say something else."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,56 +14,23 @@ from evertrain.monitor.report import METRIC_NAMES, Kind, Question, Segment
 from evertrain.monitor.stretch import Silence, Tail
 
 __all__ = [
+    "is_weak",
     "say_changed",
     "say_day",
     "say_guarantee",
-    "say_headline",
     "say_odd",
+    "say_p",
     "say_silence",
     "say_tail",
     "say_unasked",
     "say_worst",
 ]
 
-_NAMED = 3
+_WEAK_LABELS = 200
+"""Fewer labels leave it to luck whether a skill is below 0."""
 
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
-
-
-def say_headline(changes: Sequence[Change], segments: Sequence[Segment]) -> str:
-    """One or two short sentences: what got worse, what is worse than the rest, or that neither is shown."""
-    got_worse = sorted((one for one in changes if one.outcome == "worse"), key=lambda one: -(one.worse or 0.0))
-    now = [_named_change(one) for one in got_worse]
-    always = [f"{one.column} = {one.value}" for one in segments if one.outcome == "worse"]
-    asked_now = any(one.p_value is not None for one in changes)
-    asked_always = any(one.p_value is not None for one in segments)
-    if now:
-        rest = " No segment is shown to be worse than the rest over the whole time." if asked_always else ""
-        return f"Got worse: {_listed(now)}.{_say_always(always) or rest}"
-    if always:
-        of_late = "Nothing is shown to have got worse of late." if asked_now else "What got worse cannot be told."
-        return f"{_say_always(always).strip()} {of_late}"
-    if asked_now and asked_always:
-        return "Nothing is shown to be worse: not of late, and no segment over the whole time."
-    if asked_now:
-        return "Nothing is shown to have got worse of late."
-    if asked_always:
-        return "No segment is shown to be worse than the rest. What got worse cannot be told."
-    return "Whether anything is worse cannot be told, which is no pass."
-
-
-def _say_always(names: Sequence[str]) -> str:
-    return f" Worse than the rest over the whole time: {_listed(names)}." if names else ""
-
-
-def _named_change(one: Change) -> str:
-    return one.name if one.since is None else f"{one.name} since about {say_day(one.since)}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def say_changed(changes: Sequence[Change], metric: MetricName, alpha: float) -> str:
@@ -78,23 +41,39 @@ def say_changed(changes: Sequence[Change], metric: MetricName, alpha: float) -> 
     family = f"{len(tested)} looked at" if len(tested) > 1 else "nothing else was looked at"
     shown = [one for one in tested if one.outcome == "worse"]
     if not shown:
-        return f"Nothing is shown to have got worse in the newest stretch ({family}, Holm at {alpha:.0%})."
-    worst = max(shown, key=lambda one: one.worse or 0.0)
+        looks = " over all looks" if any(one.look_p is not None for one in tested) else ""
+        return f"Nothing is shown to have got worse in the newest stretch{looks} ({family}, Holm at {alpha:.0%})."
+    worst = max(shown, key=lambda one: (one.everywhere, _rise(one)))
     every = next((one for one in shown if not one.column and one is not worst), None)
     others = len(shown) - 1 - (every is not None)
     said = [f"{_say_change(worst, metric)} ({family})."]
     if every is not None:
         said.append(f"So did {_say_change(every, metric).replace(' got worse', '')}.")
+    if worst.everywhere and (first := max((one for one in shown if one.column), key=_rise, default=None)):
+        said.append(f"The worst is {first.name}, and the others got worse without it too.")
+        others -= 1
     if others:
         said.append(f"{others} other segment{' has' if others == 1 else 's have'} got worse too.")
     return " ".join(said)
+
+
+def _rise(one: Change) -> float:
+    return one.worse or 0.0
 
 
 def _say_change(one: Change, metric: MetricName) -> str:
     since = "" if one.since is None else f" since about {say_day(one.since)}"
     name = METRIC_NAMES[metric]
     figures = f"{name} {one.figure[0]:.4f} before the newest stretch, {one.figure[1]:.4f} in it"
-    return f"{one.name} got worse{since}: {figures}, Holm {_say_p(one.p_value)}"
+    before, now = one.skill
+    weak = f"; its scores say next to nothing of late, skill {before:.3f} before, {now:.3f} now" if is_weak(one) else ""
+    return f"{one.name} got worse{since}: {figures}, Holm p {say_p(one.p_value)}{weak}"
+
+
+def is_weak(one: Change) -> bool:
+    """Whether scores that told something of these rows tell nothing of late, by more labels than luck has."""
+    before, now = one.skill
+    return before is not None and now is not None and now <= 0.0 < before and one.labels[1] >= _WEAK_LABELS
 
 
 def say_worst(segments: Sequence[Segment], metric: MetricName, alpha: float) -> str:
@@ -118,12 +97,13 @@ def say_worst(segments: Sequence[Segment], metric: MetricName, alpha: float) -> 
     more = "" if len(shown) == 1 else f" {len(shown)} segments are."
     return (
         f"Over the whole time {worst.column} = {worst.value} is shown to be worse than all other rows: {says} "
-        f"({looks}, Holm {_say_p(worst.p_value)}).{more}"
+        f"({looks}, Holm p {say_p(worst.p_value)}).{more}"
     )
 
 
-def _say_p(p_value: float | None) -> str:
-    return "p < 0.001" if (p_value or 0.0) < 0.001 else f"p {p_value:.3f}"
+def say_p(p_value: float | None) -> str:
+    """A p-value, as short as it is read."""
+    return "< 0.001" if (p_value or 0.0) < 0.001 else f"{p_value:.3f}"
 
 
 def say_day(at: int) -> str:
@@ -151,8 +131,8 @@ def say_guarantee(question: Question) -> str:
     return (
         f"This holds at all looks together, however often the page is loaded: when nothing is worse, anything at all "
         f"is ever said to have got worse with a chance of at most {rate}, and any segment to be worse than the rest "
-        f"with one of {rate}. A look at the same data costs nothing. What moved, and each interval, is of this one "
-        f"look.{late}"
+        f"with one of {rate}. A look at the same data costs nothing. What is suspicious, what moved, and each interval "
+        f"is of this one look.{late}"
     )
 
 

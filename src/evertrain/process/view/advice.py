@@ -199,6 +199,8 @@ def _observed(one: ServiceSituation) -> Iterator[Advice]:
         yield Advice(what=f"{one.service}: {one.gist.changed}", remedy=where)
     elif one.gist.segments:
         yield Advice(what=f"{one.service}: {one.gist.worst}", remedy=where)
+    if one.gist.suspicion:
+        yield Advice(what=f"{one.service}: {one.gist.suspicion}", remedy=where)
 
 
 def _source(one: SourceSituation) -> Iterator[Advice]:
