@@ -112,10 +112,10 @@ def test_a_refused_version_is_not_promoted_by_the_way(record: ShopRecord) -> Non
 def test_an_override_puts_it_into_service_on_record(record: ShopRecord) -> None:
     second = record.versions[1]
     done = ordered(record, "promote", second[:8], "--reason", "I know better", "--yes")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 3, done.stderr
     assert done.stdout == (
         "A person (operator) puts version 2, which was refused, into service.\n"
-        "The workers are to load it; `evertrain status` tells when it answers.\n"
+        "Not yet: the workers are to load version 2; `evertrain status` shows when it answers.\n"
     )
     after = record.stands
     assert "took back" in after.versions[second].overruled
@@ -130,7 +130,7 @@ def test_promote_says_whether_the_workers_took_it(record: ShopRecord) -> None:
     done = ordered(record, "promote", "3", "--reason", "once more", "--yes")
     assert done.returncode == 1
     assert "Version 3 of shop does not answer: A worker cannot load it: model.py is cut in half" in done.stdout
-    assert "who answered before goes on" in done.stdout
+    assert "half; who answered before goes on" in done.stdout
     assert record.stands.champion == record.versions[0]
     beat(record.state, msgspec.structs.replace(heartbeat_of("w0", "worker"), ready=(second,), generation=1_000))
     done = ordered(record, "promote", "2", "--reason", "I still know better", "--json")
@@ -138,6 +138,22 @@ def test_promote_says_whether_the_workers_took_it(record: ShopRecord) -> None:
     assert (done.returncode, told["outcome"]) == (0, "answers")
     assert told["says"].endswith("Version 2 of shop answers.")
     assert record.stands.champion == second
+    forget(record.state, "w0")
+
+
+def test_promote_tells_the_end_of_its_own_rollout_from_that_of_the_trial_before(record: ShopRecord) -> None:
+    first = record.versions[0]
+    assert ordered(record, "promote", "1", "--reason", "nobody loads it yet").returncode == 3
+    trial = record.stands.open_rollout
+    assert trial is not None
+    assert trial.version == first
+    beat(record.state, heartbeat_of("w0", "worker"))
+    command = [sys.executable, "-m", "evertrain", "promote", "1", "--reason", "now", "--dir", str(record.state.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as promoting:
+        wait_until(lambda: record.stands.rollouts[trial.rollout].state == "aborted", "the end of the one before")
+        beat(record.state, msgspec.structs.replace(heartbeat_of("w0", "worker"), ready=(first,), generation=2_000))
+        said, _ = promoting.communicate(timeout=60)
+    assert (promoting.returncode, said.splitlines()[-1]) == (0, "Version 1 of shop answers.")
     forget(record.state, "w0")
 
 

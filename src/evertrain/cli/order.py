@@ -32,8 +32,10 @@ __all__ = ["app"]
 
 app = typer.Typer()
 
-_ENTRY_S = 15.0
+_ENTRY_S = 60.0
 """How long `promote` waits for the workers to load the version."""
+_NOT_YET = 3
+"""The exit code of what was accepted and is not done yet."""
 
 
 @app.command("promote")
@@ -46,7 +48,10 @@ def promote(
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
-    """Put a version into service past its verdict: an override, on record with your reason. Asks first if refused."""
+    """Put a version into service past its verdict: an override, on record with your reason. Asks first if refused.
+
+    Exit code 0: it answers. 1: it was refused. 3: not yet.
+    """
     with opened(folder) as found:
         record = find_service(found.registry, service)
         chosen = find_version(record, version)
@@ -73,8 +78,8 @@ def promote(
     if accepted(answer):
         lines += [said] if switched else [said, LATE]
     tell(given, answer, lines, as_json=as_json, outcome=outcome)
-    if outcome == "refused":
-        raise typer.Exit(1)
+    if outcome != "answers":
+        raise typer.Exit(1 if outcome == "refused" else _NOT_YET)
 
 
 def _confirm(record: ServiceRecord, chosen: VersionId) -> None:
@@ -99,14 +104,18 @@ def _confirm(record: ServiceRecord, chosen: VersionId) -> None:
 
 def _fared(record: ServiceRecord, chosen: VersionId, entry: Event | None) -> tuple[str, str]:
     """What became of a version that was ordered into service: in a word, and in a sentence."""
-    name = f"Version {record.versions[chosen].ordinal} of {record.service}"
+    ordinal = record.versions[chosen].ordinal
+    name = f"Version {ordinal} of {record.service}"
     fact = None if entry is None else entry.fact
     if entry is None or not isinstance(fact, RolloutMoved):
-        return "loading", "The workers are to load it; `evertrain status` tells when it answers."
+        return (
+            "loading",
+            f"Not yet: the workers are to load version {ordinal}; `evertrain status` shows when it answers.",
+        )
     if fact.move == "promote":
         return "answers", f"{name} answers."
     goes_on = "nothing answers" if record.champion is None else "who answered before goes on"
-    return "refused", f"{name} does not answer: {entry.reason}; {goes_on}."
+    return "refused", f"{name} does not answer: {entry.reason.rstrip('.')}; {goes_on}."
 
 
 @app.command("rollback")

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 
 from evertrain.config.wording import suggestion
-from evertrain.core.event import Draft, Event, OrderAnswered, OrderGiven, RolloutMoved
-from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.event import Draft, Event, OrderAnswered, OrderGiven, RolloutBegun, RolloutMoved
+from evertrain.core.identity import RolloutId, ServiceName, VersionId
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.routing import Route
 from evertrain.errors import NotFoundError, UserError
@@ -82,13 +82,17 @@ def await_answer(ledger: Ledger, order: Event, seconds: float) -> Event | None:
 def await_entry(state: State, ledger: Ledger, order: Event, version: VersionId, seconds: float) -> Event | None:
     """How a version that was ordered into service fared; None when that is not known within so many seconds.
 
-    Where no worker lives to load it, nothing is waited for.
+    Only the rollout that the order began counts: one of the same version may have been ended for it. Where no worker
+    lives to load it, nothing is waited for.
     """
     end = time.monotonic() + seconds
+    begun: RolloutId | None = None
     while True:
-        for event in ledger.read(after=order.sequence, kinds={"rollout.moved"}):
+        for event in ledger.read(after=order.sequence, kinds={"rollout.begun", "rollout.moved"}):
             fact = event.fact
-            if isinstance(fact, RolloutMoved) and fact.version == version and fact.move in _ENDS:
+            if begun is None and isinstance(fact, RolloutBegun) and fact.version == version:
+                begun = fact.rollout
+            if isinstance(fact, RolloutMoved) and fact.rollout == begun and fact.move in _ENDS:
                 return event
         if time.monotonic() > end or not any(one.role == "worker" and alive(one) for one in heartbeats(state)):
             return None

@@ -61,10 +61,12 @@ def _card_of(version: Version, artifacts: Artifacts) -> Card | None:
 
 
 def minds_of_rollback(record: ServiceRecord, artifacts: Artifacts) -> tuple[str, ...]:
-    """What speaks against the version that a rollback lets answer, said before it is ordered."""
-    trial = record.open_rollout
-    back = trial.champion if trial is not None and trial.champion is not None else record.previous
-    if back is None:
+    """What speaks against the version that a rollback lets answer, said before it is ordered.
+
+    Nothing where it ends a canary: who answers goes on.
+    """
+    trial, back = record.open_rollout, record.previous
+    if back is None or (trial is not None and trial.champion is not None):
         return ()
     version, said = record.versions[back], []
     if caution := caution_of(back, artifacts):
