@@ -491,3 +491,21 @@ def test_scores_that_came_to_say_nothing_are_told_where_nothing_is_shown() -> No
     headline = told(seen, few).headline
     assert headline.startswith("In the newest stretch scores say next to nothing of region = west (skill -0.")
     assert "Nothing is shown" not in headline
+
+
+def test_a_change_that_began_before_the_newest_stretch_is_told_first() -> None:
+    """Three weeks of it, and the newest week is held against a time that holds two of them."""
+    seen = worsening(since=59, days=80, a_day=100)
+    report = told(seen, Question(segments=("region",), recent=Span(7 * DAY)))
+    (said,) = report.warnings
+    assert re.match(r"region = west got worse since about \d+ Feb 2024, which is before the newest 7d: ", said)
+    advised = re.search(r"Compare with --recent (\d+)d\.$", said)
+    assert advised is not None
+    assert abs(int(advised[1]) - 21) <= 3
+    again = told(seen, Question(segments=("region",), recent=Span(int(advised[1]) * DAY)))
+    assert again.headline.startswith("Got worse: region = west since about ")
+    assert again.warnings == ()
+    fresh = told(worsening(since=73, days=80, a_day=300), Question(segments=("region",), recent=Span(7 * DAY)))
+    assert fresh.headline.startswith("Got worse: region = west since about ")
+    assert "edge" not in fresh.headline
+    assert fresh.warnings == ()

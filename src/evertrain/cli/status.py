@@ -92,7 +92,7 @@ def _screen(found: Situation) -> Iterator[str]:
     else:
         yield from (f"NOT READABLE: {why}" for why in found.lacking)
     if not found.answers and not found.starting:
-        yield "NOBODY ANSWERS: no worker runs. Start with `evertrain up`."
+        yield _nobody(found)
     yield from _part("To do", (line for one in advise(found) for line in _advice(one)))
     for service in found.services:
         yield ""
@@ -103,6 +103,16 @@ def _screen(found: Situation) -> Iterator[str]:
     yield from _part("Sources", (line for source in found.sources for line in _source(source)))
     yield from _part("Environments", (line for one in found.environments for line in _environment(one)))
     yield from _part("Processes", map(_process, found.processes))
+
+
+def _nobody(found: Situation) -> str:
+    """What no worker means: no answers, and what somebody else's server posts is lost."""
+    watched = [one.service for one in found.services if one.watched]
+    untaken = f"what is posted of {', '.join(watched)} is not taken" if watched else ""
+    if found.only_watches:
+        return f"NOT TAKEN: no worker runs, and {untaken}. Start with `evertrain up`."
+    also = f", and {untaken}" if untaken else ""
+    return f"NOBODY ANSWERS: no worker runs{also}. Start with `evertrain up`."
 
 
 def _advice(one: Advice) -> Iterator[str]:
@@ -195,7 +205,10 @@ def _observed(one: ServiceSituation, at: Instant) -> Iterator[str]:
     """What the last look at a watched service found. What to know first is told whole."""
     gist = one.gist
     if gist is None:
-        yield f"  observed   nothing yet; post to /observe/{one.service}"
+        if one.taken:
+            yield f"  observed   {say_many(one.taken, 'prediction')} taken; the first look is under way"
+        else:
+            yield f"  observed   nothing yet; post to /observe/{one.service}"
         return
     yield f"  observed   {say_many(gist.rows, 'prediction')}, the newest of {say_moment(gist.newest)}"
     yield f"  looked at  {say_moment(gist.at)}, {say_lasting(at - gist.at)} ago"

@@ -19,6 +19,7 @@ from evertrain.monitor.change import Change, Game, Group, Labelled, compare_stre
 from evertrain.monitor.curve import courses_of
 from evertrain.monitor.estimate import estimate, mean_estimate
 from evertrain.monitor.headline import say_headline
+from evertrain.monitor.onset import Onset, find_onset, with_edges
 from evertrain.monitor.period import Periods
 from evertrain.monitor.report import METRICS, Inputs, Kind, Mature, Observations, Question, Report
 from evertrain.monitor.segment import groups_of, look_at_segments
@@ -30,6 +31,7 @@ from evertrain.monitor.verdict import (
     say_day,
     say_guarantee,
     say_odd,
+    say_onset,
     say_silence,
     say_tail,
     say_unasked,
@@ -78,7 +80,7 @@ def look(
     compared: MetricName = "log_loss" if metric == "auc" else metric
     asked = settled.judged
     game = None if spend is None else Game(Instant(now - (question.horizon or 0)), spend)
-    since, changes = _changes(
+    since, changes, onset = _changes(
         seen, groups, question, metric=compared, counted=asked, size=blocks.size or DAY, game=game
     )
     silence = silence_of(seen.at[judged], seen.label[judged]) if kind == "probability" else None
@@ -126,6 +128,7 @@ def look(
             *warnings,
             *([] if silence is None else [say_silence(silence, question)]),
             *say_unasked(question, seen.at, due=due, asked=asked, since=since, now=now),
+            *([] if onset is None or question.recent is None else [say_onset(onset, question.recent)]),
             *say_odd(kind, figures, base),
             *([] if tail is None else [say_tail(tail, kind, question, now)]),
             *say_as_of(question, later),
@@ -173,12 +176,12 @@ def _changes(
     counted: Flags,
     size: Span,
     game: Game | None,
-) -> tuple[Instant | None, tuple[Change, ...]]:
-    """Where the newest stretch of settled labels begins, and each group before and in it."""
+) -> tuple[Instant | None, tuple[Change, ...], Onset | None]:
+    """Where the newest stretch of settled labels begins, each group before and in it, and what began before it."""
     at = seen.at[counted]
     start = newest_from(at, size, question.recent)
     if start is None:
-        return None, ()
+        return None, (), None
     every = Group("", "", np.ones(len(at), dtype=np.bool_))
     rows = Labelled(label=seen.label[counted], score=seen.score[counted], at=at, block=at // size, size=size)
     inside = [Group(one.column, one.value, one.rows[counted]) for one in groups]
@@ -189,7 +192,14 @@ def _changes(
         )
 
     changes = compared(start, question.alpha, game)
-    return start, changes if game is None else with_suspicions(changes, compared(start, question.alpha, None))
+    if game is not None:
+        changes = with_suspicions(changes, compared(start, question.alpha, None))
+    onset = None
+    if question.recent is not None:
+        onset = find_onset(
+            lambda begins, alpha: compared(begins, alpha, None), at, size, question.recent, question.alpha
+        )
+    return start, changes if onset is None else with_edges(changes, onset, start, size), onset
 
 
 # Inputs ---------------------------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evertrain.core.policy import MetricName
-from evertrain.core.time import DAY, HOUR, MINUTE, Instant, say_span, to_datetime
+from evertrain.core.time import DAY, HOUR, MINUTE, Instant, Span, say_span, to_datetime
 from evertrain.monitor.change import Change
 from evertrain.monitor.estimate import Estimate
+from evertrain.monitor.onset import Onset
 from evertrain.monitor.report import METRIC_NAMES, Kind, Question, Segment
 from evertrain.monitor.stretch import Silence, Tail
 
@@ -19,6 +20,7 @@ __all__ = [
     "say_day",
     "say_guarantee",
     "say_odd",
+    "say_onset",
     "say_p",
     "say_silence",
     "say_tail",
@@ -209,6 +211,15 @@ def say_tail(tail: Tail, kind: Kind, question: Question, now: Instant) -> str:
     return (
         f"{said}, and what got worse is asked of the time before. The horizon of {say_span(question.horizon)} seems "
         f"too short, or labels were lost."
+    )
+
+
+def say_onset(onset: Onset, recent: Span) -> str:
+    """That a change began before the newest stretch, and which stretch would show it."""
+    return (
+        f"{onset.name} got worse since about {say_day(onset.since)}, which is before the newest {say_span(recent)}: "
+        f"the time before that holds it too, so that it is hidden, or something else is named in its stead. Compare "
+        f"with --recent {_said_wait(onset.span)}."
     )
 
 

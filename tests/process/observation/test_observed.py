@@ -19,11 +19,12 @@ from evertrain.errors import NotFoundError, UnavailableError, UserError
 from evertrain.monitor.gist import expose_gists
 from evertrain.monitor.report import Report
 from evertrain.process.ingestion.intake import Intake
-from evertrain.process.observation.observed import ObservedReports, observed_report
+from evertrain.process.observation.observed import observed_report
 from evertrain.process.observation.observing import Wishes, declare_watched
+from evertrain.process.observation.reports import ObservedReports
 from evertrain.process.steering.importing import Request, import_file
 from evertrain.process.view.advice import advise
-from evertrain.process.view.looks import read_gists
+from evertrain.process.view.looks import read_gists, read_looked_at_first
 from evertrain.process.view.overseeing import Overseer
 from evertrain.process.view.situation import look_at
 from evertrain.store.access import create_token
@@ -280,6 +281,7 @@ def test_what_got_worse_is_left_for_status_and_for_prometheus(stream: Stream) ->
         overseer = Overseer(stream.state, ObservedReports(stream.state, ledger))
         overseer.oversee([SHOP])
         overseer.stop()
+    assert read_looked_at_first(stream.state.reports) == {SHOP: 2100}  # some were posted twice
     (found,) = look_at(stream.state).services
     assert found.gist == overseer.gists[0] == read_gists(stream.state.reports)[SHOP]
     assert (found.gist.rows, found.gist.segments) == (2000, ("region = west",))
@@ -321,3 +323,17 @@ def test_labels_of_a_watched_service_are_taken_as_the_reference_says(stream: Str
     assert stream.label({"key": "early", "value": True}).status_code == 200
     assert stream.observe({"id": "early", "score": 0.5, "at": say_instant(Instant(stream.now - DAY * 2))}).is_success
     assert stream.report().labelled == before + 1
+
+
+def test_each_service_is_told_as_soon_as_it_was_looked_at_and_who_asks_does_not_wait(stream: Stream) -> None:
+    """Another report is being made: the one that there is, or how many were taken, is told at once."""
+    with Ledger.open(stream.state.ledger) as ledger:
+        reports = ObservedReports(stream.state, ledger)
+        with (
+            reports.turn,
+            pytest.raises(UnavailableError, match=r"^2,100 predictions of shop taken; the first"),
+        ):
+            reports.of(SHOP, patience_s=0.0)
+        overseer = Overseer(stream.state, reports)
+        overseer.look([SHOP])
+        assert set(read_gists(stream.state.reports)) == {SHOP}

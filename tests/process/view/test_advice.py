@@ -119,6 +119,12 @@ def test_what_the_machine_mends_alone_is_nobodys_task() -> None:
     ("situation", "what", "remedy", "urgent"),
     [
         (without("worker"), "Nobody answers.", "evertrain up --dir /state", True),
+        (
+            msgspec.structs.replace(without("worker"), services=(msgspec.structs.replace(SERVICE, watched=True),)),
+            "Observations are not taken",
+            "evertrain up --dir /state",
+            True,
+        ),
         (without("supervisor"), "No supervisor runs", "evertrain up --dir /state", True),
         (without("controller"), "nothing is decided", "log of evertrain up", True),
         (msgspec.structs.replace(WELL, lacking=("The ledger is damaged.",)), "damaged", "evertrain doctor", True),

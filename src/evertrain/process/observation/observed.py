@@ -5,8 +5,6 @@ is found twice rather than never, and the first record of a prediction counts. L
 prediction was posted under; the newest label of a prediction counts.
 """
 
-import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,14 +13,12 @@ import numpy as np
 import polars as pl
 
 from evertrain.config.declaration import ReferenceSpec, ServiceSpec, WatchedSpec
-from evertrain.config.wording import suggestion
 from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Labelled, Predicted
-from evertrain.core.registry import Registry
 from evertrain.core.time import Instant, Span
 from evertrain.core.wording import say_many
 from evertrain.data.commit import labels_table, predictions_table
-from evertrain.errors import EvertrainError, NotFoundError, UnavailableError
+from evertrain.errors import EvertrainError, UnavailableError
 from evertrain.monitor.observed import look
 from evertrain.monitor.report import Observations, Question, Report
 from evertrain.process.ingestion.intake import read_cursor
@@ -31,19 +27,16 @@ from evertrain.process.observation.repeats import without_repeats
 from evertrain.process.observation.strays import odd_cells
 from evertrain.process.observation.written import typed
 from evertrain.store.artifact import Artifacts
-from evertrain.store.clock import business_clock
-from evertrain.store.ledger import Ledger
 from evertrain.store.log import LogReader
 from evertrain.store.state import State
 from evertrain.store.table import Table
 from evertrain.web.wording import say_moment
 
-__all__ = ["ObservedReports", "References", "observed_report", "window_of"]
+__all__ = ["References", "observed_report", "taken", "window_of"]
 
 _MOST_ROWS = 200_000
 """The newest ones are looked at, half as many at least: a page costs seconds and not the memory of the machine."""
 _MOST_COLUMNS = 200
-_FRESH_S = 5.0
 _OWN_IDS = "Send each prediction under an id of its own."
 _SCORE = "score"
 
@@ -56,39 +49,6 @@ _PREDICTED = {
     "row": pl.String,
 }
 _LABELLED = {"name": pl.String, "value": pl.Float64, "received": pl.Int64}
-
-
-class ObservedReports:
-    """The reports of an installation's watched services, each made at most once in a few seconds. Any thread asks."""
-
-    def __init__(self, state: State, ledger: Ledger) -> None:
-        self._state, self._ledger = state, ledger
-        self._blobs = Artifacts.at(state.artifacts).blobs
-        self._lock = threading.Lock()
-        self._references = References(state)
-        self._made: dict[ServiceName, tuple[float, Report]] = {}
-
-    def of(self, service: ServiceName) -> Report:
-        """NotFoundError for a service that is not watched, UnavailableError while nothing was posted."""
-        with self._lock:
-            made = self._made.get(service)
-            if made is None or time.monotonic() - made[0] > _FRESH_S:
-                spec = self._spec(service)
-                now = business_clock(self._state.clock).now()
-                made = time.monotonic(), observed_report(self._state, spec, now, self._references)
-                self._made[service] = made
-            return made[1]
-
-    def _spec(self, service: ServiceName) -> ServiceSpec:
-        declared = {
-            name: msgspec.json.decode(self._blobs.get(record.declaration), type=ServiceSpec)
-            for name, record in Registry(self._ledger.read()).services.items()
-            if record.declaration is not None
-        }
-        watched = [name for name, spec in declared.items() if spec.watched is not None]
-        if service not in watched:
-            raise NotFoundError(f"There is no watched service {service!r}.", suggestion(service, watched))
-        return declared[service]
 
 
 def observed_report(state: State, spec: ServiceSpec, now: Instant, references: "References | None" = None) -> Report:
@@ -155,6 +115,11 @@ class References:
         found = self._read[spec, inputs]
         notices += found.notices
         return found
+
+
+def taken(state: State, service: ServiceName) -> int:
+    """How many predictions of a service are in its table, those that were posted twice among them."""
+    return _table(state, predictions_table(service), ["id"], {"id": pl.String}).height
 
 
 def _posted(state: State, service: ServiceName) -> tuple[pl.DataFrame, pl.DataFrame]:

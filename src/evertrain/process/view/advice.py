@@ -48,7 +48,7 @@ def _processes(found: Situation) -> Iterator[Advice]:
     living = {one.role for one in found.processes if one.alive}
     if not found.answers:
         yield Advice(
-            what="Nobody answers.",
+            what="Observations are not taken: no worker runs." if found.only_watches else "Nobody answers.",
             remedy=f"evertrain doctor {where}; evertrain up {where}, with the flags that it had",
             urgent=True,
         )

@@ -1,7 +1,8 @@
 """What the controller's newest looks found, left where `evertrain status` and `plan` find it.
 
 looks.json: how much traffic each service has, and how its rollout stands. quality.json: how good the answers of each
-service were. observed.json: the gist of each watched service's report. unknown.json: what its version is asked and does
+service were. observed.json: the gist of each watched service's report; first.json: how many predictions were taken of
+those whose first report is being made. unknown.json: what its version is asked and does
 not know, by service.
 """
 
@@ -22,16 +23,19 @@ __all__ = [
     "Figure",
     "Look",
     "leave_gists",
+    "leave_looked_at_first",
     "leave_looks",
     "leave_quality",
     "leave_unknown",
     "read_gists",
+    "read_looked_at_first",
     "read_looks",
     "read_quality",
     "read_unknown",
 ]
 
 _FILE, _GISTS, _QUALITY, _UNKNOWN = "looks.json", "observed.json", "quality.json", "unknown.json"
+_FIRST = "first.json"
 _Value = TypeVar("_Value")
 
 
@@ -88,6 +92,16 @@ def leave_gists(reports: Path, gists: Sequence[Gist]) -> None:
 def read_gists(reports: Path) -> dict[ServiceName, Gist]:
     """The gists that were left last, by service."""
     return {one.service: one for one in _read(reports / _GISTS, list[Gist]) or []}
+
+
+def leave_looked_at_first(reports: Path, taken: Mapping[ServiceName, int]) -> None:
+    """Leave which watched services are looked at for the first time, and how many predictions were taken of each."""
+    write_atomically(reports / _FIRST, msgspec.json.encode(taken), durable=False)
+
+
+def read_looked_at_first(reports: Path) -> dict[ServiceName, int]:
+    """What was left last; a service whose gist was left since is among them still."""
+    return _read(reports / _FIRST, dict[ServiceName, int]) or {}
 
 
 def leave_unknown(reports: Path, found: Mapping[ServiceName, Sequence[Unknown]]) -> None:

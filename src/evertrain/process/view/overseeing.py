@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from evertrain.core.identity import ServiceName
 from evertrain.errors import EvertrainError
 from evertrain.monitor.gist import Gist, gist_of
-from evertrain.process.observation.observed import ObservedReports
-from evertrain.process.view.looks import leave_gists
+from evertrain.process.observation.reports import ObservedReports
+from evertrain.process.view.looks import leave_gists, leave_looked_at_first
 from evertrain.store.state import State
 
 __all__ = ["Overseer"]
@@ -57,13 +57,24 @@ class Overseer:
         self._due = time.monotonic() + max(_EVERY_S if self.gists else _SOON_S, _SHARE * (time.monotonic() - began))
 
     def look(self, services: Sequence[ServiceName]) -> None:
-        """Look at all of them now, and leave what was found. One of which nothing was posted is left out."""
-        found = []
+        """Look at all of them now, and leave what was found of each at once. Without anything posted it is left out."""
+        waiting = [one for one in services if one not in {gist.service for gist in self.gists}]
+        leave_looked_at_first(self._state.reports, {one: count for one in waiting if (count := self._taken(one))})
         for service in services:
             try:
-                found.append(gist_of(service, self._reports.of(service)))
+                found = gist_of(service, self._reports.of(service, patience_s=None))
             except EvertrainError as error:
                 _log.debug("%s is not looked at: %s", service, error)
-        if tuple(found) != self.gists:
-            self.gists = tuple(found)
-            leave_gists(self._state.reports, found)
+                continue
+            self._leave({gist.service: gist for gist in self.gists if gist.service in services} | {service: found})
+
+    def _leave(self, gists: dict[ServiceName, Gist]) -> None:
+        if tuple(gists.values()) != self.gists:
+            self.gists = tuple(gists.values())
+            leave_gists(self._state.reports, self.gists)
+
+    def _taken(self, service: ServiceName) -> int:
+        try:
+            return self._reports.taken(service)
+        except EvertrainError:
+            return 0

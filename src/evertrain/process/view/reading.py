@@ -31,7 +31,7 @@ from evertrain.monitor.gist import expose_gists
 from evertrain.monitor.health import expose, expose_room
 from evertrain.monitor.report import Report
 from evertrain.monitor.unfamiliar import Unknown, expose_unknown
-from evertrain.process.observation.observed import ObservedReports
+from evertrain.process.observation.reports import ObservedReports
 from evertrain.process.steering.order import find_service, find_version
 from evertrain.process.steering.planes import InstalledPlanes
 from evertrain.process.view.caution import minds_of_rollback

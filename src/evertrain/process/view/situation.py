@@ -25,7 +25,14 @@ from evertrain.monitor.unfamiliar import Unknown
 from evertrain.process.view.caution import cautions_of, override_of, standing_caution
 from evertrain.process.view.chronicle import Chronicle
 from evertrain.process.view.lodging import Lodging, look_at_environments
-from evertrain.process.view.looks import Figure, read_gists, read_looks, read_quality, read_unknown
+from evertrain.process.view.looks import (
+    Figure,
+    read_gists,
+    read_looked_at_first,
+    read_looks,
+    read_quality,
+    read_unknown,
+)
 from evertrain.process.view.running import Running
 from evertrain.process.view.standing import show_work
 from evertrain.process.view.supply import SourceSituation, look_at_sources
@@ -118,7 +125,7 @@ class Fruitless(msgspec.Struct, frozen=True, kw_only=True):
 class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     """One service. champion: what is wanted to answer, by the routing table; without a ledger it has no ordinal.
 
-    gist: what was observed of a watched service, once anything was.
+    gist: what was observed of a watched service, once it was looked at; taken: predictions, before the first look ends.
     watched: somebody else answers. override: that a person put the champion into service, why, and past which refusal.
     caution: what its training says of the champion, until a later one by its recipe says it no more; cautions: what it
     takes in otherwise than the one before.
@@ -143,6 +150,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...] = ()
     watched: bool = False
     gist: Gist | None = None
+    taken: int = 0
     override: str = ""
     caution: str = ""
     cautions: tuple[str, ...] = ()
@@ -175,6 +183,11 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     page: str = ""
 
     @property
+    def only_watches(self) -> bool:
+        """Whether there are services, and somebody else answers them all."""
+        return bool(self.services) and all(one.watched for one in self.services)
+
+    @property
     def answers(self) -> bool:
         """Whether anybody answers predictions."""
         return any(one.role == "worker" and one.alive and not one.starting for one in self.processes)
@@ -201,6 +214,7 @@ class _Known:
         self.quality = read_quality(state.reports)
         self.unknown = read_unknown(state.reports)
         self.gists = read_gists(state.reports)
+        self.looked_at_first = read_looked_at_first(state.reports)
         self.running = Tasks(state.tasks).under_way()
         self.tasks = state.tasks
         self.artifacts = Artifacts.at(state.artifacts)
@@ -285,6 +299,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         decisions=known.chronicle.decisions(name)[:_DECISIONS],
         watched=route.observed,
         gist=known.gists.get(name) if route.observed else None,
+        taken=known.looked_at_first.get(name, 0) if route.observed else 0,
         override="" if champion is None else override_of(champion, known.chronicle),
         caution=standing_caution(record, route.champion, known.artifacts),
         cautions=() if champion is None else cautions_of(champion, known.artifacts),
