@@ -3,11 +3,14 @@
 import msgspec
 import pytest
 
+from evertrain.core.cohort import entity_key
 from evertrain.core.identity import ServiceName
 from evertrain.core.model import Output
+from evertrain.core.schema import Column, Schema
 from evertrain.core.time import Instant
 from evertrain.deploy.body import Limits
-from evertrain.deploy.label import read_labels
+from evertrain.deploy.column import Columns
+from evertrain.deploy.label import KeyForm, read_labels
 from evertrain.errors import RequestError
 
 
@@ -42,3 +45,38 @@ def test_a_label_of_classes_is_one_of_them() -> None:
     with pytest.raises(RequestError, match="no class 'cart'") as told:
         value("cart", Output.of_classes(("bus", "car", "tram")))
     assert '"car"' in told.value.remedy
+
+
+KEY = Schema((Column(name="customer", type="int64"), Column(name="day", type="timestamp")))
+KEYED = KeyForm(KEY.names, Columns(KEY))
+
+
+def keyed(sent: object) -> str:
+    body = msgspec.json.encode({"labels": [{"key": sent, "value": 1}]})
+    [label] = read_labels(body, ServiceName("shop"), Instant(0), Limits(), form=KEYED)
+    return label.key
+
+
+def test_a_key_of_several_columns_is_read_as_the_request_was() -> None:
+    logged = entity_key([17, 1_772_323_200_000_000])
+    assert keyed([17, "2026-03-01T00:00:00Z"]) == logged
+    assert keyed([17.0, 1_772_323_200_000_000]) == logged
+    assert keyed(logged) == logged
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        ("c17", "has not the 2 values of the service's key"),
+        (17, "has not the 2 values"),
+        ([17], "has not the 2 values"),
+        (["17", "2026-03-01T00:00:00Z"], "Column 'customer': '17' is not an int64"),
+        ([17, "yesterday"], "Column 'day'"),
+    ],
+)
+def test_a_key_that_no_request_can_have_had_is_refused_with_its_form(sent: object, says: str) -> None:
+    with pytest.raises(RequestError) as told:
+        keyed(sent)
+    assert says in told.value.what
+    assert told.value.remedy.startswith('Send the list of customer, day, as the request had them: [17, "2026-03-01T')
+    assert told.value.field == "labels[0].key"

@@ -6,6 +6,7 @@ A value that the service's answers can never be right about is refused here, whe
 """
 
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,15 +15,32 @@ from evertrain.core.cohort import entity_key
 from evertrain.core.identity import ServiceName
 from evertrain.core.model import Output
 from evertrain.core.prediction import Labelled
+from evertrain.core.schema import Value
 from evertrain.core.time import Instant, Moment, parse_instant, say_instant
 from evertrain.deploy.body import Limits, bound_rows, decode
+from evertrain.deploy.column import Columns
 from evertrain.errors import RequestError
 from evertrain.store.pseudonym import Pseudonyms
 
-__all__ = ["hide_keys", "read_labels", "said_certain"]
+__all__ = ["KeyForm", "hide_keys", "read_labels", "said_certain"]
 
 _WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 """What a table reads as true and false (`data.column`), in any case."""
+
+_LIKE = {"string": '"c17"', "int64": "17", "float64": "0.5", "bool": "true", "timestamp": '"2026-03-01T00:00:00Z"'}
+
+
+class KeyForm(NamedTuple):
+    """What the key of a service is made of: these columns of its requests."""
+
+    names: tuple[str, ...]
+    columns: Columns
+
+    @property
+    def remedy(self) -> str:
+        """How a key is written."""
+        like = ", ".join(_LIKE[self.columns.column(name).type] for name in self.names)
+        return f"Send the list of {', '.join(self.names)}, as the request had them: [{like}]. Or send prediction_id."
 
 
 class _Label(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,45 +58,46 @@ _labels = msgspec.json.Decoder(_Labels)
 
 
 def read_labels(
-    body: bytes, service: ServiceName, received: Instant, limits: Limits, output: Output | None = None
+    body: bytes,
+    service: ServiceName,
+    received: Instant,
+    limits: Limits,
+    output: Output | None = None,
+    *,
+    form: KeyForm | None = None,
 ) -> list[Labelled]:
     """The labels as log records; a key of several columns is a list.
 
-    output: of the service, which says what a value can be; None where it is not known.
+    output, form: of the service, which say what a value and a key can be; None where that is not known.
     """
     labels = decode(body, _labels, limits.max_nesting).labels
     bound_rows(len(labels), limits, "labels")
-    return [_labelled(label, number, service, received, output) for number, label in enumerate(labels)]
+    keys = [_key(label.key, number, form) for number, label in enumerate(labels)]
+    return [
+        _labelled(label, number, service, received, key=key, output=output)
+        for number, (label, key) in enumerate(zip(labels, keys, strict=True))
+    ]
 
 
 def hide_keys(
     labels: Sequence[Labelled], columns: int, places: Collection[int], pseudonyms: Pseudonyms
 ) -> list[Labelled]:
-    """The same labels, with pseudonyms at these places of their keys; RequestError for a key of other columns."""
+    """The same labels, with pseudonyms at these places of their keys, which are of so many columns."""
     hidden = []
-    for number, label in enumerate(labels):
+    for label in labels:
         if label.key:
-            parts = _parts(label.key, columns, number)
+            parts = [label.key] if columns == 1 else _parts(label.key)
             label = msgspec.structs.replace(label, key=entity_key(pseudonyms.hide(parts, places)))  # noqa: PLW2901
         hidden.append(label)
     return hidden
 
 
-def _parts(key: str, columns: int, number: int) -> list[str | int | float | bool | None]:
-    """The values of a key, of which `entity_key` made one text."""
-    if columns == 1:
-        return [key]
+def _parts(key: str) -> list[str | int | float | bool | None]:
+    """The values of a key of several columns, of which `entity_key` made one text; none where it made it of one."""
     try:
-        parts = msgspec.json.decode(key, type=list[str | int | float | bool | None])
+        return msgspec.json.decode(key, type=list[str | int | float | bool | None])
     except msgspec.DecodeError:
-        parts = []
-    if len(parts) != columns:
-        raise RequestError(
-            f"The key of label {number} has not the {columns} values of the service's key.",
-            "Send them as a list, in the order of the declaration.",
-            field=f"labels[{number}].key",
-        )
-    return parts
+        return []
 
 
 def said_certain(certain: Moment | None, now: Instant) -> dict[str, str]:
@@ -99,8 +118,9 @@ def said_certain(certain: Moment | None, now: Instant) -> dict[str, str]:
     return {"certain_from": str(certain), "all_by": say_instant(Instant(now + certain.offset))}
 
 
-def _labelled(label: _Label, number: int, service: ServiceName, received: Instant, output: Output | None) -> Labelled:
-    key = _key(label.key)
+def _labelled(
+    label: _Label, number: int, service: ServiceName, received: Instant, *, key: str, output: Output | None
+) -> Labelled:
     if (key == "") == (label.prediction_id == ""):
         raise RequestError(
             f"Label {number} names {'neither a prediction nor a key' if key == '' else 'a prediction and a key'}.",
@@ -148,10 +168,25 @@ def _place(value: float | bool | str, number: int, classes: Sequence[str]) -> fl
     return float(classes.index(name))
 
 
-def _key(key: str | int | list[str | int | float | bool | None]) -> str:
-    if isinstance(key, str):
-        return key
-    return entity_key(key if isinstance(key, list) else [key])
+def _key(key: str | int | list[str | int | float | bool | None], number: int, form: KeyForm | None) -> str:
+    """The key as the log has it, "" where none is sent; RequestError for one that no request can have had."""
+    if key == "" or form is None or len(form.names) < 2:
+        return key if isinstance(key, str) else entity_key(key if isinstance(key, list) else [key])
+    field = f"labels[{number}].key"
+    parts = key if isinstance(key, list) else _parts(str(key))
+    if len(parts) != len(form.names):
+        raise RequestError(
+            f"The key of label {number} has not the {len(form.names)} values of the service's key.",
+            form.remedy,
+            field=field,
+        )
+    values: list[Value] = []
+    for name, part in zip(form.names, parts, strict=True):
+        try:
+            values += form.columns.values(name, [part])
+        except RequestError as error:
+            raise RequestError(f"The key of label {number}: {error.what}", form.remedy, field=field) from None
+    return entity_key(values)
 
 
 def _known(known_at: str | int | None, number: int, received: Instant) -> Instant:

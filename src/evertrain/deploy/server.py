@@ -23,7 +23,7 @@ from evertrain.deploy.admission import LateError, deadline_of
 from evertrain.deploy.answer import Answering, Span
 from evertrain.deploy.body import EncodingError, Intake, Limits, deflate, wants_gzip
 from evertrain.deploy.incoming import ExpectationError, HeadError, StalledError
-from evertrain.deploy.label import hide_keys, read_labels, said_certain
+from evertrain.deploy.label import KeyForm, hide_keys, read_labels, said_certain
 from evertrain.deploy.observe import read_observations, refuse_labels
 from evertrain.deploy.protocol import (
     Rendered,
@@ -243,9 +243,11 @@ class Server:
             return refused
         body = self._intake.whole(request.body, request.headers)
         live = self._swap.live(service)
-        output = None if live is None or live.champion is None else live.champion.output
+        champion = None if live is None else live.champion
+        output = None if champion is None else champion.output
+        form = None if champion is None else KeyForm(champion.key_names, champion.columns)
         now = self._clock.now()
-        labels = read_labels(body, ServiceName(service), now, self._limits, output)
+        labels = read_labels(body, ServiceName(service), now, self._limits, output, form=form)
         if live is not None and live.route.observed:
             refuse_labels(labels, live.route.output)
         if live is not None and live.route.personal:
