@@ -8,7 +8,7 @@ from evertrain.core.canary import assess
 from evertrain.core.evidence import Outcome, Tally
 from evertrain.core.loss import Graded
 from evertrain.core.policy import CanarySpec
-from evertrain.core.time import DAY, Instant
+from evertrain.core.time import DAY, MINUTE, Instant
 
 SPEC = CanarySpec(steps=(0.01, 0.1, 0.5), margin=0.01, max_bad_answers=50.0)
 NOW = Instant(1_000_000)
@@ -43,6 +43,21 @@ def test_a_step_is_admitted_when_the_harm_it_could_do_is_accepted() -> None:
     assert late.action == "advance"
     assert late.figures["bound"] <= late.figures["bound_limit"] == pytest.approx(0.025)
     assert "10%" in late.reasons[0]
+
+
+def test_what_sets_the_number_of_requests_is_said_where_it_moves_with_the_traffic() -> None:
+    slow, fast = (assess(0, SPEC, tally(0.01, canary=27, rest=2700), a_day, NOW) for a_day in (20_000.0, 200_000.0))
+    assert fast.figures["more"] > slow.figures["more"]
+    assert fast.reasons[0].endswith(", because about 200,000 requests a day are foreseen at the present rate")
+    for step, seen in ((2, tally(0.5, canary=10, rest=10)), (0, Tally.start(0.01))):
+        assert "because" not in assess(step, SPEC, seen, 1_000.0, NOW).reasons[0]
+
+
+def test_that_no_request_came_is_said_after_ten_minutes() -> None:
+    seen = tally(0.5, canary=10, rest=10)
+    assert assess(2, SPEC, seen, 100.0, NOW, idle=12 * MINUTE).reasons[0].endswith("; no request came for 12 min")
+    assert assess(2, SPEC, seen, 0.0, NOW, idle=12 * MINUTE).reasons[0].endswith("; no request came for 12 min")
+    assert "no request" not in assess(2, SPEC, seen, 100.0, NOW, idle=9 * MINUTE).reasons[0]
 
 
 def test_the_last_promotion_needs_the_margin() -> None:

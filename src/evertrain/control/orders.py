@@ -265,6 +265,7 @@ class OrderDesk:
             traffic,
             self._now,
             pace=evidence.pace,
+            idle=evidence.idle,
             paired=found_of(self._record, rollout),
         )
 

@@ -54,13 +54,15 @@ class Readiness(msgspec.Struct, frozen=True):
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What live traffic has shown of a rollout. requests_24h: that a day brings the whole service, in business time.
 
-    pace: requests a day at the rate of the last minutes, by which a time is foretold. alike: the scores of a shadow
+    pace: requests a day at the rate of the last minutes, by which a time is foretold. idle: microseconds since the
+    last one. alike: the scores of a shadow
     beside those that were answered.
     """
 
     tally: Tally
     requests_24h: float
     pace: float
+    idle: int = 0
     alike: Alike = Alike()
 
 

@@ -158,6 +158,7 @@ class RolloutDesk:
             evidence.alike,
             self._now,
             pace=evidence.pace,
+            idle=evidence.idle,
             paired=found_of(self._record, rollout),
         )
         why = "; ".join(seen.reasons)
@@ -189,6 +190,7 @@ class RolloutDesk:
             evidence.requests_24h,
             self._now,
             pace=evidence.pace,
+            idle=evidence.idle,
             latency_decides=not self._planes.paced(),
             paired=found_of(self._record, rollout),
         )

@@ -16,7 +16,7 @@ from evertrain.core.evidence import Tally
 from evertrain.core.paired import PairedFigures
 from evertrain.core.policy import CanarySpec, ShadowSpec
 from evertrain.core.shadow import Alike
-from evertrain.core.time import DAY, Instant, say_instant
+from evertrain.core.time import DAY, MINUTE, Instant, say_instant
 
 __all__ = [
     "BOUND_ALPHA",
@@ -45,6 +45,9 @@ _ERROR_BUDGET = 0.001
 _FEWEST_BAD_ANSWERS = 50.0
 
 _FORESEEABLE_DAYS = 3650
+
+_QUIET = 10 * MINUTE
+"""So long without a request is said: the time that is foretold moves on with it."""
 
 _ERRORS, _LATENCY, _PAIRED, _LOSSES, _SCORES = 0.5, 0.25, 0.1, 0.05, 0.1
 """Parts of alpha. Errors have half: they harm at once, and the third of a canary that only fails must end it. Labels
@@ -78,14 +81,16 @@ def assess(
     now: Instant,
     *,
     pace: float | None = None,
+    idle: int = 0,
     latency_decides: bool = True,
     paired: PairedFigures | None = None,
 ) -> Assessment:
     """Look at a rollout that is in step `step` (an index into `spec.steps`).
 
     requests_24h: all requests that a day brings the service, counted as the tally counts. pace: requests a day
-    at which they come now, by which a time is foretold; that of the last 24 hours where it is not given.
-    latency_decides: False where time is simulated; latency is then a figure only. paired: what rescoring has found.
+    at which they come now, by which a time is foretold; that of the last 24 hours where it is not given. idle:
+    microseconds since the last one. latency_decides: False where time is simulated; latency is then a figure only.
+    paired: what rescoring has found.
 
     >>> quiet = assess(1, CanarySpec(steps=(0.01, 0.1)), Tally.start(0.1), 0.0, Instant(0))
     >>> quiet.action, quiet.reasons[0]
@@ -108,7 +113,9 @@ def assess(
             figures=figures,
         )
     more = requests_to_go(step, spec, tally, requests_24h)
-    waits = _wait(spec.steps[step], more, now, figures, pace=requests_24h if pace is None else pace)
+    because = "" if last or more is None or more <= own - tally.step.canary else _foreseen(requests_24h)
+    pace = requests_24h if pace is None else pace
+    waits = _wait(spec.steps[step], more, now, figures, pace=pace, idle=idle, because=because)
     return waits if paired is None else msgspec.structs.replace(waits, reasons=(*waits.reasons, paired.words))
 
 
@@ -120,6 +127,7 @@ def assess_shadow(
     now: Instant,
     *,
     pace: float,
+    idle: int = 0,
     paired: PairedFigures | None = None,
 ) -> Assessment:
     """Look at a rollout whose version is in shadow: it passes by the bound of the last promotion.
@@ -147,7 +155,7 @@ def assess_shadow(
         )
     more = _requests_until(spec.margin, tally)
     more = None if more is None else max(more, shadow.requests - tally.canary, 1)
-    waits = _wait(shadow.share, more, now, figures, pace=pace)
+    waits = _wait(shadow.share, more, now, figures, pace=pace, idle=idle)
     return msgspec.structs.replace(waits, reasons=(*waits.reasons, *told))
 
 
@@ -291,15 +299,31 @@ def _admitted(spec: CanarySpec, step: int, bound: float, requests_24h: float) ->
     )
 
 
-def _wait(share: float, more: int | None, now: Instant, figures: dict[str, float], *, pace: float) -> Assessment:
+def _foreseen(requests_24h: float) -> str:
+    """What sets the number of requests that a step before the last waits for: it moves with the traffic."""
+    return f", because about {requests_24h:,.0f} requests a day are foreseen at the present rate"
+
+
+def _wait(
+    share: float,
+    more: int | None,
+    now: Instant,
+    figures: dict[str, float],
+    *,
+    pace: float,
+    idle: int,
+    because: str = "",
+) -> Assessment:
     if more is None:
         return Assessment(action="wait", reasons=("waiting: no number of requests would do",), figures=figures)
     figures = {**figures, "more": float(more)}
     rate = share * pace
+    quiet = f"; no request came for {idle // MINUTE:,} min" if idle >= _QUIET else ""
     if more > rate * _FORESEEABLE_DAYS:
         why = "there is next to no traffic" if rate <= 0 else "traffic is very low"
-        reason = f"waiting: about {more} more canary requests; {why}, so no time can be said"
+        reason = f"waiting: about {more} more canary requests{because}; {why}, so no time can be said{quiet}"
         return Assessment(action="wait", reasons=(reason,), figures=figures)
     by = Instant(now + math.ceil(more / rate * DAY))
     reason = f"waiting: about {more} more canary requests that do not fail, by about {say_instant(by)[:16]}Z"
+    reason += because + quiet
     return Assessment(action="wait", reasons=(reason,), figures=figures, next_look=by)

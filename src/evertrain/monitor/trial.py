@@ -94,6 +94,10 @@ class Trial:
         a_day = self.requests_24h(now)
         return a_day if now - first >= HOUR and a_day >= _FEW else 0.0
 
+    def idle(self, now: Instant) -> int:
+        """Microseconds since the last request; 0 where none has come."""
+        return max(0, now - self._times[-1]) if self._times else 0
+
     def rest(self) -> None:
         """There is no rollout: what was seen so far is no evidence about a later one."""
         self._waiting.clear()

@@ -273,6 +273,7 @@ class InstalledPlanes:
             alike=trial.alike,
             requests_24h=self.foreseen(service, now),
             pace=self.pace(service, now),
+            idle=self.idle(service, now),
         )
 
     def foreseen(self, service: ServiceName, now: Instant) -> float:
@@ -284,6 +285,10 @@ class InstalledPlanes:
         """Requests a day by which a time is foretold; in a story, whose hours come at once, those of the last day."""
         trial = self.watch.service(service).trial
         return trial.requests_24h(now) if self._paced else trial.pace(now)
+
+    def idle(self, service: ServiceName, now: Instant) -> int:
+        """Microseconds since the last request; in a story none is waited for."""
+        return 0 if self._paced else self.watch.service(service).trial.idle(now)
 
 
 def _living(beats: Iterable[Heartbeat], role: str) -> list[Heartbeat]:

@@ -48,7 +48,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """What the newest look at a service found. requests_24h, pace: as `core.canary.assess` takes them.
+    """What the newest look at a service found. requests_24h, pace, idle: as `core.canary.assess` takes them.
 
     step, tally: of the rollout that gets a share beside a champion; tally is None without one, and what is left of it
     are its counts. waits: what an open rollout waits for. unmatched: labels that name no prediction that is remembered.
@@ -57,6 +57,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
     requests_24h: float
     pace: float
+    idle: int = 0
     step: int = 0
     tally: Tally | None = None
     waits: str = ""

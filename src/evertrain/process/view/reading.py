@@ -284,6 +284,7 @@ class Observer:
         look = Look(
             requests_24h=self._planes.foreseen(record.service, now),
             pace=self._planes.pace(record.service, now),
+            idle=self._planes.idle(record.service, now),
             unmatched=0 if watch.join is None else watch.join.unmatched,
             ripening=watch.performance.ripening(),
         )
@@ -305,7 +306,8 @@ class Observer:
         tally = trial.standing(rollout.rollout)
         if tally is None:
             return None
-        return assess_shadow(rollout.shadow, spec.rollout, tally, trial.alike, now, pace=look.pace, paired=paired)
+        pace, idle = look.pace, look.idle
+        return assess_shadow(rollout.shadow, spec.rollout, tally, trial.alike, now, pace=pace, idle=idle, paired=paired)
 
     def _assess(self, look: Look, spec: ServiceSpec, now: Instant, paired: PairedFigures | None) -> Assessment | None:
         if look.tally is None:
@@ -317,6 +319,7 @@ class Observer:
             look.requests_24h,
             now,
             pace=look.pace,
+            idle=look.idle,
             latency_decides=not self._planes.paced(),
             paired=paired,
         )
