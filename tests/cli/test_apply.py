@@ -25,6 +25,12 @@ def test_parts_that_hold_alike_are_told_by_their_beginning_and_others_by_name() 
     assert told[5:8] == ["  gate.margin: now", "  gate.hold: later", "  rollout: soon"]
 
 
+def test_what_is_to_be_looked_at_is_told_with_the_service() -> None:
+    one = AppliedService(service=ServiceName("shop"), new=True, changes=(), cautions=("refund: a leak",))
+    told = list(lines_of(Applied(services=(one,), files=(), taken_up=True, others=())))
+    assert told[1] == "  Look at: refund: a leak"
+
+
 def test_a_training_that_begins_is_told_with_where_to_watch_it() -> None:
     told = list(lines_of(Applied(services=(), files=(), taken_up=True, others=(), trains=(ServiceName("shop"),))))
     assert told == ["shop: a training begins now: evertrain status --watch"]

@@ -14,7 +14,7 @@ from evertrain.core.registry import Registry, Rollout, ServiceRecord
 from evertrain.core.rollout import RolloutState
 from evertrain.core.stage import Evaluated
 from evertrain.core.time import HOUR, Instant
-from evertrain.testing.simulation import SERVICE, World, simulated_service
+from evertrain.testing.simulation import SERVICE, Faults, World, simulated_service
 
 FIRST, SECOND, THIRD = (VersionId(digest_of(name)) for name in ("first", "second", "third"))
 
@@ -157,6 +157,23 @@ def test_a_person_may_put_a_held_version_into_service() -> None:
     world.run(1)
     assert record_of(world).champion == SECOND
     assert any(isinstance(event.fact, ChampionOverridden) for event in world.journal.read())
+
+
+def test_a_trained_version_that_is_held_waits_for_a_person_whatever_labels_come() -> None:
+    world = World(seed=2, spec=simulated_service(), faults=None)
+    while record_of(world).champion is None:
+        world.run(1)
+    first = record_of(world).champion
+    world.planes.faults = Faults(hold="a leak")
+    while len(record_of(world).rollouts) < 2:
+        world.run(1)
+    world.planes.labels = 500
+    world.run(60)
+    rollout = list(record_of(world).rollouts.values())[-1]
+    assert (rollout.state, rollout.share, record_of(world).champion) == (RolloutState.PREPARING, 0.0, first)
+    order(world, "promote", rollout.version)
+    world.run(1)
+    assert record_of(world).champion == rollout.version
 
 
 def test_a_file_in_line_is_told_that_the_one_before_it_is_held() -> None:

@@ -65,6 +65,11 @@ def lines_of(applied: Applied) -> Iterator[str]:
 
 
 def _service(one: AppliedService) -> Iterator[str]:
+    yield from _what_changes(one)
+    yield from (f"  Look at: {words}" for words in one.cautions)
+
+
+def _what_changes(one: AppliedService) -> Iterator[str]:
     if one.new:
         yield f"{one.service}: new; its first training begins when there are rows and labels enough"
         return

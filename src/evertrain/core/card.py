@@ -70,8 +70,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     the column that weighs each row in all figures, None when all count alike. recipe: that made it; chosen,
     rehearsals: why it was taken, and how each recipe that competed fared before, on training rows. calibration: of
     classes, whether the most probable one was right, by its probability. cautions: how the inputs of a file differ from
-    the champion's, each in half a sentence. environment: digest of the lock that it ran with, "" in the
-    installation's own; packages: name to version of what it needs, of a lock all that it brought.
+    the champion's, each in half a sentence. doubts: why its figures are too good to be believed. environment: digest of
+    the lock that it ran with, "" in the installation's own; packages: name to version of what it needs, of a lock all
+    that it brought.
     """
 
     service: ServiceName
@@ -101,6 +102,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     chosen: str = ""
     rehearsals: tuple[Rehearsed, ...] = ()
     cautions: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     environment: str = ""
     packages: dict[str, str] = {}
 

@@ -53,7 +53,7 @@ class Killed(Exception):  # noqa: N818 - an event of the simulation, not an erro
 
 
 class Faults(msgspec.Struct, frozen=True, kw_only=True):
-    """How likely each fault is, per call or per piece of work."""
+    """How likely each fault is, per call or per piece of work. hold: why each trained version is held."""
 
     kill: float = 0.0
     crash: float = 0.0
@@ -64,6 +64,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     worse_on_labels: float = 0.0
     inconclusive: float = 0.0
     failing: float = 0.0
+    hold: str = ""
 
 
 class MemoryJournal:
@@ -194,12 +195,11 @@ class SimulatedPlanes:
         )
 
     def _evaluated(self, version: VersionId) -> Evaluated:
-        verdict: Verdict = "pass"
-        if self._happens(self.faults.worse):
-            verdict = "fail"
-        elif self._happens(self.faults.inconclusive):
+        verdict: Verdict = "fail" if self._happens(self.faults.worse) else "pass"
+        if verdict == "pass" and self._happens(self.faults.inconclusive):
             verdict = "inconclusive"
-        return Evaluated(version=version, verdict=verdict, reasons=("It was simulated.",), card=digest_of(version))
+        told = ("It was simulated.",)
+        return Evaluated(version=version, verdict=verdict, reasons=told, card=digest_of(version), hold=self.faults.hold)
 
     def _checked(self, work: Check) -> Evaluated:
         self.checked.append(work)

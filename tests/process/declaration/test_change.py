@@ -59,3 +59,7 @@ def test_a_hold_that_stands_is_not_shortened() -> None:
     [change] = changes_of(SPEC, shorter)
     assert change.part == "gate.hold"
     assert "held from now on" in change.holds
+
+
+def test_personal_columns_are_told_when_they_come_and_go() -> None:
+    assert [(one.before, one.after) for one in changed(personal=("email",)).values()] == [("", "email")]

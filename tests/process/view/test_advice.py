@@ -8,9 +8,9 @@ from evertrain.core.routing import RoutingTable
 from evertrain.core.time import DAY, Instant, parse_instant
 from evertrain.monitor.health import Totals
 from evertrain.process.view.advice import advise
+from evertrain.process.view.fruitless import Fruitless
 from evertrain.process.view.running import Running
 from evertrain.process.view.situation import (
-    Fruitless,
     Refusing,
     ServiceSituation,
     Situation,
@@ -228,3 +228,26 @@ def test_a_version_that_contradicts_the_champion_is_for_a_person_to_decide() -> 
     assert "judged again when 120 labels are certain" in told.remedy
     assert "(60 are certain, 400 more from 31 May 2024, 00:00 UTC on)" in told.remedy
     assert not told.urgent
+
+
+def test_a_version_that_is_too_good_is_for_a_person_and_no_label_frees_it() -> None:
+    trial = Trial(
+        version=VERSION,
+        ordinal=3,
+        state="preparing",
+        share=0.0,
+        step=0,
+        steps=3,
+        since=Instant(0),
+        why="",
+        hold="a leak",
+        trained=True,
+    )
+    [told] = advise(with_service(trial=trial))
+    assert told.what == "Version 3 of shop is held and gets no traffic: a leak."
+    assert "exclude=[...]" in told.remedy
+    assert "evertrain promote 3 --service shop --reason" in told.remedy
+    assert "judged again" not in told.remedy
+    [told] = advise(with_service(doubts=("a leak: refund",)))
+    assert told.what.endswith("of shop: a leak: refund.")
+    assert "exclude=[...]" in told.remedy

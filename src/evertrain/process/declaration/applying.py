@@ -23,10 +23,11 @@ from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.data.freshness import Freshness, reported_sources
 from evertrain.data.standing import rules_of
 from evertrain.errors import EvertrainError
+from evertrain.process.declaration.caution import cautions_on_files
 from evertrain.process.declaration.change import Change, changes_of, code_changes
 from evertrain.process.declaration.declaring import declare
 from evertrain.process.entry import tell_fault
-from evertrain.process.trainer.assembly import bundle_folder
+from evertrain.process.trainer.assembly import bundle_folder, resolver
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
@@ -40,11 +41,15 @@ _LOOK_S = 0.05
 
 
 class AppliedService(msgspec.Struct, frozen=True, kw_only=True):
-    """One service of the file. new: nothing of it was on record. changes: empty where all was as it is."""
+    """One service of the file. new: nothing of it was on record. changes: empty where all was as it is.
+
+    cautions: what `evertrain plan` says to look at, of a service that is new or changed.
+    """
 
     service: ServiceName
     new: bool
     changes: tuple[Change, ...]
+    cautions: tuple[str, ...] = ()
 
 
 class ReadAgain(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,8 +90,12 @@ def apply(state: State, file: Path, data: Path | None = None) -> Applied:
     files = {name for one in names for name in _files(state, after.services[one].bundle)}
     changed = any(one.new or one.changes for one in services)
     taken_up = _await_look(state) if changed else _controller_runs(state) or None
+    specs = {spec.name: spec for spec in declared}
     return Applied(
-        services=services,
+        services=tuple(
+            _with_cautions(one, specs[one.service], state, file, data) if one.new or one.changes else one
+            for one in services
+        ),
         files=tuple(sorted(files)),
         taken_up=taken_up,
         others=tuple(name for name, one in after.services.items() if one.declaration and name not in names),
@@ -138,6 +147,18 @@ def _applied(state: State, before: ServiceRecord | None, after: ServiceRecord) -
     )
     code = code_changes(_files(state, before.bundle), _files(state, after.bundle))
     return AppliedService(service=after.service, new=False, changes=(*changes_of(old, new), *code))
+
+
+def _with_cautions(
+    one: AppliedService, spec: ServiceSpec, state: State, file: Path, data: Path | None
+) -> AppliedService:
+    """The service with what is to be looked at; it is in force by now, so nothing waits for that."""
+    record = _registry(state).services[one.service]
+    folder = bundle_folder(state, Artifacts.at(state.artifacts).blobs, record.bundle)
+    place, now = file.resolve().parent, business_clock(state.clock).now()
+    with contextlib.redirect_stdout(sys.stderr):
+        told = cautions_on_files(spec, data or place, place, resolver(folder, record.bundle), now)
+    return msgspec.structs.replace(one, cautions=told)
 
 
 def _files(state: State, bundle: Digest | None) -> dict[str, Digest]:

@@ -8,11 +8,15 @@ import polars as pl
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.identity import SourceName
+from evertrain.core.time import Instant
+from evertrain.data.batch import Resolve
 from evertrain.data.outcome import is_one_table
 from evertrain.data.profile import findings
+from evertrain.errors import EvertrainError
+from evertrain.process.declaration.supply import read_source
 from evertrain.process.draft.drafting import arrival_of, cautions_of_script
 
-__all__ = ["cautions_of"]
+__all__ = ["cautions_of", "cautions_on_files"]
 
 _LEAKS: Final = {"leak": "a leak: ", "later": "a leak: ", "suspect": ""}
 
@@ -20,6 +24,21 @@ _LEAKS: Final = {"leak": "a leak: ", "later": "a leak: ", "suspect": ""}
 def cautions_of(spec: ServiceSpec, frames: Mapping[SourceName, pl.DataFrame], folder: Path) -> tuple[str, ...]:
     """Each in one line. frames: the rows of each source as they are. folder: of the declaration, with its scripts."""
     return (*_leaks(spec, frames), *_scripts(spec, folder))
+
+
+def cautions_on_files(spec: ServiceSpec, data: Path, folder: Path, find: Resolve, now: Instant) -> tuple[str, ...]:
+    """The same of a declaration that is in force already, on the files in `data`; they are read where it helps.
+
+    What cannot be read is told of by ingestion, so it is no reason to say that nothing was applied.
+    """
+    frames: dict[SourceName, pl.DataFrame] = {}
+    try:
+        if spec.label is not None and is_one_table(spec):
+            read = [read_source(source, data, find, now) for source in spec.sources]
+            frames = {plan.name: rows for plan, rows in read if rows is not None}
+        return cautions_of(spec, frames, folder)
+    except (EvertrainError, OSError):
+        return ()
 
 
 def _leaks(spec: ServiceSpec, frames: Mapping[SourceName, pl.DataFrame]) -> Iterator[str]:

@@ -78,6 +78,8 @@ def code_changes(before: Mapping[str, Digest], after: Mapping[str, Digest]) -> t
 
 def _named(part: str, value: Any) -> Any:
     """Plain values; lists of things that have names become tables by name, so that an insertion is one difference."""
+    if value is msgspec.UNSET:
+        return None
     match part:
         case "features":
             return {", ".join(outputs_of(one)): msgspec.to_builtins(one) for one in value}
@@ -88,7 +90,7 @@ def _named(part: str, value: Any) -> Any:
         case "sources":
             return {one.name: msgspec.to_builtins(one) for one in value}
         case "environment":
-            return None if value is msgspec.UNSET else f"{value.name}, {short(value.content)}"
+            return f"{value.name}, {short(value.content)}"
         case _:
             return msgspec.to_builtins(value)
 

@@ -26,6 +26,7 @@ from evertrain.errors import EvertrainError, ModelError, PackageError, UserError
 from evertrain.model.assemble import FEATURE, REQUEST, read_parquet
 from evertrain.model.evaluate import check, evaluate
 from evertrain.model.likeness import changes_of_inputs
+from evertrain.process.trainer.plausibility import doubted, doubts_of
 from evertrain.process.trainer.stage import run_stage
 from evertrain.process.trainer.tablegate import grounds_on_table, labelled_table, told_beside
 from evertrain.process.trainer.trafficgate import judge_on, judge_on_traffic, lacking_in
@@ -71,7 +72,11 @@ def evaluate_challenger(task: Evaluate, state: State, folder: Path) -> Evaluated
     if caution:
         judgement = msgspec.structs.replace(judgement, reasons=(*judgement.reasons, f"caution: {caution}"))
         card = msgspec.structs.replace(card, reasons=judgement.reasons)
-    return _answer(task.challenger, judgement, card, state)
+    if judgement.verdict in ("fail", "error"):
+        return _answer(task.challenger, judgement, card, state)
+    doubts = doubts_of(task, card, artifacts)
+    judgement, card = doubted(judgement, card, doubts)
+    return msgspec.structs.replace(_answer(task.challenger, judgement, card, state), hold=doubts.hold)
 
 
 @_do.register

@@ -1,19 +1,23 @@
 """What somebody who is woken at night should do about a situation, the most urgent first. Pure."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
 from evertrain.control.review import FEWEST_ROWS
 from evertrain.core.identity import short
 from evertrain.core.wording import say_many
-from evertrain.process.view.situation import Fruitless, ServiceSituation, Situation, Trial, Waiting
+from evertrain.process.view.fruitless import Fruitless
+from evertrain.process.view.situation import ServiceSituation, Situation, Trial, Waiting
 from evertrain.process.view.supply import SourceSituation
 from evertrain.store.hook import HookProgress
 from evertrain.store.room import LEVELS, Room
 from evertrain.web.wording import say_moment
 
 __all__ = ["Advice", "advise"]
+
+_LEAVE_OUT: Final = "If it is known only later, leave it out: exclude=[...]"
 
 
 class Advice(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +137,11 @@ def _cautions(one: ServiceSituation, name: str) -> Iterator[Advice]:
             what=f"Version {one.ordinal} of {one.service}: {words}.",
             remedy=f"Push a file that was trained on it; or go back: evertrain rollback {name} --reason ...",
         )
+    for words in one.doubts:
+        yield Advice(
+            what=f"Version {one.ordinal} of {one.service}: {words}.",
+            remedy=f"{_LEAVE_OUT} in the declaration, evertrain apply FILE, evertrain retrain {name} --reason ...",
+        )
     trial = one.trial
     for words in () if trial is None else trial.cautions:
         yield Advice(
@@ -143,6 +152,13 @@ def _cautions(one: ServiceSituation, name: str) -> Iterator[Advice]:
 
 def _held_on_trial(one: ServiceSituation, trial: Trial, name: str) -> Advice:
     """What a version waits for that something speaks against, and how a person decides without waiting."""
+    if trial.trained:
+        return Advice(
+            what=f"Version {trial.ordinal} of {one.service} is held and gets no traffic: {trial.hold}.",
+            remedy=f"{_LEAVE_OUT} in the declaration, evertrain apply FILE, evertrain rollback {name} --reason ..., "
+            f"evertrain retrain {name} --reason ... If it is that easy: evertrain promote {trial.ordinal} {name} "
+            "--reason ... puts it into service, and later versions are not held for the same.",
+        )
     if trial.early and trial.matures is not None:
         count = f"{trial.labelled} are certain, {trial.early} more from {say_moment(trial.matures)} UTC on"
     else:

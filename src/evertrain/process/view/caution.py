@@ -11,7 +11,7 @@ from evertrain.errors import EvertrainError
 from evertrain.process.view.chronicle import Chronicle
 from evertrain.store.artifact import Artifacts
 
-__all__ = ["caution_of", "cautions_of", "minds_of_rollback", "override_of", "standing_caution"]
+__all__ = ["caution_of", "cautions_of", "doubts_of", "minds_of_rollback", "override_of", "standing_caution"]
 
 
 def override_of(champion: Version, chronicle: Chronicle) -> str:
@@ -48,6 +48,16 @@ def cautions_of(version: Version, artifacts: Artifacts) -> tuple[str, ...]:
     """What its card says of a file that takes in otherwise than the version that answered when it was judged."""
     card = _card_of(version, artifacts)
     return () if card is None else card.cautions
+
+
+def doubts_of(record: ServiceRecord, champion: Version, artifacts: Artifacts) -> tuple[str, ...]:
+    """Why the figures of a trained champion are hard to believe.
+
+    None once a person has put such a version into service past its hold: what is new since then is held again.
+    """
+    believed = any(one.recipe and one.hold and one.championed is not None for one in record.versions.values())
+    card = None if believed else _card_of(champion, artifacts)
+    return () if card is None else card.doubts
 
 
 def _card_of(version: Version, artifacts: Artifacts) -> Card | None:

@@ -218,10 +218,11 @@ class Chronicle:
         """ends: a bad verdict ends its rollout, which says it better."""
         name = self._name(fact.version)
         match fact.verdict:
+            case "pass" | "health only" if fact.hold:
+                found = "is too good to be believed" if fact.version in self._trained else "is healthy"
+                return f"{name} {found}, and held: it gets no traffic", "watch"
             case "pass":
                 return f"{name} passes the gate", "good"
-            case "health only" if fact.hold:
-                return f"{name} is healthy, and held: it gets no traffic", "watch"
             case "health only":
                 trained = fact.version in self._trained
                 known = "there was none to compare it with" if trained else "nothing is known of its quality"

@@ -6,12 +6,9 @@ routing are still told, with the reason for what is missing.
 
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 
-from evertrain.control.schedule import ORDER
-from evertrain.core.cycle import CycleState
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.registry import Cycle, Registry, Rollout, ServiceRecord
 from evertrain.core.routing import Route, RoutingTable
@@ -22,8 +19,9 @@ from evertrain.monitor.gist import Gist
 from evertrain.monitor.health import Totals, totals
 from evertrain.monitor.performance import Ripening
 from evertrain.monitor.unfamiliar import Unknown
-from evertrain.process.view.caution import cautions_of, override_of, standing_caution
+from evertrain.process.view.caution import cautions_of, doubts_of, override_of, standing_caution
 from evertrain.process.view.chronicle import Chronicle
+from evertrain.process.view.fruitless import Fruitless, fruitless_of
 from evertrain.process.view.lodging import Lodging, look_at_environments
 from evertrain.process.view.looks import (
     Figure,
@@ -48,7 +46,6 @@ from evertrain.store.statistics import read_statistics
 from evertrain.web.overview import Alert, Decision, Work
 
 __all__ = [
-    "Fruitless",
     "Refusing",
     "ServiceSituation",
     "Situation",
@@ -76,6 +73,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     hold: why it gets no traffic before labels or a person speak for it, "" when nothing speaks against it.
     labelled, early: logged requests whose label was certain, or was not yet, when it was judged last; matures: when
     the first of the latter is. cautions: what it takes in otherwise than the champion. asks: whose approval it needs.
+    trained: here, by a recipe: no label decides about its hold, a person does.
     """
 
     version: VersionId
@@ -93,6 +91,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     matures: Instant | None = None
     cautions: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()
+    trained: bool = False
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,28 +106,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     pushed: bool = False
 
 
-class Fruitless(msgspec.Struct, frozen=True, kw_only=True):
-    """How the newest cycle ended, where it brought nothing. log: the file of what its last task printed.
-
-    again: the number of the version that it made once more, which had been refused or taken back.
-    """
-
-    cycle: str
-    state: str
-    at: Instant
-    why: str
-    log: str = ""
-    pushed: bool = False
-    again: int | None = None
-
-
 class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     """One service. champion: what is wanted to answer, by the routing table; without a ledger it has no ordinal.
 
     gist: what was observed of a watched service, once it was looked at; taken: predictions, before the first look ends.
     watched: somebody else answers. override: that a person put the champion into service, why, and past which refusal.
     caution: what its training says of the champion, until a later one by its recipe says it no more; cautions: what it
-    takes in otherwise than the one before.
+    takes in otherwise than the one before; doubts: why its figures are hard to believe.
     quality: how good the answers were, once there are labels. unknown: what the version is asked and does not know.
     unmatched: labels that name no prediction that is remembered; ripening: of all others.
     """
@@ -154,6 +138,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     override: str = ""
     caution: str = ""
     cautions: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     fruitless: Fruitless | None = None
     quality: tuple[Figure, ...] = ()
     unknown: tuple[Unknown, ...] = ()
@@ -303,39 +288,9 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         override="" if champion is None else override_of(champion, known.chronicle),
         caution=standing_caution(record, route.champion, known.artifacts),
         cautions=() if champion is None else cautions_of(champion, known.artifacts),
-        fruitless=_fruitless(record, known.tasks),
+        doubts=() if champion is None else doubts_of(record, champion, known.artifacts),
+        fruitless=fruitless_of(record, known.tasks),
     )
-
-
-def _fruitless(record: ServiceRecord, tasks: Path) -> Fruitless | None:
-    """The newest cycle, if it failed, made a refused version again, or left a service without a version."""
-    newest = record.cycles.get(record.newest_cycle) if record.newest_cycle is not None else None
-    if newest is None or newest.open:
-        return None
-    again = None if record.champion is None else _made_again(record, newest)
-    if newest.state is not CycleState.FAILED and record.champion is not None and again is None:
-        return None
-    logs = list(tasks.glob(f"{newest.cycle.replace('/', '-')}-*/stderr.log"))
-    return Fruitless(
-        cycle=newest.cycle,
-        state=newest.state.replace("_", " "),
-        at=newest.since,
-        why=newest.why,
-        log=str(max(logs, key=lambda log: log.stat().st_mtime_ns)) if logs else "",
-        pushed=newest.kind == "external",
-        again=again,
-    )
-
-
-def _made_again(record: ServiceRecord, cycle: Cycle) -> int | None:
-    """The number of the refused version that an ordered training gave once more, if that is what ended it.
-
-    One that a schedule began changes nothing either, and nobody waits for it.
-    """
-    if cycle.state is not CycleState.NO_OP or cycle.trigger != ORDER or cycle.version is None:
-        return None
-    refusal = record.refusal_of(record.versions[cycle.version].fingerprint)
-    return None if refusal is None else _ordinal(record, refusal.version)
 
 
 def _ordinal(record: ServiceRecord, version: VersionId | None) -> int | None:
@@ -366,6 +321,7 @@ def _trial(record: ServiceRecord, rollout: Rollout, known: _Known, waits: str) -
         matures=Instant(int(version.evidence["matures"])) if "matures" in version.evidence else None,
         cautions=cautions_of(version, known.artifacts),
         asks=tuple(one.approver for one in rollout.unanswered),
+        trained=bool(version.recipe),
     )
 
 

@@ -186,9 +186,8 @@ def _waits_for(version: Version, rollout: Rollout, look: Assessment | None, now:
     words = list(look.reasons) if look is not None and look.action == "wait" else []
     words += consent(rollout.unanswered, now).reasons
     if version.hold:
-        words.append(
-            f"held without traffic, since {version.hold}: labels decide, or a person who promotes it or rolls it back"
-        )
+        decides = "a person decides, who" if version.recipe else "labels decide, or a person who"
+        words.append(f"held without traffic, since {version.hold}: {decides} promotes it or rolls it back")
     return words
 
 
