@@ -222,6 +222,11 @@ def test_what_another_server_posts_is_watched_on_a_page(
     assert "; looked at " in shown
     told = httpx.get(f"{link.partition('?')[0]}metrics", trust_env=False).text
     assert 'evertrain_observed_labels{service="churn"} 1' in told
+    joined = evertrain(folder, "watch", "--listen", "--service", "fraud", "--segments", "region")
+    assert joined.returncode == 0, joined.stderr
+    assert "runs already, and takes what is posted to /observe/fraud and /labels/fraud from now on" in joined.stdout
+    other = post.replace("/observe/churn", "/observe/fraud")
+    assert subprocess.run(["sh", "-c", f"{other} -fsS"], capture_output=True, check=False).stdout == b'{"taken":1}'
 
 
 def renewed(page: Page, text: str) -> bool:

@@ -101,7 +101,7 @@ def test_labels_that_come_early_do_not_push_ahead() -> None:
     naive = told(seen, Question(now=Instant(now)))
     patient = told(seen, Question(now=Instant(now), horizon=Span(10 * DAY)))
     assert "of the labels that have come the share of positives is" in naive.warnings[0]
-    assert naive.warnings[0].endswith("by these rows it is --horizon 10d.")
+    assert naive.warnings[0].endswith("by these rows it is --horizon 10d, in which 100% of the labels have come.")
     assert [one.words for one in naive.periods if one.words] == ["labels in part"] * 2
     assert [one.outcome for one in naive.changes] == ["open"]  # what came early does not count as getting worse
     assert patient.warnings == ()

@@ -14,7 +14,7 @@ from evertrain.monitor.change import Change
 from evertrain.monitor.estimate import Estimate
 from evertrain.monitor.report import Report, Segment, to_json
 from evertrain.monitor.shift import Shift
-from evertrain.process.observation.watching import FollowedReport, WatchedTable, serving
+from evertrain.process.observation.watching import FollowedReport, WatchedTable, check_port, serving
 from evertrain.store.file import write_atomically
 from evertrain.web.observation import document, say_metric, say_moved
 from evertrain.web.wording import NEXT_DOOR, say_count, say_moment, say_number, say_percent
@@ -35,6 +35,8 @@ def tell(asked: WatchedTable, out: Path | None, *, serving_port: int | None, as_
         raise UserError(f"--out: there is no folder {out.absolute().parent}.", "Make it, or name a file elsewhere.")
     if out is not None and out.is_dir():
         raise UserError(f"--out: {out} is a folder.", f"Name a file, such as --out {out / 'report.html'}.")
+    if serving_port is not None:
+        check_port(serving_port)
     followed = FollowedReport(asked)
     report = followed()
     if out is not None:

@@ -1,24 +1,30 @@
 """`evertrain watch`: somebody else's predictions, looked at: a table of them, or what their server posts."""
 
+import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
 import typer
 
+from evertrain.cli.flags import given_flags
 from evertrain.cli.option import ControlPort, Dir, Host, Json, Toml, Workers
 from evertrain.cli.up import begin, run_in_foreground
 from evertrain.config.naming import check_name
+from evertrain.config.settings import load
 from evertrain.core.policy import MetricName
 from evertrain.core.time import Instant, from_datetime, parse_instant, parse_span
-from evertrain.errors import EvertrainError, UsageError, UserError
+from evertrain.errors import EvertrainError, OccupiedError, UsageError, UserError
 from evertrain.process.supervision.errand import run_module
 from evertrain.process.supervision.startup import Startup
+from evertrain.store.process import at_work, heartbeats
+from evertrain.store.state import State
 from evertrain.web.wording import NEXT_DOOR
 
 __all__ = ["app"]
@@ -144,15 +150,48 @@ def _listen(
     """Declare the service as a watched one, and run the installation. kept: stays on record where it is None."""
     check_name(service)
     words = [f"--{name}={value}" for name, value in kept.items() if value is not None]
-    with begin(settings, given) as startup:
-        said = run_module(
-            "observation.observing", ["--dir", str(startup.state.path), "--service", service, *words]
-        ).splitlines()
-        for number, line in enumerate([] if as_json else said):
-            typer.echo(f"Changed      {line}" if number else f"Watches      {service}: {line}")
+    try:
+        startup = begin(settings, given)
+    except OccupiedError:
+        running = _running(settings, given)
+        if running is None:
+            raise
+        _join(running, service, words, as_json)
+        return
+    with startup:
+        _declare(startup.state, service, words, as_json)
         run_in_foreground(
             startup, as_json=as_json, then=(lambda: None) if as_json else lambda: _greet(startup, service)
         )
+
+
+def _declare(state: State, service: str, words: Sequence[str], as_json: bool) -> None:
+    said = run_module("observation.observing", ["--dir", str(state.path), "--service", service, *words]).splitlines()
+    for number, line in enumerate([] if as_json else said):
+        typer.echo(f"Changed      {line}" if number else f"Watches      {service}: {line}")
+
+
+def _running(settings: Path | None, given: Mapping[str, object]) -> State | None:
+    """The installation in the folder that is meant, if it runs."""
+    folder = Path(load(given_flags(given), environment=os.environ, file=settings).settings.dir)
+    if not (folder / "state.json").exists():
+        return None
+    state = State.open(folder)
+    return state if any(one.role == "supervisor" and at_work(one) for one in heartbeats(state)) else None
+
+
+def _join(state: State, service: str, words: Sequence[str], as_json: bool) -> None:
+    """Watch the service in an installation that runs, as `evertrain apply` brings a service to one."""
+    _declare(state, service, words, as_json)
+    run_module("observation.observing", ["--dir", str(state.path), "--service", service, "--wait"])
+    where = f"/observe/{service} and /labels/{service}"
+    if as_json:
+        typer.echo(msgspec.json.encode({"dir": str(state.path), "service": service, "joined": True}).decode())
+        return
+    typer.echo(
+        f"{state.path} runs already, and takes what is posted to {where} from now on, at the address that it has. Its "
+        f"other services go on; --host, --port and --workers are those that it was started with."
+    )
 
 
 def _greet(startup: Startup, service: str) -> None:

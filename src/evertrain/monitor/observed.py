@@ -34,6 +34,7 @@ from evertrain.monitor.verdict import (
     say_onset,
     say_silence,
     say_tail,
+    say_two_stretches,
     say_unasked,
     say_worst,
 )
@@ -90,6 +91,7 @@ def look(
         for one in dict.fromkeys((metric, *METRICS[kind]))
     }
     base = float(label.mean()) if len(label) else None
+    compared_inputs = _inputs(seen, reference, reference_name, inputs, question=question, periods=periods)
     return Report(
         name=name,
         kind=kind,
@@ -123,7 +125,7 @@ def look(
         courses=tuple(
             courses_of(metric, seen, groups, changes=changes, segments=segments, periods=periods, counted=asked)
         ),
-        inputs=_inputs(seen, reference, reference_name, inputs, question=question, periods=periods),
+        inputs=compared_inputs,
         warnings=(
             *warnings,
             *([] if silence is None else [say_silence(silence, question)]),
@@ -133,7 +135,11 @@ def look(
             *([] if tail is None else [say_tail(tail, kind, question, now)]),
             *say_as_of(question, later),
         ),
-        notices=(*([] if not later else [f"{_rows(later)} of a later time than the look: left out."]), *notices),
+        notices=(
+            *say_two_stretches(since, compared_inputs),
+            *([] if not later else [f"{_rows(later)} of a later time than the look: left out."]),
+            *notices,
+        ),
     )
 
 

@@ -23,6 +23,8 @@ _LEAST = 5
 """So many blocks the newest stretch has at least, where nobody said how long it is."""
 _USUAL = 0.8
 """A block whose share of labels is below this part of the usual one has not settled."""
+_LATE, _BY_LUCK = 0.001, 2.0
+"""The part of labels that may come after a horizon that is suggested, and the standard errors that are left to luck."""
 _ERRORS = 4.0
 """Standard errors of a share that luck does not reach."""
 _LUCK = 1e-6
@@ -40,13 +42,18 @@ class Blocks(msgspec.Struct, frozen=True):
 
 
 class Tail(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest rows, whose labels have come in part only. mean: of the labels there, and of those before."""
+    """The newest rows, whose labels have come in part only. mean: of the labels there, and of those before.
+
+    nearly: rows before it have nearly all of their labels, of those that are usual a share of `covered`.
+    """
 
     start: Instant
     due: int
     labelled: int
     usual: float
     mean: tuple[float | None, float | None]
+    nearly: Instant
+    covered: float
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +121,8 @@ def unsettled_tail(at: Ints, due: Flags, label: Floats, size: Span | None) -> Ta
     spread = math.sqrt(max(usual * (1.0 - usual) * int(in_tail.sum()), 1.0))
     if not there or not 0 < begins < len(names) or expected - there < _ERRORS * spread:
         return None
+    last = _nearly(rows, share * rows, len(names) // 2, begins)
+    before = place < last
     found = label[due]
     sides = (found[in_tail & known], found[~in_tail & known])
     return Tail(
@@ -122,7 +131,25 @@ def unsettled_tail(at: Ints, due: Flags, label: Floats, size: Span | None) -> Ta
         labelled=there,
         usual=usual,
         mean=(_mean(sides[0]), _mean(sides[1])),
+        nearly=Instant(int(names[last]) * size),
+        covered=min(1.0, float(known[before].mean()) / usual),
     )
+
+
+def _nearly(rows: Ints, known: Floats, half: int, begins: int) -> int:
+    """The newest block before which all but a thousandth of the labels have come that the older half lets expect.
+
+    rows, known: rows and labels of each block. begins: where labels are plainly fewer; luck is left out of account.
+
+    >>> _nearly(np.full(20, 100), np.repeat([100.0, 99.0, 90.0, 20.0], [14, 1, 2, 3]), 10, 17)
+    15
+    """
+    usual = float(known[:half].sum() / max(1, rows[:half].sum()))
+    lacking = np.cumsum(usual * rows - known)
+    seen = np.cumsum(rows)
+    allowed = _LATE * seen + _BY_LUCK * np.sqrt(seen * usual * (1.0 - usual))
+    fits = np.flatnonzero(lacking[:begins] <= allowed[:begins])
+    return max(half, 1, int(fits[-1]) + 1 if len(fits) else 0) if half < begins else begins
 
 
 def silence_of(at: Ints, label: Floats) -> Silence | None:

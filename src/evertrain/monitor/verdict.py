@@ -11,7 +11,7 @@ from evertrain.core.time import DAY, HOUR, MINUTE, Instant, Span, say_span, to_d
 from evertrain.monitor.change import Change
 from evertrain.monitor.estimate import Estimate
 from evertrain.monitor.onset import Onset
-from evertrain.monitor.report import METRIC_NAMES, Kind, Question, Segment
+from evertrain.monitor.report import METRIC_NAMES, Inputs, Kind, Question, Segment
 from evertrain.monitor.stretch import Silence, Tail
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "say_p",
     "say_silence",
     "say_tail",
+    "say_two_stretches",
     "say_unasked",
     "say_worst",
 ]
@@ -206,7 +207,8 @@ def say_tail(tail: Tail, kind: Kind, question: Question, now: Instant) -> str:
     if question.horizon is None:
         return (
             f"{said}, so these rows count in no figure but that of their own period. State when a label is due; by "
-            f"these rows it is --horizon {_said_wait(now - tail.start)}."
+            f"these rows it is --horizon {_said_wait(now - tail.nearly)}, in which {_cut_share(tail.covered)} of the "
+            f"labels have come."
         )
     return (
         f"{said}, and what got worse is asked of the time before. The horizon of {say_span(question.horizon)} seems "
@@ -221,6 +223,15 @@ def say_onset(onset: Onset, recent: Span) -> str:
         f"the time before that holds it too, so that it is hidden, or something else is named in its stead. Compare "
         f"with --recent {_said_wait(onset.span)}."
     )
+
+
+def _cut_share(share: float) -> str:
+    """A share that is not rounded up to all.
+
+    >>> _cut_share(0.99961), _cut_share(1.0)
+    ('99.9%', '100%')
+    """
+    return "100%" if share >= 1.0 else f"{math.floor(share * 1000) / 10:.1f}%"
 
 
 def say_silence(silence: Silence, question: Question) -> str:
@@ -238,6 +249,15 @@ def say_as_of(question: Question, later: int) -> Iterator[str]:
         yield (
             "--now leaves out later rows, not labels that came later: the table does not say when a label came. Give "
             "--horizon, and only rows count whose label was due at the time of the look."
+        )
+
+
+def say_two_stretches(since: Instant | None, inputs: Inputs | None) -> Iterator[str]:
+    """Why the newest stretch of labels and that of inputs begin on different days."""
+    if since is not None and inputs is not None and say_day(since) != say_day(inputs.start):
+        yield (
+            f"The newest stretch of labels begins {say_day(since)}, that of inputs {say_day(inputs.start)}: labels "
+            f"come later, and each stretch ends with the newest row that counts for it."
         )
 
 

@@ -86,7 +86,10 @@ def test_rows_that_cannot_be_read_are_set_aside_and_told(tmp_path: Path) -> None
     assert len(seen.observations.at) == 3
     assert "1 row that cannot be read; the first is row 9: 3 fields where the header has 6." in seen.notices
     told = next(notice for notice in seen.notices if "set aside" in notice)
-    assert told.startswith("4 rows set aside, the first is row 5: ")
+    assert told == (
+        "4 rows set aside: at: not an ISO 8601 time (row 5); at: finer than a microsecond (row 6); "
+        "at: missing (row 7); and 1 more."
+    )
 
 
 def test_only_the_first_row_of_a_key_counts(tmp_path: Path) -> None:

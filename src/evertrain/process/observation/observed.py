@@ -5,7 +5,7 @@ is found twice rather than never, and the first record of a prediction counts. L
 prediction was posted under; the newest label of a prediction counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from evertrain.config.declaration import ReferenceSpec, ServiceSpec, WatchedSpec
+from evertrain.config.wording import suggestion
 from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.time import Instant, Span
@@ -32,11 +33,14 @@ from evertrain.store.state import State
 from evertrain.store.table import Table
 from evertrain.web.wording import say_moment
 
-__all__ = ["References", "observed_report", "taken", "window_of"]
+__all__ = ["References", "observed_report", "posted_columns", "taken", "window_of"]
 
 _MOST_ROWS = 200_000
 """The newest ones are looked at, half as many at least: a page costs seconds and not the memory of the machine."""
 _MOST_COLUMNS = 200
+_LATER = "Post it in the row of each."
+_NEWEST = 1_000
+"""So many rows are asked for the columns that are posted."""
 _OWN_IDS = "Send each prediction under an id of its own."
 _SCORE = "score"
 
@@ -69,8 +73,7 @@ def observed_report(state: State, spec: ServiceSpec, now: Instant, references: "
             "Post what was answered, with the data token; the page shows it within seconds.",
         )
     lacking = [name for name in spec.segments if name not in seen.rows.columns]
-    if lacking:
-        notices.append(f"No row that was posted has a {' or a '.join(lacking)}, so there are no such segments.")
+    warnings += _say_lacking(seen.rows, spec.segments)
     question = Question(
         segments=tuple(name for name in spec.segments if name not in lacking),
         metric=watched.metric,
@@ -198,6 +201,7 @@ def _observations(
     if once.is_empty():
         return None
     newest = labelled.sort("received").unique("name", keep="last").select("name", "value")
+    _tell_corrections(labelled, newest, notices)
     joined = once.join(newest, left_on="key", right_on="name", how="left").join(
         newest.rename({"value": "by_id"}), left_on="id", right_on="name", how="left"
     )
@@ -207,6 +211,40 @@ def _observations(
         score=joined["score"].to_numpy(),
         label=joined["label"].fill_null(float("nan")).to_numpy(),
         rows=_inputs(joined, spec.segments, notices),
+    )
+
+
+def _tell_corrections(labelled: pl.DataFrame, newest: pl.DataFrame, notices: list[str]) -> None:
+    """Say which label counts where several came that differ."""
+    other = labelled.join(newest, on="name", suffix="_newest").filter(pl.col("value") != pl.col("value_newest"))
+    corrected = other.unique("name").sort("name")
+    if corrected.height:
+        first = corrected.row(0, named=True)
+        notices.append(
+            f"{say_many(corrected.height, 'prediction')} got labels that differ, and the newest counts: that of "
+            f"{first['name']!r} was {first['value']:g} and is {first['value_newest']:g}."
+        )
+
+
+def _say_lacking(seen: pl.DataFrame, segments: Sequence[str]) -> Iterator[str]:
+    """Which declared segments no row has, or some have not."""
+    for name in segments:
+        if name not in seen.columns:
+            meant = suggestion(name, [one for one in seen.columns if one != _SCORE], otherwise=_LATER)
+            yield f"No observation has a {name}, so there are no such segments. {meant}"
+        elif lack := seen[name].null_count():
+            yield (
+                f"{lack:,} of {say_many(seen.height, 'observation')} {'has' if lack == 1 else 'have'} no {name}, and "
+                f"{'is' if lack == 1 else 'are'} the segment {name} = missing."
+            )
+
+
+def posted_columns(state: State, service: ServiceName) -> frozenset[str]:
+    """The columns of the predictions that were posted, by the newest of them in the table."""
+    rows = _table(state, predictions_table(service), ["row"], {"row": pl.String})["row"].tail(_NEWEST)
+    decoder = msgspec.json.Decoder(tuple[str])
+    return frozenset(
+        name for text in rows for name in msgspec.json.decode(decoder.decode(text)[0], type=dict[str, Any])
     )
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from evertrain.config.declaration import ReferenceSpec, ServiceSpec, WatchedSpec
 from evertrain.config.naming import check_name
+from evertrain.config.wording import suggestion
 from evertrain.core.event import Draft, ServiceDeclared
 from evertrain.core.identity import ServiceName, canonical, short
 from evertrain.core.model import Output
@@ -27,6 +28,7 @@ from evertrain.core.time import Span, parse_span, say_span
 from evertrain.errors import EvertrainError, SourceError, UnavailableError, UserError
 from evertrain.monitor.report import Kind, check_metric
 from evertrain.process.entry import tell_fault
+from evertrain.process.observation.observed import posted_columns
 from evertrain.process.observation.references import reference_of
 from evertrain.store.artifact import Artifacts
 from evertrain.store.blob import Blobs
@@ -40,6 +42,7 @@ __all__ = ["Wishes", "declare_watched", "main", "wait_until_taken"]
 
 _PATIENCE_S = 60.0
 _LOOK_S = 0.05
+_LATER = "Once a row brings it, it makes segments."
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +76,7 @@ def declare_watched(state: State, service: ServiceName, wishes: Wishes) -> tuple
                 f"Service {service!r} has a model that answers here.", "Watch under another name: --service NAME."
             )
         stands = _on_record(artifacts.blobs, record)
+        wishes, waits = _with_kept_segments(state, service, wishes, stands)
         spec = _spec(artifacts.blobs, service, wishes, stands)
         artifacts.blobs.put(canonical(spec))
         if record is None or record.declaration != spec.digest:
@@ -86,7 +90,28 @@ def declare_watched(state: State, service: ServiceName, wishes: Wishes) -> tuple
                     fact=ServiceDeclared(service=service, declaration=spec.digest, bundle=None),
                 )
             )
-    return spec, () if stands is None else tuple(_changed(stands, spec))
+    return spec, () if stands is None else (*_changed(stands, spec), *waits)
+
+
+def _with_kept_segments(
+    state: State, service: ServiceName, wishes: Wishes, stands: ServiceSpec | None
+) -> tuple[Wishes, tuple[str, ...]]:
+    """Where rows are posted and a new segment is in none of them, those on record stay beside it; and why, in words.
+
+    A name that was mistyped so takes nothing away, and one that is posted later is there by then.
+    """
+    posted = posted_columns(state, service) if wishes.segments and stands is not None else frozenset()
+    if not posted or stands is None:
+        return wishes, ()
+    unknown = [name for name in wishes.segments or () if name not in posted and name not in stands.segments]
+    if not unknown:
+        return wishes, ()
+    kept = msgspec.structs.replace(wishes, segments=tuple(dict.fromkeys((*(wishes.segments or ()), *stands.segments))))
+    return kept, tuple(
+        f"segments: no row that was posted has a {name}, so those on record stay beside it. "
+        f"{suggestion(name, posted, otherwise=_LATER)}"
+        for name in unknown
+    )
 
 
 def _on_record(blobs: Blobs, record: ServiceRecord | None) -> ServiceSpec | None:

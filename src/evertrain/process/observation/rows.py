@@ -106,7 +106,12 @@ def _say_value(cells: Cells, reason: str, row: int) -> str:
 
 def _remedy_for(reason: str, time: str | None) -> str:
     if time is not None and reason.startswith(f"{time}:"):
-        return "Write times in ISO 8601, such as 2024-05-01T12:00:00+02:00, or name the right column with --time."
+        return (
+            "Write times in ISO 8601, such as 2024-05-01T12:00:00+02:00, or name the right column with --time. "
+            'Others become such times by, for days first, python -c "import polars as pl; '
+            f"pl.read_csv('TABLE').with_columns(pl.col('{time}').str.to_datetime('%d.%m.%Y %H:%M:%S'))"
+            ".write_csv('iso.csv')\", and --zone says of which zone they are."
+        )
     return "Name the right columns with --score and --time."
 
 
@@ -155,10 +160,15 @@ def _tell_aside(cells: Cells, aside: pl.DataFrame, notices: list[str]) -> None:
         notices.append(f"{count} that cannot be read; the first is row {first.row}: {first.reason}.")
     if aside.is_empty():
         return
-    reasons = aside[UNFIT].value_counts(sort=True)
-    said = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.head(_READABLE_ASIDE).iter_rows())
-    place = f"the first is row {aside.sort(ROW)[ROW][0]}"
-    notices.append(f"{say_many(aside.height, 'row')} set aside, {place}: {said}.")
+    reasons = aside.group_by(UNFIT).agg(pl.len().alias("rows"), pl.col(ROW).min())
+    shown = reasons.sort("rows", ROW, descending=[True, False]).head(_READABLE_ASIDE)
+    said = [
+        f"{reason} ({f'{count:,}, the first is row' if count > 1 else 'row'} {first})"
+        for reason, count, first in shown.select(UNFIT, "rows", ROW).iter_rows()
+    ]
+    left = aside.height - int(shown["rows"].sum())
+    said += [f"and {left:,} more"] if left else []
+    notices.append(f"{say_many(aside.height, 'row')} set aside: {'; '.join(said)}.")
 
 
 def say_names(names: Sequence[str]) -> str:

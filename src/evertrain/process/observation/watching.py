@@ -22,7 +22,7 @@ from evertrain.web.application import create_server
 from evertrain.web.observation import create_report_app
 from evertrain.web.wording import say_moment
 
-__all__ = ["FollowedReport", "ServedReport", "WatchedTable", "report_of", "serving"]
+__all__ = ["FollowedReport", "ServedReport", "WatchedTable", "check_port", "report_of", "serving"]
 
 _HOST = "127.0.0.1"
 _PATIENCE = Patience()
@@ -148,9 +148,14 @@ class ServedReport:
             self._server.run(sockets=[self._listener])
 
 
+def check_port(port: int) -> None:
+    """OccupiedError when it is somebody else's, told before anything is computed."""
+    require_free(_HOST, port, what="The port of the page")
+
+
 @contextlib.contextmanager
 def serving(report: FollowedReport, port: int) -> Iterator[ServedReport]:
     """The page of a report, on a port that is ours; 0 takes a free one. OccupiedError when it is somebody else's."""
-    require_free(_HOST, port, what="The port of the page")
+    check_port(port)
     with claim(_HOST, port) as listener:
         yield ServedReport(listener, create_server(create_report_app(report), _HOST, port))
