@@ -174,6 +174,7 @@ def test_a_bad_push_is_rolled_back_and_nobody_notices(served: Served, customers:
     assert rollout.state.value == "rolled_back"
     assert rollout.evidence["e_errors"] >= rollout.evidence["e_limit"] == 100.0
     assert "canary errors" in record.versions[version].refused
+    assert "; its failures, most often (" in record.versions[version].refused
     found = served.failures(version)
     assert found
     assert found <= CAUSES[fault]

@@ -5,9 +5,9 @@ import pytest
 
 from evertrain.core.canary import accepted_harm, assess
 from evertrain.core.evidence import Outcome, Tally
-from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.identity import RolloutId, ServiceName, VersionId
 from evertrain.core.policy import CanarySpec
-from evertrain.core.prediction import Predicted
+from evertrain.core.prediction import ArmName, Failed, Predicted
 from evertrain.core.time import DAY, HOUR, MINUTE, SECOND, Instant
 from evertrain.monitor.trial import Trial
 
@@ -89,3 +89,40 @@ def test_the_pace_is_that_of_the_last_ten_minutes() -> None:
     assert trial(*(number * HOUR for number in range(48))).pace(Instant(48 * HOUR)) == 24  # too few: those of the day
     assert trial(*range(9)).pace(Instant(MINUTE)) == trial(*range(9)).pace(Instant(DAY)) == 0  # a handful says nothing
     assert trial(*(number * SECOND for number in range(20))).pace(Instant(20 * SECOND)) == 86_400
+
+
+def test_what_the_failures_of_a_version_say_most_often_is_kept_over_a_restart() -> None:
+    def failed(number: int, detail: str, arm: ArmName = "canary", *, load: bool = False) -> Failed:
+        return Failed(
+            id=str(number),
+            service=ServiceName("shop"),
+            version=VersionId("v"),
+            key="",
+            at=Instant(number),
+            received=Instant(number),
+            arm=arm,
+            cause="error",
+            detail=detail,
+            latency_us=1,
+            load=load,
+        )
+
+    seen, shares = trial(1), [(Instant(0), 0.1)]
+    assert seen.failures.says == ""
+    seen.see([failed(2, "KeyError: 'n'"), failed(3, "Traceback\n  ValueError: no number\n"), failed(4, "")])
+    seen.see([failed(number, "ValueError: no number") for number in (5, 6)])
+    seen.see([failed(number, "KeyError: 'n'", "champion") for number in range(7, 20)])
+    seen.see([failed(number, "KeyError: 'n'", load=True) for number in range(20, 40)])
+    seen.tally(RolloutId("r1"), shares)
+    assert seen.failures.says == "most often (3 of 5): error: ValueError: no number"
+    again = Trial.restore(seen.snapshot())
+    again.see([failed(number, f"KeyError: {'long' * 99}{number}") for number in range(40, 400)])
+    again.tally(RolloutId("r1"), shares)
+    assert len(again.failures.counts) == 4, "they differ beyond what is told"
+    assert again.failures.says.startswith("most often (360 of 365): error: KeyError: longlong")
+    assert again.failures.says.endswith("...")
+    again.see([failed(number, f"KeyError: {number}") for number in range(400, 800)])
+    again.tally(RolloutId("r1"), shares)
+    assert len(again.failures.counts) == 100
+    again.rest()
+    assert again.failures.says == ""

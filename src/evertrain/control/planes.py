@@ -12,7 +12,7 @@ import msgspec
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.approval import Approver, RolloutGate
 from evertrain.core.event import Draft, Event
-from evertrain.core.evidence import Tally
+from evertrain.core.evidence import Failures, Tally
 from evertrain.core.identity import Digest, ServiceName, VersionId
 from evertrain.core.model import Manifest, Verdict
 from evertrain.core.registry import Rollout
@@ -55,8 +55,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What live traffic has shown of a rollout. requests_24h: that a day brings the whole service, in business time.
 
     pace: requests a day at the rate of the last minutes, by which a time is foretold. idle: microseconds since the
-    last one. alike: the scores of a shadow
-    beside those that were answered.
+    last one. alike: the scores of a shadow beside those that were answered. failures: what those of the version say.
     """
 
     tally: Tally
@@ -64,6 +63,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     pace: float
     idle: int = 0
     alike: Alike = Alike()
+    failures: Failures = Failures()
 
 
 class Journal(Protocol):

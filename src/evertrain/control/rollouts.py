@@ -1,11 +1,11 @@
 """One rollout, moved on as far as its evidence lets it: prepare, step, promote, roll back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.approvals import approvers, asked_at
 from evertrain.control.lodging import Lodged, Lodging
-from evertrain.control.planes import Planes
+from evertrain.control.planes import Evidence, Planes
 from evertrain.control.rescoring import found_of
 from evertrain.control.review import check_of, judged_by, review, review_is_due, stood_in_line
 from evertrain.control.step import NOTHING, Step
@@ -164,7 +164,7 @@ class RolloutDesk:
         why = "; ".join(seen.reasons)
         match seen.action:
             case "roll back":
-                return self._end(rollout, why, seen.figures)
+                return self._end(rollout, _with_failures(seen.reasons, evidence), seen.figures)
             case "pass":
                 return self._move(rollout, "pass", why, seen.figures)
             case _:
@@ -195,7 +195,7 @@ class RolloutDesk:
             paired=found_of(self._record, rollout),
         )
         if seen.action == "roll back":
-            return self._end(rollout, "; ".join(seen.reasons), seen.figures)
+            return self._end(rollout, _with_failures(seen.reasons, evidence), seen.figures)
         moving = seen.action != "wait"
         if review_is_due(self._planes, self._record, rollout, moving=moving):
             return self._review(rollout)
@@ -311,3 +311,9 @@ def _say_lodged(lodged: Lodged) -> str:
     if not lodged.entry.by_pool:
         return "Every worker holds it"
     return f"New workers hold it and take over, since {lodged.entry.reason}"
+
+
+def _with_failures(reasons: Iterable[str], evidence: Evidence) -> str:
+    """Why a rollout ends, and what its failed requests said: nobody should have to look for that in the log."""
+    told = evidence.failures.says
+    return "; ".join((*reasons, *((f"its failures, {told}",) if told else ())))

@@ -10,6 +10,7 @@ the entity do that; when few entities carry the traffic, the realised share is w
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
@@ -19,7 +20,10 @@ from evertrain.core.loss import Graded, Losses
 from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted, Record, Shadowed
 from evertrain.core.spread import Spread
 
-__all__ = ["Outcome", "Tally", "outcomes"]
+__all__ = ["Failures", "Outcome", "Tally", "outcomes"]
+
+_KINDS: Final = 100
+_WORDS: Final = 160
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
@@ -112,6 +116,46 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
         for one in seen:
             losses = losses.after(one)
         return self if losses is self.losses else msgspec.structs.replace(self, losses=losses)
+
+
+class Failures(msgspec.Struct, frozen=True, kw_only=True):
+    """What the failures of a version on trial say, with how often each was said; a flood of different ones is cut."""
+
+    counts: dict[str, int] = {}
+
+    def fold(self, records: Iterable[Record]) -> "Failures":
+        """With what these records say; load and retries are left out, as in all evidence."""
+        counts = dict(self.counts)
+        for record in records:
+            told = _failure_of(record)
+            if told and (told in counts or len(counts) < _KINDS):
+                counts[told] = counts.get(told, 0) + 1
+        return self if counts == self.counts else Failures(counts=counts)
+
+    @property
+    def says(self) -> str:
+        """The most frequent one, with its share; "" where nothing failed.
+
+        >>> Failures(counts={"error: ValueError: no number": 3, "deadline": 1}).says
+        'most often (3 of 4): error: ValueError: no number'
+        """
+        if not self.counts:
+            return ""
+        told = max(self.counts, key=lambda one: self.counts[one])
+        return f"most often ({self.counts[told]} of {sum(self.counts.values())}): {told}"
+
+
+def _failure_of(record: Record) -> str:
+    """The cause of a canary's or a shadow's failure and the last line of what it said; "" where there is none."""
+    if isinstance(record, Failed):
+        ours = record.arm == "canary" and not (record.load or record.retry)
+    else:
+        ours = isinstance(record, Shadowed) and bool(record.cause)
+    if not ours or not isinstance(record, Failed | Shadowed):
+        return ""
+    last = next((line.strip() for line in reversed(record.detail.splitlines()) if line.strip()), "")
+    words = last if len(last) <= _WORDS else f"{last[:_WORDS]}..."
+    return f"{record.cause}: {words}" if words else record.cause
 
 
 def outcomes(records: Iterable[Record]) -> Iterator[Outcome]:

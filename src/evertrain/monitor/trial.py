@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from evertrain.core.evidence import Tally, outcomes
+from evertrain.core.evidence import Failures, Tally, outcomes
 from evertrain.core.identity import RolloutId
 from evertrain.core.prediction import Labelled, Predicted, Record, Shadowed
 from evertrain.core.shadow import Alike, exposure
@@ -34,12 +34,13 @@ class TrialSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     times: bytes
     grading: GradingSnapshot = GradingSnapshot()
     alike: Alike = Alike()
+    failures: Failures = Failures()
 
 
 class Trial:
     """One service's rollout evidence. Records are folded in the order in which they are given, each once.
 
-    alike: the scores of a version in shadow beside those that were answered.
+    alike: the scores of a version in shadow beside those that were answered. failures: what its failures say.
     """
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class Trial:
         self._waiting: deque[Record] = deque(maxlen=_KEEP)
         self._grading = Grading()
         self.alike = Alike()
+        self.failures = Failures()
         self._times: array[int] = array(_TIME)
         self._batch = ""
 
@@ -101,7 +103,7 @@ class Trial:
     def rest(self) -> None:
         """There is no rollout: what was seen so far is no evidence about a later one."""
         self._waiting.clear()
-        self._grading, self.alike = Grading(), Alike()
+        self._grading, self.alike, self.failures = Grading(), Alike(), Failures()
         self._rollout, self._tally = None, None
 
     def tally(
@@ -122,10 +124,11 @@ class Trial:
             return Tally.start(0.5)
         if self._rollout != rollout or self._tally is None:
             self._rollout, self._tally = rollout, Tally.start(begun[0][1])
-            self._grading, self.alike = Grading(), Alike()
+            self._grading, self.alike, self.failures = Grading(), Alike(), Failures()
         tally = self._tally
         records = [record for record in self._waiting if record.received >= begun[0][0]]
         self._waiting.clear()
+        self.failures = self.failures.fold(records)
         self.alike = self.alike.after(
             (record.score, record.answered, record.otherwise)
             for record in records
@@ -153,6 +156,7 @@ class Trial:
             times=self._times.tobytes(),
             grading=self._grading.snapshot(),
             alike=self.alike,
+            failures=self.failures,
         )
 
     @classmethod
@@ -162,7 +166,7 @@ class Trial:
         trial._rollout, trial._tally = snapshot.rollout, snapshot.tally
         trial._times.frombytes(snapshot.times)
         trial._grading = Grading.restore(snapshot.grading)
-        trial.alike = snapshot.alike
+        trial.alike, trial.failures = snapshot.alike, snapshot.failures
         return trial
 
 

@@ -271,6 +271,7 @@ class InstalledPlanes:
         return Evidence(
             tally=trial.tally(rollout.rollout, rollout.shares, rollout.mirrored),
             alike=trial.alike,
+            failures=trial.failures,
             requests_24h=self.foreseen(service, now),
             pace=self.pace(service, now),
             idle=self.idle(service, now),
