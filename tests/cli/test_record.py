@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from evertrain.core import event as facts
-from evertrain.core.identity import ServiceName
+from evertrain.core.identity import CycleId, ServiceName, VersionId, digest_of
 from evertrain.testing.installation import SHOP
 from evertrain.testing.record import ShopRecord
 
@@ -32,6 +32,22 @@ def test_models_says_what_became_of_each_version(record: ShopRecord) -> None:
     assert lines[0] == f"   1  {first[:10]}  built 2023-11-14T22:13:20Z  standby"
     assert lines[2] == f"   2  {second[:10]}  built 2023-11-14T22:13:20Z  champion"
     assert lines[4:] == [f"   3  {third[:10]}  built 2023-11-14T22:13:20Z  refused", "      canary errors 3 of 16"]
+
+
+def test_a_version_that_a_training_made_once_more_says_of_which(tmp_path: Path) -> None:
+    made = ShopRecord.with_two_versions(tmp_path / "state")
+    second, cycle = made.versions[1], CycleId(f"{SHOP}/c1")
+    fingerprint = made.installation.artifacts.manifest(second).fingerprint
+    made.refuse(second, "a person took it back")
+    decided = facts.TriggerDecided(service=SHOP, trigger="order", decision="run", cycle=cycle)
+    again = facts.VersionBuilt(
+        service=SHOP, version=VersionId(digest_of("again")), fingerprint=fingerprint, ordinal=3, cycle=cycle
+    )
+    ended = facts.CycleMoved(service=SHOP, cycle=cycle, move="give up", before="trained", after="no_op")
+    made.tell("The same artifact was refused: a person took it back", decided, again, ended)
+    lines = evertrain("models", "--dir", str(made.state.path)).stdout.splitlines()
+    assert lines[-2].endswith("  version 2 again")
+    assert lines[-1] == "      The same artifact was refused: a person took it back"
 
 
 def test_models_as_json(record: ShopRecord) -> None:

@@ -168,6 +168,24 @@ def test_while_everything_starts_it_says_so_and_what_it_waits_for(tmp_path: Path
         assert alarm not in done.stdout
 
 
+def test_a_worker_that_has_loaded_nothing_yet_does_not_answer(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path / "state")
+    record.installation.route(Route(service=SHOP, champion=record.versions[1]))
+    loading = heartbeat_of("w0", "worker")
+    beat(record.state, loading)
+    alone = status(record.state)
+    assert alone.returncode == 1
+    assert "NOBODY ANSWERS: the workers start" in alone.stdout
+    supervisor = heartbeat_of("supervisor", "supervisor")
+    beat(record.state, msgspec.structs.replace(supervisor, starting=True, note="waits for w0"))
+    assert f"shop: version 2 ({record.versions[1][:10]}) is starting\n" in status(record.state).stdout
+    beat(record.state, msgspec.structs.replace(loading, ready=(record.versions[1],), generation=1))
+    done = status(record.state)
+    assert done.returncode == 0
+    assert "version 2" in done.stdout
+    assert "answers since" in done.stdout
+
+
 def test_the_page_is_named_without_its_token_and_what_is_to_do_is_told_whole(tmp_path: Path) -> None:
     record = ShopRecord(tmp_path / "state")
     beat(record.state, msgspec.structs.replace(heartbeat_of("supervisor", "supervisor"), page="http://127.0.0.1:8081/"))

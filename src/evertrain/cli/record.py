@@ -30,8 +30,8 @@ def models(*, service: Service = None, folder: Dir = None, as_json: Json = False
     for version in versions:
         built = say_instant(version.built)
         typer.echo(f"{version.ordinal:>4}  {short(version.version)}  built {built}  {_state(record, version)}")
-        if version.refused or version.why:
-            typer.echo(f"      {version.refused or version.why}")
+        if why := version.refused or version.why or _why_nothing(record, version):
+            typer.echo(f"      {why}")
         if version.overruled:
             typer.echo(f"      a person put it into service past its refusal: {version.overruled}")
     if not versions:
@@ -74,4 +74,20 @@ def _state(record: ServiceRecord, version: Version) -> str:
         return f"on trial ({rollout.state.value}, {rollout.share:.0%})"
     if version.version == record.previous:
         return "standby"
-    return "retired" if version.championed is not None else version.verdict or "built"
+    same = _same_as(record, version)
+    again = "built" if same is None else f"version {same} again"
+    return "retired" if version.championed is not None else version.verdict or again
+
+
+def _same_as(record: ServiceRecord, version: Version) -> int | None:
+    """The number of the refused version that a training made once more; None where it made another."""
+    refusal = record.refusal_of(version.fingerprint)
+    if refusal is None or refusal.version == version.version:
+        return None
+    return record.versions[refusal.version].ordinal
+
+
+def _why_nothing(record: ServiceRecord, version: Version) -> str:
+    """Why the cycle that made a version ended there, where nobody judged it."""
+    cycle = record.cycles.get(version.cycle) if version.cycle is not None else None
+    return "" if cycle is None or cycle.open else cycle.why

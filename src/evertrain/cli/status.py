@@ -96,7 +96,8 @@ def _screen(found: Situation) -> Iterator[str]:
     yield from _part("To do", (line for one in advise(found) for line in _advice(one)))
     for service in found.services:
         yield ""
-        yield from _service(service, "answers" if found.answers else "is to answer", found.at)
+        waits = "is starting" if found.starting else "is to answer"
+        yield from _service(service, "answers" if found.answers else waits, found.at)
     if not found.services:
         yield from ("", "No service is declared yet.")
     yield from _part("Alerts", (line for alert in found.alerts for line in _alert(alert)))
@@ -112,6 +113,8 @@ def _nobody(found: Situation) -> str:
     if found.only_watches:
         return f"NOT TAKEN: no worker runs, and {untaken}. Start with `evertrain up`."
     also = f", and {untaken}" if untaken else ""
+    if any(one.role == "worker" and one.alive for one in found.processes):
+        return f"NOBODY ANSWERS: the workers start{also}."
     return f"NOBODY ANSWERS: no worker runs{also}. Start with `evertrain up`."
 
 
@@ -237,7 +240,8 @@ def _head(one: ServiceSituation, answers: str) -> str:
         return f"{one.service}: no version answers yet"
     number = "" if one.ordinal is None else f"{one.ordinal} ("
     name = f"{number}{short(one.champion)}{')' if number else ''}"
-    return f"{one.service}: version {name} {answers}{'' if one.since is None else f' since {say_moment(one.since)}'}"
+    since = "" if one.since is None or answers == "is starting" else f" since {say_moment(one.since)}"
+    return f"{one.service}: version {name} {answers}{since}"
 
 
 def _refusing(each: Refusing) -> str:

@@ -180,6 +180,18 @@ def test_what_the_machine_mends_alone_is_nobodys_task() -> None:
             False,
         ),
         (
+            with_service(caution="the model knows the category 'unknown'", renewed=True),
+            "Version 2 of shop: the model knows the category 'unknown'.",
+            "evertrain retrain --service shop --reason ...",
+            False,
+        ),
+        (
+            with_service(caution="the model knows the category 'unknown'", renewed=True, mended=3),
+            "Version 2 of shop: the model knows the category 'unknown'.",
+            "Version 3 was trained without that, and was refused or taken back: evertrain retrain --service shop",
+            False,
+        ),
+        (
             with_service(cautions=("it does not know 'tablet' in column 'device'",)),
             "Version 2 of shop: it does not know 'tablet' in column 'device'.",
             "evertrain rollback --service shop",

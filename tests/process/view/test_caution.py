@@ -11,7 +11,7 @@ from evertrain.core.identity import VersionId, canonical, digest_of
 from evertrain.core.model import Fingerprint, Verdict
 from evertrain.core.registry import ServiceRecord, Version
 from evertrain.core.time import Instant
-from evertrain.process.view.caution import minds_of_rollback, standing_caution
+from evertrain.process.view.caution import mended_by, minds_of_rollback, standing_caution
 from evertrain.store.artifact import Artifacts
 from evertrain.testing.card import card_of_nine
 from evertrain.testing.installation import SHOP, Installation
@@ -73,7 +73,7 @@ def test_what_a_training_said_stands_until_a_later_one_by_its_recipe_says_it_no_
         for words in ("it codes 'plan' by itself", "another one")
     )
 
-    def standing(*versions: tuple[VersionId, str]) -> str:
+    def known(*versions: tuple[VersionId, str], refused: str = "") -> ServiceRecord:
         made = {
             version: Version(
                 version=version,
@@ -82,15 +82,23 @@ def test_what_a_training_said_stands_until_a_later_one_by_its_recipe_says_it_no_
                 cycle=None,
                 built=Instant(0),
                 recipe=recipe,
+                refused=refused if version == sound else "",
             )
             for place, (version, recipe) in enumerate(versions, start=1)
         }
-        return standing_caution(ServiceRecord(service=SHOP, versions=made), odd, artifacts)
+        return ServiceRecord(service=SHOP, versions=made)
+
+    def standing(*versions: tuple[VersionId, str], refused: str = "") -> str:
+        return standing_caution(known(*versions, refused=refused), odd, artifacts)
 
     said = "it codes 'plan' by itself"
     assert standing((odd, "default")) == standing() == said
     assert standing((sound, "default"), (odd, "default")) == said
     assert standing((odd, "default"), (sound, "other")) == said
     assert standing((odd, "default"), (other, "default")) == said
-    assert standing((odd, "default"), (sound, "default")) == ""
+    mended = ((odd, "default"), (sound, "default"))
+    assert standing(*mended) == ""
+    assert standing(*mended, refused="a person took it back") == said
+    assert mended_by(known(*mended, refused="a person took it back"), odd, artifacts) == sound
+    assert mended_by(known(*mended), odd, artifacts) is None
     assert standing_caution(ServiceRecord(service=SHOP), None, artifacts) == ""

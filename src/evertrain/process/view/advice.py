@@ -104,7 +104,7 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
     if one.caution and (one.fruitless is None or one.fruitless.again is None):
         yield Advice(
             what=f"Version {one.ordinal} of {one.service}: {one.caution}.",
-            remedy=f"Mend the script, then evertrain apply FILE, then evertrain retrain {name} --reason ...",
+            remedy=_mending(one, name),
         )
     if one.trial is not None:
         yield from _trial(one, one.trial, name)
@@ -118,6 +118,17 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
     for cycle in one.cycles:
         if cycle.until is not None and cycle.ordinal is not None:
             yield _held(one, cycle, name)
+
+
+def _mending(one: ServiceSituation, name: str) -> str:
+    """What to do about a champion of which its training said something, by what was done already."""
+    again = f"evertrain retrain {name} --reason ..."
+    if one.mended is not None:
+        return (
+            f"Version {one.mended} was trained without that, and was refused or taken back: {again} makes another, or "
+            f"evertrain promote {one.mended} {name} --reason ... puts it into service."
+        )
+    return again if one.renewed else f"Mend the script, then evertrain apply FILE, then {again}"
 
 
 def _trial(one: ServiceSituation, trial: Trial, name: str) -> Iterator[Advice]:

@@ -11,7 +11,15 @@ from evertrain.errors import EvertrainError
 from evertrain.process.view.chronicle import Chronicle
 from evertrain.store.artifact import Artifacts
 
-__all__ = ["caution_of", "cautions_of", "doubts_of", "minds_of_rollback", "override_of", "standing_caution"]
+__all__ = [
+    "caution_of",
+    "cautions_of",
+    "doubts_of",
+    "mended_by",
+    "minds_of_rollback",
+    "override_of",
+    "standing_caution",
+]
 
 
 def override_of(champion: Version, chronicle: Chronicle) -> str:
@@ -34,14 +42,27 @@ def caution_of(champion: VersionId, artifacts: Artifacts) -> str:
 def standing_caution(record: ServiceRecord, champion: VersionId | None, artifacts: Artifacts) -> str:
     """What its training says of a champion, as long as nobody has mended it.
 
-    It is mended when a later training by its recipe has nothing said of it, whatever became of that version.
+    It is mended when a later training by its recipe has nothing said of it, and that version was not refused.
     """
     said = "" if champion is None else caution_of(champion, artifacts)
-    if not said or champion not in record.versions:
-        return said
-    mine = record.versions[champion]
+    sound = _sound_since(record, champion, artifacts) if said else []
+    return said if all(one.refused for one in sound) else ""
+
+
+def mended_by(record: ServiceRecord, champion: VersionId | None, artifacts: Artifacts) -> VersionId | None:
+    """The newest version that was trained without what is said of a champion, though it was refused."""
+    if not standing_caution(record, champion, artifacts):
+        return None
+    return next((one.version for one in reversed(_sound_since(record, champion, artifacts))), None)
+
+
+def _sound_since(record: ServiceRecord, champion: VersionId | None, artifacts: Artifacts) -> list[Version]:
+    """Later versions by the recipe of a champion of which nothing is said, oldest first."""
+    mine = None if champion is None else record.versions.get(champion)
+    if mine is None:
+        return []
     later = (one for one in record.versions.values() if one.ordinal > mine.ordinal and one.recipe == mine.recipe)
-    return "" if any(not caution_of(one.version, artifacts) for one in later) else said
+    return [one for one in later if not caution_of(one.version, artifacts)]
 
 
 def cautions_of(version: Version, artifacts: Artifacts) -> tuple[str, ...]:

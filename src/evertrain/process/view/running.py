@@ -2,6 +2,7 @@
 
 import msgspec
 
+from evertrain.core.routing import RoutingTable
 from evertrain.store.process import Heartbeat, alive
 from evertrain.store.room import Room
 
@@ -9,7 +10,7 @@ __all__ = ["Running"]
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """A process by its last heartbeat. room: what the disk leaves to what it logs."""
+    """A process by its last heartbeat. starting: it does not do its work yet. room: what the disk leaves to its log."""
 
     name: str
     role: str
@@ -20,14 +21,16 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     room: Room = Room()
 
     @classmethod
-    def of(cls, beat: Heartbeat) -> "Running":
-        """What this heartbeat says now."""
+    def of(cls, beat: Heartbeat, table: RoutingTable) -> "Running":
+        """What this heartbeat says now. table: what a worker is to load before it takes connections."""
+        wanted = beat.role == "worker" and any(route.champion is not None for route in table.routes.values())
+        loads = wanted and not (beat.generation or beat.ready or beat.failed)
         return cls(
             name=beat.name,
             role=beat.role,
             pid=beat.pid,
             alive=alive(beat),
             note=beat.note,
-            starting=beat.starting,
+            starting=beat.starting or loads,
             room=beat.room,
         )

@@ -19,7 +19,7 @@ from evertrain.monitor.gist import Gist
 from evertrain.monitor.health import Totals, totals
 from evertrain.monitor.performance import Ripening
 from evertrain.monitor.unfamiliar import Unknown
-from evertrain.process.view.caution import cautions_of, doubts_of, override_of, standing_caution
+from evertrain.process.view.caution import cautions_of, doubts_of, mended_by, override_of, standing_caution
 from evertrain.process.view.chronicle import Chronicle
 from evertrain.process.view.fruitless import Fruitless, fruitless_of
 from evertrain.process.view.lodging import Lodging, look_at_environments
@@ -111,8 +111,9 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
 
     gist: what was observed of a watched service, once it was looked at; taken: predictions, before the first look ends.
     watched: somebody else answers. override: that a person put the champion into service, why, and past which refusal.
-    caution: what its training says of the champion, until a later one by its recipe says it no more; cautions: what it
-    takes in otherwise than the one before; doubts: why its figures are hard to believe.
+    caution: what its training says of the champion, until a later one by its recipe says it no more; mended: the number
+    of a later one that did not, and was refused; renewed: whether another declaration than that of the last training is
+    in force. cautions: what it takes in otherwise than the one before; doubts: why its figures are hard to believe.
     quality: how good the answers were, once there are labels. unknown: what the version is asked and does not know.
     unmatched: labels that name no prediction that is remembered; ripening: of all others.
     """
@@ -137,6 +138,8 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     taken: int = 0
     override: str = ""
     caution: str = ""
+    mended: int | None = None
+    renewed: bool = False
     cautions: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     fruitless: Fruitless | None = None
@@ -200,7 +203,8 @@ class _Known:
         self.unknown = read_unknown(state.reports)
         self.gists = read_gists(state.reports)
         self.looked_at_first = read_looked_at_first(state.reports)
-        self.running = Tasks(state.tasks).under_way()
+        # A task that outlives those who began it is none of theirs: nobody takes up what it makes before they are back.
+        self.running = Tasks(state.tasks).under_way() if any(map(alive, self.beats)) else []
         self.tasks = state.tasks
         self.artifacts = Artifacts.at(state.artifacts)
         self.registry = Registry()
@@ -246,7 +250,7 @@ def look_at(state: State) -> Situation:
             reads=any(beat.role == "data" and alive(beat) for beat in known.beats),
         ),
         alerts=show_alerts(known.registry.alerts),
-        processes=tuple(map(Running.of, known.beats)),
+        processes=tuple(Running.of(beat, table) for beat in known.beats),
         hooks=tuple(one for one in read_hook_progress(state) if one.active),
         environments=look_at_environments(state, known.registry.services, known.artifacts, table),
         lacking=tuple(lacking),
@@ -287,6 +291,8 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         taken=known.looked_at_first.get(name, 0) if route.observed else 0,
         override="" if champion is None else override_of(champion, known.chronicle),
         caution=standing_caution(record, route.champion, known.artifacts),
+        mended=_ordinal(record, mended_by(record, route.champion, known.artifacts)),
+        renewed=record.last_run is not None and record.declared_since(record.last_run),
         cautions=() if champion is None else cautions_of(champion, known.artifacts),
         doubts=() if champion is None else doubts_of(record, champion, known.artifacts),
         fruitless=fruitless_of(record, known.tasks),
