@@ -48,6 +48,11 @@ def test_a_missing_value_is_no_unknown_one_and_a_row_of_nothing_is_told_apart() 
     assert counted(asked(None, None), asked(1.0, "phone")) == (Unknown(column="", rows=1, of=2),)
 
 
+def test_an_empty_text_is_missing_unless_the_training_knew_it() -> None:
+    assert counted(asked(1.0, ""), asked(1.0, "phone")) == ()
+    assert counted(asked(1.0, " "))[0].example == " "
+
+
 def test_each_version_is_asked_what_it_knows() -> None:
     assert counted(asked(1.0, "watch", version="new")) == ()
     assert counted(asked(1.0, "watch", version="lost")) == ()

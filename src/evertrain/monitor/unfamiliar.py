@@ -79,7 +79,8 @@ class Unfamiliar:
         vector = record.vector
         for place, name, known in self._categories(record.version):
             value = vector[place] if place < len(vector) else None
-            if value is not None and value not in known:
+            # An empty text that no training knew is what an empty cell of a file is: missing, and answered as that.
+            if value is not None and value != "" and value not in known:
                 block.unknown[name, str(value)[:60]] += 1
         if vector and all(value is None for value in vector):
             block.unknown["", ""] += 1
