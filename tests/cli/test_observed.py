@@ -1,6 +1,7 @@
 """What `evertrain watch` prints of a table: on a narrow terminal numbers go, and names and verdicts stay."""
 
 import io
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from evertrain.cli.observed import print_report, tell
 from evertrain.core.time import DAY
-from evertrain.errors import UserError
+from evertrain.errors import OccupiedError, UserError
 from evertrain.monitor.observed import look
 from evertrain.monitor.report import Observations, Question, Report
 from evertrain.process.observation.observations import Named
@@ -57,6 +58,19 @@ def test_a_narrow_terminal_loses_numbers_and_no_name_or_verdict(report: Report) 
     assert "…" not in tables
     assert max(len(line) for part in (before, segments, periods) for line in part.splitlines()[1:]) <= 80
     assert "No room for" not in printed(report, 160)
+
+
+def test_what_to_do_next_is_for_people_at_a_terminal(report: Report) -> None:
+    screen = io.StringIO()
+    print_report(report, None, Console(file=screen, width=120, force_terminal=True))
+    assert screen.getvalue().rstrip().endswith("evertrain serve MODEL")
+    assert "evertrain serve MODEL" not in printed(report, 120)
+
+
+def test_a_port_that_is_taken_is_told_before_the_table_is_read(tmp_path: Path) -> None:
+    asked = WatchedTable(file=tmp_path / "none.csv", named=Named(score="p", label=None, time="at"), question=Question())
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(OccupiedError, match="The port of the page"):
+        tell(asked, None, serving_port=other.getsockname()[1], as_json=False)
 
 
 def test_a_folder_is_no_report(tmp_path: Path) -> None:

@@ -80,10 +80,12 @@ def print_report(report: Report, out: Path | None, console: Console) -> None:
         console.print()
     for notice in report.notices:
         console.print(f"Note: {notice}", soft_wrap=True, markup=False)
-    console.print()
     if out is not None:
+        console.print()
         console.print(f"Report  {out}", soft_wrap=True, markup=False)
-    console.print(" ".join(NEXT_DOOR), soft_wrap=True, markup=False)
+    if console.is_terminal:  # a timer that runs this every day need not be told every day
+        console.print()
+        console.print(" ".join(NEXT_DOOR), soft_wrap=True, markup=False)
 
 
 def _summary(report: Report) -> Iterator[str]:

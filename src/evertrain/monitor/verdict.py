@@ -220,7 +220,7 @@ def say_onset(onset: Onset, recent: Span) -> str:
     """That a change began before the newest stretch, and which stretch would show it."""
     return (
         f"{onset.name} got worse since about {say_day(onset.since)}, which is before the newest {say_span(recent)}: "
-        f"the time before that holds it too, so that it is hidden, or something else is named in its stead. Compare "
+        f"the time before that holds it too, so that it may be hidden, or something else named in its stead. Compare "
         f"with --recent {_said_wait(onset.span)}."
     )
 
