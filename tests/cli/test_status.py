@@ -20,7 +20,7 @@ from evertrain.data.quarantine import Quarantine
 from evertrain.data.source import Broken
 from evertrain.monitor.gist import Gist
 from evertrain.monitor.performance import Ripening
-from evertrain.process.view.looks import Look, leave_gists, leave_looks
+from evertrain.process.view.looks import Look, leave_gists, leave_looked_at_first, leave_looks
 from evertrain.store.file import write_atomically
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import beat, heartbeat_of
@@ -327,11 +327,20 @@ def test_what_to_know_of_a_watched_stream_is_told_whole_and_as_of_when(tmp_path:
     record = ShopRecord.with_two_versions(tmp_path)
     record.installation.route(Route(service=SHOP, observed=True))
     warning = f"Only {'a few ' * 60}labels have come: name --horizon 10d."
+    suspicion = f"Suspicious: region = west{', and so on' * 30}."
+    leave_looked_at_first(record.state.reports, {SHOP: 7})
+    first = status(record.state).stdout
+    assert "NOT TAKEN: no worker runs, and what is posted of shop is not taken." in first
+    assert "NOBODY ANSWERS" not in first
+    assert "  observed   7 predictions taken; the first look is under way" in first.splitlines()
     gist = Gist(
         service=SHOP, at=Instant(9 * HOUR), rows=2, labelled=1, missing=0, waiting=1, newest=Instant(8 * HOUR),
-        metric="log_loss", figure=0.5, base=0.5, warnings=(warning,),
+        metric="log_loss", figure=0.5, base=0.5, warnings=(warning,), suspicious=("region = west",),
+        suspicion=suspicion,
     )  # fmt: skip
     leave_gists(record.state.reports, [gist])
     lines = status(record.state).stdout.splitlines()
     assert f"  MIND       {warning}" in lines
+    assert f"  SUSPECT    {suspicion}" in lines
+    assert f"  shop: {suspicion}" in lines  # to do, and not cut off
     assert any(line.startswith("  looked at  1 Jan 1970, 09:00, ") and line.endswith(" ago") for line in lines)
