@@ -140,12 +140,12 @@ def test_what_cannot_be_scored_now_waits_for_more_labels() -> None:
     assert (found.known, found.found, found.result) == (100, None, None)
     assert record_of(world).decisions[-1].kind != "version.rescored"
     world.planes.crashing = ""
-    label(world, 149)
+    label(world, 199)
     assert len(rescored(world)) == 1
-    label(world, 150)
+    label(world, 200)
     last = rescored(world)[-1]
     assert last.found is not None
-    assert (last.look, last.found.labels) == (2, 150)
+    assert (last.look, last.found.labels) == (2, 200)
 
 
 def test_what_a_person_put_into_service_stays() -> None:

@@ -4,7 +4,8 @@ While a version is on trial, what that shows is part of its evidence (`core.cana
 *probation*: the version before it is still there, and when labels show that the new one is worse beyond the margin, the
 other one answers again, unattended. Only requests count that neither version can have been trained on.
 
-Each look costs a process for a second or two, so a look waits for a quarter more labels than the last one had.
+Each look costs a process for a second or two, so a look waits for twice as many labels as the last one had, or for
+5,000 more.
 """
 
 from typing import Final
@@ -28,7 +29,7 @@ from evertrain.core.time import Instant
 __all__ = ["RescoringDesk", "found_of"]
 
 _MEMORY_MB, _TIMEOUT_S = 4096, 600
-_MOST_BETWEEN: Final = 20_000
+_MOST_BETWEEN: Final = 5_000
 """So many new labels are enough for a look, however many there were before."""
 
 _TRIED = (RolloutState.PREPARING, RolloutState.SHADOWING, RolloutState.STEPPING, RolloutState.PAUSED)
@@ -60,7 +61,7 @@ class RescoringDesk:
         since = max(self._trained_until(pair.version), self._trained_until(pair.against))
         known = self._planes.matured(self._record.service, since, self._now)
         looked = 0 if before is None else before.known
-        if known < looked + max(FEWEST_ROWS, min(looked // 4, _MOST_BETWEEN)):
+        if known < looked + max(FEWEST_ROWS, min(looked, _MOST_BETWEEN)):
             return NOTHING
         return self._look(pair, before, since, known)
 
