@@ -61,7 +61,8 @@ def init(
         raise _unsaid(missing, candidates(opened.cells[0], zone))
     roles = Roles(key=_names(key), at=at, label=label, horizon=_horizon(horizon), zone=zone, exclude=_names(exclude))
     found = survey(opened, roles, Instant(time.time_ns() // 1_000))
-    training = read_training(train, out.absolute().parent, label, _arrives(found))
+    columns = [one.column for one in found.inputs]
+    training = read_training(train, out.absolute().parent, label, _arrives(found), columns)
     text = draft(name, _beside(pattern, out), roles, found, training)
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("x") as file:

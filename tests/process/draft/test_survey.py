@@ -7,10 +7,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from evertrain.core.schema import Column
 from evertrain.core.time import DAY, from_datetime
 from evertrain.errors import DeclarationError, UserError
 from evertrain.process.declaration.declaring import check
-from evertrain.process.draft.drafting import Training, draft, read_training
+from evertrain.process.draft.drafting import Training, cautions_of_script, draft, read_training
 from evertrain.process.draft.survey import Roles, Survey, candidates, open_table, survey
 from evertrain.testing.customers import customer_rows, dirty
 
@@ -165,6 +166,26 @@ def test_what_a_script_takes_for_granted_is_told_before_any_training(tmp_path: P
     assert "line 4 leaves the model at 'churn_model.joblib', where nobody looks for it" in told
     named = " ".join(read_training("own.py", tmp_path, "left", "").words)
     assert "takes the label" not in named
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("rows['charges'].str.replace(',', '.')", True),
+        ("rows.charges.str.strip()", True),
+        ("pl.col('charges').str.replace(',', '.')", True),
+        ("rows['plan'].str.lower()", False),
+        ("rows['charges'].astype(str).str.replace(',', '.')", False),
+        ("rows['charges'].round()", False),
+    ],
+)
+def test_a_column_of_numbers_that_a_script_takes_for_text_is_told(tmp_path: Path, line: str, told: bool) -> None:
+    (tmp_path / "own.py").write_text(f"import sys, pandas\nrows = pandas.read_csv(sys.argv[1])\nx = {line}\n")
+    columns = [Column(name="charges", type="float64"), Column(name="plan", type="string")]
+    says = "line 3 takes 'charges' for text (.str); it arrives as float64: change that line, or no training succeeds"
+    words = read_training("own.py", tmp_path, "left", columns=columns).words
+    assert (says in words) is told
+    assert (says in cautions_of_script(tmp_path / "own.py", "left", "", columns)) is told
 
 
 @pytest.mark.parametrize(

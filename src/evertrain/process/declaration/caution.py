@@ -59,5 +59,7 @@ def _scripts(spec: ServiceSpec, folder: Path) -> Iterator[str]:
         return
     for recipe in spec.recipes.values():
         if recipe.script is not None:
-            told = cautions_of_script(folder / recipe.script.path, spec.label.value, arrival_of(spec.output.kind))
+            arrives = arrival_of(spec.output.kind)
+            file, columns = folder / recipe.script.path, spec.inputs.columns
+            told = cautions_of_script(file, spec.label.value, arrives, columns)
             yield from (f"{recipe.script.path}: {words}" for words in told)

@@ -1,7 +1,7 @@
 """The text of a declaration that `evertrain init` writes: at most fifteen lines, and it runs."""
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,7 @@ from evertrain.config.script import CSV, MODEL, ROWS
 from evertrain.config.table import DEFAULT_GATE, default_recipe
 from evertrain.core.model import OutputKind
 from evertrain.core.policy import GateSpec
+from evertrain.core.schema import Column
 from evertrain.core.time import say_span
 from evertrain.data.profile import Finding, Found
 from evertrain.errors import UserError
@@ -41,12 +42,14 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     words: tuple[str, ...] = ()
 
 
-def read_training(asked: str, folder: Path, label: str = "", arrives: str = _BINARY) -> Training:
+def read_training(
+    asked: str, folder: Path, label: str = "", arrives: str = _BINARY, columns: Iterable[Column] = ()
+) -> Training:
     """What `--train` says: "sklearn" or "lightgbm" for boosted trees, or a Python file in the declaration's folder.
 
     The file is a script that reads its arguments, or holds a function `train(data, run)` or an estimator under one of
     the usual names. It is looked at, not run. label: the column that it learns; arrives:
-    how a script gets it, "" for the names of classes as they are.
+    how a script gets it, "" for the names of classes as they are. columns: those that it gets beside it.
     """
     if asked in ("", "sklearn", "lightgbm"):
         recipe = default_recipe()
@@ -61,7 +64,7 @@ def read_training(asked: str, folder: Path, label: str = "", arrives: str = _BIN
         raise UserError(f"--train: {file} is not beside the declaration.", f"Move it into {folder}.")
     tree = _read(file)
     found = read_invocation(tree, label)
-    texts = _label_lines(found, label, arrives)
+    texts = (*_label_lines(found, label, arrives), *_text_lines(found, columns))
     if _is_script(tree) or read_invocation(_imported(tree)).fixed:
         return _scripted(file.name, found, arrives, texts)
     names = _names_of(tree)
@@ -91,6 +94,17 @@ def _label_lines(found: Invocation, label: str, arrives: str) -> tuple[str, ...]
         f"line {line.number} takes the label {label!r} for text ({line.what!r}); it arrives as {arrives}: change that "
         "line, or no training succeeds"
         for line in found.labels[:_SHOWN]
+    )
+
+
+def _text_lines(found: Invocation, columns: Iterable[Column]) -> tuple[str, ...]:
+    """What has to change where a column is taken for text that no training gets as one."""
+    types = {one.name: one.type for one in columns if one.type != "string"}
+    lines = [line for line in found.texts if line.what in types]
+    return tuple(
+        f"line {line.number} takes {line.what!r} for text (.str); it arrives as {types[line.what]}: change that line, "
+        "or no training succeeds"
+        for line in lines[:_SHOWN]
     )
 
 
@@ -132,13 +146,13 @@ def arrival_of(kind: OutputKind) -> str:
     return {"probability": _BINARY, "value": "a number", "classes": ""}[kind]
 
 
-def cautions_of_script(file: Path, label: str, arrives: str) -> tuple[str, ...]:
+def cautions_of_script(file: Path, label: str, arrives: str, columns: Iterable[Column] = ()) -> tuple[str, ...]:
     """What a declared script counts on that is not so; nothing of one that cannot be read."""
     try:
         found = read_invocation(_read(file), label)
     except (UserError, OSError):
         return ()  # whoever runs it says what is wrong with it
-    return (*_label_lines(found, label, arrives), *_taken_for_granted(found))
+    return (*_label_lines(found, label, arrives), *_text_lines(found, columns), *_taken_for_granted(found))
 
 
 def _is_script(tree: ast.Module) -> bool:

@@ -53,7 +53,8 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
 
     table: the form in which it reads its rows, by all its calls that read any, {rows} where there are none.
     fixed: tables that it reads under a name of their own, which no training will find. changes: what it seems to do to
-    its rows before it fits. saved: places of the model that it names itself. labels: where it takes the label for text.
+    its rows before it fits. saved: places of the model that it names itself. labels: where it takes the label for text;
+    texts: where it takes another column for text, by the column.
     """
 
     arguments: tuple[str, ...] | None
@@ -62,6 +63,7 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Line, ...] = ()
     saved: tuple[Line, ...] = ()
     labels: tuple[Line, ...] = ()
+    texts: tuple[Line, ...] = ()
 
 
 class _Option(NamedTuple):
@@ -96,6 +98,7 @@ def read_invocation(tree: ast.Module, label: str = "") -> Invocation:
         changes=tuple(_changes(tree, label)),
         saved=tuple(saved),
         labels=tuple(_texts_of_label(tree, label)),
+        texts=tuple(_texts(tree)),
     )
 
 
@@ -159,6 +162,31 @@ def _texts_of_label(tree: ast.Module, label: str) -> Iterator[Line]:
         texts = [one.value for one in told if isinstance(one, ast.Constant) and isinstance(one.value, str)]
         if texts and isinstance(node, ast.Compare | ast.Call):
             yield Line(texts[0], node.lineno)
+
+
+def _texts(tree: ast.Module) -> Iterator[Line]:
+    """Columns of which the script takes `.str` as they come; one that it casts somewhere may be a text by then."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    casts = [node.func for node in calls if _name_of(node.func) in ("astype", "cast")]
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Attribute) and node.attr == "str"):
+            continue
+        column = _column_of(node.value)
+        if column is not None and not any(_is_about(cast, column) for cast in casts):
+            yield Line(column, node.lineno)
+
+
+def _column_of(node: ast.expr) -> str | None:
+    """The column that an expression is: rows["a"], rows.a, or pl.col("a")."""
+    named: ast.expr | None = None
+    match node:
+        case ast.Attribute(attr=attr):
+            return attr
+        case ast.Subscript(slice=place):
+            named = place
+        case ast.Call(func=func, args=[first, *_]) if _name_of(func) == "col":
+            named = first
+    return named.value if isinstance(named, ast.Constant) and isinstance(named.value, str) else None
 
 
 def _is_about(node: ast.expr, label: str) -> bool:
