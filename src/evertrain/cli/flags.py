@@ -3,13 +3,14 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from evertrain.config.settings import Settings, Stated, stated_settings
+from evertrain.config.settings import FILE, Settings, Stated, stated_settings
 
-__all__ = ["given_flags", "takes_settings"]
+__all__ = ["given_flags", "takes_settings", "words_of"]
 
 _FLAGS = inspect.Parameter.VAR_KEYWORD
 
@@ -55,3 +56,17 @@ def _help(meaning: str, value: str, unit: str) -> str:
 def given_flags(flags: Mapping[str, Any]) -> dict[str, str]:
     """The flags that were given, as texts."""
     return {name: str(value) for name, value in flags.items() if value is not None}
+
+
+def words_of(stated: Stated, file: Path | None) -> tuple[str, ...]:
+    """The flags that say the same from any folder and in any environment; without `--dir`.
+
+    file: of settings, None for `evertrain.toml` in the working directory, which counts where it says anything.
+    """
+    words: list[str] = []
+    for one in stated_settings(stated):
+        if one.name != "dir" and one.origin in ("flag", "environment"):
+            words += [one.flag, one.value]
+    if file is not None or "file" in stated.origins.values():
+        words += ["--settings", str((file or Path(FILE)).absolute())]
+    return tuple(words)

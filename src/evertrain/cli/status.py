@@ -111,11 +111,11 @@ def _nobody(found: Situation) -> str:
     watched = [one.service for one in found.services if one.watched]
     untaken = f"what is posted of {', '.join(watched)} is not taken" if watched else ""
     if found.only_watches:
-        return f"NOT TAKEN: no worker runs, and {untaken}. Start with `evertrain up`."
+        return f"NOT TAKEN: no worker runs, and {untaken}. Start with `{found.again}`."
     also = f", and {untaken}" if untaken else ""
     if any(one.role == "worker" and one.alive for one in found.processes):
         return f"NOBODY ANSWERS: the workers start{also}."
-    return f"NOBODY ANSWERS: no worker runs{also}. Start with `evertrain up`."
+    return f"NOBODY ANSWERS: no worker runs{also}. Start with `{found.again}`."
 
 
 def _advice(one: Advice) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from evertrain.cli.flags import given_flags, takes_settings
+from evertrain.cli.flags import given_flags, takes_settings, words_of
 from evertrain.cli.greeting import greet
 from evertrain.cli.option import Json, Toml
 from evertrain.cli.progress import ProgressLine
@@ -80,7 +80,7 @@ def begin(file: Path | None, flags: Mapping[str, object], submissions: Sequence[
     stated = load(given_flags(flags), environment=os.environ, file=file)
     # All of them: the tree's processes have the same settings as this one, whatever file was named here.
     told = {one.environment: one.value for one in stated_settings(stated) if one.name != "dir"}
-    return Startup.begin(stated.settings, told, submissions)
+    return Startup.begin(stated.settings, told, submissions, words_of(stated, file))
 
 
 def run_in_foreground(startup: Startup, *, as_json: bool, then: Callable[[], None] = lambda: None) -> None:
@@ -106,6 +106,8 @@ def run_in_foreground(startup: Startup, *, as_json: bool, then: Callable[[], Non
 
 
 def _tell(startup: Startup, as_json: bool) -> None:
+    if startup.moved:
+        typer.secho(startup.moved, bold=True, err=True)
     settings = startup.settings
     page = f"http://{settings.control_host}:{settings.control_port}/"
     if as_json:

@@ -62,6 +62,7 @@ WELL = Situation(
     sources=(SOURCE,),
     alerts=(),
     processes=PROCESSES,
+    again="evertrain up --dir /state --port 9280",
 )
 
 
@@ -118,14 +119,14 @@ def test_what_the_machine_mends_alone_is_nobodys_task() -> None:
 @pytest.mark.parametrize(
     ("situation", "what", "remedy", "urgent"),
     [
-        (without("worker"), "Nobody answers.", "evertrain up --dir /state", True),
+        (without("worker"), "Nobody answers.", "evertrain up --dir /state --port 9280", True),
         (
             msgspec.structs.replace(without("worker"), services=(msgspec.structs.replace(SERVICE, watched=True),)),
             "Observations are not taken",
             "evertrain up --dir /state",
             True,
         ),
-        (without("supervisor"), "No supervisor runs", "evertrain up --dir /state", True),
+        (without("supervisor"), "No supervisor runs", "evertrain up --dir /state --port 9280", True),
         (without("controller"), "nothing is decided", "log of evertrain up", True),
         (msgspec.structs.replace(WELL, lacking=("The ledger is damaged.",)), "damaged", "evertrain doctor", True),
         (with_service(enabled=False, notice="by order"), "by order", "evertrain on ", True),

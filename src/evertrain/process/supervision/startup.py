@@ -20,6 +20,7 @@ from evertrain.process.supervision.supervisor import Supervisor
 from evertrain.store.lease import Lease
 from evertrain.store.process import PARENT, alive, beat, forget, heartbeat_of, heartbeats
 from evertrain.store.routing import RoutingFile
+from evertrain.store.start import Start, last_start, note_start
 from evertrain.store.state import State, refuse_folder
 
 __all__ = ["Startup", "declaration", "model_file"]
@@ -32,7 +33,8 @@ class Startup:
     """An installation that is ours and whose ports are ours, ready to be declared to and to be run.
 
     environment: settings of the command line, as EVERTRAIN_* for the processes of the tree. is_new: the state directory
-    was made by this start. lack: why nothing can be put on record now, "" where it can.
+    was made by this start. lack: why nothing can be put on record now, "" where it can. before: how it was started the
+    last time, None where it never was.
     """
 
     def __init__(
@@ -45,18 +47,30 @@ class Startup:
         *,
         is_new: bool,
         lack: str = "",
+        start: Start,
+        before: Start | None = None,
     ) -> None:
         self.state = state
         self.settings = settings
         self.is_new = is_new
         self.lack = lack
+        self.before = before
+        self._start = start
         self._lease = lease
         self._listener = listener
         self._environment = environment
 
     @classmethod
-    def begin(cls, settings: Settings, environment: dict[str, str], submissions: Sequence[Submission] = ()) -> Self:
+    def begin(
+        cls,
+        settings: Settings,
+        environment: dict[str, str],
+        submissions: Sequence[Submission] = (),
+        words: Sequence[str] = (),
+    ) -> Self:
         """Take the installation and its ports, make what is missing of the state directory, and record submissions.
+
+        words: the flags that start it so again.
 
         Before a new state directory is made, each of them is looked at, and may be refused. OccupiedError when another
         supervisor runs it, or another process has a port; UserError for a folder that is not ours. Processes that a
@@ -65,6 +79,7 @@ class Startup:
         folder = Path(settings.dir).absolute()
         for hook in settings.hooks:
             secret_of(hook)
+        start = _start_of(settings, words)
         settings, environment = _with_control_port(settings, environment)
         with contextlib.ExitStack() as undo:
             lease = None
@@ -86,8 +101,18 @@ class Startup:
             undo.callback(forget, state, _SELF)
             _say_starting(state)
             lack = _record(state, submissions, environment)
+            before = last_start(state)
+            note_start(state, start)
             undo.pop_all()
-        return cls(state, settings, lease, listener, environment, is_new=is_new, lack=lack)
+        return cls(state, settings, lease, listener, environment, is_new=is_new, lack=lack, start=start, before=before)
+
+    @property
+    def moved(self) -> str:
+        """Which doors were elsewhere at the last start, and how to start it as it was; "" when none was."""
+        moved = "" if self.before is None else self._start.moved_from(self.before)
+        if not moved or self.before is None:
+            return ""
+        return f"OTHER PORTS than last time: {moved}. As it was: {self.before.command(self.state)}"
 
     @property
     def address(self) -> str:
@@ -150,6 +175,14 @@ def _lease_of(folder: Path, submissions: Sequence[Submission]) -> Lease:
 
 def _declared(file: Path, data: Path | None) -> list[str]:
     return [*([] if data is None else ["--data", str(data)]), str(file)]
+
+
+def _start_of(settings: Settings, words: Sequence[str]) -> Start:
+    return Start(
+        words=tuple(words),
+        predictions=f"{settings.host}:{settings.port}",
+        page=f"{settings.control_host}:{settings.control_port}",
+    )
 
 
 def _with_control_port(settings: Settings, environment: dict[str, str]) -> tuple[Settings, dict[str, str]]:

@@ -53,13 +53,11 @@ def _processes(found: Situation) -> Iterator[Advice]:
     if not found.answers:
         yield Advice(
             what="Observations are not taken: no worker runs." if found.only_watches else "Nobody answers.",
-            remedy=f"evertrain doctor {where}; evertrain up {where}, with the flags that it had",
+            remedy=f"evertrain doctor {where}; {found.again}",
             urgent=True,
         )
     elif "supervisor" not in living:
-        yield Advice(
-            what="No supervisor runs: what fails now is not started again.", remedy=f"evertrain up {where}", urgent=True
-        )
+        yield Advice(what="No supervisor runs: what fails now is not started again.", remedy=found.again, urgent=True)
     elif "controller" not in living:
         yield Advice(
             what="The controller does not run: nothing is decided. The supervisor starts it again and again.",

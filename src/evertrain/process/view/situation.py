@@ -41,6 +41,7 @@ from evertrain.store.hook import HookProgress, read_hook_progress
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import Heartbeat, alive, heartbeats
 from evertrain.store.routing import RoutingFile
+from evertrain.store.start import Start, last_start
 from evertrain.store.state import State
 from evertrain.store.statistics import read_statistics
 from evertrain.web.overview import Alert, Decision, Work
@@ -155,7 +156,10 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything at once. lacking: what could not be read, and why. page: its address, "" while nobody shows it."""
+    """Everything at once. lacking: what could not be read, and why. page: its address, "" while nobody shows it.
+
+    again: what to type to start it as it was started last.
+    """
 
     at: Instant
     dir: str
@@ -169,6 +173,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     environments: tuple[Lodging, ...] = ()
     lacking: tuple[str, ...] = ()
     page: str = ""
+    again: str
 
     @property
     def only_watches(self) -> bool:
@@ -254,6 +259,7 @@ def look_at(state: State) -> Situation:
         hooks=tuple(one for one in read_hook_progress(state) if one.active),
         environments=look_at_environments(state, known.registry.services, known.artifacts, table),
         lacking=tuple(lacking),
+        again=(last_start(state) or Start()).command(state),
         page=next((beat.page for beat in known.beats if beat.page and alive(beat)), ""),
     )
 

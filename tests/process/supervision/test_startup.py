@@ -1,0 +1,33 @@
+"""How an installation is started again: on the doors where its clients ask."""
+
+from pathlib import Path
+
+from evertrain.cli.flags import words_of
+from evertrain.config.settings import FILE, load
+from evertrain.process.supervision.startup import Startup
+from evertrain.process.view.situation import look_at
+from evertrain.store.state import State
+from evertrain.testing.tree import free_port
+
+
+def start(folder: Path, **flags: str) -> str:
+    """Start it and end it before anything runs; what it says of its doors."""
+    stated = load(flags | {"dir": str(folder)}, environment={})
+    with Startup.begin(stated.settings, {}, words=words_of(stated, None)) as startup:
+        return startup.moved
+
+
+def test_a_start_on_other_ports_says_so_and_how_it_was(tmp_path: Path) -> None:
+    first, second, page = (str(free_port()) for _ in range(3))
+    assert not start(tmp_path / "state", port=first, control_port=page), "nothing was before the first"
+    again = f"evertrain up --dir {tmp_path / 'state'} --port {first} --control-port {page}"
+    assert look_at(State.open(tmp_path / "state")).again == again
+    said = start(tmp_path / "state", port=second, control_port=page)
+    assert said == f"OTHER PORTS than last time: predictions were answered at 127.0.0.1:{first}. As it was: {again}"
+
+
+def test_flags_say_what_the_environment_and_the_file_said(tmp_path: Path) -> None:
+    file = tmp_path / FILE
+    file.write_text("workers = 3\n")
+    stated = load({"port": "9280", "dir": "/state"}, environment={"EVERTRAIN_COMMIT_EVERY": "90m"}, file=file)
+    assert words_of(stated, file) == ("--port", "9280", "--commit-every", "1h 30m", "--settings", str(file))
