@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 import pytest
 
+from evertrain.control.review import unjudged_until
 from evertrain.core.cycle import CycleState
 from evertrain.core.event import ChampionOverridden, Draft, OrderAnswered, OrderGiven, VersionJudged
 from evertrain.core.identity import VersionId, digest_of
@@ -13,7 +14,7 @@ from evertrain.core.policy import CanarySpec
 from evertrain.core.registry import Registry, Rollout, ServiceRecord
 from evertrain.core.rollout import RolloutState
 from evertrain.core.stage import Evaluated
-from evertrain.core.time import HOUR, Instant
+from evertrain.core.time import DAY, HOUR, Instant, Moment
 from evertrain.testing.simulation import SERVICE, Faults, World, simulated_service
 
 FIRST, SECOND, THIRD = (VersionId(digest_of(name)) for name in ("first", "second", "third"))
@@ -277,3 +278,22 @@ def test_one_that_is_pushed_before_the_first_answers_is_judged_beside_it_when_it
     world.run(1)
     assert record_of(world).champion == FIRST
     assert [one.champion for one in world.planes.checked if one.version == SECOND] == [None, FIRST]
+
+
+def test_until_when_no_label_can_judge_is_told_where_that_is_far_and_nobody_is_asked() -> None:
+    world = pushed(says("health only"))
+    record, now = record_of(world), world.planes.now
+    first = min(one.championed for one in record.versions.values() if one.championed is not None)
+    spec = simulated_service()
+
+    def until(offset: int, at: Instant = now, **rollout: object) -> Instant | None:
+        assert spec.label is not None
+        label = msgspec.structs.replace(spec.label, mature_at=Moment(column="at", offset=offset))
+        asked = msgspec.structs.replace(spec, label=label, rollout=msgspec.structs.replace(spec.rollout, **rollout))
+        return unjudged_until(record, asked, at)
+
+    assert until(30 * DAY) == first + 30 * DAY
+    assert until(30 * DAY, Instant(first + 30 * DAY)) is None, "it is there"
+    assert until(HOUR) is None, "the canary is not over by then"
+    assert until(30 * DAY, approval=("promotion",)) is None
+    assert unjudged_until(record, msgspec.structs.replace(spec, label=None), now) is None

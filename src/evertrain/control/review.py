@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from evertrain.config.declaration import ServiceSpec
 from evertrain.control.planes import Crashed, Done, Planes, Running
 from evertrain.control.step import Step
 from evertrain.core import event as facts
@@ -16,7 +17,7 @@ from evertrain.core.event import Draft
 from evertrain.core.identity import Digest, VersionId, short
 from evertrain.core.registry import Rollout, ServiceRecord, Version
 from evertrain.core.stage import Check, Evaluated
-from evertrain.core.time import Instant
+from evertrain.core.time import DAY, Instant
 
 __all__ = [
     "FEWEST_ROWS",
@@ -28,6 +29,7 @@ __all__ = [
     "review",
     "review_is_due",
     "stood_in_line",
+    "unjudged_until",
 ]
 
 FEWEST_ROWS = 50
@@ -84,6 +86,19 @@ def stood_in_line(record: ServiceRecord, rollout: Rollout) -> bool:
     version = record.versions[rollout.version]
     others = (one for one in record.rollouts.values() if one.rollout != rollout.rollout)
     return _came_as_file(record, version) and any(one.since > version.judged for one in others)
+
+
+def unjudged_until(record: ServiceRecord, spec: ServiceSpec, now: Instant) -> Instant | None:
+    """When the first label of a request is certain, where that lies ahead: no file is judged on answers before.
+
+    None where labels come within a day, or where a person is asked anyway; then nobody needs to be told.
+    """
+    moment = None if spec.label is None else spec.label.mature_at
+    if moment is None or moment.column != "at" or moment.offset < DAY or spec.rollout.approval:
+        return None
+    first = min((one.championed for one in record.versions.values() if one.championed is not None), default=None)
+    until = None if first is None else Instant(first + moment.offset)
+    return until if until is not None and until > now else None
 
 
 def review(planes: Planes, record: ServiceRecord, check: Check, name: str) -> Evaluated | Step | str:

@@ -264,3 +264,22 @@ def test_a_version_that_is_too_good_is_for_a_person_and_no_label_frees_it() -> N
     [told] = advise(with_service(doubts=("a leak: refund",)))
     assert told.what.endswith("of shop: a leak: refund.")
     assert "exclude=[...]" in told.remedy
+
+
+def test_a_file_that_no_label_can_judge_yet_is_for_a_person_to_know() -> None:
+    trial = Trial(
+        version=VERSION,
+        ordinal=3,
+        state="stepping",
+        share=0.1,
+        step=1,
+        steps=3,
+        since=Instant(0),
+        why="",
+        unjudged=parse_instant("2026-12-26T00:00:00Z"),
+    )
+    [told] = advise(with_service(trial=trial))
+    assert "no label of a request is certain before about 26 Dec 2026, 00:00 UTC" in told.what
+    assert 'et.Canary(approval="promotion")' in told.remedy
+    [asked] = advise(with_service(trial=msgspec.structs.replace(trial, asks=("a person",))))
+    assert "waits for approval" in asked.what

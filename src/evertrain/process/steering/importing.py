@@ -9,7 +9,7 @@ Without --dir it looks whether the file and its columns would be taken, and take
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,13 +17,14 @@ import msgspec
 import polars as pl
 
 from evertrain.config.declaration import CanarySpec, GateSpec, ServiceSpec
+from evertrain.control.review import unjudged_until
 from evertrain.core.event import Draft, Event, OrderGiven, ServiceDeclared
 from evertrain.core.golden import Golden
 from evertrain.core.identity import ServiceName, VersionId, canonical, digest_of_bytes, short
 from evertrain.core.model import Manifest, Output
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.schema import Column, Schema, Value
-from evertrain.core.time import DAY
+from evertrain.core.time import DAY, Instant, say_instant
 from evertrain.data.column import UNFIT, fix_columns, parse
 from evertrain.data.source import ROW, Cells, read_cells
 from evertrain.errors import EvertrainError, UserError
@@ -133,7 +134,12 @@ def import_file(
             version=version,
             shadow=shadow,
         )
-        cautions = (*_cautions(artifacts, manifest, record), *unhashed(artifacts, manifest))
+        now = business_clock(state.clock).now()
+        cautions = (
+            *_cautions(artifacts, manifest, record),
+            *_unjudged(record, spec, now),
+            *unhashed(artifacts, manifest),
+        )
         return Imported(version, give_order(state, ledger, order), cautions)
 
 
@@ -161,6 +167,16 @@ def _cautions(artifacts: Artifacts, manifest: Manifest, record: ServiceRecord) -
     if record.champion is None:
         return ()
     return tuple(one.words for one in changes_of_inputs(artifacts, manifest, artifacts.manifest(record.champion)))
+
+
+def _unjudged(record: ServiceRecord, spec: ServiceSpec, now: Instant) -> Iterator[str]:
+    """That no label can speak for or against a file yet, beside a version that answers."""
+    until = None if record.champion is None else unjudged_until(record, spec, now)
+    if until is not None:
+        yield (
+            f"no label of a request is certain before about {say_instant(until)[:10]}, so only its health, its errors "
+            'and its scores decide until then; rollout=et.Canary(approval="promotion") has a person asked'
+        )
 
 
 def _refuse_refused(record: ServiceRecord, manifest: Manifest, model: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from evertrain.config.declaration import ServiceSpec
+from evertrain.control.review import unjudged_until
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.registry import Cycle, Registry, Rollout, ServiceRecord
 from evertrain.core.routing import Route, RoutingTable
@@ -74,7 +76,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     hold: why it gets no traffic before labels or a person speak for it, "" when nothing speaks against it.
     labelled, early: logged requests whose label was certain, or was not yet, when it was judged last; matures: when
     the first of the latter is. cautions: what it takes in otherwise than the champion. asks: whose approval it needs.
-    trained: here, by a recipe: no label decides about its hold, a person does.
+    trained: here, by a recipe: no label decides about its hold, a person does. unjudged: it came as a file, and no
+    label of a request is certain before that.
     """
 
     version: VersionId
@@ -93,6 +96,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     cautions: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()
     trained: bool = False
+    unjudged: Instant | None = None
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,6 +205,7 @@ class _Known:
     """What was read, to tell each service from: of the ledger nothing, where it cannot be read."""
 
     def __init__(self, state: State) -> None:
+        self.now = business_clock(state.clock).now()
         self.beats = heartbeats(state)
         self.series = read_statistics(state.path / "serving" / "statistics")
         self.looks = read_looks(state.reports)
@@ -334,7 +339,19 @@ def _trial(record: ServiceRecord, rollout: Rollout, known: _Known, waits: str) -
         cautions=cautions_of(version, known.artifacts),
         asks=tuple(one.approver for one in rollout.unanswered),
         trained=bool(version.recipe),
+        unjudged=None if version.verdict != "health only" or version.recipe else _unjudged(record, known),
     )
+
+
+def _unjudged(record: ServiceRecord, known: _Known) -> Instant | None:
+    """Until when labels say nothing of a file; None where the declaration cannot be read."""
+    if record.declaration is None:
+        return None
+    try:
+        spec = msgspec.json.decode(known.artifacts.blobs.get(record.declaration), type=ServiceSpec)
+    except (EvertrainError, OSError, msgspec.DecodeError):
+        return None
+    return unjudged_until(record, spec, known.now)
 
 
 def _waiting(record: ServiceRecord, cycle: Cycle) -> Waiting:
