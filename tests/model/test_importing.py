@@ -70,6 +70,29 @@ def test_text_needs_categories(tmp_path: Path, artifacts: Artifacts) -> None:
         import_model(artifacts, SERVICE, booster(tmp_path / "m.txt", ["shop", "n"]), schema)
 
 
+@pytest.mark.parametrize("encoded", [True, False])
+def test_a_pipeline_takes_a_text_column_that_it_encodes(tmp_path: Path, artifacts: Artifacts, encoded: bool) -> None:
+    # Not at the top: importing scikit-learn takes longer than all the other tests here.
+    import pandas as pd
+    import skops.io
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    texts = [("shop", OneHotEncoder(handle_unknown="ignore"), ["shop"])] if encoded else []
+    rows = pd.DataFrame({"shop": ["a", "b"] * 20, "n": range(40)})
+    model = make_pipeline(ColumnTransformer([*texts, ("n", "passthrough", ["n"])]), LogisticRegression())
+    path = tmp_path / "model.skops"
+    skops.io.dump(model.fit(rows, [0, 1] * 20), path)
+    schema = Schema((Column(name="shop", type="string"), Column(name="n", type="int64")))
+    if encoded:
+        assert [one.name for one in import_model(artifacts, SERVICE, path, schema).vector] == ["shop", "n"]
+        return
+    with pytest.raises(ModelError, match=r"'shop' is text.*OneHotEncoder in a ColumnTransformer"):
+        import_model(artifacts, SERVICE, path, schema)
+
+
 def test_categories_of_pandas_columns_are_pinned(tmp_path: Path, artifacts: Artifacts) -> None:
     path = booster(tmp_path / "m.txt", ["shop", "n"])
     text = path.read_text()

@@ -212,7 +212,9 @@ def vector_for(found: Foreign, schema: Schema) -> tuple[Input, ...]:
     if unknown and not found.told.text:
         raise ModelError(
             f"Column {unknown[0]!r} is text, and a {found.kind} model takes numbers.",
-            "Serve a Python file with predict(rows) that turns text into numbers, or leave the column out.",
+            "Train it with an encoder of that column in its pipeline (scikit-learn: OneHotEncoder in a "
+            "ColumnTransformer), or without the column: one that no step reads is asked for as well. Or serve a Python "
+            "file with predict(rows) that turns text into numbers.",
         )
     return tuple(Input(name=name, categories=known.get(name) if name in text else None) for name in names)
 
