@@ -1,5 +1,6 @@
 """`evertrain models` and `evertrain decisions`: what the ledger says became of each version, and why."""
 
+from collections.abc import Set
 from typing import Annotated
 
 import msgspec
@@ -53,15 +54,18 @@ def decisions(
     if as_json:
         typer.echo(msgspec.json.encode(newest).decode())
         return
+    told: set[str] = set()
     for decision in newest:
-        typer.echo("\n".join(_lines(decision)))
+        typer.echo("\n".join(_lines(decision, told)))
+        told.add(decision.reason)
     if not newest:
         typer.echo(f"Nothing was decided about {record.service} yet.")
 
 
-def _lines(decision: Decision) -> list[str]:
+def _lines(decision: Decision, told: Set[str]) -> list[str]:
+    """told: reasons that were listed already, which are said once."""
     head = f"{say_instant(decision.at)}  {decision.subject}  {decision.kind}: {decision.outcome}"
-    return [head, f"      {decision.reason}"]
+    return [head, f"      {'as above' if decision.reason in told else decision.reason}"]
 
 
 def _state(record: ServiceRecord, version: Version) -> str:

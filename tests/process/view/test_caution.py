@@ -64,6 +64,30 @@ def test_what_a_verdict_leaves_open_is_said_by_its_card(
     assert minds(tmp_path, verdict, **changes) == f"its verdict was {verdict!r}: {says}"
 
 
+def test_labels_that_a_later_version_was_judged_on_say_how_good_the_one_before_is(tmp_path: Path) -> None:
+    artifacts = Artifacts.at(tmp_path)
+    first, second = (VersionId(digest_of(number)) for number in (1, 2))
+    card: Card = msgspec.structs.replace(card_of_nine(), claim="traffic", champion=first, version=second)
+    versions = {
+        version: Version(
+            version=version,
+            ordinal=place,
+            fingerprint=Fingerprint(model=digest_of("m"), features=digest_of("f")),
+            cycle=None,
+            built=Instant(0),
+            verdict="health only" if version == first else "pass",
+            card=None if version == first else artifacts.blobs.put(canonical(card)),
+        )
+        for place, version in enumerate((first, second), start=1)
+    }
+    record = ServiceRecord(service=SERVICE, versions=versions, champion=second, served=[first, second])
+    figures = {one.who: one.metrics for one in card.figures}
+    name = min(figures["champion"])
+    mine, its = figures["champion"][name], figures["challenger"][name]
+    [mind] = minds_of_rollback(record, artifacts)
+    assert mind.endswith(f"on {card.holdout_rows:,} labelled rows it had {name} {mine:.4g}, version 2 {its:.4g}.")
+
+
 def test_what_a_training_said_stands_until_a_later_one_by_its_recipe_says_it_no_more(tmp_path: Path) -> None:
     installation = Installation(tmp_path / "state")
     artifacts = installation.artifacts

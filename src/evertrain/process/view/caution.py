@@ -105,7 +105,8 @@ def minds_of_rollback(record: ServiceRecord, artifacts: Artifacts) -> tuple[str,
     if version.overruled:
         said.append(f"it was refused before a person put it into service: {version.overruled.rstrip('.')}")
     if version.verdict in ("health only", "inconclusive"):
-        said.append(_about(version.verdict, _card_of(version, artifacts)))
+        beside = _beside_a_later(record, back, artifacts)
+        said.append(beside or _about(version.verdict, _card_of(version, artifacts)))
     return tuple(f"Mind of version {version.ordinal} of {record.service}, which answers then: {one}." for one in said)
 
 
@@ -122,3 +123,19 @@ def _about(verdict: Verdict, card: Card | None) -> str:
         beat = f", and it beats a constant on {rows} that it never saw ({constant})" if constant else ""
         return f"{lead}: there was no version to hold it against{beat}"
     return f"{lead}: on {rows} of the table it was not shown to be worse, and it may have been trained on them"
+
+
+def _beside_a_later(record: ServiceRecord, back: VersionId, artifacts: Artifacts) -> str:
+    """How a version did on labels beside the newest one that was judged against it; "" where none was."""
+    for later in reversed(record.versions.values()):
+        card = _card_of(later, artifacts)
+        if card is None or card.champion != back or card.claim not in ("traffic", "digest"):
+            continue
+        metrics = {one.who: one.metrics for one in card.figures}
+        mine, its = metrics.get("champion", {}), metrics.get("challenger", {})
+        told = [
+            f"{name} {mine[name]:.4g}, version {later.ordinal} {its[name]:.4g}" for name in sorted(mine) if name in its
+        ]
+        if told:
+            return f"on {say_many(card.holdout_rows, 'labelled row')} it had {told[0]}"
+    return ""

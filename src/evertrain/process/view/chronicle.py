@@ -13,6 +13,7 @@ from evertrain.core.identity import CycleId, Digest, ServiceName, SourceName, Ve
 from evertrain.core.model import Verdict
 from evertrain.core.paired import PairedFigures
 from evertrain.core.time import Instant
+from evertrain.core.wording import say_many
 from evertrain.web.overview import Decision, Tone
 from evertrain.web.wording import say_percent, say_sentence
 
@@ -83,13 +84,27 @@ class Chronicle:
         """The newest decisions about a service, newest first."""
         return tuple(self._decisions.get(service, ()))
 
-    def crowning(self, version: VersionId) -> str:
-        """Why a version answers, as its promotion gave it, and whether that says anything of its quality."""
+    def crowning(self, version: VersionId, labels: int = 0) -> str:
+        """Why a version answers, as its promotion gave it, and whether that says anything of its quality.
+
+        labels: by how many the quality of the answers is known by now.
+        """
         why = self.crowned.get(version, "")
         if why and self._verdicts.get(version) == "health only":
-            table = _ON_TABLE if version in self._on_table else _HEALTH_ONLY
-            why = f"{say_sentence(why)} {_FIRST if version in self._trained else table}"
+            why = f"{say_sentence(why)} {self._known_of(version, labels)}"
         return f"{say_sentence(why)} {self._rescored[version]}" if why and version in self._rescored else why
+
+    def _known_of(self, version: VersionId, labels: int) -> str:
+        """What is known of the quality of a version that was judged by its health alone."""
+        if version in self._trained:
+            return _FIRST
+        if version in self._on_table:
+            return _ON_TABLE
+        if labels:
+            return (
+                f"It came in on its health alone; {say_many(labels, 'label')} since then say how good the answers are."
+            )
+        return "It came in on its health alone." if version in self._rescored else _HEALTH_ONLY
 
     def story_span(self) -> tuple[Instant, Instant] | None:
         """When the story that is told here begins and ends, None when none is told."""

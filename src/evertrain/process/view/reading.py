@@ -225,12 +225,13 @@ class Observer:
         ordinals = {version.version: version.ordinal for version in record.versions.values()}
         champion = record.versions.get(record.champion) if record.champion is not None else None
         first = min((one.championed for one in record.versions.values() if one.championed is not None), default=None)
+        quality = memory.quality.show(watch.performance, first, around.at) if first is not None else ()
         return msgspec.structs.replace(
             around,
             service=record.service,
             champion=champion.ordinal if champion is not None else None,
             since=champion.championed if champion is not None else None,
-            why=self._why(record),
+            why=self._why(record, max((one.labels for one in quality), default=0)),
             enabled=route.enabled,
             notice=route.notice,
             minds=minds_of_rollback(record, self._artifacts),
@@ -243,7 +244,7 @@ class Observer:
             traffic=memory.traffic.show(watch, ordinals, around.at),
             latency=memory.speed.latency(series, _answering(record)),
             latency_over_time=memory.speed.over_time,
-            quality=memory.quality.show(watch.performance, first, around.at) if first is not None else (),
+            quality=quality,
             rollouts=self._rollouts(record, spec, look, around.at),
             cycles=show_cycles(record),
             work=show_work(record, self._running, time.time()),
@@ -258,10 +259,10 @@ class Observer:
         as_of = taken_in(self._state) if self._planes.paced() else now
         return show_sources(self._state.reports, names, self._chronicle.set_aside, as_of)
 
-    def _why(self, record: ServiceRecord) -> str:
-        """Why the champion serves; without one, what is being done about it."""
+    def _why(self, record: ServiceRecord, labels: int) -> str:
+        """Why the champion serves; without one, what is being done about it. labels: of its service's answers."""
         if record.champion is not None:
-            return self._chronicle.crowning(record.champion)
+            return self._chronicle.crowning(record.champion, labels)
         cycle = next(reversed(record.cycles.values()), None)
         if cycle is None:
             return "No version was made yet."

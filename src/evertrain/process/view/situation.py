@@ -277,6 +277,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
     record = known.registry.services.get(name) or ServiceRecord(service=name)
     champion = record.versions.get(route.champion) if route.champion is not None else None
     rollout, look = record.open_rollout, known.looks.get(name)
+    quality = known.quality.get(name, ())
     return ServiceSituation(
         service=name,
         enabled=route.enabled,
@@ -284,11 +285,13 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         champion=route.champion,
         ordinal=_ordinal(record, route.champion),
         since=champion.championed if champion is not None else None,
-        why=known.chronicle.crowning(route.champion) if route.champion is not None else _why_nobody(record, route),
+        why=_why_nobody(record, route)
+        if route.champion is None
+        else known.chronicle.crowning(route.champion, max((one.labels for one in quality), default=0)),
         standby=_ordinal(record, route.previous),
         requests=totals(known.series, name),
         trial=None if rollout is None else _trial(record, rollout, known, "" if look is None else look.waits),
-        quality=known.quality.get(name, ()),
+        quality=quality,
         unknown=known.unknown.get(name, ()),
         unmatched=look.unmatched if look is not None else 0,
         ripening=look.ripening if look is not None else Ripening(),

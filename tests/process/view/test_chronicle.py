@@ -1,0 +1,35 @@
+"""What is told of a version that came in on its health alone, before labels and after."""
+
+from evertrain.core import event as facts
+from evertrain.core.event import Event
+from evertrain.core.identity import RolloutId, VersionId
+from evertrain.core.time import Instant
+from evertrain.process.view.chronicle import Chronicle
+from evertrain.testing.installation import SHOP
+
+FILE = VersionId("3f" * 32)
+
+
+def test_labels_say_what_health_alone_did_not() -> None:
+    chronicle = Chronicle(lambda _: "")
+    moved = facts.RolloutMoved(
+        service=SHOP,
+        rollout=RolloutId("shop/r1"),
+        version=FILE,
+        move="promote",
+        before="stepping",
+        after="promoted",
+        step=0,
+        share=1.0,
+    )
+    judged = facts.VersionJudged(service=SHOP, version=FILE, verdict="health only", card=None)
+    told: tuple[facts.Fact, ...] = (judged, moved)
+    for number, fact in enumerate(told):
+        chronicle.fold(
+            Event(
+                sequence=number, id=str(number), at=Instant(0), actor="loop", subject="", reason="It loads.", fact=fact
+            )
+        )
+    assert chronicle.crowning(FILE) == "It loads. Health only: nothing is known of its quality."
+    says = "It came in on its health alone; 49,047 labels since then say how good the answers are."
+    assert chronicle.crowning(FILE, 49_047) == f"It loads. {says}"
