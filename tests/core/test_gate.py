@@ -59,6 +59,20 @@ def test_a_challenger_as_good_as_the_champion_passes_and_is_not_called_better() 
     assert any("within the margin 0.02" in reason for reason in judgement.reasons)
 
 
+def test_a_gain_is_said_as_a_gain() -> None:
+    world = World(1)
+    judgement = judge(world.evidence(world.version(0.1), world.version(1.5)), SPEC)
+    [found] = [one for one in judgement.criteria if one.name == "not worse than the champion"]
+    assert found.status == "pass"
+    assert found.figure is not None
+    assert found.interval is not None
+    assert found.interval[1] < 0
+    assert (
+        found.words
+        == f"{SPEC.primary} is {-found.figure:.4f} lower (at least {-found.interval[1]:.4f}), within the margin 0.02"
+    )
+
+
 def test_a_clearly_better_challenger_is_called_so() -> None:
     world = World()
     judgement = judge(world.evidence(world.version(0.1), world.version(0.9)), SPEC)

@@ -33,3 +33,12 @@ def test_without_a_zone_a_time_needs_its_offset() -> None:
     with pytest.raises(RequestError, match="has no time zone") as told:
         Columns(DAY).row({"day": "2026-11-26"})
     assert "with an offset" in told.value.remedy
+
+
+def test_a_column_of_the_table_that_is_no_input_is_said_to_be_left_out() -> None:
+    columns = Columns(DAY, "Europe/Berlin", ("day", "agent"))
+    with pytest.raises(RequestError, match=r"Column 'agent' is left out of the inputs\.") as told:
+        columns.row({"day": "2026-11-26", "agent": "x"})
+    assert told.value.field == "agent"
+    with pytest.raises(RequestError, match="There is no column 'agnet'"):
+        columns.row({"day": "2026-11-26", "agnet": "x"})

@@ -104,6 +104,8 @@ def _body(record: dict[str, Any], **changed: str) -> str:
         (_body(FITS).replace('"maybe bool": null', '"bool": false'), RequestError, "'bool' comes twice"),
         ('{"rows": [' + _body(FITS) + ", " + _body(FITS, bool="1") + "]}", RequestError, "Row 1: Column 'bool'"),
         ('{"rows": []}', RequestError, "no rows"),
+        ("[" + _body(FITS) + "]", RequestError, r'The body is a list. Send rows as {"rows": \[...\]}'),
+        ("[" + _body(FITS), RequestError, "not JSON"),
         ('{"rows": [' + ", ".join([_body(FITS)] * 3) + "]}", TooLargeError, "3 rows are over the limit of 2"),
         ('{"rows": [' + _body(FITS) + '], "id": 1}', RequestError, "'id' beside rows"),
         (_body(FITS, float64="1e999"), RequestError, "float64|range|JSON"),

@@ -158,6 +158,8 @@ def _canary(service: ServicePlan) -> Iterator[str]:
     for number, step in enumerate(service.canary):
         yield _step(step, " more" if service.trial is not None and not number else "")
     yield "then it answers everything"
+    if service.presumed is not None:
+        yield f"no request came yet: one for each row of the history is presumed, {service.presumed:,.0f} a day"
 
 
 def _step(step: StepPlan, more: str) -> str:

@@ -56,7 +56,10 @@ def trust(
         told |= {"dangerous": contents.dangerous, "strange": contents.strange}
         typer.echo(msgspec.json.encode(told).decode())
     else:
-        typer.echo(f"Signed. `evertrain serve {file}` takes it now; a file that differs in one bit is refused.")
+        typer.echo(
+            f"Signed. `evertrain serve {file}`, or `evertrain push {file}` where a service runs, takes it now; "
+            "a file that differs in one bit is refused."
+        )
 
 
 def _ask(pickle: Path, file: Path, contents: Contents) -> None:

@@ -245,10 +245,14 @@ def _not_worse(name: str, against: Difference, spec: GateSpec, margin: float) ->
     """Pass: the bound is within the margin. Fail: shown to be worse, and not within it. Else more rows are needed."""
     if not against.sufficient:
         return _too_few(f"not worse than the {name}", against, spec)
-    change = "lower" if spec.primary in HIGHER_IS_BETTER else "higher"
+    change, gain = ("lower", "higher") if spec.primary in HIGHER_IS_BETTER else ("higher", "lower")
     at_most = f"{spec.primary} is at most {against.high:.4f} {change} (estimate {against.estimate:+.4f})"
-    if against.high <= margin:
+    if against.high < 0:
         status: Status = "pass"
+        won = f"{spec.primary} is {-against.estimate:.4f} {gain} (at least {-against.high:.4f})"
+        words = f"{won}, within the margin {margin:g}"
+    elif against.high <= margin:
+        status = "pass"
         words = f"{at_most}, within the margin {margin:g}"
     elif against.low > 0:
         status = "fail"

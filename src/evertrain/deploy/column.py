@@ -1,7 +1,7 @@
 """Values of a request, checked against the schema: what does not fit is refused by name, never cast."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from evertrain.config.wording import suggestion
@@ -19,11 +19,13 @@ _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 class Columns:
     """The columns of a service's requests, ready to read values.
 
-    zone: of times without an offset, as in the table that the service was declared on; None refuses them.
+    zone: of times without an offset, as in the table that the service was declared on; None refuses them. left_out:
+    columns of that table that are no inputs.
     """
 
-    def __init__(self, schema: Schema, zone: str | None = None) -> None:
+    def __init__(self, schema: Schema, zone: str | None = None, left_out: Collection[str] = ()) -> None:
         self.names = schema.names
+        self._left_out = frozenset(left_out) - {*schema.names}
         self._columns = {column.name: column for column in schema.columns}
         self._reads: dict[str, _Read] = {column.name: _reader(column, zone) for column in schema.columns}
         self._reading = tuple(self._reads.values())
@@ -34,6 +36,10 @@ class Columns:
     def column(self, name: str) -> Column:
         """The column of this name; RequestError with the nearest one when there is none."""
         found = self._columns.get(name)
+        if found is None and name in self._left_out:
+            raise RequestError(
+                f"Column {_cut(name)} is left out of the inputs.", "Send the row without it.", field=name
+            )
         if found is None:
             raise RequestError(f"There is no column {_cut(name)}.", suggestion(name, self.names), field=name)
         return found

@@ -18,6 +18,7 @@ from evertrain.errors import RequestError
 __all__ = ["Records"]
 
 _Row = tuple[Value, ...]
+_list: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[Any])
 _any: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 _INT64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _TYPES: dict[str, Any] = {
@@ -76,6 +77,9 @@ class Records:
         return rows
 
     def _with_care(self, body: bytes, limits: Limits) -> list[_Row]:
+        if body.lstrip().startswith(b"["):
+            decode(body, _list, limits.max_nesting)
+            raise RequestError("The body is a list.", 'Send rows as {"rows": [...]}.', field="body")
         asked = decode(body, _any, limits.max_nesting)
         records = asked.get("rows")
         if type(records) is not list:

@@ -57,7 +57,7 @@ class Loaded:
     ) -> None:
         self.manifest = manifest
         self.version = manifest.version
-        self.columns = Columns(manifest.inputs, _zone(spec))
+        self.columns = Columns(manifest.inputs, _zone(spec), _of_table(spec))
         self.records = Records(manifest.inputs, self.columns)
         self.output = manifest.output
         self._names = manifest.inputs.names
@@ -182,6 +182,13 @@ class Loader:
             loaded.prove(msgspec.json.decode(self._artifacts.blobs.get(manifest.golden), type=Golden))
         loaded.warm(recent)
         return loaded
+
+
+def _of_table(spec: ServiceSpec | None) -> tuple[str, ...]:
+    """The columns of the table that the requests are rows of, () where it is not known."""
+    if spec is None or spec.examples is None:
+        return ()
+    return tuple(column.name for column in spec.source(spec.examples.source).columns)
 
 
 def _zone(spec: ServiceSpec | None) -> str | None:

@@ -5,7 +5,7 @@ import msgspec
 from evertrain.config.declaration import RequestSpec, ServiceSpec, TrainingSpec
 from evertrain.core.identity import Digest, ServiceName
 from evertrain.core.policy import GateSpec, RowsTrigger, ScheduleTrigger
-from evertrain.core.schema import Schema
+from evertrain.core.schema import Column, Schema
 from evertrain.core.time import DAY, HOUR
 from evertrain.process.declaration.change import Change, changes_of, code_changes
 
@@ -63,3 +63,16 @@ def test_a_hold_that_stands_is_not_shortened() -> None:
 
 def test_personal_columns_are_told_when_they_come_and_go() -> None:
     assert [(one.before, one.after) for one in changed(personal=("email",)).values()] == [("", "email")]
+
+
+def test_columns_are_told_one_by_one() -> None:
+    plan, age, fee = (Column(name=name, type="float64") for name in ("plan", "age", "fee"))
+    text = msgspec.structs.replace(age, type="string")
+    old, new = (msgspec.structs.replace(SPEC, inputs=Schema(one)) for one in ((plan, age), (fee, text)))
+    found = {one.part: (one.before, one.after) for one in changes_of(old, new)}
+    assert found["inputs.columns.plan"][1] == found["inputs.columns.fee"][0] == ""
+    assert found["inputs.columns.age.type"] == ("float64", "string")
+    assert len(found) == 3
+    turned = msgspec.structs.replace(SPEC, inputs=Schema((age, plan)))
+    [order] = changes_of(old, turned)
+    assert (order.part, order.before, order.after) == ("inputs", "one order", "another order")

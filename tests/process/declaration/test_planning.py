@@ -78,6 +78,7 @@ def test_a_file_is_planned_with_what_its_sources_hold(tmp_path: Path) -> None:
     assert service.gate is not None
     assert (service.gate.blocks, service.gate.obstacle, service.gate.noise) == (40, "", None)
     assert [step.share for step in service.canary] == [0.01, 0.05, 0.25]
+    assert service.presumed == history.per_day  # no request has come yet
     written = {path.name for path in set(file.parent.rglob("*")) - set(before)}
     assert not {name for name in written if not name.endswith(".pyc") and name != "__pycache__"}
 

@@ -56,7 +56,10 @@ def changes_of(before: ServiceSpec, after: ServiceSpec) -> tuple[Change, ...]:
     found: list[Change] = []
     for name in ServiceSpec.__struct_fields__:
         then, now = _named(name, getattr(before, name)), _named(name, getattr(after, name))
-        for part, old, new in _differences(name, then, now):
+        told = [*_differences(name, then, now)]
+        if not told and getattr(before, name) != getattr(after, name):
+            told = [(name, "one order", "another order")]
+        for part, old, new in told:
             holds = _HOLDS.get(part) or _HOLDS.get(name, _NEW_VERSIONS)
             found.append(Change(part=part, before=old, after=new, holds=holds))
     return tuple(found)
@@ -96,6 +99,7 @@ def _named(part: str, value: Any) -> Any:
 
 
 def _differences(part: str, before: Any, after: Any) -> Iterator[tuple[str, str, str]]:
+    before, after = _by_name(before), _by_name(after)
     if before == after:
         return
     if isinstance(before, dict) and isinstance(after, dict):
@@ -103,6 +107,13 @@ def _differences(part: str, before: Any, after: Any) -> Iterator[tuple[str, str,
             yield from _differences(f"{part}.{name}", before.get(name), after.get(name))
         return
     yield part, _said(part, before), _said(part, after)
+
+
+def _by_name(value: Any) -> Any:
+    """Columns as a table by name, so that each that comes, goes or changes is one difference."""
+    if isinstance(value, (list, tuple)) and value and all(isinstance(one, dict) and "name" in one for one in value):
+        return {one["name"]: {key: each for key, each in one.items() if key != "name"} for one in value}
+    return value
 
 
 def _said(part: str, value: Any) -> str:

@@ -136,7 +136,8 @@ class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about one service. changes: what differs from the record; None when nothing is on record.
 
     cautions: what `evertrain init` would say against its inputs and its scripts. canary: the steps to come, of the
-    version `trial` from the one that it is in; else of the next one.
+    version `trial` from the one that it is in; else of the next one. presumed: the requests a day, as many as
+    the history has rows, by which they are reckoned where none has come yet.
     """
 
     service: ServiceName
@@ -149,6 +150,7 @@ class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
     triggers: tuple[TriggerPlan, ...]
     canary: tuple[StepPlan, ...]
     trial: int | None = None
+    presumed: float | None = None
     cautions: tuple[str, ...] = ()
     environment: EnvironmentPlan | None = None
 

@@ -175,6 +175,7 @@ def _plan_service(
         triggers=_triggers(spec, record, now, history, per_day) if spec.recipes else (),
         canary=_canary(spec, look, per_day, goes_on=trial is not None),
         trial=trial,
+        presumed=per_day if trial is None and (look is None or not look.requests_24h) and per_day > 0 else None,
         cautions=cautions,
         environment=environment,
     )

@@ -44,7 +44,7 @@ _STAGES: dict[str, str] = {
     "rehearse": "rehearsing recipe {recipe}",
     "train": "training with recipe {recipe}",
     "evaluate": "judging the new version on rows that it never saw",
-    "check": "checking the pushed file, and judging it on labelled requests",
+    "check": "checking the pushed file, and judging it on what labels are certain",
 }
 
 _ROLLOUT_STATES: dict[RolloutState, str] = {
