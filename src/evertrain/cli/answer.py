@@ -12,11 +12,13 @@ from evertrain.core.order import Verb
 from evertrain.core.registry import ServiceRecord
 from evertrain.process.steering.order import await_answer, find_controller, give_order
 
-__all__ = ["LATE", "PATIENCE_S", "SWITCH_S", "Reason", "accepted", "ordered", "says", "tell"]
+__all__ = ["LATE", "NOT_YET", "PATIENCE_S", "SWITCH_S", "Reason", "accepted", "ordered", "says", "tell"]
 
 PATIENCE_S = 10.0
-SWITCH_S = 5.0
+SWITCH_S = 30.0
 """How long a command waits for the workers to do as the loop has said."""
+NOT_YET = 3
+"""The exit code of what was accepted and is not done yet."""
 LATE = "Not every worker has taken that over yet; `evertrain status` tells which one."
 
 Reason = Annotated[str, typer.Option(help="Why; it is kept beside the audit trail.")]

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from evertrain.cli.answer import LATE, PATIENCE_S, SWITCH_S, Reason, accepted, ordered, says, tell
+from evertrain.cli.answer import LATE, NOT_YET, PATIENCE_S, SWITCH_S, Reason, accepted, ordered, says, tell
 from evertrain.cli.opening import Opened, Service, opened
 from evertrain.cli.option import Dir, Json
 from evertrain.core.event import Event, OrderGiven, RolloutMoved
@@ -34,8 +34,6 @@ app = typer.Typer()
 
 _ENTRY_S = 60.0
 """How long `promote` waits for the workers to load the version."""
-_NOT_YET = 3
-"""The exit code of what was accepted and is not done yet."""
 
 
 @app.command("promote")
@@ -50,7 +48,7 @@ def promote(
 ) -> None:
     """Put a version into service past its verdict: an override, on record with your reason. Asks first if refused.
 
-    Exit code 0: it answers. 1: it was refused. 3: not yet.
+    Exit code 0: every worker answers with it. 1: it was refused. 3: not yet.
     """
     with opened(folder) as found:
         record = find_service(found.registry, service)
@@ -78,8 +76,8 @@ def promote(
     if accepted(answer):
         lines += [said] if switched else [said, LATE]
     tell(given, answer, lines, as_json=as_json, outcome=outcome)
-    if outcome != "answers":
-        raise typer.Exit(1 if outcome == "refused" else _NOT_YET)
+    if outcome != "answers" or not switched:
+        raise typer.Exit(1 if outcome == "refused" else NOT_YET)
 
 
 def _confirm(record: ServiceRecord, chosen: VersionId) -> None:
@@ -126,7 +124,10 @@ def rollback(
     folder: Dir = None,
     as_json: Json = False,
 ) -> None:
-    """End the running canary, or else go back to the version before, which bars the one that is taken back."""
+    """End the running canary, or else go back to the version before, which bars the one that is taken back.
+
+    Exit code 3: not every worker has taken that over yet.
+    """
     with opened(folder) as found:
         record = find_service(found.registry, service)
         minds = minds_of_rollback(record, Artifacts.at(found.state.artifacts))
@@ -136,6 +137,8 @@ def rollback(
         switched = accepted(answer) is not True or _is_back(found, record)
     lines = [says(answer)] if switched else [says(answer), LATE]
     tell(given, answer, lines, as_json=as_json, minds=minds)
+    if not switched:
+        raise typer.Exit(NOT_YET)
 
 
 def _is_back(found: Opened, before: ServiceRecord) -> bool:
