@@ -153,6 +153,17 @@ def test_a_served_file_has_a_canary_and_nothing_to_train(tmp_path: Path) -> None
     ]
 
 
+def test_versions_that_enter_by_workers_of_their_own_have_no_canary(project: Path) -> None:
+    source = (project / "service.py").read_text()
+    assert source.count("    gate=") == 1
+    (project / "service.py").write_text(source.replace("    gate=", '    rollout=et.BlueGreen(back="2h"),\n    gate='))
+    done = evertrain("plan", "service.py", folder=project)
+    assert done.returncode == 0, done.stderr
+    assert "  Entry     by workers of its own" in done.stdout
+    assert "the workers before stay warm for 2h" in done.stdout
+    assert "Canary" not in done.stdout
+
+
 def test_what_cannot_be_planned_says_what_to_do(project: Path) -> None:
     done = evertrain("plan", "no_service.py", folder=project)
     assert done.returncode == 1

@@ -27,6 +27,8 @@ def folder(tmp_path: Path) -> Path:
     ("words", "reason"),
     [
         (["model.py", "--schema", "bad.json"], "bad.json cannot be read"),
+        (["model.py", "--max-bad-answers", "9", "--blue-green", "1h"], "with --blue-green there is none"),
+        (["model.py", "--blue-green", "soon"], "soon"),
         (["model.pkl", "--sample", "sample.csv"], "evertrain trust model.pkl"),
     ],
 )

@@ -11,7 +11,7 @@ import typer
 from evertrain.cli.option import Dir, Json
 from evertrain.config.settings import load
 from evertrain.core.identity import short
-from evertrain.core.time import DAY, HOUR, MINUTE, say_instant, say_span
+from evertrain.core.time import DAY, HOUR, MINUTE, Span, say_instant, say_span
 from evertrain.core.wording import say_many
 from evertrain.process.declaration.plan import (
     EnvironmentPlan,
@@ -68,7 +68,10 @@ def _lines(service: ServicePlan) -> Iterator[str]:
     yield from _part("Triggers", [_trigger(trigger) for trigger in service.triggers])
     if service.gate is not None:
         yield from _part("Gate", _gate(service.gate))
-    yield from _part("Canary", list(_canary(service)))
+    if service.back is None:
+        yield from _part("Canary", list(_canary(service)))
+    else:
+        yield from _part("Entry", list(_entry(service.back)))
 
 
 def _environment(one: EnvironmentPlan) -> list[str]:
@@ -160,6 +163,11 @@ def _canary(service: ServicePlan) -> Iterator[str]:
     yield "then it answers everything"
     if service.presumed is not None:
         yield f"no request came yet: one for each row of the history is presumed, {service.presumed:,.0f} a day"
+
+
+def _entry(back: Span) -> Iterator[str]:
+    yield "by workers of its own, as many as there are, which take over in one step: there is no canary"
+    yield f"the workers before stay warm for {say_span(back)}, and going back within that is one step too"
 
 
 def _step(step: StepPlan, more: str) -> str:

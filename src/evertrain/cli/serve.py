@@ -12,6 +12,7 @@ from evertrain.cli.greeting import greet
 from evertrain.cli.option import Json, Toml
 from evertrain.cli.progress import ProgressLine
 from evertrain.cli.up import begin, run_in_foreground
+from evertrain.core.time import parse_span
 from evertrain.errors import UserError
 from evertrain.process.supervision.startup import model_file
 
@@ -63,6 +64,13 @@ def serve(
             metavar="N",
         ),
     ] = None,
+    blue_green: Annotated[
+        str | None,
+        typer.Option(
+            help="Successors enter at once, by workers of their own; those before stay warm for so long: 1h, 30m.",
+            metavar="SPAN",
+        ),
+    ] = None,
     service: Annotated[str | None, typer.Option(help="Its name; default: the file's.")] = None,
     settings: Toml = None,
     as_json: Json = False,
@@ -76,6 +84,8 @@ def serve(
         raise UserError("Both --sample and --schema say which columns there are.", "Give one of them.")
     if output is not None and classes is not None:
         raise UserError("Both --output and --classes say what the model gives.", "Give one of them.")
+    if max_bad_answers is not None and blue_green is not None:
+        raise UserError("--max-bad-answers is of a canary, and with --blue-green there is none.", "Give one of them.")
     name = service or _name_of(model)
     words = ["--service", name, str(model), *([] if service else ["--unnamed"])]
     said = {
@@ -84,6 +94,7 @@ def serve(
         "output": output,
         "classes": classes,
         "max-bad-answers": max_bad_answers,
+        "blue-green": None if blue_green is None else parse_span(blue_green),
     }
     for option, value in said.items():
         words += [] if value is None else [f"--{option}", str(value)]

@@ -37,6 +37,7 @@ from evertrain.web.wording import (
     say_moment,
     say_number,
     say_percent,
+    say_pool,
     say_sentence,
     say_work,
 )
@@ -102,6 +103,7 @@ def _screen(found: Situation) -> Iterator[str]:
         yield from ("", "No service is declared yet.")
     yield from _part("Alerts", (line for alert in found.alerts for line in _alert(alert)))
     yield from _part("Sources", (line for source in found.sources for line in _source(source)))
+    yield from _part("Pools", map(say_pool, found.pools))
     yield from _part("Environments", (line for one in found.environments for line in _environment(one)))
     yield from _part("Processes", map(_process, found.processes))
 

@@ -37,7 +37,10 @@ Kind = TypeVar("Kind", Failed, Predicted, Shadowed)
 
 
 class Customers:
-    """Many customers at once, each asking one thing after the other, for as long as the context lasts."""
+    """Many customers at once, each asking one thing after the other, for as long as the context lasts.
+
+    last: when the last answer of a version came; asked: when it had been asked for.
+    """
 
     def __init__(self, port: int, count: int = 24) -> None:
         self._port = port
@@ -47,6 +50,7 @@ class Customers:
         self.bad: list[Reply] = []
         self.answered: dict[str, int] = {}
         self.last: dict[str, float] = {}
+        self.asked: dict[str, float] = {}
 
     @property
     def total(self) -> int:
@@ -66,15 +70,17 @@ class Customers:
     async def _ask(self, draws: np.random.Generator) -> None:
         async with Front("127.0.0.1", self._port, 1) as front:
             while not self._over.is_set():
-                self._note(await front.send(Request(path="/predict/shop", body=question(draws))))
+                asked = time.monotonic()
+                self._note(await front.send(Request(path="/predict/shop", body=question(draws))), asked)
                 await asyncio.sleep(PACE_S)
 
-    def _note(self, reply: Reply) -> None:
+    def _note(self, reply: Reply, asked: float) -> None:
         if reply.status != 200 or reply.attempts > 1 or not is_good(reply.body):
             self.bad.append(reply)
             return
         self.answered[reply.version] = self.answered.get(reply.version, 0) + 1
         self.last[reply.version] = time.monotonic()
+        self.asked[reply.version] = max(asked, self.asked.get(reply.version, 0.0))
 
 
 def question(draws: np.random.Generator) -> bytes:
@@ -93,7 +99,8 @@ def is_good(body: bytes) -> bool:
 class Served:
     """`evertrain serve` of `model` in a folder of its own, and the other commands beside it.
 
-    columns: the words that say which columns there are; none where the model says it.
+    columns: the words that say which columns there are; none where the model says it. rollout: those that say how
+    successors enter.
     """
 
     def __init__(
@@ -102,8 +109,10 @@ class Served:
         model: str,
         columns: Sequence[str] = ("--schema", "schema.json"),
         service: ServiceName = SHOP,
+        rollout: Sequence[str] = ("--max-bad-answers", "1e9"),  # these customers would ask millions of times a day
     ) -> None:
         self.folder = folder
+        self.rollout = tuple(rollout)
         self.service = service
         self.model = model
         self.columns = tuple(columns)
@@ -119,8 +128,7 @@ class Served:
 
     def serve(self) -> None:
         """Start, and wait until predictions are answered."""
-        words = ["serve", self.model, *self.columns, "--service", self.service, "--json"]
-        words += ["--max-bad-answers", "1e9"]  # these customers would ask millions of times a day
+        words = ["serve", self.model, *self.columns, "--service", self.service, "--json", *self.rollout]
         ports = ["--port", str(self.port), "--control-port", str(self.control_port)]
         with self.log.open("a") as log:
             self.supervisor = subprocess.Popen(

@@ -33,6 +33,7 @@ __all__ = [
     "TrafficPoint",
     "Version",
     "Work",
+    "WorkerPool",
 ]
 
 Tone = Literal["good", "watch", "bad", "waiting", "plain"]
@@ -222,6 +223,20 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     tone: Tone = "good"
 
 
+class WorkerPool(msgspec.Struct, frozen=True, kw_only=True):
+    """A set of workers. keeps: what it is kept warm for, "version 1 of shop"; until: when it ends.
+
+    workers: how many of it are up. environment: the lock of its libraries, "" for the installation's own.
+    """
+
+    number: int
+    state: Literal["accepts", "comes", "stands by", "ends"] = "accepts"
+    workers: int = 0
+    environment: str = ""
+    keeps: str = ""
+    until: Instant | None = None
+
+
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """Something that takes a while, and is being done. All in seconds of the wall clock.
 
@@ -296,6 +311,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[SourceState, ...] = ()
     alerts: tuple[Alert, ...] = ()
     processes: tuple[Process, ...] = ()
+    pools: tuple[WorkerPool, ...] = ()
     recipes: tuple[str, ...] = ()
     watched: bool = False
     undeclared: bool = False

@@ -50,7 +50,8 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters.update(
         moment=wording.say_moment, count=wording.say_count, percent=wording.say_percent, number=wording.say_number,
-        lasting=wording.say_lasting, figure=wording.say_figure, sentence=wording.say_sentence, short=short,
+        lasting=wording.say_lasting, figure=wording.say_figure, pool=wording.say_pool,
+        sentence=wording.say_sentence, short=short,
     )  # fmt: skip
     environment.globals.update(
         colours=chart.COLOURS, versions_in=chart.versions_in, progress=wording.say_progress,

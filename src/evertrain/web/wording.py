@@ -1,7 +1,9 @@
 """How the page says instants, spans, counts and shares to people. Times are UTC."""
 
+from evertrain.core.identity import short
 from evertrain.core.time import DAY, HOUR, MINUTE, SECOND, to_datetime
-from evertrain.web.overview import Work
+from evertrain.core.wording import say_many
+from evertrain.web.overview import Work, WorkerPool
 
 __all__ = [
     "NEXT_DOOR",
@@ -12,6 +14,7 @@ __all__ = [
     "say_moment",
     "say_number",
     "say_percent",
+    "say_pool",
     "say_progress",
     "say_seconds",
     "say_sentence",
@@ -141,6 +144,24 @@ def say_progress(for_s: float, usual_s: float | None, earlier: int, limit_s: flo
 def say_work(one: Work) -> str:
     """What is being done, for how long already, and how much longer it should take."""
     return f"{one.says}, {say_progress(one.for_s, one.usual_s, one.earlier, one.limit_s)}"
+
+
+def say_pool(one: WorkerPool) -> str:
+    """A pool of workers, and what it is there for.
+
+    >>> say_pool(WorkerPool(number=1, workers=2))
+    'pool 1 takes all connections; 2 workers up'
+    >>> say_pool(WorkerPool(number=0, state="stands by", workers=2, keeps="version 1 of shop", until=0))
+    'pool 0 stands by with version 1 of shop until 1 Jan 1970, 00:00; 2 workers up'
+    """
+    does = {
+        "accepts": "takes all connections",
+        "comes": f"comes up for {one.keeps}",
+        "stands by": f"stands by with {one.keeps or 'nothing to go back to'} until {say_moment(one.until)}",
+        "ends": "ends",
+    }[one.state]
+    within = f", in environment {short(one.environment)}" if one.environment else ""
+    return f"pool {one.number} {does}; {say_many(one.workers, 'worker')} up{within}"
 
 
 def say_lasting(span: int | None) -> str:

@@ -137,7 +137,8 @@ class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
 
     cautions: what `evertrain init` would say against its inputs and its scripts. canary: the steps to come, of the
     version `trial` from the one that it is in; else of the next one. presumed: the requests a day, as many as
-    the history has rows, by which they are reckoned where none has come yet.
+    the history has rows, by which they are reckoned where none has come yet. back: there are no steps, versions enter
+    by workers of their own, and those before stay warm for so long.
     """
 
     service: ServiceName
@@ -151,6 +152,7 @@ class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
     canary: tuple[StepPlan, ...]
     trial: int | None = None
     presumed: float | None = None
+    back: Span | None = None
     cautions: tuple[str, ...] = ()
     environment: EnvironmentPlan | None = None
 
@@ -237,6 +239,8 @@ def foresee_canary(
     >>> [step.requests for step in foresee_canary(CanarySpec(steps=(0.05, 0.25)), 1000.0, 1000.0)]
     [17, 422]
     """
+    if spec.by_pool:
+        return ()
     steps: list[StepPlan] = []
     for place, share in enumerate(spec.steps[step:], start=step):
         tally = tally if tally is not None and place == step else (tally or Tally.start(share)).stepped(share)

@@ -176,6 +176,7 @@ def _plan_service(
         canary=_canary(spec, look, per_day, goes_on=trial is not None),
         trial=trial,
         presumed=per_day if trial is None and (look is None or not look.requests_24h) and per_day > 0 else None,
+        back=Span(spec.rollout.back) if spec.rollout.by_pool else None,
         cautions=cautions,
         environment=environment,
     )

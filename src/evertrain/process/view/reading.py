@@ -38,6 +38,7 @@ from evertrain.process.view.caution import minds_of_rollback
 from evertrain.process.view.chronicle import Chronicle
 from evertrain.process.view.looks import Figure, Look, leave_looks, leave_quality, leave_unknown
 from evertrain.process.view.overseeing import Overseer
+from evertrain.process.view.pools import show_pools
 from evertrain.process.view.quality import QualityHistory, metrics_of
 from evertrain.process.view.standing import show_cycles, show_rollout, show_shares, show_versions, show_work
 from evertrain.process.view.surroundings import show_alerts, show_processes, show_sources, show_story, taken_in
@@ -199,6 +200,7 @@ class Observer:
             why="",
             alerts=show_alerts(self._loop.registry.alerts),
             processes=show_processes(self._state, table.generation),
+            pools=show_pools(table, self._loop.registry.pools, self._loop.registry.services, heartbeats(self._state)),
             ledger=self._ledger_state(),
             story=show_story(self._state, self._chronicle.story_span(), now, finished="ended" in self._chronicle.story),
         )

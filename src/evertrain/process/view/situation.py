@@ -33,6 +33,7 @@ from evertrain.process.view.looks import (
     read_quality,
     read_unknown,
 )
+from evertrain.process.view.pools import show_pools, standby_of
 from evertrain.process.view.running import Running
 from evertrain.process.view.standing import show_work
 from evertrain.process.view.supply import SourceSituation, look_at_sources
@@ -46,7 +47,7 @@ from evertrain.store.routing import RoutingFile
 from evertrain.store.start import Start, last_start
 from evertrain.store.state import State
 from evertrain.store.statistics import read_statistics
-from evertrain.web.overview import Alert, Decision, Work
+from evertrain.web.overview import Alert, Decision, Work, WorkerPool
 
 __all__ = [
     "Refusing",
@@ -175,6 +176,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[Running, ...]
     hooks: tuple[HookProgress, ...] = ()
     environments: tuple[Lodging, ...] = ()
+    pools: tuple[WorkerPool, ...] = ()
     lacking: tuple[str, ...] = ()
     page: str = ""
     again: str
@@ -263,6 +265,7 @@ def look_at(state: State) -> Situation:
         processes=tuple(Running.of(beat, table) for beat in known.beats),
         hooks=tuple(one for one in read_hook_progress(state) if one.active),
         environments=look_at_environments(state, known.registry.services, known.artifacts, table),
+        pools=show_pools(table, known.registry.pools, known.registry.services, known.beats),
         lacking=tuple(lacking),
         again=(last_start(state) or Start()).command(state),
         page=next((beat.page for beat in known.beats if beat.page and alive(beat)), ""),
@@ -288,7 +291,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         why=_why_nobody(record, route)
         if route.champion is None
         else known.chronicle.crowning(route.champion, max((one.labels for one in quality), default=0)),
-        standby=_ordinal(record, route.previous),
+        standby=_ordinal(record, standby_of(record) or route.previous),
         requests=totals(known.series, name),
         trial=None if rollout is None else _trial(record, rollout, known, "" if look is None else look.waits),
         quality=quality,
