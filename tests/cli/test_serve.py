@@ -40,6 +40,12 @@ def test_what_is_refused_leaves_nothing_behind(folder: Path, words: list[str], r
     assert not (folder / ".evertrain").exists()
 
 
+def test_a_name_that_is_not_there_says_which_is_like_it(folder: Path) -> None:
+    done = evertrain("modle.py", folder=folder)
+    assert done.returncode == 2
+    assert "modle.py does not exist. Did you mean model.py?" in " ".join(done.stderr.replace("│", " ").split())
+
+
 @pytest.mark.parametrize(
     ("file", "name"), [("churn.ubj", "churn"), ("My model (v2).txt", "my-model-v2"), ("模型.onnx", "model")]
 )

@@ -327,7 +327,7 @@ def test_a_second_up_is_refused_in_one_line_and_harms_nobody(tree: Tree, custome
         assert second.returncode == 1
         assert second.stdout == ""
         assert second.stderr.count("\n") == 1
-        assert f"already belongs to process {tree.supervisor.pid} (evertrain up)" in second.stderr
+        assert f"already belongs to process {tree.supervisor.pid} (its supervisor)" in second.stderr
     asked_since(customers)
     assert failures_of(customers) == []
     with Ledger.open(tree.state.ledger) as ledger:

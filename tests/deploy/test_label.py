@@ -32,6 +32,7 @@ def test_what_a_probability_can_never_be_right_about_is_refused(sent: object) ->
     with pytest.raises(RequestError, match="the probability of a label of 1") as told:
         value(sent, Output())
     assert told.value.field == "labels[0].value"
+    assert f"Label 0 is {sent!r}, and" in told.value.what, "as it was sent"
 
 
 def test_a_label_of_a_value_is_any_number() -> None:

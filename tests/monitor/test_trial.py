@@ -91,6 +91,13 @@ def test_the_pace_is_that_of_the_last_ten_minutes() -> None:
     assert trial(*(number * SECOND for number in range(20))).pace(Instant(20 * SECOND)) == 86_400
 
 
+def test_the_pace_is_that_since_the_last_pause() -> None:
+    tried_first = trial(0, *(8 * MINUTE + number * SECOND for number in range(60)))
+    assert tried_first.pace(Instant(9 * MINUTE)) == 86_400
+    now_and_then = trial(*(number * 2 * MINUTE for number in range(40)))  # nothing but pauses: those of the day
+    assert now_and_then.pace(Instant(80 * MINUTE)) == 720
+
+
 def test_what_the_failures_of_a_version_say_most_often_is_kept_over_a_restart() -> None:
     def failed(number: int, detail: str, arm: ArmName = "canary", *, load: bool = False) -> Failed:
         return Failed(

@@ -8,7 +8,7 @@ import typer
 
 from evertrain.cli.answer import LATE, NOT_YET, PATIENCE_S, SWITCH_S, Reason, accepted, ordered, says, tell
 from evertrain.cli.opening import Opened, Service, opened
-from evertrain.cli.option import Dir, Json
+from evertrain.cli.option import Dir, Json, is_there
 from evertrain.core.event import Event, OrderGiven, RolloutMoved
 from evertrain.core.identity import ServiceName, VersionId, short
 from evertrain.core.registry import Registry, ServiceRecord
@@ -171,7 +171,7 @@ def retrain(
 
 @app.command("push")
 def push(
-    model: Annotated[Path, typer.Argument(exists=True, help="The successor's model file.")],
+    model: Annotated[Path, typer.Argument(callback=is_there, help="The successor's model file.")],
     *,
     reason: Reason = "pushed",
     wait: Annotated[

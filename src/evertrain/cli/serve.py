@@ -9,7 +9,7 @@ import typer
 
 from evertrain.cli.flags import takes_settings
 from evertrain.cli.greeting import greet
-from evertrain.cli.option import Json, Toml
+from evertrain.cli.option import Json, Toml, is_there
 from evertrain.cli.progress import ProgressLine
 from evertrain.cli.up import begin, run_in_foreground
 from evertrain.core.time import parse_span
@@ -38,7 +38,7 @@ def serve(
     model: Annotated[
         Path,
         typer.Argument(
-            exists=True,
+            callback=is_there,
             help="A LightGBM, XGBoost, ONNX, skops or Python model file, a folder of MLflow's, a trusted pickle.",
         ),
     ],

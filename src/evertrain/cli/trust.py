@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from evertrain.cli.option import Dir, Json
+from evertrain.cli.option import Dir, Json, is_there
 from evertrain.core.event import Draft, ModelVouched
 from evertrain.core.identity import digest_of_bytes
 from evertrain.core.model import Vouched
@@ -29,7 +29,7 @@ _SHOWN = 12
 
 @app.command("trust")
 def trust(
-    file: Annotated[Path, typer.Argument(exists=True, help="A pickle, a joblib file, or a folder of MLflow's.")],
+    file: Annotated[Path, typer.Argument(callback=is_there, help="A pickle, a joblib file, or a folder of MLflow's.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Name everything that it imports.")] = False,

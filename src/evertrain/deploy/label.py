@@ -147,7 +147,7 @@ def _value(value: float | bool | str, number: int, output: Output | None) -> flo
         if found in (0.0, 1.0):
             return found
         raise RequestError(
-            f"Label {number} is {str(value)[:80]!r}, and the score is the probability of a label of 1.",
+            f"Label {number} is {_as_sent(value)}, and the score is the probability of a label of 1.",
             "Send 0 or 1, true or false, yes or no.",
             field=field,
         )
@@ -158,6 +158,15 @@ def _value(value: float | bool | str, number: int, output: Output | None) -> flo
             field=field,
         )
     return float(value)
+
+
+def _as_sent(value: float | bool | str) -> str:
+    """A label as the body has it.
+
+    >>> _as_sent(2.0), _as_sent("maybe")
+    ('2', "'maybe'")
+    """
+    return repr(value[:80]) if isinstance(value, str) else str(value).removesuffix(".0")
 
 
 def _place(value: float | bool | str, number: int, classes: Sequence[str]) -> float:

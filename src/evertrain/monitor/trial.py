@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
+import numpy as np
 
 from evertrain.core.evidence import Failures, Tally, outcomes
 from evertrain.core.identity import RolloutId
@@ -22,6 +23,7 @@ _KEEP = 2_000_000
 """Requests whose times are remembered at most; above that a day's traffic is an extrapolation of the newest part."""
 
 _RECENT = Span(10 * MINUTE)
+_PAUSE = MINUTE
 _FEW = 10
 """Fewer requests within the last minutes, or within a day, foretell nothing."""
 
@@ -88,13 +90,23 @@ class Trial:
 
         Where few came in them, at the rate of the last day; 0 where that is next to nothing, or not known yet.
         """
-        first = self._times[0] if self._times else now
-        begun = max(Instant(now - _RECENT), first)
+        first = Instant(self._times[0]) if self._times else now
+        begun = self._begun(max(Instant(now - _RECENT), first))
         seen = len(self._times) - bisect_left(self._times, begun)
         if seen >= _FEW:
             return seen * DAY / max(now - begun, SECOND)
         a_day = self.requests_24h(now)
         return a_day if now - first >= HOUR and a_day >= _FEW else 0.0
+
+    def _begun(self, since: Instant) -> Instant:
+        """When the traffic that comes now began: after the last pause, where enough came since.
+
+        A request to try the door, and a client that starts minutes later, are not the pace of that client.
+        """
+        times = np.frombuffer(self._times, dtype=np.int64)[bisect_left(self._times, since) :].copy()
+        pauses = np.flatnonzero(np.diff(times) > _PAUSE)
+        after = int(pauses[-1]) + 1 if len(pauses) else 0
+        return Instant(int(times[after])) if after and len(times) - after >= _FEW else since
 
     def idle(self, now: Instant) -> int:
         """Microseconds since the last request; 0 where none has come."""

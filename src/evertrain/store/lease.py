@@ -19,7 +19,7 @@ __all__ = ["Holder", "Lease"]
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds a lease; `what` says it in words ("evertrain up")."""
+    """Who holds a lease; `what` says it in words ("its supervisor")."""
 
     pid: int
     started: str
@@ -41,7 +41,7 @@ class Lease:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(handle)
-            raise OccupiedError(_say_occupied(path, what), "Stop that one first, or name another folder.") from error
+            raise OccupiedError(_say_occupied(path), "Stop that one first, or name another folder.") from error
         holder = Holder(pid=os.getpid(), started=start_of(os.getpid()) or "", what=what)
         with contextlib.suppress(OSError):  # on a full disk it is held all the same, by nobody that has a name
             os.ftruncate(handle, 0)
@@ -61,9 +61,9 @@ class Lease:
         self.release()
 
 
-def _say_occupied(path: Path, what: str) -> str:
+def _say_occupied(path: Path) -> str:
     holder = None
     with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
         holder = msgspec.json.decode(path.read_bytes(), type=Holder)
     who = "another process" if holder is None else f"process {holder.pid} ({holder.what})"
-    return f"{what}: {path.parent} already belongs to {who}."
+    return f"{path.parent} already belongs to {who}."

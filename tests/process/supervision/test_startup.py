@@ -1,9 +1,13 @@
 """How an installation is started again: on the doors where its clients ask."""
 
+import socket
 from pathlib import Path
+
+import pytest
 
 from evertrain.cli.flags import words_of
 from evertrain.config.settings import FILE, load
+from evertrain.errors import OccupiedError
 from evertrain.process.supervision.startup import Startup
 from evertrain.process.view.situation import look_at
 from evertrain.store.state import State
@@ -31,3 +35,12 @@ def test_flags_say_what_the_environment_and_the_file_said(tmp_path: Path) -> Non
     file.write_text("workers = 3\n")
     stated = load({"port": "9280", "dir": "/state"}, environment={"EVERTRAIN_COMMIT_EVERY": "90m"}, file=file)
     assert words_of(stated, file) == ("--port", "9280", "--commit-every", "1h 30m", "--settings", str(file))
+
+
+def test_both_ports_in_use_are_told_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [str(each.getsockname()[1]) for each in (one, other)]
+        with pytest.raises(OccupiedError) as told:
+            start(tmp_path / "state", port=ports[0], control_port=ports[1])
+    assert all(port in told.value.what for port in ports)
+    assert not (tmp_path / "state").exists()

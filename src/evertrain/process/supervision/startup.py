@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -88,16 +88,16 @@ class Startup:
                 State.open(folder)
                 lease = undo.enter_context(_lease_of(folder, submissions))
             own = _own_processes(folder)
-            require_free(settings.control_host, settings.control_port, what="The control port", own=own)
-            listener = undo.enter_context(claim(settings.host, settings.port, own=own))
             if is_new:
                 refuse_folder(folder)
                 for submission in submissions:
                     undo.callback(submission.withdraw)
                     submission.look(environment)
+            _require_ports(settings, own)
+            listener = undo.enter_context(claim(settings.host, settings.port, own=own))
             state = State.create(folder)
             if lease is None:
-                lease = undo.enter_context(Lease.take(folder / LEASE, "evertrain up"))
+                lease = undo.enter_context(Lease.take(folder / LEASE, "its supervisor"))
             undo.callback(forget, state, _SELF)
             _say_starting(state)
             lack = _record(state, submissions, environment)
@@ -163,7 +163,7 @@ def model_file(words: Sequence[str], instead: str = "") -> Submission:
 def _lease_of(folder: Path, submissions: Sequence[Submission]) -> Lease:
     """The lease of an installation that is there. Where another process has it, the remedy is what was meant."""
     try:
-        return Lease.take(folder / LEASE, "evertrain up")
+        return Lease.take(folder / LEASE, "its supervisor")
     except OccupiedError as error:
         instead = " and ".join(f"`{one.instead}`" for one in submissions if one.instead)
         if not instead:
@@ -175,6 +175,25 @@ def _lease_of(folder: Path, submissions: Sequence[Submission]) -> Lease:
 
 def _declared(file: Path, data: Path | None) -> list[str]:
     return [*([] if data is None else ["--data", str(data)]), str(file)]
+
+
+def _require_ports(settings: Settings, own: Collection[int]) -> None:
+    """OccupiedError that names every port which another process has."""
+    doors = (
+        ("The predict port", settings.host, settings.port),
+        ("The control port", settings.control_host, settings.control_port),
+    )
+    found: list[OccupiedError] = []
+    for what, host, port in doors:
+        try:
+            require_free(host, port, what=what, own=own)
+        except OccupiedError as error:
+            found.append(error)
+    if len(found) > 1:
+        said = " ".join(error.what for error in found)
+        raise OccupiedError(said, "Stop what has them, or choose others with --port and --control-port.")
+    if found:
+        raise found[0]
 
 
 def _start_of(settings: Settings, words: Sequence[str]) -> Start:

@@ -85,7 +85,7 @@ def judge_on_traffic(
         missing=logged.unlabelled,
         claim="traffic",
         words=(
-            f"judged on {many} with a label ({none} of the requests since then have none)",
+            f"judged on {many} with a label ({none} of the requests since the first of them have none)",
             "the training rows of a file are unknown, so it may have seen these",
             *fitted.words,
         ),
