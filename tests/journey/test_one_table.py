@@ -22,10 +22,12 @@ from playwright.sync_api import Page, expect
 
 from evertrain.core.card import Card
 from evertrain.core.identity import ServiceName
+from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.store.access import token
 from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
+from evertrain.store.log import LogReader
 from evertrain.store.state import State
 from evertrain.testing.customers import customer_rows, dirty
 from evertrain.testing.terminal import Terminal
@@ -86,6 +88,15 @@ class Churn:
         assert response.status == 200, content
         [answer] = msgspec.json.decode(content)["predictions"]
         return dict(answer)
+
+    def label(self, connection: HTTPConnection, key: str | list[str], status: int) -> dict[str, Any]:
+        """What is answered, with this status, to a label that is posted by the key."""
+        body = msgspec.json.encode({"labels": [{"key": key, "value": 1}]})
+        connection.request("POST", "/labels/churn", body, {"Authorization": f"Bearer {token('data', self.state.keys)}"})
+        response = connection.getresponse()
+        content = response.read()
+        assert response.status == status, content
+        return dict(msgspec.json.decode(content))
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +201,13 @@ def test_the_first_model_is_trained_and_answers(churn: Churn, terminal: Terminal
     refused = connection.getresponse()
     assert refused.status == 400
     assert b"plan" in refused.read()
+    assert "customer_id, snapshot_day" in churn.label(connection, "new0", 400)["remedy"]
+    assert churn.label(connection, ["new0", f"{TODAY:%Y-%m-%d}"], 200)["taken"] == 1
     connection.close()
+    with LogReader(churn.state.log) as reader:
+        logged = [record for _, record in reader.tail({})]
+    [key] = [one.key for one in logged if isinstance(one, Labelled)]
+    assert key in {one.key for one in logged if isinstance(one, Predicted)}
 
 
 @pytest.mark.usefixtures("running")
