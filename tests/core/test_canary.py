@@ -1,5 +1,6 @@
 """What a rollout does next."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,3 +142,15 @@ def test_every_look_has_one_action_a_reason_and_finite_figures(
     assert decision.reasons
     assert all(figure == figure and abs(figure) < float("inf") for figure in decision.figures.values())
     assert decision.action != ("advance" if step == 2 else "promote")
+
+
+def test_a_step_lasts_as_long_as_it_is_to_unless_harm_ends_it() -> None:
+    spec, passed = msgspec.structs.replace(SPEC, step_for=10 * MINUTE), tally(0.5, canary=450, rest=450)
+    begun, ends = Instant(NOW - 4 * MINUTE), Instant(NOW + 6 * MINUTE)
+    early = assess(2, spec, passed, 2000.0, NOW, since=begun)
+    assert (early.action, early.next_look) == ("wait", ends)
+    assert early.reasons[0].startswith("waiting: a step lasts at least 10m, so until ")
+    assert assess(2, spec, passed, 2000.0, ends, since=begun).action == "promote"
+    assert assess(2, SPEC, passed, 2000.0, NOW, since=begun).action == "promote", "without one it is over at once"
+    harmful = passed.fold([Outcome("canary", False)] * 60)
+    assert assess(2, spec, harmful, 2000.0, NOW, since=begun).action == "roll back"

@@ -12,7 +12,7 @@ from evertrain.cli.greeting import greet
 from evertrain.cli.option import Json, Toml, is_there
 from evertrain.cli.progress import ProgressLine
 from evertrain.cli.up import begin, run_in_foreground
-from evertrain.core.time import parse_span
+from evertrain.core.time import parse_span, say_span
 from evertrain.errors import UserError
 from evertrain.process.supervision.startup import model_file
 
@@ -71,6 +71,10 @@ def serve(
             metavar="SPAN",
         ),
     ] = None,
+    step_for: Annotated[
+        str | None,
+        typer.Option(help="A step of a canary lasts at least so long. Default: as long as its evidence takes."),
+    ] = None,
     service: Annotated[str | None, typer.Option(help="Its name; default: the file's.")] = None,
     settings: Toml = None,
     as_json: Json = False,
@@ -84,8 +88,10 @@ def serve(
         raise UserError("Both --sample and --schema say which columns there are.", "Give one of them.")
     if output is not None and classes is not None:
         raise UserError("Both --output and --classes say what the model gives.", "Give one of them.")
-    if max_bad_answers is not None and blue_green is not None:
-        raise UserError("--max-bad-answers is of a canary, and with --blue-green there is none.", "Give one of them.")
+    of_canary = {"--max-bad-answers": max_bad_answers, "--step-for": step_for}
+    told = next((option for option, value in of_canary.items() if value is not None), None)
+    if told is not None and blue_green is not None:
+        raise UserError(f"{told} is of a canary, and with --blue-green there is none.", "Give one of them.")
     name = service or _name_of(model)
     words = ["--service", name, str(model), *([] if service else ["--unnamed"])]
     said = {
@@ -94,6 +100,7 @@ def serve(
         "output": output,
         "classes": classes,
         "max-bad-answers": max_bad_answers,
+        "step-for": None if step_for is None else say_span(parse_span(step_for)),
         "blue-green": None if blue_green is None else parse_span(blue_green),
     }
     for option, value in said.items():

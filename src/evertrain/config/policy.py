@@ -116,13 +116,15 @@ def Canary(  # noqa: N802 - reads as the thing that it makes
     approval_within: str = "7d",
     on_timeout: OnTimeout = "hold",
     shadow: ShadowSpec | None = None,
+    step_for: str = "0s",
 ) -> CanarySpec:
     """The shares by which a version enters, and the harm that is accepted on the way.
 
     probation: for so long after its promotion labels may still take it back; "0s" for none. approval: "canary",
     "promotion" or both: `evertrain approve` is asked of a person before it. on_timeout: what holds after
     `approval_within`: "hold" (it waits on), "allow" or "deny". shadow: `et.Shadow(...)`, a stage before
-    the first share.
+    the first share. step_for: a step lasts at least so long; "0s": as long as its evidence takes, and since the
+    evidence of earlier steps counts, a later step may then be over within a second.
     """
     if shadow is not None:
         expect("et.Canary(shadow=...)", shadow, ShadowSpec, "et.Shadow(...)")
@@ -137,6 +139,7 @@ def Canary(  # noqa: N802 - reads as the thing that it makes
         "approval_within": parse_span(approval_within),
         "on_timeout": on_timeout,
         "shadow": None if shadow is None else msgspec.to_builtins(shadow),
+        "step_for": parse_span(step_for),
     }
     return read_spec(described, CanarySpec, "et.Canary")
 

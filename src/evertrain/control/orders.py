@@ -267,6 +267,7 @@ class OrderDesk:
             pace=evidence.pace,
             idle=evidence.idle,
             paired=found_of(self._record, rollout),
+            since=rollout.stepped,
         )
 
     def _refuse(self, version: VersionId, because: str) -> facts.VersionRefused:

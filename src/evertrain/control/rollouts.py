@@ -193,6 +193,7 @@ class RolloutDesk:
             idle=evidence.idle,
             latency_decides=not self._planes.paced(),
             paired=found_of(self._record, rollout),
+            since=rollout.stepped,
         )
         if seen.action == "roll back":
             return self._end(rollout, _with_failures(seen.reasons, evidence), seen.figures)

@@ -16,7 +16,7 @@ from evertrain.core.evidence import Tally
 from evertrain.core.paired import PairedFigures
 from evertrain.core.policy import CanarySpec, ShadowSpec
 from evertrain.core.shadow import Alike
-from evertrain.core.time import DAY, MINUTE, Instant, say_instant
+from evertrain.core.time import DAY, MINUTE, Instant, Span, say_instant, say_span
 
 __all__ = [
     "BOUND_ALPHA",
@@ -84,13 +84,14 @@ def assess(
     idle: int = 0,
     latency_decides: bool = True,
     paired: PairedFigures | None = None,
+    since: Instant | None = None,
 ) -> Assessment:
     """Look at a rollout that is in step `step` (an index into `spec.steps`).
 
     requests_24h: all requests that a day brings the service, counted as the tally counts. pace: requests a day
     at which they come now, by which a time is foretold; that of the last 24 hours where it is not given. idle:
     microseconds since the last one. latency_decides: False where time is simulated; latency is then a figure only.
-    paired: what rescoring has found.
+    paired: what rescoring has found. since: when the step began, for the least time of a step.
 
     >>> quiet = assess(1, CanarySpec(steps=(0.01, 0.1)), Tally.start(0.1), 0.0, Instant(0))
     >>> quiet.action, quiet.reasons[0]
@@ -107,11 +108,12 @@ def assess(
     figures["bound_limit"] = limit
     own = fewest_at_step(spec.steps[step], requests_24h)
     if tally.step.canary >= own and (bound < limit if last else bound <= limit):
-        return Assessment(
+        passed = Assessment(
             action="promote" if last else "advance",
             reasons=(_admitted(spec, step, bound, requests_24h),),
             figures=figures,
         )
+        return _no_sooner(passed, spec, since, now)
     more = requests_to_go(step, spec, tally, requests_24h)
     because = "" if last or more is None or more <= own - tally.step.canary else _foreseen(requests_24h)
     pace = requests_24h if pace is None else pace
@@ -327,3 +329,12 @@ def _wait(
     reason = f"waiting: about {more} more canary requests that do not fail, by about {say_instant(by)[:16]}Z"
     reason += because + quiet
     return Assessment(action="wait", reasons=(reason,), figures=figures, next_look=by)
+
+
+def _no_sooner(passed: Assessment, spec: CanarySpec, since: Instant | None, now: Instant) -> Assessment:
+    """A step that has passed, or a wait until it has lasted as long as it is to: evidence of earlier steps counts."""
+    ends = now if since is None else Instant(since + spec.step_for)
+    if ends <= now:
+        return passed
+    reason = f"waiting: a step lasts at least {say_span(Span(spec.step_for))}, so until {say_instant(ends)[:19]}Z"
+    return Assessment(action="wait", reasons=(reason, *passed.reasons), figures=passed.figures, next_look=ends)

@@ -81,7 +81,8 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     approval: a person is asked before its canary, its promotion, or both; within `approval_within`, and then on_timeout
     holds ("hold": it waits on). shadow: a stage before the first step.
     by_pool: each version enters with workers of its own, at once, without a canary. back: for so long the workers
-    before them stay warm after a switch.
+    before them stay warm after a switch. step_for: a step lasts at least so long, whatever the evidence says by then;
+    0: as long as its evidence takes.
     """
 
     steps: tuple[Share, ...] = (0.01, 0.05, 0.25)
@@ -96,6 +97,7 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     shadow: ShadowSpec | None = None
     by_pool: bool = False
     back: Micros = HOUR
+    step_for: Micros = 0
 
     def shadow_for(self, *, stays: bool) -> ShadowSpec | None:
         """The stage of a version that enters. stays: it is to stay in it until a person promotes it."""

@@ -116,6 +116,11 @@ class Rollout(msgspec.Struct, kw_only=True):
         return next((at for at, share in self.shares if share > 0), None)
 
     @property
+    def stepped(self) -> Instant | None:
+        """When its share became what it is, None before the first."""
+        return self.shares[-1][0] if self.shares else None
+
+    @property
     def open(self) -> bool:
         return not rollouts.is_over(self.state)
 

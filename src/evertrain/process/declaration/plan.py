@@ -245,7 +245,7 @@ def foresee_canary(
     for place, share in enumerate(spec.steps[step:], start=step):
         tally = tally if tally is not None and place == step else (tally or Tally.start(share)).stepped(share)
         more = requests_to_go(place, spec, tally, requests_24h)
-        days = more / (share * pace) if more is not None and pace > 0 else None
+        days = max(more / (share * pace), spec.step_for / DAY) if more is not None and pace > 0 else None
         steps.append(StepPlan(share=share, requests=more, days=days))
         tally = msgspec.structs.replace(tally, canary=tally.canary + (more or 0))
     return tuple(steps)

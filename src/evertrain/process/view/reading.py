@@ -304,7 +304,7 @@ class Observer:
             return None
         paired = found_of(record, rollout)
         if rollout.state is not RolloutState.SHADOWING or rollout.shadow is None:
-            return self._assess(look, spec, now, paired)
+            return self._assess(look, spec, now, paired, rollout.stepped)
         trial = self._planes.watch.service(record.service).trial
         tally = trial.standing(rollout.rollout)
         if tally is None:
@@ -312,7 +312,9 @@ class Observer:
         pace, idle = look.pace, look.idle
         return assess_shadow(rollout.shadow, spec.rollout, tally, trial.alike, now, pace=pace, idle=idle, paired=paired)
 
-    def _assess(self, look: Look, spec: ServiceSpec, now: Instant, paired: PairedFigures | None) -> Assessment | None:
+    def _assess(
+        self, look: Look, spec: ServiceSpec, now: Instant, paired: PairedFigures | None, since: Instant | None
+    ) -> Assessment | None:
         if look.tally is None:
             return None
         return assess(
@@ -325,6 +327,7 @@ class Observer:
             idle=look.idle,
             latency_decides=not self._planes.paced(),
             paired=paired,
+            since=since,
         )
 
 
