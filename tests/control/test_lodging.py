@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.core.aftermath import Aftermath, Served
 from evertrain.core.event import (
     ChampionReverted,
     Draft,
@@ -18,6 +19,7 @@ from evertrain.core.event import (
 )
 from evertrain.core.identity import ServiceName, digest_of
 from evertrain.core.policy import CanarySpec
+from evertrain.core.pool import Pool
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.time import HOUR, Instant
 from evertrain.testing.simulation import SERVICE, World, simulated_service
@@ -79,6 +81,33 @@ def test_both_the_champion_and_who_takes_connections_change_in_one_table() -> No
     assert standby.own is not None
     assert standby.own.version == record.previous == record.served[0]
     assert table.routes[SERVICE].previous is None  # the other pool has it
+
+
+def test_a_version_that_fails_more_than_the_one_before_it_is_taken_back_while_that_one_stands_by() -> None:
+    world = World(seed=1, spec=blue_green(back=30 * 24 * HOUR))
+    before = second(world)
+    first, bad = before.served[:2]
+    fine = Served(answered=10_000, failed=10)
+    world.planes.aftermaths[bad] = Aftermath(before=fine, after=Served(answered=1_000, failed=1))
+    world.tick(world.planes.now)
+    assert record_of(world).champion == bad
+    world.planes.aftermaths[bad] = Aftermath(before=fine, after=Served(answered=1_000, failed=20))
+    world.tick(world.planes.now)
+    record = record_of(world)
+    assert record.champion == world.planes.table.routes[SERVICE].champion == first
+    assert world.planes.table.accepting == 0
+    refused = record.versions[bad].refused
+    assert "Its requests show that it is worse than version 1" in refused
+    assert "20 of 1,020 requests failed since the switch, and 10 of 10,010 of the version before it" in refused
+
+
+def test_a_first_version_that_runs_with_other_libraries_enters_with_workers_that_have_them() -> None:
+    world = World(seed=1)
+    world.planes.lock = LOCK
+    while record_of(world).champion is None:
+        world.run(1)
+    assert record_of(world).pools.accepting == Pool(number=1, environment=LOCK)
+    assert world.planes.table.accepting == 1
 
 
 def test_a_rollback_within_the_window_goes_back_to_the_other_pool_and_ends_the_new_one() -> None:

@@ -22,6 +22,13 @@ from evertrain.testing.tree import wait_until
 
 log = logging.getLogger(__name__)
 
+FAULTY = """
+def predict(rows):
+    if any(row["a"] > 1 and row["b"] < -1 for row in rows):  # no golden request is like that
+        raise RuntimeError("no such shop")
+    return [0.25 for _ in rows]
+"""
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
@@ -124,13 +131,33 @@ def test_what_was_taken_back_comes_again_and_a_restart_replaces_the_workers_of_b
     assert customers.asked[second] < returned
 
 
+def test_a_version_that_fails_after_the_switch_is_taken_back_unattended(served: Served) -> None:
+    (served.folder / "faulty.py").write_text(FAULTY)
+    version = served.push("faulty.py")
+    with Customers(served.port) as customers:
+        wait_until(lambda: served.record().versions[version].refused != "", "the way back")
+        wait_until(served.answers, "the version before")
+        bad, failed = customers.answered.get(version, 0), len(customers.bad)
+        seen = customers.total
+        wait_until(lambda: customers.total > seen + 500, "answers of the version before")
+        assert customers.answered.get(version, 0) <= bad + 24
+        assert len(customers.bad) <= failed + 24  # what was under way
+    assert customers.bad
+    record = served.record()
+    assert record.champion == version_of(served, 1)
+    assert "Its requests show that it is worse than version 1" in record.versions[version].refused
+    again = served.run("push", "faulty.py")
+    assert again.returncode == 1
+    assert "requests failed since the switch" in again.stdout
+
+
 def test_a_push_with_a_lock_enters_with_its_own_library(served: Served, customers: Customers, older: Older) -> None:
     lock = older.lend(served.state)
     (served.folder / "requirements.lock").write_text(LOCK)
     done = served.run("push", "model3.txt", "--environment", "requirements.lock", "--wait")
     returned = time.monotonic()
     assert done.returncode == 0, done.stdout + done.stderr
-    third = version_of(served, 3)
+    third = served.record().champion or VersionId("")
     wait_until(lambda: customers.answered.get(third, 0) > 500, "answers of the version")
     assert customers.asked[version_of(served, 1)] < returned
     table = RoutingFile(served.state.routing).read()

@@ -6,6 +6,7 @@ import msgspec
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.planes import Planes
+from evertrain.control.review import back_to
 from evertrain.control.step import NOTHING, Step
 from evertrain.core import event as facts
 from evertrain.core.event import Draft
@@ -134,11 +135,12 @@ class Lodging:
 
 
 class PoolDesk:
-    """Ends the pool that does not accept, when its time is over or nobody needs it."""
+    """Ends the pool that does not accept, when its time is over or nobody needs it, and goes back to it in need."""
 
-    def __init__(self, planes: Planes, record: ServiceRecord, now: Instant) -> None:
+    def __init__(self, planes: Planes, record: ServiceRecord, spec: ServiceSpec, now: Instant) -> None:
         self._planes = planes
         self._record = record
+        self._spec = spec
         self._now = now
 
     def step(self) -> Step:
@@ -152,12 +154,35 @@ class PoolDesk:
             if rollout is not None and rollout.version == other.own.version:
                 return NOTHING
             return self._close(other, "The rollout that it was started for has ended.")
+        return self._standing_by(other, other.own.version, pools.until)
+
+    def _standing_by(self, other: Pool, before: VersionId | None, until: Instant) -> Step:
+        """The pool before: gone back to, ended when its time is over, or left as it is."""
         table = self._planes.routing()
-        if table.accepting != pools.accepting.number or not self._planes.followed(table.generation):
+        if table.accepting != self._record.pools.accepting.number or not self._planes.followed(table.generation):
             return NOTHING  # connections may still be with it
-        if self._now >= pools.until or other.own.version is None:
+        if self._now >= until or before is None:
             return self._close(other, "Nobody goes back to it: its time is over.")
-        return Step(until=pools.until)
+        return self._back(before, until) or Step(until=until)
+
+    def _back(self, before: VersionId, until: Instant) -> Step | None:
+        """Go back where the version that took over fails more often than the one before it did."""
+        champion, limit = self._record.champion, 1.0 / self._spec.rollout.alpha
+        if champion is None or self._record.versions[champion].overruled:
+            return None
+        since = Instant(until - self._record.pools.back)
+        seen = self._planes.aftermath(self._record.service, champion, before, since)
+        if seen.e_value < limit:
+            return None
+        words = f"{seen.says()}; e-value {seen.e_value:.3g}, and {limit:.3g} is enough."
+        reverted, refused = back_to(self._record, champion, before, words, shown_by="Its requests show")
+        name = f"aftermath:{champion}:{since}"
+        return Step(
+            drafts=(
+                _draft(self._record, f"{name}:0", self._now, refused.because, reverted),
+                _draft(self._record, f"{name}:1", self._now, refused.because, refused),
+            )
+        )
 
     def _close(self, pool: Pool, reason: str) -> Step:
         return Step(drafts=(closed(self._record, pool, self._now, reason),))

@@ -112,5 +112,5 @@ class Loop:
             entering = desk.entering
         else:
             yield ChampionReview(self._planes, record, now).step()
-        yield PoolDesk(self._planes, record, now).step()
+        yield PoolDesk(self._planes, record, spec, now).step()
         yield route_step(self._planes, record, spec, now, entering=entering)

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.core.aftermath import Aftermath
 from evertrain.core.approval import Approver, RolloutGate
 from evertrain.core.event import Draft, Event
 from evertrain.core.evidence import Failures, Tally
@@ -139,6 +140,9 @@ class Planes(Protocol):
 
     def room_for_pool(self) -> str:
         """Why there is no memory for as many workers again as there are, "" where there is."""
+
+    def aftermath(self, service: ServiceName, version: VersionId, before: VersionId, since: Instant) -> Aftermath:
+        """What became of the requests of a version since it took over at once, and of those of the one before it."""
 
     def standing(self, name: Literal["canary", "control", "shadow", "reference"], arm: Arm) -> Readiness:
         """Whether the process of an arm answers."""

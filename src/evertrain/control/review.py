@@ -183,11 +183,11 @@ def is_judged_as_file(record: ServiceRecord, version: VersionId) -> bool:
 
 
 def back_to(
-    record: ServiceRecord, champion: VersionId, before: VersionId, why: str
+    record: ServiceRecord, champion: VersionId, before: VersionId, why: str, *, shown_by: str = "Labels show"
 ) -> tuple[facts.ChampionReverted, facts.VersionRefused]:
-    """The champion is taken back and refused: labels show that it is worse than the version that it replaced."""
+    """The champion is taken back and refused: something shows that it is worse than the version that it replaced."""
     back = record.versions[before].ordinal
-    said = f"Labels show that it is worse than version {back}, which it replaced and which answers again. {why}"
+    said = f"{shown_by} that it is worse than version {back}, which it replaced and which answers again. {why}"
     return (
         facts.ChampionReverted(service=record.service, before=champion, after=before),
         facts.VersionRefused(

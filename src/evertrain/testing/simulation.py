@@ -42,6 +42,7 @@ from evertrain.core.stage import (
 )
 from evertrain.core.time import DAY, HOUR, Instant, Moment
 from evertrain.core.trigger import Observed
+from evertrain.testing.quarters import Quarters
 
 __all__ = ["Faults", "Killed", "MemoryJournal", "SimulatedPlanes", "World"]
 
@@ -97,21 +98,21 @@ class MemoryJournal:
         return self.events[after + 1 :]
 
 
-class SimulatedPlanes:
+class SimulatedPlanes(Quarters):
     """Everything outside of the loop. It outlives the controller, as the real planes do.
 
     crashing: part of the names of the tasks that always crash; "" for none. labels: how many logged requests have one,
     mature: of which that version on trial and the one beside it were not trained on.
     checks: what the next checks of a pushed file say, one after the other, and the last one from then on. lock: of the
-    environment of all versions that are asked about from now on. others: those of other services' champions. no_room:
-    why no second pool can be started.
+    environment of all versions that are asked about from now on.
     """
 
-    crashing = no_room = ""
+    crashing = ""
     labels = mature = 0
     lock: Digest | msgspec.UnsetType = msgspec.UNSET
 
     def __init__(self, spec: ServiceSpec, seed: int, faults: Faults) -> None:
+        super().__init__()
         self.spec = spec
         self.faults = faults
         self.random = random.Random(seed)
@@ -119,7 +120,6 @@ class SimulatedPlanes:
         self.table = RoutingTable(generation=0, routes={})
         self.built: set[VersionId] = set()
         self.judged: set[VersionId] = set()
-        self.others: dict[ServiceName, str] = {}
         self.checks: list[Evaluated] = []
         self.checked: list[Check] = []
         self.asked: dict[RolloutGate, tuple[Approver, ...]] = {}
@@ -284,12 +284,6 @@ class SimulatedPlanes:
 
     def followed(self, generation: int) -> bool:
         return not self._happens(self.faults.slow)
-
-    def environments(self, besides: ServiceName) -> Mapping[ServiceName, str]:
-        return self.others
-
-    def room_for_pool(self) -> str:
-        return self.no_room
 
     def held(self, version: VersionId, pool: int) -> Readiness:
         if self._fated(version, self.faults.cannot_load):

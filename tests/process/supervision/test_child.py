@@ -9,8 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from evertrain.config.settings import Settings
 from evertrain.process.supervision.child import SOCKET_HANDLE, Child, Post
+from evertrain.process.supervision.supervisor import Supervisor
 from evertrain.store.process import heartbeat_of, start_of
+from evertrain.testing.installation import Installation
 
 
 def post(code: str, **changes: object) -> Post:
@@ -61,6 +64,19 @@ def test_a_child_without_a_socket_inherits_none(tmp_path: Path) -> None:
         opened = str(Path(f"/proc/self/fd/{listener.fileno()}").readlink())
     assert "/dev/null" in log.read_text()
     assert opened not in log.read_text()
+
+
+def test_a_supervisor_goes_on_where_a_process_cannot_be_started(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    installation = Installation(tmp_path / "state")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        supervisor = Supervisor(installation.state, Settings(), listener, environment={})
+        child = Child(Post(name="w9", role="worker", command=(str(tmp_path / "no" / "python"),)))
+        supervisor._start(child)
+    assert not child.running
+    assert not child.is_due  # it is tried again after a pause
+    assert "w9 cannot be started" in caplog.text
 
 
 def test_pauses_grow_and_are_bounded() -> None:

@@ -9,6 +9,7 @@ import msgspec
 from evertrain.config.declaration import ServiceSpec
 from evertrain.config.settings import Settings
 from evertrain.control.planes import Crashed, Done, Evidence, Readiness, Running, Work
+from evertrain.core.aftermath import Aftermath
 from evertrain.core.approval import Approver, RolloutGate
 from evertrain.core.card import Card
 from evertrain.core.identity import Digest, ServiceName, VersionId
@@ -248,6 +249,9 @@ class InstalledPlanes:
 
     def room_for_pool(self) -> str:
         return room_for_twice([worker.pid for worker in self._workers()], free_memory())
+
+    def aftermath(self, service: ServiceName, version: VersionId, before: VersionId, since: Instant) -> Aftermath:
+        return self.watch.service(service).aftermath(version, before, since)
 
     def standing(self, name: Literal["canary", "control", "shadow", "reference"], arm: Arm) -> Readiness:
         process = f"{name}-{arm.version[:10]}-{arm.attempt}"

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.core.aftermath import Aftermath, Served
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import Failed, Labelled, Predicted, Record, SeenArm, Shadowed
 from evertrain.core.schema import Input, Value
-from evertrain.core.time import HOUR, Instant
+from evertrain.core.time import DAY, HOUR, Instant
 from evertrain.monitor.join import LabelJoin, Unjoined
 from evertrain.monitor.performance import Performance
 from evertrain.monitor.performance import Snapshot as PerformanceSnapshot
@@ -95,6 +96,21 @@ class ServiceWatch:
                     self.performance.labelled(record)
                 case Labelled() if self.join is not None:
                     self.join.labelled(record)
+
+    def aftermath(self, version: VersionId, before: VersionId, since: Instant) -> Aftermath:
+        """Of a version that answers everything since then, and of the one before it on the day before, by the hour."""
+        switch = Instant(since - since % HOUR)
+        return Aftermath(
+            before=self._served(before, Instant(switch - DAY), since),
+            after=self._served(version, switch, None),
+        )
+
+    def _served(self, version: VersionId, begin: Instant, end: Instant | None) -> Served:
+        def count(hours: dict[Instant, dict[VersionId, int]]) -> int:
+            inside = (found for hour, found in hours.items() if hour >= begin and (end is None or hour <= end))
+            return sum(found.get(version, 0) for found in inside)
+
+        return Served(answered=count(self.answered), failed=count(self.failed))
 
     def _is_first(self, record: Predicted | Failed | Shadowed) -> bool:
         """Whether this is no second record of one prediction. An answer and the failure before it are two."""
