@@ -17,6 +17,8 @@ def test_an_answer_comes_with_a_request_and_what_may_follow() -> None:
     assert "labels/churn (token: keys/token-data)" in told[2]
     assert "evertrain push" in told[3]
     assert told[-1] == "Next door: more."
+    optional = lines_of(msgspec.structs.replace(found, optional=11), "churn", ADDRESS, TOKEN, "Next door: more.")
+    assert optional[4].startswith("All 11 columns are optional, and what is left out counts as missing;")
     assert "" not in lines_of(found, "churn", ADDRESS, TOKEN, "")
 
 

@@ -4,7 +4,7 @@ from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import Predicted
 from evertrain.core.schema import Input, Value
 from evertrain.core.time import Instant
-from evertrain.monitor.unfamiliar import NEWEST, Unfamiliar, Unknown
+from evertrain.monitor.unfamiliar import NEWEST, Unfamiliar, Unknown, expose_unknown, say_absent
 
 VECTORS = {
     "old": (Input(name="amount"), Input(name="device", categories=("phone", "tablet"))),
@@ -32,7 +32,7 @@ def asked(*vector: Value, version: str = "old") -> Predicted:
 
 
 def counted(*records: Predicted) -> tuple[Unknown, ...]:
-    unfamiliar = Unfamiliar(lambda version: VECTORS[version])
+    unfamiliar = Unfamiliar(lambda version: VECTORS[version], lambda: ("amount", "device"))
     for record in records:
         unfamiliar.see(record)
     return unfamiliar.found()
@@ -68,3 +68,15 @@ def test_a_person_hears_of_it_when_it_is_more_than_an_accident() -> None:
     assert not Unknown(column="device", rows=19, of=100).is_worth_saying
     assert not Unknown(column="device", rows=90, of=10_000).is_worth_saying
     assert Unknown(column="device", rows=100, of=10_000).is_worth_saying
+
+
+def test_a_column_that_no_row_has_is_named_and_one_that_some_have_is_only_a_figure() -> None:
+    rows = [asked(1.0, None) for _ in range(120)]
+    found = counted(*rows)
+    assert found == (Unknown(column="device", rows=120, of=120, absent=True),)
+    assert say_absent(found) == "1 column was in none of the last 120 rows: 'device'"
+    assert not say_absent(counted(*rows[:99])), "too few to say so"
+    some = counted(*rows, asked(1.0, "phone"))
+    assert not say_absent(some)
+    exposed = expose_unknown({ServiceName("shop"): some}).splitlines()
+    assert exposed[-1].startswith('evertrain_absent_share{service="shop",column="device"} 0.99')

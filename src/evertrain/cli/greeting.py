@@ -30,6 +30,7 @@ class Outcome(msgspec.Struct):
     why: str = ""
     example: dict[str, msgspec.Raw] = {}
     cycle: str = ""
+    optional: int = 0
 
 
 class _Told(msgspec.Struct):
@@ -111,5 +112,12 @@ def lines_of(found: Outcome, service: str, address: str, token: Path, afterwards
         f"  curl -H 'Content-Type: application/json' -d {shlex.quote(body)} {address}/predict/{service}",
         f"What came of it, posted to {address}/labels/{service} (token: {token}),",
         "lets a successor be judged on it: `evertrain push FILE`.",
+        *([_say_optional(found.optional)] if found.optional else []),
         *([afterwards] if afterwards else []),
     ]
+
+
+def _say_optional(columns: int) -> str:
+    """That a column which a client forgets is answered all the same."""
+    which = "Its column is" if columns == 1 else f"All {columns} columns are"
+    return f"{which} optional, and what is left out counts as missing; a new service says otherwise by --sample FILE."

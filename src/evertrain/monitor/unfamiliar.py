@@ -12,8 +12,9 @@ import msgspec
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import Predicted
 from evertrain.core.schema import Input, Value
+from evertrain.core.wording import say_many
 
-__all__ = ["Unfamiliar", "Unknown", "expose_unknown"]
+__all__ = ["Unfamiliar", "Unknown", "expose_unknown", "say_absent"]
 
 NEWEST = 10_000
 """Rows that a share is of."""
@@ -21,18 +22,21 @@ NEWEST = 10_000
 _BLOCK = NEWEST // 10
 _WORTH_SAYING = 0.01
 _FEWEST = 20
+_FEWEST_WITHOUT = 100
+_MOST_NAMED = 8
 
 
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):
     """Of the newest `of` rows so many hold in `column` what their version does not know, most often `example`.
 
-    column "": they hold nothing at all, every input is null.
+    column "": they hold nothing at all, every input is null. absent: so many hold no value in `column`.
     """
 
     column: str
     rows: int
     of: int
     example: str = ""
+    absent: bool = False
 
     @property
     def share(self) -> float:
@@ -46,27 +50,39 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
         "3.1% of the last 10,000 rows hold a 'device' that the version does not know, most often 'foldable'"
         """
         of = f"{self.share:.1%} of the last {self.of:,} rows"
+        if self.absent:
+            return f"{of} hold no {self.column!r}"
         if not self.column:
             return f"{of} hold nothing but nulls"
         return f"{of} hold a {self.column!r} that the version does not know, most often {self.example!r}"
 
     @property
     def is_worth_saying(self) -> bool:
-        """Whether a person should hear of it: one row in a hundred, and twenty of them."""
+        """Whether a person should hear of it: one row in a hundred, and twenty of them; what is absent, from all."""
+        if self.absent:
+            return self.rows == self.of >= _FEWEST_WITHOUT
         return self.rows >= _FEWEST and self.share >= _WORTH_SAYING
 
 
 class _Block(msgspec.Struct):
     rows: int = 0
     unknown: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    absent: Counter[str] = msgspec.field(default_factory=Counter)
 
 
 class Unfamiliar:
-    """Counts over the newest rows of one service. `vector` gives the inputs of a version."""
+    """Counts over the newest rows of one service. `vector` gives the inputs of a version.
 
-    def __init__(self, vector: Callable[[VersionId], Sequence[Input]]) -> None:
+    columns: gives those of a request, in the order of its row; none: what clients leave out is not counted.
+    """
+
+    def __init__(
+        self, vector: Callable[[VersionId], Sequence[Input]], columns: Callable[[], Sequence[str]] = tuple
+    ) -> None:
         self._vector = vector
+        self._columns = columns
         self._known: dict[VersionId, list[tuple[int, str, frozenset[Value]]]] = {}
+        self._names: dict[VersionId, tuple[str, ...]] = {}
         self._blocks: deque[_Block] = deque([_Block()], maxlen=NEWEST // _BLOCK + 1)
 
     def see(self, record: Predicted) -> None:
@@ -84,6 +100,8 @@ class Unfamiliar:
                 block.unknown[name, str(value)[:60]] += 1
         if vector and all(value is None for value in vector):
             block.unknown["", ""] += 1
+        names = self._names.get(record.version, ())
+        block.absent.update(name for name, value in zip(names, record.row, strict=False) if value is None)
 
     def found(self) -> tuple[Unknown, ...]:
         """What was seen in the newest rows, the most frequent first; () where all is known."""
@@ -96,17 +114,39 @@ class Unfamiliar:
             Unknown(column=column, rows=sum(count for count, _ in seen), of=rows, example=max(seen)[1])
             for column, seen in columns.items()
         ]
-        return tuple(sorted(every, key=lambda one: (-one.rows, one.column)))
+        missing = sum((block.absent for block in self._blocks), Counter[str]())
+        every += [
+            Unknown(column=column, rows=count, of=rows, absent=True)
+            for column, count in missing.items()
+            if 2 * count > rows
+        ]
+        return tuple(sorted(every, key=lambda one: (one.absent, -one.rows, one.column)))
 
     def _categories(self, version: VersionId) -> list[tuple[int, str, frozenset[Value]]]:
         found = self._known.get(version)
         if found is None:
+            self._names[version] = tuple(self._columns())
             found = self._known[version] = [
                 (place, item.name, frozenset(item.categories))
                 for place, item in enumerate(self._vector(version))
                 if item.categories is not None
             ]
         return found
+
+
+def say_absent(found: Sequence[Unknown]) -> str:
+    """Which columns no row had lately, in words; "" where each was in some.
+
+    >>> say_absent([Unknown(column="hour", rows=300, of=300, absent=True)])
+    "1 column was in none of the last 300 rows: 'hour'"
+    """
+    gone = [one for one in found if one.absent and one.is_worth_saying]
+    if not gone:
+        return ""
+    named = ", ".join(repr(one.column) for one in gone[:_MOST_NAMED])
+    more = f" and {len(gone) - _MOST_NAMED} more" if len(gone) > _MOST_NAMED else ""
+    were = "was" if len(gone) == 1 else "were"
+    return f"{say_many(len(gone), 'column')} {were} in none of the last {gone[0].of:,} rows: {named}{more}"
 
 
 def expose_unknown(found: Mapping[ServiceName, Sequence[Unknown]]) -> str:
@@ -119,9 +159,15 @@ def expose_unknown(found: Mapping[ServiceName, Sequence[Unknown]]) -> str:
 
 
 def _lines(found: Mapping[ServiceName, Sequence[Unknown]]) -> Iterator[str]:
-    yield "# HELP evertrain_unknown_share Of the newest rows, those with a category that their version does not know."
-    yield "# TYPE evertrain_unknown_share gauge"
-    for service, every in sorted(found.items()):
-        for one in every:
+    families = (
+        (False, "evertrain_unknown_share", "those with a category that their version does not know"),
+        (True, "evertrain_absent_share", "those without a value in this column, where most are"),
+    )
+    for absent, family, which in families:
+        told = [(service, one) for service, every in sorted(found.items()) for one in every if one.absent is absent]
+        if told:
+            yield f"# HELP {family} Of the newest rows, {which}."
+            yield f"# TYPE {family} gauge"
+        for service, one in told:
             column = one.column.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-            yield f'evertrain_unknown_share{{service="{service}",column="{column}"}} {one.share:.9g}'
+            yield f'{family}{{service="{service}",column="{column}"}} {one.share:.9g}'

@@ -7,6 +7,7 @@ from evertrain.core.identity import ServiceName, SourceName, VersionId
 from evertrain.core.routing import RoutingTable
 from evertrain.core.time import DAY, Instant, parse_instant
 from evertrain.monitor.health import Totals
+from evertrain.monitor.unfamiliar import Unknown
 from evertrain.process.view.advice import advise
 from evertrain.process.view.fruitless import Fruitless
 from evertrain.process.view.running import Running
@@ -283,3 +284,11 @@ def test_a_file_that_no_label_can_judge_yet_is_for_a_person_to_know() -> None:
     assert 'et.Canary(approval="promotion")' in told.remedy
     [asked] = advise(with_service(trial=msgspec.structs.replace(trial, asks=("a person",))))
     assert "waits for approval" in asked.what
+
+
+def test_columns_that_clients_leave_out_are_one_thing_to_look_at() -> None:
+    absent = tuple(Unknown(column=name, rows=300, of=300, absent=True) for name in ("hour", "day"))
+    found = with_service(unknown=(*absent, Unknown(column="items", rows=299, of=300, absent=True)))
+    [advice] = advise(found)
+    assert advice.what.startswith("shop: 2 columns were in none of the last 300 rows: 'hour', 'day'.")
+    assert not advice.urgent

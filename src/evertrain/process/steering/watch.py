@@ -188,7 +188,12 @@ class Watch:
         labelled = spec is not None and spec.label is not None
         posted = spec is not None and spec.label is None and spec.watched is None
         join = LabelJoin(performance, unjoined) if posted else None
-        return ServiceWatch(performance, Unfamiliar(self._vector), labelled=labelled, trial=trial, join=join)
+        unfamiliar = Unfamiliar(self._vector, lambda: self._columns(name))
+        return ServiceWatch(performance, unfamiliar, labelled=labelled, trial=trial, join=join)
+
+    def _columns(self, name: ServiceName) -> Sequence[str]:
+        spec = self._specs(name)
+        return () if spec is None else spec.inputs.names
 
     def follow(self, now: Instant) -> int:
         """Fold what the log holds by now; returns how many records that were."""

@@ -52,6 +52,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a version. ordinal: its number. why: of a refusal. example: a request that it answers.
 
     champion: the number of the version that answers, when that is "another". cycle: the newest when this was told.
+    optional: how many columns a file takes, where none has to be sent.
     """
 
     state: Literal["answers", "another", "refused", "waits"]
@@ -60,6 +61,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     example: dict[str, Value] = {}
     cycle: str = ""
+    optional: int = 0
 
 
 def await_outcome(
@@ -124,7 +126,19 @@ def _answering(state: State, record: ServiceRecord, version: VersionId | None) -
     if record.champion is None or version not in (None, record.champion):
         return None
     ordinal = record.versions[record.champion].ordinal
-    return Outcome(state="answers", ordinal=ordinal, example=_example(state, record.champion))
+    return Outcome(
+        state="answers",
+        ordinal=ordinal,
+        example=_example(state, record.champion),
+        optional=_optional(state, record.champion),
+    )
+
+
+def _optional(state: State, version: VersionId) -> int:
+    """How many columns a file takes, where none of them has to be sent; 0 where one has, or it was trained here."""
+    manifest = Artifacts.at(state.artifacts).manifest(version)
+    columns = manifest.inputs.columns
+    return len(columns) if manifest.origin == "import" and all(column.nullable for column in columns) else 0
 
 
 def _halted(record: ServiceRecord, known: Version | None, *, one_only: bool) -> Outcome | None:

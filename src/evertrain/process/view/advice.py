@@ -8,6 +8,7 @@ import msgspec
 from evertrain.control.review import FEWEST_ROWS
 from evertrain.core.identity import short
 from evertrain.core.wording import say_many
+from evertrain.monitor.unfamiliar import say_absent
 from evertrain.process.view.fruitless import Fruitless
 from evertrain.process.view.situation import ServiceSituation, Situation, Trial, Waiting
 from evertrain.process.view.supply import SourceSituation
@@ -107,12 +108,7 @@ def _service(one: ServiceSituation) -> Iterator[Advice]:
     if one.trial is not None:
         yield from _trial(one, one.trial, name)
     yield from _cautions(one, name)
-    for unknown in one.unknown:
-        if unknown.is_worth_saying:
-            yield Advice(
-                what=f"{one.service}: {unknown.says}. They are answered as if it were missing.",
-                remedy="See what the client sends; or bring a version that was trained on it.",
-            )
+    yield from _unknown(one)
     for cycle in one.cycles:
         if cycle.until is not None and cycle.ordinal is not None:
             yield _held(one, cycle, name)
@@ -127,6 +123,21 @@ def _mending(one: ServiceSituation, name: str) -> str:
             f"evertrain promote {one.mended} {name} --reason ... puts it into service."
         )
     return again if one.renewed else f"Mend the script, then evertrain apply FILE, then {again}"
+
+
+def _unknown(one: ServiceSituation) -> Iterator[Advice]:
+    """What clients send that the model does not know, and what they leave out."""
+    if absent := say_absent(one.unknown):
+        yield Advice(
+            what=f"{one.service}: {absent}. The model takes them for missing.",
+            remedy="See what the client sends. Which columns must be sent, a new service says by --sample or --schema.",
+        )
+    for unknown in one.unknown:
+        if unknown.is_worth_saying and not unknown.absent:
+            yield Advice(
+                what=f"{one.service}: {unknown.says}. They are answered as if it were missing.",
+                remedy="See what the client sends; or bring a version that was trained on it.",
+            )
 
 
 def _trial(one: ServiceSituation, trial: Trial, name: str) -> Iterator[Advice]:
