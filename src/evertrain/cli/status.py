@@ -179,7 +179,7 @@ def _service(one: ServiceSituation, answers: str, at: Instant) -> Iterator[str]:
     counts = one.requests
     yield (
         f"  requests   {say_count(counts.answered)} answered, {say_count(counts.failed)} failed, "
-        f"{say_count(counts.invalid)} invalid{standby}"
+        f"{say_count(counts.invalid)} invalid (labels too){standby}"
     )
     if one.quality:
         figures = ", ".join(f"{each.name} {each.value:.4g}" for each in one.quality)

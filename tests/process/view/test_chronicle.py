@@ -33,3 +33,24 @@ def test_labels_say_what_health_alone_did_not() -> None:
     assert chronicle.crowning(FILE) == "It loads. Health only: nothing is known of its quality."
     says = "It came in on its health alone; 49,047 labels since then say how good the answers are."
     assert chronicle.crowning(FILE, 49_047) == f"It loads. {says}"
+
+
+def test_a_file_that_never_got_a_request_is_refused_and_not_rolled_back() -> None:
+    chronicle = Chronicle(lambda _: "")
+    for number, (before, step) in enumerate((("preparing", -1), ("stepping", 0))):
+        moved = facts.RolloutMoved(
+            service=SHOP,
+            rollout=RolloutId("shop/r1"),
+            version=FILE,
+            move="roll back",
+            before=before,
+            after="rolled back",
+            step=step,
+            share=0.0,
+        )
+        chronicle.fold(
+            Event(sequence=number, id=str(number), at=Instant(0), actor="loop", subject="", reason="No.", fact=moved)
+        )
+    after, first = (decision.title for decision in chronicle.decisions(SHOP))
+    assert first.endswith(" refused before it answered a request")
+    assert after.endswith(" rolled back")

@@ -263,6 +263,8 @@ class Chronicle:
         if fact.move == "start" and fact.share >= 1.0:  # the first version: its promotion follows at once
             return None
         name, share = self._name(fact.version), say_percent(fact.share)
+        if fact.move == "roll back" and fact.before == "preparing" and fact.step < 0:
+            return f"{name} refused before it answered a request", "bad"
         said: dict[str, _Told] = {
             "mirror": (f"{name} sees live requests in shadow", "waiting"),
             "pass": (f"{name} passes its shadow", "good"),
