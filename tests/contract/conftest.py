@@ -1,0 +1,3 @@
+"""What pytest must leave alone here: programs of other environments."""
+
+collect_ignore = ["clients"]
