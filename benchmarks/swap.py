@@ -1,12 +1,14 @@
 """What clients notice of a thousand swaps of the model that answers them.
 
     python benchmarks/swap.py [--swaps 1000] [--quick] [--json FILE]
+    python benchmarks/swap.py --by-pool 20 [--json FILE]
 
 Requests come on a schedule, at two fifths of the measured capacity, and their latency counts from the scheduled time.
 The real process tree answers: supervisor, controller, data process, two workers. Beside it a training of LightGBM runs
 at nice 19. Each swap loads a version of its own of a model of 200 trees, or goes back to the one before; in between are
 moments like any other, for the placebo. These swaps are published into the real routing table; a smaller number goes
-through `evertrain serve` and its control API.
+through `evertrain serve` and its control API. With --by-pool each version enters with workers of its own instead, which
+take over the open connections, and each is taken back to the pool before it.
 """
 
 import statistics
@@ -24,6 +26,7 @@ from numpy.typing import NDArray
 
 from evertrain.testing.arrivals import FAILED, MIXED, Plan
 from evertrain.testing.installation import SHOP, Installation
+from evertrain.testing.pooling import PoolSwapper
 from evertrain.testing.report import Row, Spread, bootstrap, parser_of, publish
 from evertrain.testing.served import Served
 from evertrain.testing.swapping import Desk, Models, Ordered, Swap, Swapper, arriving, busy_training
@@ -110,6 +113,70 @@ def ordered(folder: Path, rounds: int, per_s: float) -> Orders:
     finally:
         served.end()
     return Orders(orders, arrived.requests, arrived.ending.failures)
+
+
+def run_by_pool(folder: Path, rounds: int) -> tuple[Run, list[int]]:
+    """So many versions that enter with new workers, and as many ways back; and the connections that moved each time."""
+    models, installation = Models(folder), Installation(folder / "state")
+    versions = models.versions(installation, 2)
+    swapper = PoolSwapper(installation, versions)
+    questions, swaps, moved = models.questions(99), list[Swap](), list[int]()
+    with Tree(installation.state) as tree:
+        tree.up()
+        capacity = measured(tree.port, questions[0].body)
+        plan = Plan(
+            port=tree.port,
+            path=PATH,
+            connections=CONNECTIONS,
+            per_s=SHARE * capacity,
+            questions=questions,
+            versions={version: (place, place) for place, version in enumerate(versions)},
+        )
+        with arriving(folder / "load", plan) as arrived:
+            time.sleep(WINDOW_NS / 1e9)
+            for number in range(2 * rounds):
+                before = swapper.connections(tree.port)
+                swaps.append(swapper.revert() if number % 2 else swapper.load(1 - swapper.champion))
+                time.sleep(LEAD_NS / 1e9)  # what was under way when it was reported done is answered first, then moved
+                moved.append(len(before & swapper.connections(tree.port)))
+            time.sleep(WINDOW_NS / 1e9)
+        tree.down()
+    ending = arrived.ending
+    return Run(swaps, arrived.requests, [], ending.failures, plan.per_s, capacity, ending.late_us), moved
+
+
+def pool_rows(result: Run, moved: Sequence[int]) -> list[Row]:
+    """What came of switches between pools."""
+    load, revert = last_old_s(result, "load"), last_old_s(result, "revert")
+    up = [(swap.committed - swap.begun) / 1e9 for swap in result.swaps if swap.kind == "load"]
+    least = min(moved)
+    all_moved = f"of {CONNECTIONS} that the clients keep"
+    return [
+        *count_rows(result),
+        Row(
+            measure="connections that moved in a switch, at least",
+            value=least,
+            unit="",
+            rival=all_moved,
+            target=f"{CONNECTIONS}",
+            holds=least == CONNECTIONS,
+        ),
+        Row(measure=f"until new workers were up and warm {bootstrap(up)}, at most", value=max(up), unit="s"),
+        Row(
+            measure=f"from the commit of a new pool to the last old answer {bootstrap(load)}, at most",
+            value=max(load),
+            unit="s",
+            target="< 1",
+            holds=max(load) < 1,
+        ),
+        Row(
+            measure=f"the same of a way back {bootstrap(revert)}, at most",
+            value=max(revert),
+            unit="s",
+            target="< 1",
+            holds=max(revert) < 1,
+        ),
+    ]
 
 
 def measured(port: int, body: str) -> float:
@@ -331,12 +398,21 @@ def measure(swaps: int, orders: int) -> list[Row]:
         return rows + (order_rows(ordered(Path(folder) / "shop", orders, result.per_s)) if orders else [])
 
 
+def measure_by_pool(rounds: int) -> list[Row]:
+    """All rows of the report on pools."""
+    with tempfile.TemporaryDirectory() as folder:
+        return pool_rows(*run_by_pool(Path(folder), rounds))
+
+
 def main() -> int:
     """The command line."""
     parser = parser_of("swap")
     parser.add_argument("--swaps", type=int, help="how many; fewer than 100 show counts, and no times (default: 1000)")
     parser.add_argument("--orders", type=int, help="pairs of promotion and rollback through the loop (default: 20)")
+    parser.add_argument("--by-pool", type=int, help="pairs of a version that enters with new workers and a way back")
     given = parser.parse_args()
+    if given.by_pool:
+        return publish("swap-by-pool", measure_by_pool(given.by_pool), given.json)
     swaps = given.swaps or (ENOUGH if given.quick else 1_000)
     orders = given.orders if given.orders is not None else (4 if given.quick else 20)
     return publish("swap", measure(swaps, orders), given.json)

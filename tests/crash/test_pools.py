@@ -70,7 +70,7 @@ def test_whoever_is_killed_the_next_supervisor_has_both_pools_and_the_way_back(s
     for customer in customers:
         customer.start()
     tree.kill_supervisor()
-    orphans = {one.pid for pool in (0, 1) for one in swapper.workers(pool)}
+    orphans = {one.pid for pool in swapper.pools for one in swapper.workers(pool.number)}
     tree.up()
     wait_until(
         lambda: (

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import msgspec
+import psutil
 
 from evertrain.core.identity import VersionId
 from evertrain.core.pool import FIRST, Pool, PoolMember
@@ -29,7 +30,7 @@ class PoolSwapper:
         self._workers = workers
         self.pools: tuple[Pool, ...] = (FIRST,)
         self._answers = {0: 0}
-        self._accepting = 0
+        self._accepting = self._last = 0
         self.champion = 0
         self._publish()
 
@@ -47,7 +48,7 @@ class PoolSwapper:
         """A version enters with a new pool; the pool that answered stays warm."""
         begun = time.monotonic_ns()
         self.close()
-        number = max(pool.number for pool in self.pools) + 1
+        number = self._last = self._last + 1  # as the loop does: a number that stood before would be no new pool
         self.pools = (*self.pools, Pool(number=number))
         self._answers[number] = place
         self._publish()
@@ -65,6 +66,15 @@ class PoolSwapper:
         if standing != self.pools:
             self.pools = standing
             self._publish()
+
+    def connections(self, port: int) -> set[int]:
+        """The clients' ends of what the workers of the pool that accepts have open."""
+        return {
+            one.raddr.port
+            for worker in self.workers(self._accepting)
+            for one in psutil.Process(worker.pid).net_connections("tcp4")
+            if one.status == psutil.CONN_ESTABLISHED and one.laddr.port == port
+        }
 
     def _switch(self, kind: str, number: int, begun: int) -> Swap:
         before, self._accepting = self.champion, number
