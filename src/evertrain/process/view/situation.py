@@ -35,7 +35,7 @@ from evertrain.process.view.looks import (
 )
 from evertrain.process.view.pools import show_pools, standby_of
 from evertrain.process.view.running import Running
-from evertrain.process.view.standing import show_work
+from evertrain.process.view.standing import show_work, why_it_waits
 from evertrain.process.view.supply import SourceSituation, look_at_sources
 from evertrain.process.view.surroundings import show_alerts, taken_in
 from evertrain.store.artifact import Artifacts
@@ -365,7 +365,7 @@ def _waiting(record: ServiceRecord, cycle: Cycle) -> Waiting:
         cycle=cycle.cycle,
         state=cycle.state.replace("_", " "),
         since=cycle.since,
-        why=cycle.why,
+        why=why_it_waits(record, cycle),
         ordinal=_ordinal(record, cycle.version),
         until=cycle.until,
         pushed=cycle.kind == "external",

@@ -10,6 +10,7 @@ from typing import Literal
 
 from evertrain.core.approval import consent
 from evertrain.core.canary import Assessment
+from evertrain.core.cycle import CycleState
 from evertrain.core.identity import VersionId
 from evertrain.core.registry import Cycle, Rollout, ServiceRecord, Version
 from evertrain.core.rollout import RolloutState
@@ -20,7 +21,7 @@ from evertrain.web import overview as shown
 from evertrain.web.overview import Tone
 from evertrain.web.wording import say_count
 
-__all__ = ["show_cycles", "show_evidence", "show_rollout", "show_shares", "show_versions", "show_work"]
+__all__ = ["show_cycles", "show_evidence", "show_rollout", "show_shares", "show_versions", "show_work", "why_it_waits"]
 
 _MOST = 40
 _NOTHING = 1e-9
@@ -302,3 +303,12 @@ def _sentence(text: str) -> str:
     """
     text = text[:1].upper() + text[1:]
     return text if not text or text[-1] in ".!?" else f"{text}."
+
+
+def why_it_waits(record: ServiceRecord, cycle: Cycle) -> str:
+    """Why a cycle is where it is. What was said of a version before it stood in line is not the last word on it."""
+    trial = record.open_rollout
+    if cycle.state != CycleState.REGISTERED or trial is None or trial.version == cycle.version:
+        return cycle.why
+    number = record.versions[trial.version].ordinal
+    return f"it waits until the trial of version {number} has ended, and is judged again then; so far: {cycle.why}"

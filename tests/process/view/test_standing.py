@@ -1,0 +1,49 @@
+"""What is said of a version that stands in line behind the one on trial."""
+
+from evertrain.core.cycle import CycleState
+from evertrain.core.identity import CycleId, RolloutId, VersionId, digest_of
+from evertrain.core.model import Fingerprint
+from evertrain.core.registry import Cycle, Rollout, ServiceRecord, Version
+from evertrain.core.time import Instant
+from evertrain.process.view.standing import why_it_waits
+from evertrain.testing.installation import SHOP
+
+ON_TRIAL, NEXT = (VersionId(digest_of(number)) for number in (2, 3))
+FINGERPRINT = Fingerprint(model=digest_of("m"), features=digest_of("f"))
+
+
+def test_a_version_in_line_says_whose_trial_it_waits_for_and_that_it_is_judged_again() -> None:
+    trial = Rollout(
+        rollout=RolloutId("shop/r2"),
+        version=ON_TRIAL,
+        champion=VersionId(digest_of(1)),
+        steps=(0.5,),
+        cycle=None,
+        began=Instant(0),
+        since=Instant(0),
+        why="",
+    )
+    record = ServiceRecord(service=SHOP, rollouts={trial.rollout: trial})
+    for ordinal, version in ((2, ON_TRIAL), (3, NEXT)):
+        record.versions[version] = Version(
+            version=version, ordinal=ordinal, fingerprint=FINGERPRINT, cycle=None, built=Instant(0)
+        )
+    waits, own = (
+        Cycle(
+            cycle=CycleId(f"shop/c{number}"),
+            kind="external",
+            recipe="default",
+            trigger="import",
+            began=Instant(0),
+            since=Instant(0),
+            why="0 logged requests have a label",
+            state=CycleState.REGISTERED,
+            version=version,
+        )
+        for number, version in ((3, NEXT), (2, ON_TRIAL))
+    )
+    assert why_it_waits(record, waits) == (
+        "it waits until the trial of version 2 has ended, and is judged again then; so far: "
+        "0 logged requests have a label"
+    )
+    assert why_it_waits(record, own) == "0 logged requests have a label"
