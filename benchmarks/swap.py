@@ -57,23 +57,27 @@ class Run(msgspec.Struct, frozen=True):
     late_us: int
 
 
+def load_on(port: int, models: Models, per_s: float, versions: Sequence[str]) -> Plan:
+    """What the clients ask, and who may answer: the versions' models are the two in turn."""
+    return Plan(
+        port=port,
+        path=PATH,
+        connections=CONNECTIONS,
+        per_s=per_s,
+        questions=models.questions(99),
+        versions={version: (place, place % 2) for place, version in enumerate(versions)},
+    )
+
+
 def run(folder: Path, count: int, *, period_s: float) -> Run:
     """So many swaps, and half as many placebos, under load."""
     models, installation = Models(folder), Installation(folder / "state")
     versions = models.versions(installation, count + 1)
     swapper = Swapper(installation, versions)
-    questions = models.questions(99)
     with Tree(installation.state) as tree, busy_training():
         tree.up()
-        capacity = measured(tree.port, questions[0].body)
-        plan = Plan(
-            port=tree.port,
-            path=PATH,
-            connections=CONNECTIONS,
-            per_s=SHARE * capacity,
-            questions=questions,
-            versions={version: (place, place % 2) for place, version in enumerate(versions)},
-        )
+        capacity = measured(tree.port, models.questions(99)[0].body)
+        plan = load_on(tree.port, models, SHARE * capacity, versions)
         with arriving(folder / "load", plan) as arrived:
             swaps, memory = swapped(swapper, count, period_s)
         tree.down()
@@ -97,14 +101,7 @@ def ordered(folder: Path, rounds: int, per_s: float) -> Orders:
     try:
         served.serve()
         desk, orders = Desk(served), list[Ordered]()
-        plan = Plan(
-            port=served.port,
-            path=PATH,
-            connections=CONNECTIONS,
-            per_s=per_s,
-            questions=models.questions(99),
-            versions={version: (place, place) for place, version in enumerate(desk.versions)},
-        )
+        plan = load_on(served.port, models, per_s, desk.versions)
         with busy_training(), arriving(folder / "load", plan) as arrived:
             for number in range(rounds):
                 give = desk.command if number % 2 else desk.api
@@ -120,18 +117,11 @@ def run_by_pool(folder: Path, rounds: int) -> tuple[Run, list[int]]:
     models, installation = Models(folder), Installation(folder / "state")
     versions = models.versions(installation, 2)
     swapper = PoolSwapper(installation, versions)
-    questions, swaps, moved = models.questions(99), list[Swap](), list[int]()
+    swaps, moved = list[Swap](), list[int]()
     with Tree(installation.state) as tree:
         tree.up()
-        capacity = measured(tree.port, questions[0].body)
-        plan = Plan(
-            port=tree.port,
-            path=PATH,
-            connections=CONNECTIONS,
-            per_s=SHARE * capacity,
-            questions=questions,
-            versions={version: (place, place) for place, version in enumerate(versions)},
-        )
+        capacity = measured(tree.port, models.questions(99)[0].body)
+        plan = load_on(tree.port, models, SHARE * capacity, versions)
         with arriving(folder / "load", plan) as arrived:
             time.sleep(WINDOW_NS / 1e9)
             for number in range(2 * rounds):

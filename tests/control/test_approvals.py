@@ -5,18 +5,13 @@ import pytest
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.approval import GATES, ApprovalAsked, ApprovalGiven, Approver, Decision, OnTimeout, RolloutGate
-from evertrain.core.event import Draft, OrderAnswered, OrderGiven
-from evertrain.core.identity import VersionId, digest_of
-from evertrain.core.order import Verb
+from evertrain.core.event import Draft
 from evertrain.core.policy import CanarySpec
-from evertrain.core.registry import Registry, Rollout, ServiceRecord
+from evertrain.core.registry import Rollout
 from evertrain.core.rollout import RolloutState
 from evertrain.core.time import DAY, HOUR, Instant, Span
+from evertrain.testing.person import order, record_of
 from evertrain.testing.simulation import SERVICE, Faults, World, simulated_service
-
-
-def record_of(world: World) -> ServiceRecord:
-    return Registry(world.journal.read()).service(SERVICE)
 
 
 def open_rollout(world: World) -> Rollout:
@@ -28,26 +23,6 @@ def open_rollout(world: World) -> Rollout:
 def by_hand(*gates: RolloutGate, within: Span = DAY, on_timeout: OnTimeout = "hold") -> ServiceSpec:
     rule = CanarySpec(approval=gates, approval_within=within, on_timeout=on_timeout)
     return msgspec.structs.replace(simulated_service(), rollout=rule)
-
-
-def order(world: World, verb: Verb, version: VersionId | None = None) -> tuple[bool, str]:
-    [given] = world.journal.append(
-        Draft(
-            id=f"order:{len(world.journal.events)}",
-            at=world.planes.now,
-            actor="test",
-            subject=f"service/{SERVICE}",
-            reason="A test asks.",
-            fact=OrderGiven(service=SERVICE, verb=verb, role="operator", words=digest_of("why"), version=version),
-        )
-    )
-    world.tick(world.planes.now)
-    [answer] = [
-        (event.fact.accepted, event.reason)
-        for event in world.journal.read()
-        if isinstance(event.fact, OrderAnswered) and event.fact.order == given.sequence
-    ]
-    return answer
 
 
 def answer(world: World, decision: Decision, approver: str = "hook ci") -> None:

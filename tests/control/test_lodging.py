@@ -1,7 +1,5 @@
 """How versions come to the workers: into those that answer, or with a second pool, and how long that one stands."""
 
-from typing import Literal
-
 import msgspec
 import pytest
 
@@ -9,9 +7,7 @@ from evertrain.config.declaration import ServiceSpec
 from evertrain.core.aftermath import Aftermath, Served
 from evertrain.core.event import (
     ChampionReverted,
-    Draft,
     OrderAnswered,
-    OrderGiven,
     PoolClosed,
     PoolHeld,
     PoolOpened,
@@ -20,8 +16,9 @@ from evertrain.core.event import (
 from evertrain.core.identity import ServiceName, digest_of
 from evertrain.core.policy import CanarySpec
 from evertrain.core.pool import Pool
-from evertrain.core.registry import Registry, ServiceRecord
+from evertrain.core.registry import ServiceRecord
 from evertrain.core.time import HOUR, Instant
+from evertrain.testing.person import order, record_of
 from evertrain.testing.simulation import SERVICE, World, simulated_service
 
 LOCK = digest_of("a lock")
@@ -30,10 +27,6 @@ LOCK = digest_of("a lock")
 def blue_green(back: int = HOUR) -> ServiceSpec:
     rollout = CanarySpec(steps=(1.0,), by_pool=True, back=back)
     return msgspec.structs.replace(simulated_service(), rollout=rollout)
-
-
-def record_of(world: World) -> ServiceRecord:
-    return Registry(world.journal.read()).service(SERVICE)
 
 
 def told(world: World, kind: type[msgspec.Struct]) -> list[str]:
@@ -50,14 +43,6 @@ def second(world: World) -> ServiceRecord:
 def settled(world: World) -> None:
     while record_of(world).open_rollout is not None or record_of(world).open_cycles:
         world.run(1)
-
-
-def order(world: World, verb: Literal["rollback"]) -> None:
-    fact = OrderGiven(service=SERVICE, verb=verb, role="operator", words=digest_of("why"))
-    at = world.planes.now
-    number = len(world.journal.events)
-    world.journal.append(Draft(id=f"order:{number}", at=at, actor="t", subject="s", reason="A test asks.", fact=fact))
-    world.tick(at)
 
 
 def test_the_first_version_enters_the_workers_that_are_there_and_the_next_one_a_pool_of_its_own() -> None:

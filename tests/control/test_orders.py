@@ -6,37 +6,14 @@ from typing import Literal
 import msgspec
 
 from evertrain.config.declaration import FunctionRef, ServiceSpec, TrainingSpec
-from evertrain.core.event import Draft, OrderAnswered, OrderGiven, ServiceDeclared, TriggerDecided
+from evertrain.core.event import Draft, OrderAnswered, ServiceDeclared, TriggerDecided
 from evertrain.core.identity import VersionId, digest_of
-from evertrain.core.registry import Cycle, Registry, ServiceRecord
+from evertrain.core.registry import Cycle
 from evertrain.core.time import DAY
+from evertrain.testing.person import order, record_of
 from evertrain.testing.simulation import SERVICE, Faults, World, simulated_service
 
 Verb = Literal["retrain", "promote", "rollback", "import"]
-
-
-def record_of(world: World) -> ServiceRecord:
-    return Registry(world.journal.read()).service(SERVICE)
-
-
-def order(world: World, verb: Verb, *, version: VersionId | None = None, recipe: str = "default") -> OrderAnswered:
-    """Give an order and let the loop look once; returns its answer."""
-    [event] = world.journal.append(
-        Draft(
-            id=f"order:{len(world.journal.events)}",
-            at=world.planes.now,
-            actor="test",
-            subject=f"service/{SERVICE}",
-            reason="A test asks.",
-            fact=OrderGiven(
-                service=SERVICE, verb=verb, role="operator", words=digest_of("why"), version=version, recipe=recipe
-            ),
-        )
-    )
-    world.tick(world.planes.now)
-    answers = [event.fact for event in world.journal.read() if isinstance(event.fact, OrderAnswered)]
-    assert answers[-1].order == event.sequence
-    return answers[-1]
 
 
 def answers(world: World) -> list[str]:

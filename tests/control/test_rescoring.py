@@ -6,18 +6,15 @@ import pytest
 from evertrain.core.event import ChampionReverted, Draft, OrderGiven, VersionRefused, VersionRescored
 from evertrain.core.identity import VersionId, digest_of
 from evertrain.core.policy import CanarySpec
-from evertrain.core.record import Rollout, ServiceRecord
+from evertrain.core.record import Rollout
 from evertrain.core.registry import Registry
 from evertrain.core.rollout import RolloutState
 from evertrain.core.time import DAY, Span
+from evertrain.testing.person import record_of
 from evertrain.testing.simulation import SERVICE, Faults, World, simulated_service
 
 WORSE = Faults(worse_on_labels=1.0)
 FORTNIGHT = Span(14 * DAY)
-
-
-def record_of(world: World) -> ServiceRecord:
-    return Registry(world.journal.read()).service(SERVICE)
 
 
 def newest(world: World) -> Rollout:

@@ -1,20 +1,19 @@
 """A pushed file whose quality nobody knew is judged again when labels come: on trial, in line, and once it serves."""
 
-from typing import Literal
-
 import msgspec
 import pytest
 
 from evertrain.control.review import unjudged_until
 from evertrain.core.cycle import CycleState
-from evertrain.core.event import ChampionOverridden, Draft, OrderAnswered, OrderGiven, VersionJudged
+from evertrain.core.event import ChampionOverridden, OrderAnswered, VersionJudged
 from evertrain.core.identity import VersionId, digest_of
 from evertrain.core.model import Verdict
 from evertrain.core.policy import CanarySpec
-from evertrain.core.registry import Registry, Rollout, ServiceRecord
+from evertrain.core.registry import Rollout
 from evertrain.core.rollout import RolloutState
 from evertrain.core.stage import Evaluated
 from evertrain.core.time import DAY, HOUR, Instant, Moment
+from evertrain.testing.person import order, record_of
 from evertrain.testing.simulation import SERVICE, Faults, World, simulated_service
 
 FIRST, SECOND, THIRD = (VersionId(digest_of(name)) for name in ("first", "second", "third"))
@@ -32,10 +31,6 @@ def says(verdict: Verdict, *, hold: str = "", worse: bool = False, compared: int
     )
 
 
-def record_of(world: World) -> ServiceRecord:
-    return Registry(world.journal.read()).service(SERVICE)
-
-
 def rollout_of(world: World, version: VersionId) -> Rollout:
     return [one for one in record_of(world).rollouts.values() if one.version == version][-1]
 
@@ -43,20 +38,6 @@ def rollout_of(world: World, version: VersionId) -> Rollout:
 def push(world: World, version: VersionId) -> None:
     order(world, "import", version)
     world.run(1)
-
-
-def order(world: World, verb: Literal["import", "promote", "rollback"], version: VersionId | None = None) -> None:
-    world.journal.append(
-        Draft(
-            id=f"order:{len(world.journal.events)}",
-            at=world.planes.now,
-            actor="test",
-            subject=f"service/{SERVICE}",
-            reason="A test pushes.",
-            fact=OrderGiven(service=SERVICE, verb=verb, role="operator", words=digest_of("why"), version=version),
-        )
-    )
-    world.tick(world.planes.now)
 
 
 def pushed(*checks: Evaluated) -> World:

@@ -2,21 +2,16 @@
 
 import msgspec
 
-from evertrain.core.event import Draft, OrderGiven, RolloutMoved
+from evertrain.core.event import RolloutMoved
 from evertrain.core.identity import VersionId, digest_of
-from evertrain.core.order import Verb
 from evertrain.core.policy import CanarySpec, ShadowSpec
-from evertrain.core.record import Rollout, ServiceRecord
-from evertrain.core.registry import Registry
+from evertrain.core.record import Rollout
 from evertrain.core.rollout import RolloutState
 from evertrain.core.stage import Evaluated
+from evertrain.testing.person import order, record_of
 from evertrain.testing.simulation import SERVICE, Faults, World, simulated_service
 
 FIRST, SECOND = (VersionId(digest_of(name)) for name in ("first", "second"))
-
-
-def record_of(world: World) -> ServiceRecord:
-    return Registry(world.journal.read()).service(SERVICE)
 
 
 def newest(world: World) -> Rollout:
@@ -36,22 +31,6 @@ def shadowed(faults: Faults | None = None, requests: int | None = 1_000) -> Worl
         world.run(1)
     world.tick(world.planes.now)
     return world
-
-
-def order(world: World, verb: Verb, version: VersionId, *, shadow: bool = False) -> None:
-    world.journal.append(
-        Draft(
-            id=f"order:{len(world.journal.events)}",
-            at=world.planes.now,
-            actor="test",
-            subject=f"service/{SERVICE}",
-            reason="A test orders.",
-            fact=OrderGiven(
-                service=SERVICE, verb=verb, role="operator", words=digest_of("why"), version=version, shadow=shadow
-            ),
-        )
-    )
-    world.tick(world.planes.now)
 
 
 def test_it_answers_nobody_until_it_has_passed() -> None:

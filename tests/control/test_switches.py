@@ -2,42 +2,16 @@
 
 import pytest
 
-from evertrain.core.event import Draft, OrderAnswered, OrderGiven, RolloutMoved, ServiceSwitched
-from evertrain.core.identity import digest_of
+from evertrain.core.event import RolloutMoved, ServiceSwitched
 from evertrain.core.order import Verb
-from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.rollout import RolloutState
 from evertrain.core.routing import Route
+from evertrain.testing.person import order, record_of
 from evertrain.testing.simulation import SERVICE, World
-
-
-def record_of(world: World) -> ServiceRecord:
-    return Registry(world.journal.read()).service(SERVICE)
 
 
 def route_of(world: World) -> Route:
     return world.planes.table.routes[SERVICE]
-
-
-def order(world: World, verb: Verb) -> tuple[bool, str]:
-    """Give an order and let the loop look once; returns whether it was accepted, and what was said."""
-    [given] = world.journal.append(
-        Draft(
-            id=f"order:{len(world.journal.events)}",
-            at=world.planes.now,
-            actor="test",
-            subject=f"service/{SERVICE}",
-            reason="A test asks.",
-            fact=OrderGiven(service=SERVICE, verb=verb, role="operator", words=digest_of("why")),
-        )
-    )
-    world.tick(world.planes.now)
-    [answer] = [
-        (event.fact.accepted, event.reason)
-        for event in world.journal.read()
-        if isinstance(event.fact, OrderAnswered) and event.fact.order == given.sequence
-    ]
-    return answer
 
 
 def on_trial() -> World:

@@ -4,8 +4,8 @@ import pytest
 
 from evertrain.core.event import RoutingChanged
 from evertrain.core.identity import canonical
-from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.time import DAY
+from evertrain.testing.person import record_of
 from evertrain.testing.simulation import SERVICE, Faults, World
 
 STORM = Faults(
@@ -18,10 +18,6 @@ STORM = Faults(
     inconclusive=0.2,
     failing=0.2,
 )
-
-
-def record_of(world: World) -> ServiceRecord:
-    return Registry(world.journal.read()).service(SERVICE)
 
 
 def check(world: World) -> None:

@@ -8,7 +8,7 @@ from evertrain.control.approvals import decide_by_order
 from evertrain.control.planes import Planes
 from evertrain.control.rescoring import found_of
 from evertrain.control.schedule import ORDER
-from evertrain.control.step import Step
+from evertrain.control.step import Step, moved
 from evertrain.control.succession import busy_for_order, gives_way_to_order, superseded
 from evertrain.control.switches import SwitchDesk
 from evertrain.core import event as facts
@@ -18,7 +18,7 @@ from evertrain.core.event import Event, Fact, OrderGiven
 from evertrain.core.identity import CycleId, RolloutId, VersionId, short
 from evertrain.core.registry import Cycle, Rollout, ServiceRecord, Version
 from evertrain.core.rehearsal import asked_for
-from evertrain.core.rollout import RolloutMove, RolloutState, advance
+from evertrain.core.rollout import RolloutMove, RolloutState
 from evertrain.core.time import Instant
 
 __all__ = ["OrderDesk"]
@@ -235,17 +235,7 @@ class OrderDesk:
         return CycleId(f"{self._record.service}/c{len(self._record.cycles) + 1}")
 
     def _end(self, rollout: Rollout, move: RolloutMove) -> facts.RolloutMoved:
-        return facts.RolloutMoved(
-            service=self._record.service,
-            rollout=rollout.rollout,
-            version=rollout.version,
-            move=move,
-            before=rollout.state,
-            after=advance(rollout.state, move, rollout.rollout),
-            step=rollout.step,
-            share=0.0,
-            evidence=self._figures(rollout),
-        )
+        return moved(self._record.service, rollout, move, self._figures(rollout))
 
     def _figures(self, rollout: Rollout) -> dict[str, float]:
         """What its trial has shown until it was ended."""

@@ -8,13 +8,13 @@ from evertrain.control.lodging import Lodged, Lodging
 from evertrain.control.planes import Evidence, Planes
 from evertrain.control.rescoring import found_of
 from evertrain.control.review import check_of, judged_by, review, review_is_due, stood_in_line
-from evertrain.control.step import NOTHING, Step
+from evertrain.control.step import NOTHING, Step, moved
 from evertrain.core import event as facts
 from evertrain.core.approval import RolloutGate
 from evertrain.core.canary import Assessment, assess, assess_shadow
 from evertrain.core.event import Draft, Fact
 from evertrain.core.registry import Rollout, ServiceRecord
-from evertrain.core.rollout import RolloutMove, RolloutState, advance
+from evertrain.core.rollout import RolloutMove, RolloutState
 from evertrain.core.time import HOUR, Instant
 
 __all__ = ["RolloutDesk"]
@@ -68,7 +68,7 @@ class RolloutDesk:
         lodged = self._lodged(rollout)
         if lodged.state != "held":
             return self._lodge(rollout, lodged)
-        started = self._moved(rollout, "start", step=0, share=1.0)
+        started = moved(self._record.service, rollout, "start", step=0, share=1.0)
         promoted = facts.RolloutMoved(
             service=self._record.service,
             rollout=rollout.rollout,
@@ -253,8 +253,8 @@ class RolloutDesk:
             fingerprint=self._record.versions[rollout.version].fingerprint,
             because=why,
         )
-        moved = self._moved(rollout, "roll back", figures, step=rollout.step, share=0.0)
-        return self._record_all(rollout, why, *((judged,) if judged is not None else ()), moved, refused)
+        ended = moved(self._record.service, rollout, "roll back", figures)
+        return self._record_all(rollout, why, *((judged,) if judged is not None else ()), ended, refused)
 
     def _move(
         self,
@@ -267,27 +267,8 @@ class RolloutDesk:
     ) -> Step:
         at = rollout.step if step is None else step
         share = {"start": rollout.steps[at], "advance": rollout.steps[at], "promote": 1.0}.get(move, 0.0)
-        return self._record_all(rollout, reason, self._moved(rollout, move, figures, step=at, share=share))
-
-    def _moved(
-        self,
-        rollout: Rollout,
-        move: RolloutMove,
-        figures: Mapping[str, float] | None = None,
-        *,
-        step: int,
-        share: float,
-    ) -> facts.RolloutMoved:
-        return facts.RolloutMoved(
-            service=self._record.service,
-            rollout=rollout.rollout,
-            version=rollout.version,
-            move=move,
-            before=rollout.state,
-            after=advance(rollout.state, move, rollout.rollout),
-            step=step,
-            share=share,
-            evidence=dict(figures or {}),
+        return self._record_all(
+            rollout, reason, moved(self._record.service, rollout, move, figures, step=at, share=share)
         )
 
     def _record_all(self, rollout: Rollout, reason: str, *told: Fact) -> Step:

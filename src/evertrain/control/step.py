@@ -1,11 +1,16 @@
 """What a look at one thing comes to: events to record, something awaited, or a time to look again."""
 
+from collections.abc import Mapping
+
 import msgspec
 
-from evertrain.core.event import Draft
+from evertrain.core.event import Draft, RolloutMoved
+from evertrain.core.identity import ServiceName
+from evertrain.core.record import Rollout
+from evertrain.core.rollout import RolloutMove, advance
 from evertrain.core.time import Instant
 
-__all__ = ["NOTHING", "Step"]
+__all__ = ["NOTHING", "Step", "moved"]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,3 +27,26 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOTHING = Step()
+
+
+def moved(
+    service: ServiceName,
+    rollout: Rollout,
+    move: RolloutMove,
+    figures: Mapping[str, float] | None = None,
+    *,
+    step: int | None = None,
+    share: float = 0.0,
+) -> RolloutMoved:
+    """A move of a rollout as a fact; TransitionError where it is not legal. step: None leaves it where it is."""
+    return RolloutMoved(
+        service=service,
+        rollout=rollout.rollout,
+        version=rollout.version,
+        move=move,
+        before=rollout.state,
+        after=advance(rollout.state, move, rollout.rollout),
+        step=rollout.step if step is None else step,
+        share=share,
+        evidence=dict(figures or {}),
+    )

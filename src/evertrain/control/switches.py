@@ -1,11 +1,11 @@
 """A person turns a service off and on, or pauses and resumes the rollout that is under way."""
 
 from evertrain.control.answer import answered
-from evertrain.control.step import Step
+from evertrain.control.step import Step, moved
 from evertrain.core import event as facts
 from evertrain.core.event import Event, OrderGiven
 from evertrain.core.registry import Rollout, ServiceRecord
-from evertrain.core.rollout import RolloutMove, RolloutState, advance
+from evertrain.core.rollout import RolloutMove, RolloutState
 from evertrain.core.time import Instant, say_instant
 
 __all__ = ["SwitchDesk"]
@@ -68,17 +68,7 @@ class SwitchDesk:
         return answered(self._record, self._now, event, reason, switched)
 
     def _move(self, event: Event, rollout: Rollout, move: RolloutMove, reason: str) -> Step:
-        moved = facts.RolloutMoved(
-            service=self._record.service,
-            rollout=rollout.rollout,
-            version=rollout.version,
-            move=move,
-            before=rollout.state,
-            after=advance(rollout.state, move, rollout.rollout),
-            step=rollout.step,
-            share=0.0,
-        )
-        return answered(self._record, self._now, event, reason, moved)
+        return answered(self._record, self._now, event, reason, moved(self._record.service, rollout, move))
 
     def _decline(self, event: Event, reason: str) -> Step:
         return answered(self._record, self._now, event, reason, accepted=False)
