@@ -79,7 +79,7 @@ def test_a_push_is_taken_in_once(record: ShopRecord, tmp_path: Path) -> None:
     (tmp_path / "third.py").write_text(THIRD)
     done = ordered(record, "push", str(tmp_path / "third.py"))
     assert done.returncode == 0, done.stderr
-    assert "goes through check server and canary" in done.stdout
+    assert "is checked now, and then enters as its service declares" in done.stdout
     again = ordered(record, "push", str(tmp_path / "third.py"))
     assert again.returncode == 0
     assert again.stdout == "This file is version 3 of shop already.\n"

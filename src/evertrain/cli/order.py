@@ -225,7 +225,7 @@ def _say_pushed(record: ServiceRecord, taken: Imported, answer: Event | None, *,
     if answer is not None and accepted(answer) is False:
         return [answer.reason]
     return [
-        f"Version {short(taken.version)} of {record.service} goes through check server and canary.",
+        f"Version {short(taken.version)} of {record.service} is checked now, and then enters as its service declares.",
         *(f"Mind: {words}." for words in taken.cautions),
         *([answer.reason] if waits and answer is not None else []),
         "`evertrain status` and `evertrain decisions` tell how it fares.",

@@ -413,7 +413,7 @@ def test_a_version_that_a_person_put_into_service_took_one_step(world: World) ->
         newest, first = world.look(controller, DAY).rollouts
     assert [[(step.share, step.note) for step in one.steps] for one in (first, newest)] == [
         [(1.0, "the first version")],
-        [(1.0, "at once, as a person ordered")],
+        [(1.0, "at once")],
     ]
 
 

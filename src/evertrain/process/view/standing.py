@@ -196,7 +196,7 @@ def _show_steps(record: ServiceRecord, rollout: Rollout, figures: dict[str, floa
     """The declared shares, and the promotion that they lead to. Against no champion there is one step."""
     promoted = rollout.state is RolloutState.PROMOTED
     if rollout.champion is None:
-        note = "the first version" if record.anchor in (None, rollout.version) else "at once, as a person ordered"
+        note = "the first version" if record.anchor in (None, rollout.version) else "at once"
         return (shown.Step(share=1.0, state="passed" if promoted else "current", note=note),)
     steps = [_show_step(rollout, place, share, figures) for place, share in enumerate(rollout.steps)]
     return (*steps, shown.Step(share=1.0, state="passed" if promoted else "ahead", note="promotion"))
