@@ -3,6 +3,8 @@
 
 bin := .venv/bin
 pytest := $(bin)/python -m pytest
+# A file of tests stays in one process; most of the time is spent by the processes that tests start.
+together := -n logical --maxprocesses 4 --dist loadfile
 
 setup:          ## build .venv for development from the hashed lock
 	@requirements/setup.sh dev
@@ -14,7 +16,7 @@ demo:           ## play a year of real flights through the whole loop; ARGS="--d
 test: setup     ## all tests but the long ones; ARGS="tests/core -k time" picks some
 	@.ci/browser
 	@.ci/systemd
-	$(pytest) -m "not soak" $(ARGS)
+	$(pytest) $(together) -m "not soak" $(ARGS)
 
 check: setup    ## the whole gate: format, lint, types, imports, tests, documentation
 	$(bin)/ruff format --check .
@@ -23,7 +25,7 @@ check: setup    ## the whole gate: format, lint, types, imports, tests, document
 	$(bin)/lint-imports
 	@.ci/browser
 	@.ci/systemd
-	$(pytest) -m "not soak"
+	$(pytest) $(together) -m "not soak"
 
 soak: setup     ## the tests that take long
 	@.ci/browser

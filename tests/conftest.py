@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from evertrain.testing.older import Older
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
 # The processes that tests start keep their bytecode, as a user's do: without it each compiles the whole package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# How long an example takes says more of who else uses the machine than of the example.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if "CI" not in os.environ:  # Hypothesis has a profile of its own for that
+    settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")
