@@ -161,3 +161,13 @@ def test_each_request_counts_once() -> None:
     ]
     answered = Outcome("canary", True, 700, 0.5)
     assert list(outcomes(records)) == [Outcome("canary", False), answered, answered, answered]
+
+
+def test_a_canary_may_be_slower_by_what_is_declared_and_its_control_arm_may_not() -> None:
+    records = [predicted("canary", "canary"), predicted("control", "control"), predicted("champion", "champion")]
+    plain = [outcome.latency_us for outcome in outcomes(records)]
+    assert None not in plain
+    [canary, *others] = [outcome.latency_us for outcome in outcomes(records, slower_by=1)]
+    assert canary == (plain[0] or 0) - 1
+    assert others == plain[1:]
+    assert next(outcomes(records, slower_by=10**9)).latency_us == 0

@@ -75,6 +75,10 @@ def serve(
         str | None,
         typer.Option(help="A step of a canary lasts at least so long. Default: as long as its evidence takes."),
     ] = None,
+    slower_by: Annotated[
+        str | None,
+        typer.Option(help="A successor may answer so much later than the version before it: 2ms. Default: not at all."),
+    ] = None,
     service: Annotated[str | None, typer.Option(help="Its name; default: the file's.")] = None,
     settings: Toml = None,
     as_json: Json = False,
@@ -88,7 +92,7 @@ def serve(
         raise UserError("Both --sample and --schema say which columns there are.", "Give one of them.")
     if output is not None and classes is not None:
         raise UserError("Both --output and --classes say what the model gives.", "Give one of them.")
-    of_canary = {"--max-bad-answers": max_bad_answers, "--step-for": step_for}
+    of_canary = {"--max-bad-answers": max_bad_answers, "--step-for": step_for, "--slower-by": slower_by}
     told = next((option for option, value in of_canary.items() if value is not None), None)
     if told is not None and blue_green is not None:
         raise UserError(f"{told} is of a canary, and with --blue-green there is none.", "Give one of them.")
@@ -101,6 +105,7 @@ def serve(
         "classes": classes,
         "max-bad-answers": max_bad_answers,
         "step-for": None if step_for is None else say_span(parse_span(step_for)),
+        "slower-by": None if slower_by is None else say_span(parse_span(slower_by)),
         "blue-green": None if blue_green is None else parse_span(blue_green),
     }
     for option, value in said.items():

@@ -273,9 +273,12 @@ def _kinds(tally: Tally, latency_decides: bool, paired: PairedFigures | None) ->
     """What decides, with its weight. All kinds share one alpha: a weighted mean of e-values is an e-value."""
     errors = f"canary errors {tally.canary_errors} of {tally.canary}, the rest {tally.rest_errors} of {tally.rest}"
     losses = f"labels of {tally.losses.canary} canary answers against {tally.losses.rest} of the rest's"
+    late = "latency against the control arm"
+    if tally.latency.thresholds:
+        late += f", whose median is {tally.latency.thresholds[0] / 1000:.3g} ms (et.Canary(slower_by=...) allows more)"
     kinds = [
         _Kind(errors, tally.errors.value, _ERRORS),
-        _Kind("latency against the control arm", tally.latency.value, _LATENCY if latency_decides else 0.0),
+        _Kind(late, tally.latency.value, _LATENCY if latency_decides else 0.0),
         _Kind("paired labels" if paired is None else paired.words, 1.0 if paired is None else paired.e_value, _PAIRED),
         _Kind(losses, tally.losses.value, _LOSSES),
         _Kind("scores far from the control arm's", tally.scores.value, _SCORES),

@@ -158,12 +158,13 @@ def _failure_of(record: Record) -> str:
     return f"{record.cause}: {words}" if words else record.cause
 
 
-def outcomes(records: Iterable[Record]) -> Iterator[Outcome]:
+def outcomes(records: Iterable[Record], *, slower_by: int = 0) -> Iterator[Outcome]:
     """What log records say about the arms, one outcome a request.
 
     Tagged load, retries and labels are left out. A canary's failure stands in its Failed record; the champion's answer
     in its place (arm "champion", assigned "canary") is the same request and is not counted again. The rows of one
     batch count once. A shadow counts as the canary that it is before its canary; its latency is on another path.
+    slower_by: so many microseconds of a canary's latency are not held against it.
     """
     for record in _once_a_batch(records):
         if isinstance(record, Shadowed):
@@ -174,7 +175,8 @@ def outcomes(records: Iterable[Record]) -> Iterator[Outcome]:
         if isinstance(record, Failed):
             yield Outcome(record.arm, False)
         elif record.arm == record.assigned:
-            yield Outcome(record.arm, True, record.latency_us, record.score)
+            late = record.latency_us - slower_by if record.arm == "canary" else record.latency_us
+            yield Outcome(record.arm, True, max(0, late), record.score)
 
 
 def _once_a_batch(records: Iterable[Record]) -> Iterator[Predicted | Failed | Shadowed]:

@@ -82,7 +82,8 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     holds ("hold": it waits on). shadow: a stage before the first step.
     by_pool: each version enters with workers of its own, at once, without a canary. back: for so long the workers
     before them stay warm after a switch. step_for: a step lasts at least so long, whatever the evidence says by then;
-    0: as long as its evidence takes.
+    0: as long as its evidence takes. slower_by: so much later than the
+    control arm it may answer.
     """
 
     steps: tuple[Share, ...] = (0.01, 0.05, 0.25)
@@ -98,6 +99,7 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     by_pool: bool = False
     back: Micros = HOUR
     step_for: Micros = 0
+    slower_by: Micros = 0
 
     def shadow_for(self, *, stays: bool) -> ShadowSpec | None:
         """The stage of a version that enters. stays: it is to stay in it until a person promotes it."""

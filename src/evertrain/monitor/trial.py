@@ -123,11 +123,14 @@ class Trial:
         rollout: RolloutId,
         shares: Sequence[tuple[Instant, float]],
         mirrored: tuple[Instant, float] | None = None,
+        *,
+        slower_by: int = 0,
     ) -> Tally:
         """The evidence of this rollout so far. shares: from when on it got which share, as the ledger has it.
 
         mirrored: since when it saw which share of the requests in shadow, before it got any. A request belongs to the
         share that stood when it was received; one received before the first share is not the rollout's.
+        slower_by: microseconds by which the version may answer later than the control arm.
         """
         begun = [(at, share) for at, share in shares if share > 0]
         if mirrored is not None:
@@ -152,7 +155,7 @@ class Trial:
                 tally = tally.stepped(share)
             inside = [record for record in records if end is None or record.received < end]
             records = [record for record in records if end is not None and record.received >= end]
-            tally = tally.fold(outcomes(inside)).graded(self._grading.grade(inside))
+            tally = tally.fold(outcomes(inside, slower_by=slower_by)).graded(self._grading.grade(inside))
         self._tally = tally
         return tally
 

@@ -97,7 +97,7 @@ def test_what_a_training_said_stands_until_a_later_one_by_its_recipe_says_it_no_
         for words in ("it codes 'plan' by itself", "another one")
     )
 
-    def known(*versions: tuple[VersionId, str], refused: str = "") -> ServiceRecord:
+    def known(*versions: tuple[VersionId, str], refused: str = "", verdict: Verdict = "pass") -> ServiceRecord:
         made = {
             version: Version(
                 version=version,
@@ -106,6 +106,7 @@ def test_what_a_training_said_stands_until_a_later_one_by_its_recipe_says_it_no_
                 cycle=None,
                 built=Instant(0),
                 recipe=recipe,
+                verdict=verdict,
                 refused=refused if version == sound else "",
             )
             for place, (version, recipe) in enumerate(versions, start=1)
@@ -125,4 +126,7 @@ def test_what_a_training_said_stands_until_a_later_one_by_its_recipe_says_it_no_
     assert standing(*mended, refused="a person took it back") == said
     assert mended_by(known(*mended, refused="a person took it back"), odd, artifacts) == sound
     assert mended_by(known(*mended), odd, artifacts) is None
+    failed = known(*mended, refused="it is worse", verdict="fail")
+    assert standing_caution(failed, odd, artifacts) == said
+    assert mended_by(failed, odd, artifacts) is None, "what the gate refused is no way out"
     assert standing_caution(ServiceRecord(service=SHOP), None, artifacts) == ""

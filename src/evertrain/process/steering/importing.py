@@ -343,12 +343,17 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--max-bad-answers", type=float, default=None)
     parser.add_argument("--blue-green", type=int, default=None, help="microseconds; no canary")
     parser.add_argument("--step-for", default="0s")
+    parser.add_argument("--slower-by", default="0s")
     parser.add_argument("--words", default="imported")
     parser.add_argument("--unnamed", action="store_true", help="the service is called after the file")
     parser.add_argument("model", type=Path)
     given = parser.parse_args(arguments)
     classes = tuple(name.strip() for name in given.classes.split(",")) if given.classes else ()
-    rollout = CanarySpec(max_bad_answers=given.max_bad_answers, step_for=parse_span(given.step_for))
+    rollout = CanarySpec(
+        max_bad_answers=given.max_bad_answers,
+        step_for=parse_span(given.step_for),
+        slower_by=parse_span(given.slower_by),
+    )
     if given.blue_green is not None:
         rollout = CanarySpec(steps=(1.0,), by_pool=True, back=given.blue_green)
     request = Request(given.schema, given.sample, given.output, classes, named=not given.unnamed, rollout=rollout)

@@ -273,13 +273,17 @@ class InstalledPlanes:
     def evidence(self, service: ServiceName, rollout: Rollout, now: Instant) -> Evidence:
         trial = self.watch.service(service).trial
         return Evidence(
-            tally=trial.tally(rollout.rollout, rollout.shares, rollout.mirrored),
+            tally=trial.tally(rollout.rollout, rollout.shares, rollout.mirrored, slower_by=self._slower_by(service)),
             alike=trial.alike,
             failures=trial.failures,
             requests_24h=self.foreseen(service, now),
             pace=self.pace(service, now),
             idle=self.idle(service, now),
         )
+
+    def _slower_by(self, service: ServiceName) -> int:
+        declared = self._registry.service(service).declaration
+        return 0 if declared is None else self.declaration(declared).rollout.slower_by
 
     def foreseen(self, service: ServiceName, now: Instant) -> float:
         """Requests of the day to come, by which a share is admitted; in a story as many as the last one brought."""

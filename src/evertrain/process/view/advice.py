@@ -119,8 +119,8 @@ def _mending(one: ServiceSituation, name: str) -> str:
     again = f"evertrain retrain {name} --reason ..."
     if one.mended is not None:
         return (
-            f"Version {one.mended} was trained without that, and was refused or taken back: {again} makes another, or "
-            f"evertrain promote {one.mended} {name} --reason ... puts it into service."
+            f"Version {one.mended} was trained without that, and was refused or taken back: "
+            f"{again} makes another, or evertrain promote {one.mended} {name} --reason ... puts it into service."
         )
     return again if one.renewed else f"Mend the script, then evertrain apply FILE, then {again}"
 

@@ -57,12 +57,13 @@ def mended_by(record: ServiceRecord, champion: VersionId | None, artifacts: Arti
 
 
 def _sound_since(record: ServiceRecord, champion: VersionId | None, artifacts: Artifacts) -> list[Version]:
-    """Later versions by the recipe of a champion of which nothing is said, oldest first."""
+    """Later versions by the recipe of a champion of which nothing is said, and its gate nothing bad; oldest first."""
     mine = None if champion is None else record.versions.get(champion)
     if mine is None:
         return []
     later = (one for one in record.versions.values() if one.ordinal > mine.ordinal and one.recipe == mine.recipe)
-    return [one for one in later if not caution_of(one.version, artifacts)]
+    sound = (one for one in later if one.verdict not in ("fail", "error", None))
+    return [one for one in sound if not caution_of(one.version, artifacts)]
 
 
 def cautions_of(version: Version, artifacts: Artifacts) -> tuple[str, ...]:
