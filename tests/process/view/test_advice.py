@@ -280,7 +280,7 @@ def test_a_file_that_no_label_can_judge_yet_is_for_a_person_to_know() -> None:
         unjudged=parse_instant("2026-12-26T00:00:00Z"),
     )
     [told] = advise(with_service(trial=trial))
-    assert "no label of a request is certain before about 26 Dec 2026, 00:00 UTC" in told.what
+    assert "has no certain label before about 26 Dec 2026, 00:00 UTC" in told.what
     assert 'et.Canary(approval="promotion")' in told.remedy
     [asked] = advise(with_service(trial=msgspec.structs.replace(trial, asks=("a person",))))
     assert "waits for approval" in asked.what

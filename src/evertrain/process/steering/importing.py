@@ -174,8 +174,9 @@ def _unjudged(record: ServiceRecord, spec: ServiceSpec, now: Instant) -> Iterato
     until = None if record.champion is None else unjudged_until(record, spec, now)
     if until is not None:
         yield (
-            f"no label of a request is certain before about {say_instant(until)[:10]}, so only its health, its errors "
-            'and its scores decide until then; rollout=et.Canary(approval="promotion") has a person asked'
+            f"what is asked for today has no certain label before about {say_instant(until)[:10]}, so where there are no "
+            "labels of earlier times, its health, its errors and its scores decide alone; "
+            'rollout=et.Canary(approval="promotion") has a person asked'
         )
 
 

@@ -150,8 +150,8 @@ def _trial(one: ServiceSituation, trial: Trial, name: str) -> Iterator[Advice]:
         yield _held_on_trial(one, trial, name)
     elif trial.unjudged is not None and not trial.asks:
         yield Advice(
-            what=f"Version {trial.ordinal} of {one.service} is on trial unjudged: no label of a request is certain "
-            f"before about {say_moment(trial.unjudged)} UTC.",
+            what=f"Version {trial.ordinal} of {one.service} is on trial unjudged: what is asked for today has no "
+            f"certain label before about {say_moment(trial.unjudged)} UTC.",
             remedy="Only its health, its errors and its scores decide until then. Have a person asked with rollout="
             f'et.Canary(approval="promotion") and evertrain apply FILE; or end its trial: evertrain rollback {name} '
             "--reason ...",
