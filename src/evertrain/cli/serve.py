@@ -77,7 +77,7 @@ def serve(
     ] = None,
     slower_by: Annotated[
         str | None,
-        typer.Option(help="A successor may answer so much later than the version before it: 2ms. Default: not at all."),
+        typer.Option(help="A successor may answer so much later than the version before it. Default: 1ms."),
     ] = None,
     service: Annotated[str | None, typer.Option(help="Its name; default: the file's.")] = None,
     settings: Toml = None,

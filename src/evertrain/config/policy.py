@@ -117,7 +117,7 @@ def Canary(  # noqa: N802 - reads as the thing that it makes
     on_timeout: OnTimeout = "hold",
     shadow: ShadowSpec | None = None,
     step_for: str = "0s",
-    slower_by: str = "0s",
+    slower_by: str = "1ms",
 ) -> CanarySpec:
     """The shares by which a version enters, and the harm that is accepted on the way.
 
@@ -126,7 +126,7 @@ def Canary(  # noqa: N802 - reads as the thing that it makes
     `approval_within`: "hold" (it waits on), "allow" or "deny". shadow: `et.Shadow(...)`, a stage before
     the first share. step_for: a step lasts at least so long; "0s": as long as its evidence takes, and since the
     evidence of earlier steps counts, a later step may then be over within a second. slower_by: a version may answer so
-    much later than the champion, such as "2ms"; "0s": one that is slower at all is taken back once that is shown.
+    much later than the champion; "0s": one that is slower at all is taken back once that is shown.
     """
     if shadow is not None:
         expect("et.Canary(shadow=...)", shadow, ShadowSpec, "et.Shadow(...)")

@@ -99,7 +99,7 @@ class CanarySpec(_Policy, frozen=True, kw_only=True, forbid_unknown_fields=True)
     by_pool: bool = False
     back: Micros = HOUR
     step_for: Micros = 0
-    slower_by: Micros = 0
+    slower_by: Micros = 1_000
 
     def shadow_for(self, *, stays: bool) -> ShadowSpec | None:
         """The stage of a version that enters. stays: it is to stay in it until a person promotes it."""

@@ -174,7 +174,7 @@ def _unjudged(record: ServiceRecord, spec: ServiceSpec, now: Instant) -> Iterato
     until = None if record.champion is None else unjudged_until(record, spec, now)
     if until is not None:
         yield (
-            f"what is asked for today has no certain label before about {say_instant(until)[:10]}, so where there are no "
+            f"what is asked for today has no certain label before about {say_instant(until)[:10]}; where there are no "
             "labels of earlier times, its health, its errors and its scores decide alone; "
             'rollout=et.Canary(approval="promotion") has a person asked'
         )
@@ -344,7 +344,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--max-bad-answers", type=float, default=None)
     parser.add_argument("--blue-green", type=int, default=None, help="microseconds; no canary")
     parser.add_argument("--step-for", default="0s")
-    parser.add_argument("--slower-by", default="0s")
+    parser.add_argument("--slower-by", default="1ms")
     parser.add_argument("--words", default="imported")
     parser.add_argument("--unnamed", action="store_true", help="the service is called after the file")
     parser.add_argument("model", type=Path)
