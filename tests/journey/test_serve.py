@@ -336,7 +336,8 @@ def test_a_push_with_a_lock_is_tried_with_its_own_library_and_enters_by_workers_
     number = served.record().versions[version].ordinal
     done = served.run("promote", str(number), "--reason", "in a hurry", "--yes")
     returned = time.monotonic()
-    assert done.returncode == 0, done.stdout + done.stderr
+    # Under much traffic its canary may be over before the order is given.
+    assert done.returncode == 0 or "is the champion already" in done.stdout, done.stdout + done.stderr
     wait_until(lambda: customers.asked[version] > returned + 0.5, "answers of its own workers")
     assert customers.asked[before] < returned
     assert python in interpreters("w")
