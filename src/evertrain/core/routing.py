@@ -85,6 +85,7 @@ def seen_by(table: RoutingTable, number: int) -> RoutingTable:
 
     Who does not accept holds what the pool would answer with, and nothing that is on trial or only a standby.
 
+    >>> from evertrain.core.pool import PoolMember
     >>> shop = ServiceName("shop")
     >>> routes = {shop: Route(service=shop, champion=VersionId("a"), previous=VersionId("c"))}
     >>> green = Pool(number=1, own=PoolMember(service=shop, version=VersionId("b")))

@@ -31,13 +31,14 @@ def least_stall(load: Callable[[], _Loaded], enough_ms: float, *, tries: int = 3
 
 
 def _watched(load: Callable[[], _Loaded]) -> tuple[_Loaded, float]:
-    over = threading.Event()
+    over, watching = threading.Event(), threading.Event()
     longest = 0.0
 
     def tick() -> None:
         nonlocal longest
         while not over.is_set():
             begun, worked = time.perf_counter(), time.process_time()
+            watching.set()
             time.sleep(_TICK_S)
             # Where other processes had the processor, nothing here held anybody up: only what was worked here counts.
             late = min(time.perf_counter() - begun - _TICK_S, time.process_time() - worked)
@@ -47,6 +48,7 @@ def _watched(load: Callable[[], _Loaded]) -> tuple[_Loaded, float]:
     sys.setswitchinterval(TURN_S)
     thread = threading.Thread(target=tick, name="stall")
     thread.start()
+    watching.wait()  # else a load may be over before anybody looks
     try:
         loaded = load()
     finally:
