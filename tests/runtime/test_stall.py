@@ -1,10 +1,23 @@
 """What keeps the interpreter to itself is told from what gives others their turn."""
 
+import gc
 import pickle
 import time
+from collections.abc import Iterator
+
+import pytest
 
 from evertrain.runtime.gentle import unpickle_gently
 from evertrain.runtime.stall import least_stall
+
+
+@pytest.fixture(autouse=True)
+def no_callbacks() -> Iterator[None]:
+    """Hypothesis is called at each garbage collection, and so gives others a turn in the middle of a load."""
+    kept = gc.callbacks[:]
+    gc.callbacks.clear()
+    yield
+    gc.callbacks[:] = kept
 
 
 def test_what_holds_the_interpreter_is_measured_and_what_waits_is_not() -> None:
