@@ -15,10 +15,9 @@ import msgspec
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.planes import Crashed, Done, Planes, Running
 from evertrain.control.review import FEWEST_ROWS, back_to, is_judged_as_file
-from evertrain.control.step import NOTHING, Step
+from evertrain.control.step import NOTHING, Step, recorded
 from evertrain.core import event as facts
 from evertrain.core.canary import paired_limit
-from evertrain.core.event import Draft
 from evertrain.core.identity import Digest, VersionId
 from evertrain.core.paired import PairedFigures
 from evertrain.core.registry import Rollout, ServiceRecord
@@ -140,19 +139,7 @@ class RescoringDesk:
         return self._recorded(name, fact, back[-1].because, *back)
 
     def _recorded(self, name: str, fact: facts.VersionRescored, why: str, *also: facts.Fact) -> Step:
-        return Step(
-            drafts=tuple(
-                Draft(
-                    id=f"{name}:{place}",
-                    at=self._now,
-                    actor="controller",
-                    subject=f"service/{self._record.service}",
-                    reason=why,
-                    fact=one,
-                )
-                for place, one in enumerate((fact, *also))
-            )
-        )
+        return recorded(name, self._now, f"service/{self._record.service}", why, fact, *also)
 
 
 def found_of(record: ServiceRecord, rollout: Rollout) -> PairedFigures | None:

@@ -11,9 +11,8 @@ import msgspec
 
 from evertrain.config.declaration import ServiceSpec
 from evertrain.control.planes import Crashed, Done, Planes, Running
-from evertrain.control.step import Step
+from evertrain.control.step import Step, recorded
 from evertrain.core import event as facts
-from evertrain.core.event import Draft
 from evertrain.core.identity import Digest, VersionId, short
 from evertrain.core.registry import Rollout, ServiceRecord, Version
 from evertrain.core.stage import Check, Evaluated
@@ -162,19 +161,7 @@ class ChampionReview:
             told, why = [*told, reverted, refused], refused.because
         elif found.verdict == "pass":
             self._planes.attest_judged(champion.version, self._record.service, self._now, "pass", why)
-        return Step(
-            drafts=tuple(
-                Draft(
-                    id=f"{name}:{place}",
-                    at=self._now,
-                    actor="controller",
-                    subject=f"service/{self._record.service}",
-                    reason=why,
-                    fact=fact,
-                )
-                for place, fact in enumerate(told)
-            )
-        )
+        return recorded(name, self._now, f"service/{self._record.service}", why, *told)
 
 
 def is_judged_as_file(record: ServiceRecord, version: VersionId) -> bool:

@@ -8,11 +8,11 @@ from evertrain.control.lodging import Lodged, Lodging
 from evertrain.control.planes import Evidence, Planes
 from evertrain.control.rescoring import found_of
 from evertrain.control.review import check_of, judged_by, review, review_is_due, stood_in_line
-from evertrain.control.step import NOTHING, Step, moved
+from evertrain.control.step import NOTHING, Step, moved, recorded
 from evertrain.core import event as facts
 from evertrain.core.approval import RolloutGate
 from evertrain.core.canary import Assessment, assess, assess_shadow
-from evertrain.core.event import Draft, Fact
+from evertrain.core.event import Fact
 from evertrain.core.registry import Rollout, ServiceRecord
 from evertrain.core.rollout import RolloutMove, RolloutState
 from evertrain.core.time import HOUR, Instant
@@ -274,19 +274,7 @@ class RolloutDesk:
     def _record_all(self, rollout: Rollout, reason: str, *told: Fact) -> Step:
         verdicts = self._record.versions[rollout.version].verdicts
         stem = f"{rollout.rollout}:{rollout.state}:{rollout.step}:{len(rollout.shares)}:{verdicts}"
-        return Step(
-            drafts=tuple(
-                Draft(
-                    id=f"{stem}:{place}",
-                    at=self._now,
-                    actor="controller",
-                    subject=f"rollout/{rollout.rollout}",
-                    reason=reason,
-                    fact=fact,
-                )
-                for place, fact in enumerate(told)
-            )
-        )
+        return recorded(stem, self._now, f"rollout/{rollout.rollout}", reason, *told)
 
 
 def _say_lodged(lodged: Lodged) -> str:

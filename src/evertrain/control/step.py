@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 import msgspec
 
-from evertrain.core.event import Draft, RolloutMoved
+from evertrain.core.event import Draft, Fact, RolloutMoved
 from evertrain.core.identity import ServiceName
 from evertrain.core.record import Rollout
 from evertrain.core.rollout import RolloutMove, advance
 from evertrain.core.time import Instant
 
-__all__ = ["NOTHING", "Step", "moved"]
+__all__ = ["NOTHING", "Step", "moved", "recorded"]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,4 +49,14 @@ def moved(
         step=rollout.step if step is None else step,
         share=share,
         evidence=dict(figures or {}),
+    )
+
+
+def recorded(stem: str, now: Instant, subject: str, reason: str, *told: Fact) -> Step:
+    """What the controller puts on record, whole, for one reason. stem: what no other look at this state is called."""
+    return Step(
+        drafts=tuple(
+            Draft(id=f"{stem}:{place}", at=now, actor="controller", subject=subject, reason=reason, fact=fact)
+            for place, fact in enumerate(told)
+        )
     )

@@ -24,26 +24,6 @@ HANGS = "import time\ndef predict(rows):\n    time.sleep(60)\n"
 REQUESTS = 60
 
 
-@pytest.fixture
-def installation(tmp_path: Path) -> Installation:
-    return Installation(tmp_path / "state")
-
-
-@pytest.fixture
-def champion(installation: Installation) -> VersionId:
-    version = installation.add(MODEL)
-    installation.route(Route(service=SHOP, champion=version))
-    return version
-
-
-@pytest.fixture
-def worker(installation: Installation, champion: VersionId) -> Iterator[RunningWorker]:
-    running = RunningWorker(installation)
-    until(lambda: running.serves(champion))
-    yield running
-    running.close()
-
-
 @contextlib.contextmanager
 def in_shadow(
     worker: RunningWorker, champion: VersionId, body: str, *, share: float = 1.0, deadline_s: float = 5.0

@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx
 import pytest
@@ -19,28 +18,7 @@ from evertrain.testing.installation import SHOP, Installation
 from evertrain.testing.tree import Customer
 from evertrain.testing.worker import RECORD, RunningWorker, on_trial, until
 
-MODEL = "def predict(rows):\n    return [0.5 if row['vip'] else row['amount'] / 1000 for row in rows]\n"
 BETTER = "def predict(rows):\n    return [0.25 for row in rows]\n"
-
-
-@pytest.fixture
-def installation(tmp_path: Path) -> Installation:
-    return Installation(tmp_path / "state")
-
-
-@pytest.fixture
-def champion(installation: Installation) -> VersionId:
-    version = installation.add(MODEL)
-    installation.route(Route(service=SHOP, champion=version))
-    return version
-
-
-@pytest.fixture
-def worker(installation: Installation, champion: VersionId) -> Iterator[RunningWorker]:
-    running = RunningWorker(installation)
-    until(lambda: running.serves(champion))
-    yield running
-    running.close()
 
 
 def test_a_prediction_names_its_version_and_is_in_the_log_when_it_arrives(
