@@ -3,7 +3,7 @@
     python benchmarks/swap.py [--swaps 1000] [--quick] [--json FILE]
     python benchmarks/swap.py --by-pool 20 [--json FILE]
 
-Requests come on a schedule, at two fifths of the measured capacity, and their latency counts from the scheduled time.
+Requests come on a schedule, at a seventh of the measured capacity, and their latency counts from the scheduled time.
 The real process tree answers: supervisor, controller, data process, two workers. Beside it a training of LightGBM runs
 at nice 19. Each swap loads a version of its own of a model of 200 trees, or goes back to the one before; in between are
 moments like any other, for the placebo. These swaps are published into the real routing table; a smaller number goes
@@ -35,7 +35,9 @@ from evertrain.testing.tree import Tree
 
 PATH = f"/predict/{SHOP}"
 CONNECTIONS = 16
-SHARE = 0.4
+SHARE = 0.15
+"""Of the capacity. The clients, the training and two workers live on the same processors, and at two fifths of two of
+them the clients wait for themselves: there p50 around a loading was 1.47 times steady time, here 1.01."""
 PATTERN = ("load", "revert", "placebo", "load", "load", "placebo")
 PERIOD_S, SHORT_S = 1.2, 0.1
 """From one swap to the next; the short one leaves no steady time in between, and then times are not judged."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Trainings take what is left over, and beside tests that run at the same time nothing is.
+os.environ["EVERTRAIN_TRAINER_NICE"] = "0"
+
 # How long an example takes says more of who else uses the machine than of the example.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 if "CI" not in os.environ:  # Hypothesis has a profile of its own for that

@@ -67,7 +67,7 @@ def asked_since(customers: list[Customer], requests: int = 50) -> None:
     wait_until(lambda: all(len(one.answers) >= count + requests for one, count in zip(customers, before, strict=True)))
 
 
-@pytest.mark.parametrize("seconds", [5.0, pytest.param(600.0, marks=[pytest.mark.soak, pytest.mark.timeout(1200)])])
+@pytest.mark.parametrize("seconds", [60.0, pytest.param(600.0, marks=[pytest.mark.soak, pytest.mark.timeout(1200)])])
 def test_without_control_users_are_answered_and_nothing_is_lost(served: Served, tmp_path: Path, seconds: float) -> None:
     champion = served.record().champion
     customers = [Customer(served.port, f"/predict/{SHOP}", QUESTION, insists=True) for _ in range(6)]

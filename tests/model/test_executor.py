@@ -16,6 +16,7 @@ from evertrain.errors import NotFoundError, TransitionError, UserError
 from evertrain.model.executor import Crashed, Done, LocalExecutor, Outcome, Running, Task
 from evertrain.store.state import State
 
+AUTOGROUP = Path("/proc/self/autogroup")
 WORK = """
 import ctypes, json, os, pathlib, resource, signal, subprocess, sys, time
 
@@ -31,7 +32,11 @@ def describe():
         "nice": os.nice(0), "threads": os.environ["OMP_NUM_THREADS"], "hash_seed": os.environ["PYTHONHASHSEED"],
         "data": resource.getrlimit(resource.RLIMIT_DATA)[0], "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
         "cwd": os.getcwd(), "leader": os.getpid() == os.getsid(0), "arguments": arguments,
+        "share": read("/proc/self/autogroup").strip().rpartition(" ")[2],
     })
+
+def read(path):
+    return pathlib.Path(path).read_text() if os.path.exists(path) else ""
 
 def wait():
     (folder / "started").touch()
@@ -149,6 +154,7 @@ def test_a_task_runs_confined_from_its_first_line(state: State) -> None:
         "leader": True,
         "arguments": {"do": "describe"},
         "hash_seed": "0",
+        "share": "19" if AUTOGROUP.exists() else "",
     }
 
 

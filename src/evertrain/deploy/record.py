@@ -5,6 +5,7 @@ refuses, and whatever is unusual about a body that it takes, is read once more w
 are found, and what is allowed but rare is allowed.
 """
 
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -37,10 +38,7 @@ class Records:
     def __init__(self, schema: Schema, columns: Columns) -> None:
         self._columns = columns
         self._width = len(schema.columns)
-        record = _record_type(schema)
-        several = msgspec.defstruct("Records", [("rows", list[record])], forbid_unknown_fields=True)  # type: ignore[valid-type]
-        self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(record)
-        self._several: msgspec.json.Decoder[Any] = msgspec.json.Decoder(several)
+        self._one, self._several = _decoders(schema)
 
     def read(self, body: bytes, limits: Limits) -> list[_Row]:
         """The rows of a body; RequestError that names the row and the column, or TooLargeError."""
@@ -101,6 +99,16 @@ class Records:
             except RequestError as error:
                 raise RequestError(f"Row {number}: {error.what}", error.remedy, field=error.field) from error
         return rows
+
+
+@lru_cache(maxsize=64)
+def _decoders(schema: Schema) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
+    """Of one record and of several. Versions of a service have one schema: a type for each would not be free to make,
+    and hardly ever freed.
+    """
+    record = _record_type(schema)
+    several = msgspec.defstruct("Records", [("rows", list[record])], forbid_unknown_fields=True)  # type: ignore[valid-type]
+    return msgspec.json.Decoder(record), msgspec.json.Decoder(several)
 
 
 def _record_type(schema: Schema) -> type[msgspec.Struct]:

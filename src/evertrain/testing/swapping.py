@@ -259,9 +259,9 @@ def arriving(folder: Path, plan: Plan) -> Iterator[Arrived]:
 
 @contextmanager
 def busy_training() -> Iterator[None]:
-    """A training of 200,000 rows, again and again, confined as a trainer is: nice 19 and one thread."""
+    """A training of 200,000 rows, again and again, confined as a trainer is: nice 19, one thread, its own session."""
     environment = os.environ | thread_environment(1)
-    with subprocess.Popen([sys.executable, "-c", _TRAINING], env=environment) as process:
+    with subprocess.Popen([sys.executable, "-c", _TRAINING], env=environment, start_new_session=True) as process:
         try:
             yield
         finally:
