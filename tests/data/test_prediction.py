@@ -24,7 +24,7 @@ def answered(number: int) -> Predicted:
         at=Instant(0),
         received=Instant(0),
         row=(1,),
-        vector=(1,),
+        vector=(),
         score=0.5,
         arm="champion",
         assigned="champion",
@@ -46,6 +46,7 @@ def test_probabilities_of_classes_are_kept_where_the_table_has_room_for_them(
     committed(tmp_path / "new", 1)
     rows = Table(tmp_path / "new", predictions_table(SERVICE)).read(0)
     assert rows["scores"].to_list() == ["[0.25,0.5,0.25]"]
+    assert rows["vector"].to_list() == rows["row"].to_list() == ["[1]"]
     folder = tmp_path / "new"
     if begun_before:
         folder = tmp_path / "old"

@@ -23,7 +23,8 @@ class Predicted(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=
 
     id: the prediction id, 32 hexadecimal digits. key: the entity key of the example, "" where none is declared.
     at: the prediction time q. received: the business clock when the request came. row: the validated request columns,
-    in the schema's order. vector: the model's inputs, numbers and category texts as they were before encoding.
+    in the schema's order. vector: the model's inputs, numbers and category texts as they were before encoding; () where
+    they are the row as it is, which is then written once: read `inputs`.
     arm: who computed the score; assigned: the arm whose share the request fell in (a canary's failure is answered by
     the champion: arm "champion", assigned "canary"). latency_us: from request read to answer ready, monotonic.
     batch: ties the rows of one request together, "" for a single row. load: True for the tagged steady load of a
@@ -48,6 +49,11 @@ class Predicted(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=
     load: bool = False
     retry: bool = False
     scores: tuple[float, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[Value, ...]:
+        """What the model was asked."""
+        return self.vector or self.row
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="f"):

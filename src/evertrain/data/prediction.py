@@ -45,6 +45,9 @@ _PREDICTED: dict[str, pl.DataType] = {
     "retry": _FLAG,
     "scores": _TEXT,
 }
+_FIELDS = {"vector": "inputs"}
+"""Columns that a record has under another name."""
+
 _FAILED: dict[str, pl.DataType] = {
     "id": _TEXT,
     "version": _TEXT,
@@ -178,7 +181,10 @@ class ServiceTables:
 
 def _frame(records: Sequence[Record], columns: dict[str, pl.DataType]) -> pl.DataFrame:
     return pl.DataFrame(
-        [_series(name, dtype, [getattr(record, name) for record in records]) for name, dtype in columns.items()]
+        [
+            _series(name, dtype, [getattr(record, _FIELDS.get(name, name)) for record in records])
+            for name, dtype in columns.items()
+        ]
     )
 
 

@@ -322,7 +322,7 @@ def _predictions(request: _Request, scored: _Scored, assigned: ArmName, latency_
             at=draft.at,
             received=request.received,
             row=draft.row,
-            vector=vector,
+            vector=() if vector is draft.row else vector,
             score=best(score),
             arm=scored.arm,
             assigned=assigned,

@@ -136,7 +136,7 @@ class Performance:
         self._reference.append(np.nan)
         early = self._waiting.pop(record.key, self._waiting.pop(record.id, np.nan))
         self._label.append(early)
-        self._vectors[position] = record.vector
+        self._vectors[position] = record.inputs
 
     def labelled(self, record: Labelled) -> bool:
         """Take in a label. False when its prediction is not known (yet): it waits for it, bounded by the key."""

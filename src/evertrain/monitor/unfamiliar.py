@@ -92,7 +92,7 @@ class Unfamiliar:
             block = _Block()
             self._blocks.append(block)
         block.rows += 1
-        vector = record.vector
+        vector = record.inputs
         for place, name, known in self._categories(record.version):
             value = vector[place] if place < len(vector) else None
             # An empty text that no training knew is what an empty cell of a file is: missing, and answered as that.

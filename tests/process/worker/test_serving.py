@@ -32,6 +32,7 @@ def test_a_prediction_names_its_version_and_is_in_the_log_when_it_arrives(
     [record] = worker.records()
     assert isinstance(record, Predicted)
     assert (record.id, record.score, record.row) == (answer["id"], 0.0105, ("s1", 10.5, 3, False))
+    assert (record.vector, record.inputs) == ((), record.row), "what the model takes as it is stands in the log once"
     assert record.id == response.headers["x-evertrain-prediction"]
 
 
