@@ -116,6 +116,7 @@ def test_lookups_go_on_from_one_another() -> None:
         (lambda: service(rollout=et.Canary(margin=1e-12)), "more requests than can be counted", "1e-6 does"),
         (lambda: service(rollout=et.Canary(steps=[0.5, 0.1])), "do not rise: 0.5, 0.1", "rising order"),
         (lambda: service(rollout=et.Canary(steps=[])), "do not rise: there are none", "rising order"),
+        (lambda: service(rollout=et.Canary(steps=[0.1, 1.0])), "nothing to compare it with", "step of 1.0 out"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_refused_with_a_remedy(wrong: Callable[[], object], what: str, remedy: str) -> None:

@@ -177,5 +177,7 @@ def test_a_peer_that_never_came_is_absent_and_one_that_left_has_crashed(tmp_path
         with pytest.raises(ScoreError) as caught:
             await trials.ask("canary", arm, ASKS, Output())
         assert caught.value.cause == "crash"
+        with pytest.raises(AbsentError):  # it is known to have ended; until it is back that is not held against it
+            await trials.ask("canary", arm, ASKS, Output())
 
     asyncio.run(go())

@@ -43,10 +43,11 @@ is 0 or 1, true or false; yes or no as well where a model of this installation a
 taken. Where a table declares the label, it counts for nothing; of a watched service it counts as soon as the
 observation of that id comes, and of a served file as soon as the answer does.
 
-`x-request-id` makes a retry the same prediction. Each answer names the version that gave it in `x-evertrain-version`,
-and the id of each prediction in its body. A service of classes answers with the most probable `class` and the `scores`
-of all, by name in a record and as a tensor of shape [n, k] in V2; the value of its label names a class. An error has a
-4xx or 5xx and a body of `error`, `code`, `what`, `remedy` and, where one is to blame, `field`, on both ports; the
+`x-request-id` makes a retry the same prediction. `x-evertrain-cohort` names whom a request is about, who keeps one
+version while another is on trial. Each answer names the version that gave it in `x-evertrain-version`, and the id of
+each prediction in its body. A service of classes answers with the most probable `class` and the `scores` of all, by
+name in a record and as a tensor of shape [n, k] in V2; the value of its label names a class. An error has a 4xx or 5xx
+and a body of `error`, `code`, `what`, `remedy` and, where one is to blame, `field`, on both ports; the
 [codes](errors.md) are those of the commands."""
 
 _CONTROL = """\

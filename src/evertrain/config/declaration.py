@@ -131,6 +131,11 @@ class ExamplesSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True)
     at: Moment
     request: Schema
 
+    @property
+    def entity(self) -> tuple[str, ...]:
+        """Whom a prediction is about: its key without its time, since one is asked about at several times."""
+        return tuple(name for name in self.key if name != self.at.column) or self.key
+
 
 class LabelSpec(_Spec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The outcome of an example and its clock.

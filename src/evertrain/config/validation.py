@@ -261,6 +261,11 @@ def _canary(spec: ServiceSpec) -> None:
             f"The canary steps of service {spec.name!r} do not rise: {said or 'there are none'}.",
             "Give the shares in rising order, for example rollout=et.Canary(steps=[0.05, 0.25]).",
         )
+    if steps[-1] >= 1.0 and not spec.rollout.by_pool:
+        raise DeclarationError(
+            f"The canary of service {spec.name!r} would end with all of the traffic, and nothing to compare it with.",
+            "Leave the step of 1.0 out: what passes the last step is promoted, and then answers everything.",
+        )
     needed = fewest_requests(spec.rollout.margin)
     if needed is None or needed > MOST_REQUESTS:
         count = "more requests than can be counted" if needed is None else f"{needed:,} canary requests"

@@ -19,6 +19,9 @@ from evertrain.core.time import HOUR, Instant
 
 __all__ = ["RolloutDesk"]
 
+_MOST_FALLS = 8
+"""So often its process may end by itself before it moves on: it is started again at once, and then later and later."""
+
 
 class RolloutDesk:
     """Works on the open rollout of one service at one instant of business time.
@@ -35,6 +38,12 @@ class RolloutDesk:
 
     def step(self, rollout: Rollout) -> Step:
         """What this rollout comes to now."""
+        if rollout.falls >= _MOST_FALLS:
+            why = f"Its process ended {rollout.falls} times by itself. The last time: {rollout.fell}"
+            return self._end(rollout, why)
+        return self._go_on(rollout)
+
+    def _go_on(self, rollout: Rollout) -> Step:
         match rollout.state:
             case RolloutState.PENDING:
                 return self._begin(rollout)

@@ -42,8 +42,8 @@ def desired_route(
         previous=standby,
         prepare=prepare,
         rollout=rollout.rollout if rollout is not None and (arms or mirrors) else None,
-        canary=_arm(rollout, rollout.version, deadline) if rollout is not None and arms else None,
-        control=_arm(rollout, record.champion, deadline) if rollout is not None and arms else None,
+        canary=_arm(rollout.version, rollout.share, deadline) if rollout is not None and arms else None,
+        control=_arm(record.champion, _beside(rollout), deadline) if rollout is not None and arms else None,
         shadow=_shadow(rollout, deadline) if rollout is not None and mirrors else None,
         reference=record.anchor if spec.label is not None else None,
         salt=rollout.rollout if rollout is not None and (arms or mirrors) else "",
@@ -57,11 +57,13 @@ def desired_route(
     )
 
 
-def _arm(rollout: Rollout, version: VersionId | None, deadline: float) -> Arm | None:
-    if version is None:
-        return None
-    # The control arm gets the canary's share, as long as both fit beside the rest.
-    return Arm(version=version, share=min(rollout.share, 0.5), deadline_s=deadline)
+def _arm(version: VersionId | None, share: float, deadline: float) -> Arm | None:
+    return None if version is None else Arm(version=version, share=share, deadline_s=deadline)
+
+
+def _beside(rollout: Rollout) -> float:
+    """The share of the control arm: the canary's, or what that leaves."""
+    return min(rollout.share, 1.0 - rollout.share)
 
 
 def _is_in_shadow(rollout: Rollout) -> bool:

@@ -90,7 +90,7 @@ class Rollout(msgspec.Struct, kw_only=True):
     index into them, -1 before the first. shares: from when on it got which share of the traffic. reviewed: the step in
     which its version was judged again last, -2 when it was not. approvals: what was asked at each gate, by approver.
     shadow: the stage before the first share, None when it is over; mirrored: since when it saw which share of the
-    requests.
+    requests. falls: how often its process ended by itself since the last move; fell: why, the last time.
     """
 
     rollout: RolloutId
@@ -109,6 +109,8 @@ class Rollout(msgspec.Struct, kw_only=True):
     approvals: dict[RolloutGate, dict[str, Approval]] = {}
     shadow: ShadowSpec | None = None
     mirrored: tuple[Instant, float] | None = None
+    falls: int = 0
+    fell: str = ""
 
     @property
     def started(self) -> Instant | None:

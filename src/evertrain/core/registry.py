@@ -23,8 +23,12 @@ from evertrain.core.record import Cycle, Decision, Rollout, ServiceRecord, Versi
 from evertrain.core.rollout import RolloutMove
 from evertrain.core.routing import Refusal
 from evertrain.core.time import Instant
+from evertrain.core.trial import LACKING
 
 __all__ = ["Cycle", "Decision", "Registry", "Rollout", "ServiceRecord", "Version"]
+
+_ON_TRIAL = ("canary-", "shadow-")
+"""How the names of processes begin that run a version on trial."""
 
 
 class Registry:
@@ -49,8 +53,8 @@ class Registry:
         self.sequence = event.sequence
         fact = event.fact
         match fact:
-            case facts.AlertRaised() | facts.AlertCleared():
-                self._fold_alert(event, fact)
+            case facts.AlertRaised() | facts.AlertCleared() | facts.ProcessExited():
+                self._fold_upkeep(event, fact)
             case facts.ServiceDeclared():
                 record = self.service(fact.service)
                 record.declaration, record.bundle, record.folder = fact.declaration, fact.bundle, fact.folder
@@ -73,14 +77,17 @@ class Registry:
                 _fold_pool(self.service(fact.service), event, fact)
             case facts.OrderGiven() | facts.OrderAnswered() | facts.ServiceSwitched():
                 _fold_order(self.service(fact.service), event, fact)
-            case _:
-                pass
 
-    def _fold_alert(self, event: facts.Event, fact: facts.AlertRaised | facts.AlertCleared) -> None:
-        if isinstance(fact, facts.AlertRaised):
-            self.alerts[fact.alert] = event
-        else:
-            self.alerts.pop(fact.alert, None)
+    def _fold_upkeep(
+        self, event: facts.Event, fact: facts.AlertRaised | facts.AlertCleared | facts.ProcessExited
+    ) -> None:
+        match fact:
+            case facts.AlertRaised():
+                self.alerts[fact.alert] = event
+            case facts.AlertCleared():
+                self.alerts.pop(fact.alert, None)
+            case facts.ProcessExited():
+                _fold_exit(self.services.values(), event, fact)
 
 
 def _decide(record: ServiceRecord, event: facts.Event, outcome: str) -> None:
@@ -226,7 +233,7 @@ def _fold_rollout(
             rollout = record.rollouts[fact.rollout]
             rollout.state = rollouts.advance(rollout.state, cast("RolloutMove", fact.move), fact.rollout)
             rollout.step, rollout.evidence = fact.step, fact.evidence or rollout.evidence
-            rollout.since, rollout.why = event.at, event.reason
+            rollout.since, rollout.why, rollout.falls = event.at, event.reason, 0
             rollout.shares.append((event.at, fact.share))
             if fact.move == "mirror" and rollout.shadow is not None:
                 rollout.mirrored = rollout.mirrored or (event.at, rollout.shadow.share)
@@ -243,6 +250,16 @@ def _fold_rollout(
             record.pools.crowned(fact.service, record.champion, fact.after, event.at)
             _crown(record, fact.after, event.at)
             _decide(record, event, "reverted")
+
+
+def _fold_exit(records: Iterable[ServiceRecord], event: facts.Event, fact: facts.ProcessExited) -> None:
+    """Count it where it was the process of a version on trial. One that lacks a package says nothing of its version."""
+    if fact.code == LACKING or not fact.process.startswith(_ON_TRIAL):
+        return
+    for record in records:
+        rollout = record.open_rollout
+        if rollout is not None and rollout.version == fact.version:
+            rollout.falls, rollout.fell = rollout.falls + 1, event.reason
 
 
 def _fold_approval(record: ServiceRecord, event: facts.Event, fact: facts.ApprovalAsked | facts.ApprovalGiven) -> None:

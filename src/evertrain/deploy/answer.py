@@ -62,8 +62,9 @@ class _Scored(msgspec.Struct):
 class _Request(msgspec.Struct):
     """A request in hand. It keeps the table and the champion that it started with, whatever changes meanwhile.
 
-    name: the client's id of it, "" for none. failures: of arms that could not answer; they are logged with the answer.
-    hidden: places of the row that are personal; the log gets pseudonyms there.
+    name: the client's id of it, "" for none. who: whom it is about, "" where nothing is on trial. failures: of arms
+    that could not answer; they are logged with the answer. hidden: places of the row that are personal; the log gets
+    pseudonyms there.
     """
 
     live: Live
@@ -73,6 +74,7 @@ class _Request(msgspec.Struct):
     name: str
     load: bool
     span: Span
+    who: str = ""
     failures: list[Record] = []
     hidden: tuple[int, ...] = ()
 
@@ -114,14 +116,15 @@ class Answering:
         rows: Sequence[tuple[Value, ...]],
         *,
         name: str,
+        cohort: str,
         load: bool,
         span: Span,
     ) -> list[Predicted] | Awaitable[list[Predicted]]:
         """Predictions, one a row, already in the log: at once where the champion answers a few rows, else to wait for.
 
-        name: the client's id of this request, "" for none. ModelError when no version could answer, CapacityError when
-        the log has no room or too many wait already, TooLargeError when they are more than it ever takes at once,
-        LateError after the deadline: then nothing is answered.
+        name: the client's id of this request, cohort: whom the client says that it is about; "" for none. ModelError
+        when no version could answer, CapacityError when the log has no room or too many wait already, TooLargeError
+        when they are more than it ever takes at once, LateError after the deadline: then nothing is answered.
         """
         self._admission.refuse_late(span.until_ns)
         received = self._clock.now()
@@ -133,8 +136,8 @@ class Answering:
             if repeated is not None:
                 self._log.append(*repeated)
                 return repeated
-        first = request.drafts[0]
-        assigned = arm_of(live.route, first.key or first.id)
+        request.who = _who(request, cohort)
+        assigned = arm_of(live.route, request.who)
         arm = self._arm_for(request, assigned)
         if arm is None and len(rows) <= _CHUNK:
             scored = _Scored(champion.version, "champion", [], [])
@@ -178,7 +181,7 @@ class Answering:
         self._log.append(*request.failures, *answers)
         self._statistics.answered(request.label(scored.version, scored.arm), len(answers), latency)
         if request.live.route.shadow is not None:
-            self._mirror.offer(request.live.route, request.champion, answers, rows)
+            self._mirror.offer(request.live.route, request.champion, answers, rows, request.who)
         if request.name:
             self._keep(answers)
         return answers
@@ -280,6 +283,16 @@ class Answering:
             self._memory[answer.id] = answer
         while len(self._memory) > self._remember:
             self._memory.popitem(last=False)
+
+
+def _who(request: _Request, cohort: str) -> str:
+    """Whom a request is about, and so which version answers all of it: whom its client names, else the entity of its
+    first row, else it stands alone. It goes into no record.
+    """
+    route, first = request.live.route, request.drafts[0]
+    if route.canary is None and route.control is None and route.shadow is None:
+        return ""
+    return cohort or request.champion.entity_of(first.row) or first.id
 
 
 def _places(names: Sequence[str], wanted: Collection[str]) -> tuple[int, ...]:

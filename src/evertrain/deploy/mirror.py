@@ -62,10 +62,12 @@ class Mirror:
         self._queue: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    def offer(self, route: Route, champion: Loaded, answers: list[Predicted], rows: list[tuple[Value, ...]]) -> None:
-        """Have the route's shadow see a request that was answered, if it has one whose share the request is in."""
+    def offer(
+        self, route: Route, champion: Loaded, answers: list[Predicted], rows: list[tuple[Value, ...]], who: str
+    ) -> None:
+        """Have the route's shadow see a request that was answered, if it has one whose share `who` is in."""
         arm, first = route.shadow, answers[0]
-        if arm is None or first.load or cohort_of(route.salt, first.key or first.id) >= arm.share:
+        if arm is None or first.load or cohort_of(route.salt, who) >= arm.share:
             return
         has_room = len(self._queue) < _WAITING and len(answers) <= _MOST_ROWS
         if not has_room or not self._log.room.for_trials or not self._admission.has_room_for_shadows:

@@ -62,6 +62,7 @@ Render = Callable[[list[Predicted]], Rendered]
 _LONGEST_ID = 200
 _IDS_IN_HEADER = 16
 _ID = b"x-request-id"
+_COHORT = b"x-evertrain-cohort"
 
 
 class _Door(msgspec.Struct, frozen=True):
@@ -219,14 +220,17 @@ class Server:
         self, live: Live, champion: Loaded, rows: list[tuple[Any, ...]], request: Request, render: Render
     ) -> Answer:
         headers = request.headers
-        name = headers.get(_ID, b"").decode("latin-1")
-        if len(name) > _LONGEST_ID:
-            raise RequestError(
-                f"The request id is longer than {_LONGEST_ID} characters.", "Send a shorter one.", field="x-request-id"
-            )
         until = deadline_of(headers, request.begun_ns, self._answer_timeout_s)
         load = self._steady and headers.get(b"x-evertrain-load") == b"steady"
-        answers = self._answering.answer(live, champion, rows, name=name, load=load, span=Span(request.begun_ns, until))
+        answers = self._answering.answer(
+            live,
+            champion,
+            rows,
+            name=_named(headers, _ID).decode("latin-1"),
+            cohort=_named(headers, _COHORT).decode("utf-8", "replace"),
+            load=load,
+            span=Span(request.begun_ns, until),
+        )
         if isinstance(answers, list):
             return _answered(render(answers), answers)
         return self._answered_later(answers, render)
@@ -310,6 +314,17 @@ class Server:
     def _metadata(self, service: str, _: Request) -> Reply:
         _live, champion = self._answerable(service)
         return Reply(200, metadata(champion.manifest))
+
+
+def _named(headers: Headers, header: bytes) -> bytes:
+    """What a client may name as it likes, empty where it does not."""
+    word = headers.get(header, b"")
+    if len(word) > _LONGEST_ID:
+        name = header.decode()
+        raise RequestError(
+            f"The header {name} is longer than {_LONGEST_ID} characters.", "Send a shorter one.", field=name
+        )
+    return word
 
 
 def _readiness(services: Iterable[Live]) -> Reply:

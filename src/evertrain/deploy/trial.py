@@ -28,7 +28,8 @@ _IDLE = 8
 class AbsentError(Exception):
     """The process on trial is not there, and that says nothing about its version.
 
-    It was not up yet when this worker wanted it for the first time, or it was let go because the trial has ended.
+    It was not up yet when this worker wanted it for the first time, it comes up again after it ended, which was said
+    already, or it was let go because the trial has ended.
     """
 
 
@@ -59,7 +60,7 @@ class Trials:
         """Answers, one a row, in order; ScoreError when one is missing, late, or must not be answered.
 
         AbsentError while the process has not come up since this worker did (after a restart of both, the worker may be
-        the faster one), and when its trial has ended meanwhile.
+        the faster one) or since this worker has found that it ended, and when its trial has ended meanwhile.
         """
         socket = socket_name(name, arm.version, arm.attempt)
         try:
@@ -68,6 +69,7 @@ class Trials:
         except TimeoutError as error:
             raise ScoreError("deadline", f"no answer within {arm.deadline_s:g} s") from error
         except (OSError, EOFError) as error:
+            self._met.discard(socket)  # that it ended is held against it here, once; until it is back it is absent
             self._look()
             if self._wanted is not None and socket not in self._wanted:
                 raise AbsentError from error

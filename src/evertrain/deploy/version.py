@@ -70,6 +70,7 @@ class Loaded:
         )
         examples = None if spec is None else spec.examples
         self._key = _places(self._names, () if examples is None else examples.key)
+        self._entity = _places(self._names, () if examples is None else examples.entity)
         self._at, self._offset = -1, 0
         if examples is not None and examples.at.column in self._names:
             self._at, self._offset = self._names.index(examples.at.column), examples.at.offset
@@ -82,6 +83,10 @@ class Loaded:
     def key_of(self, row: Sequence[Value]) -> str:
         """The entity key of the example, "" where none is declared."""
         return entity_key([row[place] for place in self._key]) if self._key else ""
+
+    def entity_of(self, row: Sequence[Value]) -> str:
+        """Whom the row is about, at whatever time; "" where no key is declared."""
+        return entity_key([row[place] for place in self._entity]) if self._entity else ""
 
     def at_of(self, row: Sequence[Value], received: Instant) -> Instant:
         """The prediction time: the declared moment of the row, else the time of receipt."""

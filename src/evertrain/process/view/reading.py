@@ -172,7 +172,7 @@ class Observer:
                 one = self._show(record, spec, route, series, look=look, around=around)
                 waits = one.rollouts[0].waiting if one.trial and one.rollouts else ""
                 counts = None if look.tally is None else look.tally.counts()
-                keys[name] = () if spec.examples is None else spec.examples.key
+                keys[name] = () if spec.examples is None else spec.examples.entity
                 shown[name], looks[name] = one, msgspec.structs.replace(look, tally=counts, waits=waits)
         self.board.put_up(shown)
         self.board.keys = keys

@@ -1,0 +1,79 @@
+"""What becomes of a rollout whose process ends by itself: it is tried again, and not for ever."""
+
+import msgspec
+import pytest
+
+from evertrain.core.event import Draft, ProcessExited
+from evertrain.core.identity import VersionId
+from evertrain.core.policy import CanarySpec
+from evertrain.core.record import Rollout
+from evertrain.core.rollout import RolloutState
+from evertrain.core.trial import LACKING
+from evertrain.testing.person import record_of
+from evertrain.testing.simulation import World, simulated_service
+
+
+def on_trial() -> World:
+    """A service whose second version has just begun with its first share."""
+    slow = CanarySpec(steps=(0.1, 0.5), max_bad_answers=5.0)
+    world = World(seed=2, spec=msgspec.structs.replace(simulated_service(), rollout=slow))
+    while len(record_of(world).rollouts) < 2:
+        world.run(1)
+    world.tick(world.planes.now)
+    assert newest(world).state is RolloutState.STEPPING
+    return world
+
+
+def newest(world: World) -> Rollout:
+    return list(record_of(world).rollouts.values())[-1]
+
+
+def fall(world: World, times: int, *, arm: str = "canary", version: VersionId | None = None, code: int = 1) -> None:
+    for _ in range(times):
+        fact = ProcessExited(process=f"{arm}-1-0", code=code, signal=None, version=version or newest(world).version)
+        world.journal.append(
+            Draft(
+                id=f"exit:{len(world.journal.events)}",
+                at=world.planes.now,
+                actor="supervisor",
+                subject=f"process/{fact.process}",
+                reason="It was killed by SIGSEGV.",
+                fact=fact,
+            )
+        )
+    world.tick(world.planes.now)
+
+
+def test_a_process_that_ends_again_and_again_ends_its_trial() -> None:
+    world = on_trial()
+    rollout = newest(world)
+    fall(world, 7)
+    assert newest(world).state is RolloutState.STEPPING
+    fall(world, 1)
+    record = record_of(world)
+    assert record.rollouts[rollout.rollout].state is RolloutState.ROLLED_BACK
+    told = "Its process ended 8 times by itself. The last time: It was killed by SIGSEGV."
+    assert record.versions[rollout.version].refused == told
+
+
+@pytest.mark.parametrize(("arm", "code"), [("control", 1), ("reference", 1), ("canary", LACKING)])
+def test_what_is_not_its_own_fault_does_not_count(arm: str, code: int) -> None:
+    world = on_trial()
+    fall(world, 20, arm=arm, code=code)
+    assert newest(world).state is RolloutState.STEPPING
+
+
+def test_another_version_does_not_count() -> None:
+    world = on_trial()
+    fall(world, 20, version=record_of(world).champion)
+    assert newest(world).state is RolloutState.STEPPING
+
+
+def test_each_move_gives_it_a_new_chance() -> None:
+    world = on_trial()
+    fall(world, 7)
+    before = newest(world).step
+    while newest(world).open and newest(world).step == before:
+        world.run(1)
+    fall(world, 7)
+    assert newest(world).state is not RolloutState.ROLLED_BACK
