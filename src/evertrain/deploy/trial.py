@@ -28,8 +28,8 @@ _IDLE = 8
 class AbsentError(Exception):
     """The process on trial is not there, and that says nothing about its version.
 
-    It was not up yet when this worker wanted it for the first time, it comes up again after it ended, which was said
-    already, or it was let go because the trial has ended.
+    It is not up yet, it comes up again after it ended, or it was let go because the trial has ended. How often it ends
+    is counted by whoever starts it.
     """
 
 
@@ -54,13 +54,12 @@ class Trials:
         self._look = look
         self._wanted: set[str] | None = None
         self._idle: dict[str, list[_Pair]] = {}
-        self._met: set[str] = set()
 
     async def ask(self, name: str, arm: Arm, asks: Sequence[Predict], output: Output) -> list[Answer]:
         """Answers, one a row, in order; ScoreError when one is missing, late, or must not be answered.
 
-        AbsentError while the process has not come up since this worker did (after a restart of both, the worker may be
-        the faster one) or since this worker has found that it ended, and when its trial has ended meanwhile.
+        What it had in hand when it ended is held against it. AbsentError while it is not up, and when its
+        trial has ended meanwhile.
         """
         socket = socket_name(name, arm.version, arm.attempt)
         try:
@@ -69,7 +68,6 @@ class Trials:
         except TimeoutError as error:
             raise ScoreError("deadline", f"no answer within {arm.deadline_s:g} s") from error
         except (OSError, EOFError) as error:
-            self._met.discard(socket)  # that it ended is held against it here, once; until it is back it is absent
             self._look()
             if self._wanted is not None and socket not in self._wanted:
                 raise AbsentError from error
@@ -87,7 +85,6 @@ class Trials:
     def keep(self, sockets: Iterable[str]) -> None:
         """Close the connections to all other sockets."""
         self._wanted = wanted = set(sockets)
-        self._met &= wanted
         for name in set(self._idle) - wanted:
             for _, writer in self._idle.pop(name):
                 writer.close()
@@ -120,10 +117,6 @@ class Trials:
             with contextlib.suppress(OSError):
                 writer.close()
         try:
-            made = await asyncio.open_unix_connection(str(self._path(socket)))
+            return await asyncio.open_unix_connection(str(self._path(socket)))
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            if socket in self._met:
-                raise
             raise AbsentError from error
-        self._met.add(socket)
-        return made
