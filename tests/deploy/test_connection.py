@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from evertrain.deploy.body import Intake
 from evertrain.deploy.connection import Bounds
-from evertrain.deploy.incoming import ExpectationError, HeadBounds, HeadError, StalledError
+from evertrain.deploy.incoming import CodingError, ExpectationError, HeadBounds, HeadError, StalledError
 from evertrain.deploy.listener import Listener
 from evertrain.deploy.request import Reply, Request
 from evertrain.errors import EvertrainError, TooLargeError
@@ -50,6 +50,7 @@ class Mirror:
             TooLargeError: 413,
             ExpectationError: 417,
             HeadError: 431,
+            CodingError: 501,
         }
         return Reply(kinds.get(type(error), 400), msgspec.json.encode(error.what))
 
@@ -174,6 +175,7 @@ def said(response: Response) -> dict[str, object]:
         (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400, True),
         (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n", 400, True),
         (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", 400, True),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, True),
         (b"POST / HTTP/1.1\r\nhost: x\r\nexpect: a-miracle\r\ncontent-length: 1\r\n\r\n", 417, True),
         (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 200001\r\n\r\n", 413, True),
         (b"GET /" + b"a" * 3000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 431, True),
@@ -228,6 +230,17 @@ def test_a_client_that_closed_its_side_is_still_answered(house: House) -> None:
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
             assert responses(connection, ("GET",))[0][0].status == 200
+
+
+@pytest.mark.parametrize("whole", [(), (GET,), (LATER,)], ids=["alone", "behind one", "behind one that takes a while"])
+def test_a_client_that_closed_its_side_too_early_is_told_so(house: House, whole: tuple[bytes, ...]) -> None:
+    with closing(connect(house)) as connection:
+        cut = b"POST /now HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc"
+        connection.sendall(b"".join(whole) + cut)
+        connection.shutdown(socket.SHUT_WR)
+        found, ended = responses(connection, (*("GET" for _ in whole), "POST"))
+        assert [response.status for response in found] == [*(200 for _ in whole), 400]
+        assert ended
 
 
 def test_a_refusal_reaches_a_client_that_is_still_sending(house: House) -> None:

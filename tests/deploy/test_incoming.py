@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evertrain.deploy.body import Intake
-from evertrain.deploy.incoming import ExpectationError, HeadBounds, HeadError, Incoming, StalledError
+from evertrain.deploy.incoming import CodingError, ExpectationError, HeadBounds, HeadError, Incoming, StalledError
 from evertrain.errors import CapacityError, RequestError, TooLargeError
 
 STREAM = (
@@ -77,6 +77,7 @@ def test_damaged_bytes_end_in_a_fault_or_in_requests_and_hold_nothing(seed: int,
         (b"nonsense\r\n\r\n", RequestError, "not a valid HTTP request"),
         (b"GET /v2 HTTP/1.1\r\n\r\n", RequestError, "no Host header"),
         (b"GET /v2 HTTP/1.1\r\nhost: x\r\nexpect: a-miracle\r\n\r\n", ExpectationError, "expects"),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip, chunked\r\n\r\n", CodingError, "'gzip, chunked'"),
         (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 101\r\n\r\n", TooLargeError, "limit of 100 bytes"),
         (b"GET /" + b"a" * 1000 + b" HTTP/1.1\r\n", HeadError, "over 1000 bytes"),
         (b"GET / HTTP/1.1\r\nhost: x\r\nlong: " + b"a" * 1000, HeadError, "over 1000 bytes"),

@@ -81,3 +81,11 @@ def test_a_key_that_no_request_can_have_had_is_refused_with_its_form(sent: objec
     assert says in told.value.what
     assert told.value.remedy.startswith('Send the list of customer, day, as the request had them: [17, "2026-03-01T')
     assert told.value.field == "labels[0].key"
+
+
+@pytest.mark.parametrize("known", [10**30, -(10**18), "10000-01-01", "2024-13-01T00:00:00Z"])
+def test_a_time_that_is_none_is_refused(known: object) -> None:
+    body = msgspec.json.encode({"labels": [{"key": "k", "value": 1, "known_at": known}]})
+    with pytest.raises(RequestError, match="known_at") as told:
+        read_labels(body, ServiceName("shop"), Instant(0), Limits())
+    assert told.value.field == "labels[0].known_at"

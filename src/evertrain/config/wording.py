@@ -18,6 +18,9 @@ _WINDOW = re.compile(
     r"(?P<fold>[a-z]+)(?:\s+(?P<start>\d.*?))?(?:\s+until\s+(?P<end>\d.*?))?(?:\s+as\s+(?P<name>[A-Za-z_]\w*))?"
 )
 
+_LONGEST_NAME = 200
+"""A longer one is no mistyped name, and to compare megabytes of it would take a second."""
+
 
 def suggestion(name: str, known: Iterable[str], *, otherwise: str = "", limit: int = 30) -> str:
     """A remedy that names the nearest known name; where none is near, `otherwise`, or all of them up to a limit.
@@ -33,7 +36,7 @@ def suggestion(name: str, known: Iterable[str], *, otherwise: str = "", limit: i
     """
     names = sorted(known)
     folded = {one.casefold(): one for one in names}
-    near = get_close_matches(name.casefold(), folded, n=1)
+    near = get_close_matches(name.casefold(), folded, n=1) if len(name) <= _LONGEST_NAME else []
     if near:
         return f'Did you mean "{folded[near[0]]}"?'
     if otherwise or not names:

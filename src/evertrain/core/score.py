@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # the supervisor, which speaks of scores and computes none, s
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Cause", "RowScore", "best", "constant_of", "fault_of", "plain"]
+__all__ = ["Cause", "RowScore", "best", "constant_of", "fault_of", "hidden_words", "plain"]
 
 RowScore = float | tuple[float, ...]
 Cause = Literal["error", "deadline", "crash", "nan", "range", "protocol"]
@@ -70,6 +70,20 @@ def fault_of(score: RowScore, output: Output) -> tuple[Cause, str] | None:
     if isinstance(score, tuple):
         return "protocol", f"{len(score)} numbers came for one {output.name}"
     return _fault_of_number(score, output, output.name)
+
+
+_MAY_BE_PERSONAL = " (what it says may be personal)"
+
+
+def hidden_words(raised: str) -> str:
+    """What is kept of the words of user code that raised on a row with personal values, which it may repeat.
+
+    >>> hidden_words("predict raised KeyError: 'Ann'")
+    'predict raised KeyError (what it says may be personal)'
+    >>> hidden_words(hidden_words("KeyError: 'Ann'"))
+    'KeyError (what it says may be personal)'
+    """
+    return raised.partition(":")[0].removesuffix(_MAY_BE_PERSONAL) + _MAY_BE_PERSONAL
 
 
 def _fault_of_classes(score: Sequence[float], output: Output) -> tuple[Cause, str] | None:

@@ -31,12 +31,16 @@ class AlertCleared(_Fact, frozen=True, kw_only=True, tag="alert.cleared"):
 
 
 class ProcessExited(_Fact, frozen=True, kw_only=True, tag="process.exited"):
-    """A process of the tree ended without being told to. version: the one that it was running, if any."""
+    """A process of the tree ended without being told to. version: the one that it was running, if any.
+
+    untold: how many ends of it before this one are not on record, because nobody came for the notes of them.
+    """
 
     process: str
     code: int | None
     signal: str | None
     version: VersionId | None
+    untold: int = 0
 
 
 class ProcessesRestarted(_Fact, frozen=True, kw_only=True, tag="processes.restarted"):

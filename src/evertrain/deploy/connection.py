@@ -169,7 +169,8 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Who has said all may still listen: what was asked is answered before the connection ends."""
-        self._incoming.end()
+        self._incoming.cut()
+        self._proceed()
         return self._answering or self._unsent
 
     def pause_writing(self) -> None:

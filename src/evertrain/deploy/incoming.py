@@ -11,7 +11,7 @@ from evertrain.deploy.body import Intake
 from evertrain.deploy.request import Request
 from evertrain.errors import EvertrainError, RequestError, TooLargeError
 
-__all__ = ["Asked", "ExpectationError", "HeadBounds", "HeadError", "Incoming", "StalledError"]
+__all__ = ["Asked", "CodingError", "ExpectationError", "HeadBounds", "HeadError", "Incoming", "StalledError"]
 
 
 class HeadError(TooLargeError):
@@ -20,6 +20,10 @@ class HeadError(TooLargeError):
 
 class ExpectationError(RequestError):
     """A request expects what is not known here. Over HTTP it is a 417."""
+
+
+class CodingError(RequestError):
+    """A body comes in a transfer coding that is not known here. Over HTTP it is a 501."""
 
 
 class StalledError(RequestError):
@@ -88,6 +92,12 @@ class Incoming:
             self.fault = fault
             self.end()
 
+    def cut(self) -> None:
+        """Its client sends nothing more: a request that is not whole will never be."""
+        if self.partial:
+            self.stop(RequestError("The request ends before all of it has come.", "Send all of it.", field="body"))
+        self.end()
+
     def end(self) -> None:
         """Hear nothing more; give back what a request that is not whole holds."""
         self._over = True
@@ -122,6 +132,13 @@ class Incoming:
             self.stop(self._intake.too_large())
         elif b"host" not in headers and self._parser.get_http_version() == "1.1":
             self.stop(RequestError("The request has no Host header.", "Send one.", field="host"))
+        elif headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+            coding = headers[b"transfer-encoding"][:80].decode("latin-1")
+            self.stop(
+                CodingError(
+                    f"Transfer-Encoding {coding!r} is not known here.", "Send chunked.", field="transfer-encoding"
+                )
+            )
         elif b"expect" in headers:
             self._look_at_expectation(headers[b"expect"])
 

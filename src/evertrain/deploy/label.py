@@ -16,7 +16,7 @@ from evertrain.core.identity import ServiceName
 from evertrain.core.model import Output
 from evertrain.core.prediction import Labelled
 from evertrain.core.schema import Value
-from evertrain.core.time import Instant, Moment, parse_instant, say_instant
+from evertrain.core.time import Instant, Moment, parse_instant, say_instant, to_datetime
 from evertrain.deploy.body import Limits, bound_rows, decode
 from evertrain.deploy.column import Columns
 from evertrain.errors import RequestError
@@ -201,11 +201,14 @@ def _key(key: str | int | list[str | int | float | bool | None], number: int, fo
 def _known(known_at: str | int | None, number: int, received: Instant) -> Instant:
     if known_at is None:
         return received
-    if isinstance(known_at, int):
-        return Instant(known_at)
     try:
-        return parse_instant(known_at)
+        found = known_at if isinstance(known_at, int) else parse_instant(known_at)
+        to_datetime(found)
     except (ValueError, OverflowError) as error:
+        reason = f"{known_at} is no time in microseconds" if isinstance(known_at, int) else error
         raise RequestError(
-            f"Label {number}: known_at: {error}.", "Send ISO 8601 with an offset.", field=f"labels[{number}].known_at"
+            f"Label {number}: known_at: {reason}.",
+            "Send ISO 8601 with an offset, or microseconds since 1970 in UTC.",
+            field=f"labels[{number}].known_at",
         ) from error
+    return Instant(found)

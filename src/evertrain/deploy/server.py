@@ -22,7 +22,7 @@ from evertrain.core.prediction import Labelled, Predicted
 from evertrain.deploy.admission import LateError, deadline_of
 from evertrain.deploy.answer import Answering, Span
 from evertrain.deploy.body import EncodingError, Intake, Limits, deflate, wants_gzip
-from evertrain.deploy.incoming import ExpectationError, HeadError, StalledError
+from evertrain.deploy.incoming import CodingError, ExpectationError, HeadError, StalledError
 from evertrain.deploy.label import KeyForm, hide_keys, read_labels, said_certain
 from evertrain.deploy.observe import read_observations, refuse_labels
 from evertrain.deploy.protocol import (
@@ -61,6 +61,7 @@ Answer = Reply | Awaitable[Reply]
 Render = Callable[[list[Predicted]], Rendered]
 _LONGEST_ID = 200
 _IDS_IN_HEADER = 16
+_LONGEST_WORDS = 2_000
 _ID = b"x-request-id"
 _COHORT = b"x-evertrain-cohort"
 
@@ -305,7 +306,10 @@ class Server:
 
     def _ready(self, _: str, __: Request) -> Reply:
         # What a person turned off is no reason to take the others of this worker from behind a load balancer.
-        return _readiness(live for live in self._swap.services if live.route.enabled)
+        services = list(self._swap.services)
+        if not services:
+            return Reply(503, b'{"ready":false,"waiting":[]}')  # no table came yet: nobody's requests can be answered
+        return _readiness(live for live in services if live.route.enabled)
 
     def _service_ready(self, service: str, _: Request) -> Reply:
         live = self._swap.live(service)
@@ -351,6 +355,7 @@ def _answered(rendered: Rendered, answers: list[Predicted]) -> Reply:
 _STATUSES: tuple[tuple[type[EvertrainError], int], ...] = (
     (StalledError, HTTPStatus.REQUEST_TIMEOUT),
     (ExpectationError, HTTPStatus.EXPECTATION_FAILED),
+    (CodingError, HTTPStatus.NOT_IMPLEMENTED),
     (HeadError, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
     (EncodingError, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
@@ -379,6 +384,11 @@ def _not_for(method: str, wanted: str) -> Reply:
 
 def _refusal(status: int, error: EvertrainError) -> Reply:
     if status >= 500:
-        _log.warning("%d: %s", status, error.what)
+        _log.warning("%d: %s", status, _cut(error.what))
     retry: tuple[tuple[bytes, bytes], ...] = ((b"retry-after", b"1"),) if error.retry else ()
-    return Reply(status, _encoder.encode(told(error)), retry)
+    return Reply(status, _encoder.encode({name: _cut(words) for name, words in told(error).items()}), retry)
+
+
+def _cut(words: str) -> str:
+    """Words that a client can read, and a log can hold: names and values of any length may stand in them."""
+    return words if len(words) <= _LONGEST_WORDS else f"{words[:_LONGEST_WORDS]}..."

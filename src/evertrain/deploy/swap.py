@@ -16,7 +16,7 @@ from functools import partial
 import msgspec
 
 from evertrain.core.identity import ServiceName, VersionId, short
-from evertrain.core.routing import Refusal, Route, RoutingTable
+from evertrain.core.routing import Route, RoutingTable
 from evertrain.deploy.version import Loaded, Loader, Recent
 from evertrain.errors import EvertrainError
 
@@ -118,7 +118,7 @@ class Swap:
         gently = any(one.champion is not None for one in self._live.values())
         try:
             loaded = await asyncio.get_running_loop().run_in_executor(
-                self._pool, partial(self._load_here, version, route.refused, recent, gently=gently)
+                self._pool, partial(self._load_here, version, route, recent, gently=gently)
             )
         except EvertrainError as error:
             self._failed[version] = str(error)
@@ -131,11 +131,9 @@ class Swap:
             self._loading.discard(version)
         self._settle()
 
-    def _load_here(
-        self, version: VersionId, refused: tuple[Refusal, ...], recent: tuple[Recent, ...], *, gently: bool
-    ) -> Loaded:
+    def _load_here(self, version: VersionId, route: Route, recent: tuple[Recent, ...], *, gently: bool) -> Loaded:
         try:
-            return self._loader.load(version, refused, recent, gently=gently)
+            return self._loader.load(version, route.refused, recent, gently=gently, hidden=bool(route.personal))
         except EvertrainError:
             raise
         except (OSError, MemoryError) as error:

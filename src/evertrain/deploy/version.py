@@ -14,8 +14,9 @@ from evertrain.core.identity import VersionId, short
 from evertrain.core.model import Manifest
 from evertrain.core.routing import Refusal
 from evertrain.core.schema import Value
-from evertrain.core.score import Cause, RowScore, fault_of, plain
+from evertrain.core.score import Cause, RowScore, fault_of, hidden_words, plain
 from evertrain.core.time import Instant
+from evertrain.core.wording import say_many
 from evertrain.deploy.column import Columns
 from evertrain.deploy.record import Records
 from evertrain.errors import EvertrainError, ModelError, UnavailableError
@@ -45,7 +46,7 @@ class ScoreError(ModelError):
         'predict raised KeyError (what it says may be personal)'
         """
         if hidden and self.cause == "error":
-            return f"{self.what.partition(':')[0]} (what it says may be personal)"
+            return hidden_words(self.what)
         return self.what
 
 
@@ -106,7 +107,7 @@ class Loaded:
         except UnavailableError:
             # Not the version's doing: the online states are being built. The client is asked to come again.
             raise
-        except Exception as error:  # features and models are user code: whatever they raise is charged to the version
+        except (Exception, SystemExit) as error:  # features and models are user code: it is charged to the version
             raise ScoreError("error", _say(error)) from error
         finally:
             runtime.end_if_copied(self._process)
@@ -133,11 +134,24 @@ class Loaded:
                     "The installed libraries differ from those that it was made with: retrain it here.",
                 )
 
-    def warm(self, recent: Sequence[Recent]) -> None:
-        """Answer rows of the recent past, so that nothing is done for the first time when traffic comes."""
-        for row, at in recent:
-            if len(row) == len(self._names):
+    def warm(self, recent: Sequence[Recent], *, hidden: bool) -> None:
+        """Answer rows of the recent past, so that nothing is done for the first time when traffic comes.
+
+        ModelError when none of them is answered: a row or two that fail are for the rollout to judge. hidden: they hold
+        personal values, so that of what was raised only the kind is said.
+        """
+        rows = [(row, at) for row, at in recent if len(row) == len(self._names)]
+        failures = []
+        for row, at in rows:
+            try:
                 self.answer([row], [at])
+            except ScoreError as error:
+                failures.append(error)
+        if failures and len(failures) == len(rows):
+            raise ModelError(
+                f"Version {short(self.version)} answers none of the newest {say_many(len(rows), 'request')}: "
+                f"{failures[-1].told(hidden=hidden)}."
+            )
 
 
 class Loader:
@@ -165,27 +179,37 @@ class Loader:
         self._at_home = at_home
 
     def load(
-        self, version: VersionId, refused: Iterable[Refusal], recent: Sequence[Recent], *, gently: bool = False
+        self,
+        version: VersionId,
+        refused: Iterable[Refusal],
+        recent: Sequence[Recent],
+        *,
+        gently: bool = False,
+        hidden: bool = False,
     ) -> Loaded:
-        """TrustError or ModelError says why it must not or cannot be loaded. gently: while requests are answered."""
+        """TrustError or ModelError says why it must not or cannot be loaded. gently: while requests are answered.
+
+        hidden: recent rows hold personal values.
+        """
         manifest = admit(self._artifacts, self._verifier, version, need="judged", refused=refused)
         self._at_home(manifest)
         path, own = self._artifacts.blobs.path(manifest.model), os.getpid()
         try:
-            return self._load(manifest, path, recent, gently=gently)
+            loaded = self._load(manifest, path, gently=gently)
+            loaded.warm(recent, hidden=hidden)
+            return loaded
         except EvertrainError:
             raise
-        except Exception as error:  # models and features are user code: whatever they raise is said, not thrown
+        except (Exception, SystemExit) as error:  # models and features are user code: it is said, not thrown
             raise ModelError(f"Version {short(version)}: {path} cannot be loaded: {_say(error)}.") from error
         finally:
             runtime.end_if_copied(own)
 
-    def _load(self, manifest: Manifest, path: Path, recent: Sequence[Recent], *, gently: bool) -> Loaded:
+    def _load(self, manifest: Manifest, path: Path, *, gently: bool) -> Loaded:
         model = runtime.load(manifest, path, self._code(manifest), gently=gently)
         loaded = Loaded(manifest, self._spec(manifest), model, self._features(manifest))
         if manifest.golden is not None:
             loaded.prove(msgspec.json.decode(self._artifacts.blobs.get(manifest.golden), type=Golden))
-        loaded.warm(recent)
         return loaded
 
 
@@ -206,7 +230,7 @@ def _places(names: Sequence[str], key: Sequence[str]) -> tuple[int, ...]:
     return tuple(names.index(name) for name in key) if set(key) <= set(names) else ()
 
 
-def _say(error: Exception) -> str:
+def _say(error: BaseException) -> str:
     if isinstance(error, ModelError):
         return error.what
     lines = str(error).splitlines()

@@ -1,6 +1,6 @@
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.routing import Arm, Route, RoutingTable
-from evertrain.process.supervision.roster import Trial, serves, trials
+from evertrain.process.supervision.roster import Trial, hides, serves, trials
 
 A, B, C = (VersionId(letter * 64) for letter in "abc")
 
@@ -34,3 +34,9 @@ def test_a_worker_serves_when_it_obeys_the_table_with_every_champion_loaded() ->
     assert not serves(table(champion=A), 5, (B,))
     assert serves(table(champion=A, enabled=False), 5, ())
     assert serves(table(), 6, ())
+
+
+def test_a_version_on_trial_is_asked_what_is_personal_where_its_service_says_so() -> None:
+    personal = table(champion=A, canary=arm(B), reference=C, personal=("email",))
+    assert [hides(personal, version) for version in (A, B, C, None)] == [False, True, True, False]
+    assert not hides(table(champion=A, canary=arm(B)), B)

@@ -316,3 +316,23 @@ def test_labels_that_are_none_are_named(worker: RunningWorker) -> None:
     wrong = worker.client.post(f"/labels/{SHOP}", json={"labels": []}, headers={"authorization": "Bearer nonsense"})
     assert wrong.status_code == 401
     assert "control/keys/token-data" in wrong.json()["remedy"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"%s": 1}' % (b"k" * 3_000_000),
+        b'{"shop": "%s", "amount": "x", "n": 1, "vip": true}' % (b"s" * 3_000_000),
+        json.dumps(tensors(outputs=[{"name": "o" * 3_000_000}])).encode(),
+        json.dumps({"inputs": [{"name": "k" * 3_000_000, "datatype": "FP64", "shape": [1], "data": [1]}]}).encode(),
+    ],
+    ids=["name", "value", "output", "tensor"],
+)
+def test_megabytes_in_one_word_are_refused_at_once_and_in_few_words(worker: RunningWorker, content: bytes) -> None:
+    """To look for a name that is near takes seconds, in which nobody else would be answered."""
+    begun = psutil.Process(worker.process.pid).cpu_times().user
+    path = INFER if b'"inputs"' in content else f"/predict/{SHOP}"
+    response = worker.client.post(path, content=content)
+    assert response.status_code == 400
+    assert len(response.content) < 10_000
+    assert psutil.Process(worker.process.pid).cpu_times().user - begun < 0.3

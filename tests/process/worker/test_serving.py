@@ -10,9 +10,10 @@ import pytest
 
 from evertrain.core.identity import VersionId
 from evertrain.core.prediction import Failed, Labelled, Predicted, SeenArm
-from evertrain.core.routing import Arm, Route
+from evertrain.core.routing import Arm, Route, RoutingTable
 from evertrain.core.time import Moment
 from evertrain.store.access import token
+from evertrain.store.routing import RoutingFile
 from evertrain.store.statistics import SHED, read_statistics
 from evertrain.testing.installation import SHOP, Installation
 from evertrain.testing.tree import Customer
@@ -77,6 +78,11 @@ def test_a_declared_service_without_a_version_is_known_and_answers_nothing_yet(
     assert "evertrain status" in told.json()["remedy"]
     assert told.headers["retry-after"] == "1"
     assert worker.client.get("/v2/health/ready").json() == {"ready": False, "waiting": [SHOP]}
+    table = RoutingFile(installation.state.routing)
+    table.publish(RoutingTable(generation=table.read().generation + 1, routes={}))  # no service is declared
+    until(lambda: worker.predict().status_code == 404)
+    unready = worker.client.get("/v2/health/ready")
+    assert (unready.status_code, unready.json()) == (503, {"ready": False, "waiting": []})
 
 
 def test_a_version_that_nobody_judged_is_not_served(

@@ -20,9 +20,11 @@ import msgspec
 
 from evertrain.config.settings import Settings, load
 from evertrain.control.loop import Loop, Pulse
+from evertrain.core.event import Draft, ProcessExited
 from evertrain.core.identity import ServiceName
 from evertrain.core.registry import Registry
 from evertrain.core.time import DAY, Instant
+from evertrain.core.wording import say_many
 from evertrain.errors import EvertrainError
 from evertrain.process.controller.action import OrderedActions
 from evertrain.process.controller.doorway import Doorway
@@ -175,7 +177,7 @@ class Controller:
     def _take_exit_notes(self) -> None:
         """What the supervisor wrote down about processes that ended goes on record."""
         for note in exit_notes(self._state):
-            self._ledger.append(note)
+            self._ledger.append(_with_untold(note))
             forget_exit_note(self._state, note)
 
     def _tell(self) -> None:
@@ -185,6 +187,15 @@ class Controller:
         self._take_exit_notes()
         self._beat = msgspec.structs.replace(self._beat, settled=self._clock.now())
         beat(self._state, self._beat)
+
+
+def _with_untold(note: Draft) -> Draft:
+    """The note, whose reason says as well what is not on record because of it."""
+    fact = note.fact
+    if not (isinstance(fact, ProcessExited) and fact.untold):
+        return note
+    untold = f"{say_many(fact.untold, 'end')} of it before that"
+    return msgspec.structs.replace(note, reason=f"{note.reason} {untold} left no record: nobody came for the notes.")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -16,9 +16,14 @@ __all__ = ["leave_obituary"]
 _TAIL = 4096
 
 
-def leave_obituary(state: State, notes: ExitNotes, child: Child, code: int | None) -> str:
-    """Leave the note, and return the cause in words. code: None when it was not a child of this supervisor."""
-    cause = child.why or _own_words(state, child) or say_exit(code, _tail(child), child.post.memory_mb or 0)
+def leave_obituary(state: State, notes: ExitNotes, child: Child, code: int | None, *, hidden: bool = False) -> str:
+    """Leave the note, and return the cause in words.
+
+    code: None when it was not a child of this supervisor. hidden: what it printed may repeat personal values, so that
+    nothing is told of it.
+    """
+    printed = "" if hidden else _tail(child)
+    cause = child.why or _own_words(state, child) or say_exit(code, printed, child.post.memory_mb or 0)
     fact = ProcessExited(
         process=child.post.name,
         code=code if code is not None and code >= 0 else None,

@@ -8,7 +8,7 @@ import msgspec
 from evertrain.core.identity import VersionId
 from evertrain.core.routing import Route, RoutingTable
 
-__all__ = ["Trial", "lacks", "serves", "trials"]
+__all__ = ["Trial", "hides", "lacks", "serves", "trials"]
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -40,6 +40,14 @@ def _trials_of(route: Route) -> list[Trial]:
     if route.reference is not None:
         found.append(Trial("reference", route.reference))
     return found
+
+
+def hides(table: RoutingTable, version: VersionId | None) -> bool:
+    """Whether a version is on trial, and is asked what holds personal values."""
+    return any(
+        bool(route.personal) and any(trial.version == version for trial in _trials_of(route))
+        for route in table.routes.values()
+    )
 
 
 def serves(table: RoutingTable, generation: int, ready: tuple[VersionId, ...]) -> bool:

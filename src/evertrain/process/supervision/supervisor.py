@@ -24,7 +24,7 @@ from evertrain.process.supervision.child import Child
 from evertrain.process.supervision.obituaries import leave_obituary
 from evertrain.process.supervision.posts import controller_post, data_post, trial_post, worker_post
 from evertrain.process.supervision.restarting import Restarting, Standing
-from evertrain.process.supervision.roster import lacks, serves, trials
+from evertrain.process.supervision.roster import hides, lacks, serves, trials
 from evertrain.process.supervision.watchdog import Watchdog
 from evertrain.store.exit import ExitNotes
 from evertrain.store.process import Heartbeat, Role, alive, beat, forget, heartbeat_of, heartbeats
@@ -327,7 +327,7 @@ class Supervisor:
             forget(self._state, child.post.name)
             return
         pid = child.pid
-        cause = leave_obituary(self._state, self._notes, child, code)
+        cause = leave_obituary(self._state, self._notes, child, code, hidden=hides(self._table, child.post.version))
         pause = child.ended(cause)
         self._watchdog.forget(child)
         _log.warning("%s, process %s: %s It starts again in %.1f s.", child.post.name, pid, cause, pause)

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ import psutil
 
 from evertrain.core.model import Manifest
 from evertrain.core.schema import Value
-from evertrain.core.score import RowScore, fault_of, plain
+from evertrain.core.score import RowScore, fault_of, hidden_words, plain
 from evertrain.core.trial import Answer, Ask, Ping, Pong, Predict, Score, Scores
 from evertrain.errors import EvertrainError, ModelError
 from evertrain.process.worker.features import FeatureFunction
@@ -25,9 +26,20 @@ _GIVE_UP_S = 0.25
 
 
 class Answering:
-    """One loaded version. Predictions are made one at a time; `busy_s` is how long the one in hand has taken."""
+    """One loaded version. Predictions are made one at a time; `busy_s` is how long the one in hand has taken.
 
-    def __init__(self, manifest: Manifest, model: Model, features: FeatureFunction, stall_ms: float = 0.0) -> None:
+    hides: whether requests hold personal values, so that the words of what is raised may, too.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        model: Model,
+        features: FeatureFunction,
+        hides: Callable[[], bool],
+        stall_ms: float = 0.0,
+    ) -> None:
+        self._hides = hides
         self._stall_ms = stall_ms
         self._version = manifest.version
         self._names = manifest.inputs.names
@@ -75,7 +87,7 @@ class Answering:
             vector = self._features(dict(zip(self._names, ask.row, strict=True)), ask.at)
             (score,) = self.scores((vector,))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - user code runs here, and may raise anything
-            return Answer(ok=False, cause="error", detail=_say(error))
+            return Answer(ok=False, cause="error", detail=self._say(error))
         fault = fault_of(score, self._output)
         if fault is not None:
             return Answer(ok=False, cause=fault[0], detail=fault[1])
@@ -85,13 +97,18 @@ class Answering:
         try:
             return Scores(ok=True, scores=self.scores(ask.vectors))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - user code runs here, and may raise anything
-            return Scores(ok=False, cause="error", detail=_say(error))
+            return Scores(ok=False, cause="error", detail=self._say(error))
 
-
-def _say(error: BaseException) -> str:
-    """One line. The traceback goes to the process's own log: a client never sees it."""
-    _log.info("a prediction failed", exc_info=error)
-    if isinstance(error, EvertrainError):
-        return error.what
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+    def _say(self, error: BaseException) -> str:
+        """One line. The traceback goes to the process's own log: a client never sees it."""
+        lines = (error.what if isinstance(error, EvertrainError) else str(error)).splitlines()
+        words = lines[0][:300] if lines else ""
+        if not isinstance(error, EvertrainError):
+            words = f"{type(error).__name__}: {words}".removesuffix(": ")
+        if not self._hides():
+            _log.info("a prediction failed", exc_info=error)
+            return words
+        words = hidden_words(words)
+        raised = error.__cause__ or error
+        _log.info("a prediction failed: %s\n%s", words, "".join(traceback.format_tb(raised.__traceback__)))
+        return words

@@ -22,11 +22,11 @@ from typing import Literal
 import msgspec
 
 from evertrain.core.golden import Golden
-from evertrain.core.identity import VersionId, short
+from evertrain.core.identity import ServiceName, VersionId, short
 from evertrain.core.model import Manifest
 from evertrain.core.pool import MOST_STALL_MS
 from evertrain.core.routing import Refusal
-from evertrain.errors import EvertrainError, ModelError, PackageError, say_raised
+from evertrain.errors import EvertrainError, IntegrityError, ModelError, PackageError, say_raised
 from evertrain.model.limits import confine
 from evertrain.process.entry import run
 from evertrain.process.worker.answering import Answering
@@ -143,7 +143,7 @@ def _load(state: State, order: Order) -> Answering:
             model, checked = least_stall(lambda: load(manifest, path, code, gently=True), MOST_STALL_MS)
         else:
             model = load(manifest, path, code)
-        answering = Answering(manifest, model, features, checked)
+        answering = Answering(manifest, model, features, lambda: _hides(state, manifest.service), checked)
         _prove(artifacts, manifest, answering)
     except EvertrainError:
         raise
@@ -159,6 +159,15 @@ def _load(state: State, order: Order) -> Answering:
 def _refusals(state: State) -> tuple[Refusal, ...]:
     routes = RoutingFile(state.routing).read().routes.values()
     return tuple(refusal for route in routes for refusal in route.refused)
+
+
+def _hides(state: State, service: ServiceName) -> bool:
+    """Whether requests to a service hold personal values, as of now; they may where nobody can tell."""
+    try:
+        route = RoutingFile(state.routing).read().routes.get(service)
+    except IntegrityError:
+        return True
+    return route is not None and bool(route.personal)
 
 
 def _prove(artifacts: Artifacts, manifest: Manifest, answering: Answering) -> None:
