@@ -7,10 +7,12 @@ from evertrain.config.declaration import ServiceSpec
 from evertrain.core.aftermath import Aftermath, Served
 from evertrain.core.event import (
     ChampionReverted,
+    Draft,
     OrderAnswered,
     PoolClosed,
     PoolHeld,
     PoolOpened,
+    ProcessExited,
     RoutingChanged,
 )
 from evertrain.core.identity import ServiceName, digest_of
@@ -86,6 +88,44 @@ def test_a_version_that_fails_more_than_the_one_before_it_is_taken_back_while_th
     assert "20 of 1,020 requests failed since the switch, and 10 of 10,010 of the version before it" in refused
 
 
+def crash(world: World, number: int, pool: int, *, crashed: bool = True) -> None:
+    fact = ProcessExited(
+        process="w0",
+        code=None,
+        signal="SIGSEGV" if crashed else "SIGKILL",
+        version=None,
+        pool=pool,
+        crashed=crashed,
+    )
+    at = Instant(world.planes.now + number)
+    world.journal.append(
+        Draft(id=f"exit:{number}", at=at, actor="supervisor", subject="process/w0", reason="It ended.", fact=fact)
+    )
+
+
+def test_a_version_that_ends_its_workers_is_taken_back_and_what_others_killed_speaks_against_nobody() -> None:
+    world = World(seed=1, spec=blue_green(back=30 * 24 * HOUR))
+    before = second(world)
+    first, bad = before.served[:2]
+    calm = Aftermath(before=Served(answered=10_000), after=Served(answered=50))
+    world.planes.aftermaths[bad] = calm
+    for number in range(1, 4):
+        crash(world, number, 1, crashed=False)
+        crash(world, 10 + number, 0)  # of those that stand by
+    world.tick(world.planes.now)
+    assert record_of(world).champion == bad
+    crash(world, 20, 1)
+    world.tick(world.planes.now)
+    assert record_of(world).champion == bad  # once is chance
+    crash(world, 21, 1)
+    crash(world, 22, 1)
+    world.tick(world.planes.now)
+    record = record_of(world)
+    assert record.champion == first
+    assert world.planes.table.accepting == 0
+    assert "3 workers crashed since, and 0 before" in record.versions[bad].refused
+
+
 def test_a_first_version_that_runs_with_other_libraries_enters_with_workers_that_have_them() -> None:
     world = World(seed=1)
     world.planes.lock = LOCK
@@ -103,6 +143,8 @@ def test_a_rollback_within_the_window_goes_back_to_the_other_pool_and_ends_the_n
     assert table.routes[SERVICE].champion == before.served[0]
     assert table.accepting == 0
     assert record_of(world).versions[before.served[1]].refused
+    world.tick(world.planes.now)
+    assert told(world, PoolClosed)[-1] == "Nobody goes back to it: its version was taken back."
     settled(world)
     assert world.planes.table.accepting != 1
 

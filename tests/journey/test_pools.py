@@ -22,6 +22,16 @@ from evertrain.testing.tree import wait_until
 
 log = logging.getLogger(__name__)
 
+CRASHING = """
+import os
+import signal
+
+
+def predict(rows):
+    if any(row["a"] > 1 and row["b"] < -1 for row in rows):  # no golden request is like that
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return [0.75 for _ in rows]
+"""
 FAULTY = """
 def predict(rows):
     if any(row["a"] > 1 and row["b"] < -1 for row in rows):  # no golden request is like that
@@ -149,6 +159,21 @@ def test_a_version_that_fails_after_the_switch_is_taken_back_unattended(served: 
     again = served.run("push", "faulty.py")
     assert again.returncode == 1
     assert "requests failed since the switch" in again.stdout
+
+
+def test_a_version_that_ends_its_workers_after_the_switch_is_taken_back_unattended(served: Served) -> None:
+    (served.folder / "crashing.py").write_text(CRASHING)
+    with Customers(served.port):  # whose connections end with the workers
+        version = served.push("crashing.py")
+        wait_until(lambda: served.record().versions[version].refused != "", "the way back")
+    wait_until(served.answers, "the version before")
+    record = served.record()
+    assert record.champion == version_of(served, 1)
+    assert "workers crashed since, and 0 before" in record.versions[version].refused
+    with Customers(served.port) as customers:
+        wait_until(lambda: customers.total > 100, "answers of the version before")
+    assert customers.bad == []
+    assert set(customers.answered) == {record.champion}
 
 
 def test_a_push_with_a_lock_enters_with_its_own_library(served: Served, customers: Customers, older: Older) -> None:

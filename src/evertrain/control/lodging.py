@@ -13,7 +13,7 @@ from evertrain.core.event import Draft
 from evertrain.core.identity import VersionId, short
 from evertrain.core.pool import Entry, Lack, Pool, entry_of
 from evertrain.core.registry import Rollout, ServiceRecord
-from evertrain.core.time import MINUTE, Instant
+from evertrain.core.time import DAY, MINUTE, Instant
 
 __all__ = ["Lodged", "Lodging", "PoolDesk", "closed", "entry_for", "say_entry"]
 
@@ -162,16 +162,25 @@ class PoolDesk:
         if table.accepting != self._record.pools.accepting.number or not self._planes.followed(table.generation):
             return NOTHING  # connections may still be with it
         if self._now >= until or before is None:
-            return self._close(other, "Nobody goes back to it: its time is over.")
-        return self._back(before, until) or Step(until=until)
+            return self._close(other, f"Nobody goes back to it: {self._why_over(before)}.")
+        return self._back(other, before, until) or Step(until=until)
 
-    def _back(self, before: VersionId, until: Instant) -> Step | None:
-        """Go back where the version that took over fails more often than the one before it did."""
+    def _why_over(self, before: VersionId | None) -> str:
+        if before is None:
+            return "nothing answered before"
+        return "its version was taken back" if self._record.versions[before].refused else "its time is over"
+
+    def _back(self, other: Pool, before: VersionId, until: Instant) -> Step | None:
+        """Go back where the version that took over fails more requests, or ends more workers, than the one before."""
         champion, limit = self._record.champion, 1.0 / self._spec.rollout.alpha
         if champion is None or self._record.versions[champion].overruled:
             return None
         since = Instant(until - self._record.pools.back)
-        seen = self._planes.aftermath(self._record.service, champion, before, since)
+        pools = self._record.pools
+        seen = self._planes.aftermath(self._record.service, champion, before, since).with_crashes(
+            before=pools.crashes_of(other.number, Instant(since - DAY), since),
+            after=pools.crashes_of(pools.accepting.number, since),
+        )
         if seen.e_value < limit:
             return None
         words = f"{seen.says()}; e-value {seen.e_value:.3g}, and {limit:.3g} is enough."

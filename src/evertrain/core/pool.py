@@ -29,6 +29,8 @@ __all__ = [
 MOST_STALL_MS: Final = 25.0
 """A version whose loading keeps others from the interpreter for longer enters with workers that answer nobody yet."""
 
+_MOST_CRASHES: Final = 1_000
+
 Lack = Literal["memory", "environment"]
 """Why no second pool can be started."""
 
@@ -89,7 +91,8 @@ class Pools(msgspec.Struct, kw_only=True):
     other: the one that does not accept: it comes, until its version is promoted, or stands by `until` then. opened:
     when; back: how long it is to stand by, in microseconds. owner: the service that moved them last. last: the highest
     number that was given. lacks: what kept a rollout from its pool last, by rollout. lived: in which environment each
-    version answered that did; a version is not named where that is the installation's own.
+    version answered that did; a version is not named where that is the installation's own. crashes: when workers of the
+    pools that stand ended by their own doing, by the pool's number.
     """
 
     accepting: Pool = FIRST
@@ -101,6 +104,7 @@ class Pools(msgspec.Struct, kw_only=True):
     last: int = 0
     lacks: dict[str, Lack] = {}
     lived: dict[VersionId, str] = {}
+    crashes: dict[int, list[Instant]] = {}
 
     @property
     def standing(self) -> tuple[Pool, ...]:
@@ -126,7 +130,18 @@ class Pools(msgspec.Struct, kw_only=True):
 
     def close(self, owner: ServiceName) -> None:
         """The second pool ends."""
+        if self.other is not None:
+            self.crashes.pop(self.other.number, None)
         self.other, self.until, self.owner = None, None, owner
+
+    def crashed(self, pool: int, at: Instant) -> None:
+        """A worker of this pool has ended by its own doing."""
+        if any(pool == one.number for one in self.standing):
+            self.crashes[pool] = [*self.crashes.get(pool, []), at][-_MOST_CRASHES:]
+
+    def crashes_of(self, pool: int, begin: Instant, end: Instant | None = None) -> int:
+        """How many workers of a pool have in (begin, end]."""
+        return sum(begin < at and (end is None or at <= end) for at in self.crashes.get(pool, []))
 
     def crowned(self, service: ServiceName, before: VersionId | None, after: VersionId | None, until: Instant) -> None:
         """A service has another champion: the pool that is kept for it accepts, and the one before stands by."""

@@ -86,8 +86,10 @@ class Registry:
                 self.alerts[fact.alert] = event
             case facts.AlertCleared():
                 self.alerts.pop(fact.alert, None)
-            case facts.ProcessExited():
+            case facts.ProcessExited(pool=None):
                 _fold_exit(self.services.values(), event, fact)
+            case facts.ProcessExited(pool=int(pool), crashed=True):
+                self.pools.crashed(pool, event.at)
 
 
 def _decide(record: ServiceRecord, event: facts.Event, outcome: str) -> None:

@@ -34,6 +34,8 @@ class ProcessExited(_Fact, frozen=True, kw_only=True, tag="process.exited"):
     """A process of the tree ended without being told to. version: the one that it was running, if any.
 
     untold: how many ends of it before this one are not on record, because nobody came for the notes of them.
+    pool: of a worker, the set that it belongs to. crashed: whether it is its own doing, by a fault or a hang; what was
+    killed from outside, by a person or by the kernel when memory ends, speaks against nothing that it ran.
     """
 
     process: str
@@ -41,6 +43,8 @@ class ProcessExited(_Fact, frozen=True, kw_only=True, tag="process.exited"):
     signal: str | None
     version: VersionId | None
     untold: int = 0
+    pool: int | None = None
+    crashed: bool = False
 
 
 class ProcessesRestarted(_Fact, frozen=True, kw_only=True, tag="processes.restarted"):

@@ -2,18 +2,24 @@
 
 import contextlib
 import signal
+from typing import Final
 
 from evertrain.core.event import Draft, ProcessExited
+from evertrain.core.trial import LACKING
 from evertrain.model.obituary import say_exit
+from evertrain.process.entry import EXIT_FAULT
 from evertrain.process.supervision.child import Child
 from evertrain.store.clock import business_clock
 from evertrain.store.exit import ExitNotes
 from evertrain.store.process import heartbeats
 from evertrain.store.state import State
 
-__all__ = ["leave_obituary"]
+__all__ = ["has_crashed", "leave_obituary"]
 
 _TAIL = 4096
+_NAMED: Final = (0, EXIT_FAULT, LACKING)
+"""Exit codes of a process that says itself what it lacks."""
+_FROM_OUTSIDE: Final = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def leave_obituary(state: State, notes: ExitNotes, child: Child, code: int | None, *, hidden: bool = False) -> str:
@@ -29,6 +35,8 @@ def leave_obituary(state: State, notes: ExitNotes, child: Child, code: int | Non
         code=code if code is not None and code >= 0 else None,
         signal=_signal_name(code),
         version=child.post.version,
+        pool=child.post.pool.number if child.post.role == "worker" else None,
+        crashed=has_crashed(code, child.why),
     )
     notes.leave(
         Draft(
@@ -41,6 +49,19 @@ def leave_obituary(state: State, notes: ExitNotes, child: Child, code: int | Non
         ),
     )
     return cause
+
+
+def has_crashed(code: int | None, why: str = "") -> bool:
+    """Whether a process ended by its own doing. code: None where nobody saw it; why: the watchdog ended it for this.
+
+    >>> has_crashed(-signal.SIGSEGV), has_crashed(-signal.SIGKILL), has_crashed(-signal.SIGKILL, "It gave no sign.")
+    (True, False, True)
+    >>> has_crashed(EXIT_FAULT), has_crashed(3), has_crashed(None)
+    (False, True, False)
+    """
+    if why:
+        return True
+    return code is not None and code not in _NAMED and -code not in _FROM_OUTSIDE
 
 
 def _own_words(state: State, child: Child) -> str:
