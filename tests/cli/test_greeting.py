@@ -41,3 +41,5 @@ def test_a_file_that_was_followed_by_another_says_which_answers() -> None:
     assert told[1] == "The file given is version 1, which does not."
     found.why = "it raises KeyError"
     assert lines_of(found, "churn", ADDRESS, TOKEN, "")[1].endswith("does not: it was refused: it raises KeyError")
+    found.state = "ended"
+    assert lines_of(found, "churn", ADDRESS, TOKEN, "")[1].endswith("which does not: it raises KeyError")

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from evertrain.testing.door import TOKEN, ControlPort, control_port
-from evertrain.testing.overview import overview_of_nothing
-from evertrain.web.overview import Decision
+from evertrain.testing.overview import BEGAN, overview_of_nothing
+from evertrain.web.overview import Decision, WorkerPool
 
 SCREENS = [
     pytest.param(1400, 900, "light", id="desk"),
@@ -83,13 +83,22 @@ def test_the_page_follows_what_happens(page: Page, port: ControlPort) -> None:
         sequence=3_000, at=port.readings.current.at, kind="rollout.moved", actor="controller",
         title="Version 9 promoted", reason="The bound is 0.6 %.", tone="good",
     )  # fmt: skip
+    pools = (
+        WorkerPool(number=0, state="stands by", workers=2, keeps="version 8 of late-flights", until=BEGAN),
+        WorkerPool(number=1, workers=2, environment="ab12cd34ef56"),
+    )
     now = port.readings.current
     port.readings.current = msgspec.structs.replace(
-        now, champion=9, why="Promoted now.", trial=False, decisions=(news, *now.decisions)
+        now, champion=9, why="Promoted now.", trial=False, decisions=(news, *now.decisions), pools=pools
     )
     expect(page.get_by_role("heading", level=1)).to_have_text("Version 9 serves")
     expect(page.locator(".decisions-list li").first).to_contain_text("Version 9 promoted")
     expect(page.get_by_role("region", name="Rollout")).to_contain_text("Nothing is on trial")
+    machine = page.get_by_role("region", name="Processes and ledger")
+    expect(machine).to_contain_text(
+        "pool 0 stands by with version 8 of late-flights until 6 Feb 2013, 05:00; 2 workers up"
+    )
+    expect(machine).to_contain_text("pool 1 takes all connections; 2 workers up, in environment ab12cd34ef")
 
 
 def test_a_rollback_is_asked_for_with_a_reason_and_says_what_speaks_against_it(page: Page, port: ControlPort) -> None:

@@ -93,8 +93,9 @@ def _show_doing(told: _Told, service: str, line: ProgressLine) -> None:
 
 def lines_of(found: Outcome, service: str, address: str, token: Path, afterwards: str) -> list[str]:
     """What is said of an outcome, line by line."""
-    if found.state == "another":
-        because = f": it was refused: {found.why}" if found.why else "."
+    if found.state in ("another", "ended"):
+        refused = "it was refused: " if found.state == "another" else ""
+        because = f": {refused}{found.why}" if found.why else "."
         return [
             f"Version {found.champion} of {service} answers at {address}/predict/{service}.",
             f"The file given is version {found.ordinal}, which does not{because}",

@@ -176,7 +176,10 @@ def push(
     reason: Reason = "pushed",
     wait: Annotated[
         bool,
-        typer.Option("--wait", help="Stay until it answers (exit code 0), is refused (1), or --within is over (3)."),
+        typer.Option(
+            "--wait",
+            help="Stay until it answers (exit code 0), is refused or ends otherwise (1), or --within is over (3).",
+        ),
     ] = False,
     within: Annotated[str, typer.Option(help="How long --wait waits at most.")] = "30m",
     shadow: Annotated[

@@ -79,6 +79,10 @@ def serve(
         str | None,
         typer.Option(help="A successor may answer so much later than the version before it. Default: 1ms."),
     ] = None,
+    environment: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="A requirements.lock: this file runs with its packages."),
+    ] = None,
     service: Annotated[str | None, typer.Option(help="Its name; default: the file's.")] = None,
     settings: Toml = None,
     as_json: Json = False,
@@ -107,6 +111,7 @@ def serve(
         "step-for": None if step_for is None else say_span(parse_span(step_for)),
         "slower-by": None if slower_by is None else say_span(parse_span(slower_by)),
         "blue-green": None if blue_green is None else parse_span(blue_green),
+        "environment": environment,
     }
     for option, value in said.items():
         words += [] if value is None else [f"--{option}", str(value)]

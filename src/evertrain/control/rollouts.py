@@ -63,7 +63,8 @@ class RolloutDesk:
         passed = self._pass(rollout, "canary", *(("promotion",) if rollout.champion is None else ()))
         if isinstance(passed, Step):
             return passed
-        return self._move(rollout, "prepare", " ".join((*passed, "Its process is started; it gets no traffic yet.")))
+        begins = "It is made ready" if rollout.champion is None else "Its process is started"
+        return self._move(rollout, "prepare", " ".join((*passed, f"{begins}; it gets no traffic yet.")))
 
     def _make_ready(self, rollout: Rollout) -> Step:
         if rollout.champion is None:

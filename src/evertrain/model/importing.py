@@ -21,7 +21,7 @@ from evertrain.runtime.description import Description
 from evertrain.runtime.pickle_file import look_into
 from evertrain.store.artifact import Artifacts
 
-__all__ = ["Computed", "Foreign", "import_model", "look_at", "schema_for", "vector_for"]
+__all__ = ["Computed", "Foreign", "import_model", "look_at", "packages_of", "schema_for", "vector_for"]
 
 
 class Foreign(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +153,7 @@ def import_model(
         inputs=schema,
         vector=vector,
         output=output or Output(),
-        environment=_packages(found, lock),
+        environment=packages_of(found, lock),
         declaration=declaration,
         golden=artifacts.blobs.put(canonical(golden)),
         lock=msgspec.UNSET if lock is None else artifacts.blobs.put(lock),
@@ -162,7 +162,7 @@ def import_model(
     return manifest
 
 
-def _packages(found: Foreign, lock: bytes | None) -> dict[str, str]:
+def packages_of(found: Foreign, lock: bytes | None) -> dict[str, str]:
     """Name to version of what the file needs: as installed here, or as locked."""
     if lock is None:
         return environment_of(found.kind) | _libraries(found)

@@ -514,6 +514,28 @@ def test_a_file_comes_in_with_the_lock_that_a_person_names(state: State, tmp_pat
     assert taken.cautions[0].startswith("the lock has no hashes for lightgbm:")
 
 
+def test_a_file_is_served_with_a_lock_and_a_successor_without_one_is_told_so(
+    state: State, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lock = booster(tmp_path / "m.txt"), written(tmp_path / "requirements.lock", "lightgbm==4.6.0\n")
+    words = ["--service", SERVICE, str(path), "--environment"]
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # it may look, and is told no folder
+    assert main([*words, str(written(tmp_path / "other.lock", "xgboost==3.2.0\n"))]) != 0
+    assert "needs the package lightgbm, and the lock does not name it" in capsys.readouterr().err
+    assert main(["--dir", str(state.path), *words, str(lock)]) == 0
+    version = VersionId(capsys.readouterr().out.strip())
+    assert manifest_of(state, version).runs_in == digest_of_bytes(lock.read_bytes())
+    reverted = ChampionReverted(service=SERVICE, before=version, after=version)
+    with Ledger.open(state.ledger) as ledger:
+        ledger.append(built(version, manifest_of(state, version)))
+        ledger.append(
+            Draft(id="crown", at=Instant(1), actor="test", subject="service/churn", reason="a test", fact=reverted)
+        )
+    taken = import_file(state, path, SERVICE, Request(), "without it")
+    assert manifest_of(state, taken.version).runs_in == ""
+    assert any(words.startswith("it comes without a lock") for words in taken.cautions)
+
+
 @pytest.mark.parametrize(
     ("lock", "says"),
     [("lightgbm>=4\n", "not one exact version"), ("scikit-learn==1.7.0\n", "needs the package lightgbm")],

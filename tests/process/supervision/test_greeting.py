@@ -6,8 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from evertrain.core import event as facts
+from evertrain.core.cycle import CycleState
 from evertrain.core.golden import Golden, GoldenRequest
-from evertrain.core.identity import canonical
+from evertrain.core.identity import CycleId, canonical
 from evertrain.core.time import Instant
 from evertrain.process.supervision.greeting import Outcome, _example, await_outcome, main
 from evertrain.store.process import PARENT
@@ -72,3 +74,23 @@ def test_what_is_not_decided_in_time_waits(tmp_path: Path, capsys: pytest.Captur
     words = ["--dir", str(record.state.path), "--service", SHOP, "--version", unknown, "--seconds", "0"]
     assert main(words) == 0
     assert msgspec.json.decode(capsys.readouterr().out, type=Outcome).state == "waits"
+
+
+def test_a_file_that_could_not_be_checked_is_told_with_its_reason(tmp_path: Path) -> None:
+    record = ShopRecord.with_two_versions(tmp_path)
+    version, cycle = record.installation.add("def predict(rows):\n    return [1.0 for _ in rows]\n"), CycleId("shop/c9")
+    fingerprint = record.installation.artifacts.manifest(version).fingerprint
+    record.tell(
+        "Version 3 was imported.",
+        facts.TriggerDecided(
+            service=SHOP, trigger="import", decision="run", cycle=cycle, cycle_kind="external", version=version
+        ),
+        facts.VersionBuilt(service=SHOP, version=version, fingerprint=fingerprint, ordinal=3, cycle=cycle),
+    )
+    record.tell(
+        "The environment cannot be built: no such version.",
+        facts.CycleMoved(service=SHOP, cycle=cycle, move="fail", before=CycleState.TRIGGERED, after=CycleState.FAILED),
+    )
+    found = await_outcome(record.state, SHOP, version, 0.0)
+    assert (found.state, found.ordinal, found.champion) == ("ended", 3, 2)
+    assert found.why == "The environment cannot be built: no such version."

@@ -28,11 +28,11 @@ from evertrain.core.time import DAY, Instant, parse_span, say_instant
 from evertrain.data.column import UNFIT, fix_columns, parse
 from evertrain.data.source import ROW, Cells, read_cells
 from evertrain.errors import EvertrainError, UserError
-from evertrain.model.importing import Computed, Foreign, import_model, look_at, schema_for, vector_for
+from evertrain.model.importing import Computed, Foreign, import_model, look_at, packages_of, schema_for, vector_for
 from evertrain.model.likeness import changes_of_inputs
 from evertrain.model.mlflow import MLMODEL, unfold
 from evertrain.process.entry import await_folder, tell_fault
-from evertrain.process.steering.environment import lock_for, unhashed
+from evertrain.process.steering.environment import lock_for, lock_of, unhashed, without_lock
 from evertrain.process.steering.order import give_order
 from evertrain.process.trainer.assembly import bundle_folder, features_digest
 from evertrain.store.artifact import Artifacts
@@ -138,6 +138,7 @@ def import_file(
         cautions = (
             *_cautions(artifacts, manifest, record),
             *_unjudged(record, spec, now),
+            *without_lock(artifacts, manifest, record),
             *unhashed(artifacts, manifest),
         )
         return Imported(version, give_order(state, ledger, order), cautions)
@@ -328,6 +329,7 @@ def _look(model: Path, service: ServiceName, request: Request) -> None:
     found = look_into_folder(model)
     if found.kind == "pickle":
         raise untrusted(str(found.path), str(model))
+    packages_of(found, None if request.environment is None else lock_of(request.environment))
     _new_service(service, found, request)
 
 
@@ -345,6 +347,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--blue-green", type=int, default=None, help="microseconds; no canary")
     parser.add_argument("--step-for", default="0s")
     parser.add_argument("--slower-by", default="1ms")
+    parser.add_argument("--environment", type=Path, default=None)
     parser.add_argument("--words", default="imported")
     parser.add_argument("--unnamed", action="store_true", help="the service is called after the file")
     parser.add_argument("model", type=Path)
@@ -357,7 +360,15 @@ def main(arguments: Sequence[str]) -> int:
     )
     if given.blue_green is not None:
         rollout = CanarySpec(steps=(1.0,), by_pool=True, back=given.blue_green)
-    request = Request(given.schema, given.sample, given.output, classes, named=not given.unnamed, rollout=rollout)
+    request = Request(
+        given.schema,
+        given.sample,
+        given.output,
+        classes,
+        named=not given.unnamed,
+        rollout=rollout,
+        environment=given.environment,
+    )
     service = ServiceName(given.service)
     folder, is_new = given.dir, given.install
     try:

@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from evertrain.core.cycle import CycleState
 from evertrain.core.event import OrderGiven
 from evertrain.core.golden import Golden
 from evertrain.core.identity import ServiceName, VersionId
@@ -49,13 +50,13 @@ class Doing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a version. ordinal: its number. why: of a refusal. example: a request that it answers.
+    """What became of a version. ordinal: its number. why: of a refusal or another end.
 
-    champion: the number of the version that answers, when that is "another". cycle: the newest when this was told.
-    optional: how many columns a file takes, where none has to be sent.
+    example: a request that it answers. champion: the number of the version that answers, when that is "another". cycle:
+    the newest when this was told. optional: how many columns a file takes, where none has to be sent.
     """
 
-    state: Literal["answers", "another", "refused", "waits"]
+    state: Literal["answers", "another", "ended", "refused", "waits"]
     ordinal: int = 0
     champion: int = 0
     why: str = ""
@@ -146,12 +147,20 @@ def _halted(record: ServiceRecord, known: Version | None, *, one_only: bool) -> 
     is_idle = not record.open_cycles and record.open_rollout is None and bool(record.decisions)
     if known is not None and one_only and record.champion is not None and _rests(record, known.version):
         answering = record.versions[record.champion].ordinal
-        return Outcome(state="another", ordinal=known.ordinal, champion=answering, why=known.refused)
+        ended = "" if known.refused else _end_of(record, known.version)
+        state: Literal["another", "ended"] = "ended" if ended else "another"
+        return Outcome(state=state, ordinal=known.ordinal, champion=answering, why=known.refused or ended)
     if known is not None and known.refused and (one_only or is_idle):
         return Outcome(state="refused", ordinal=known.ordinal, why=known.refused)
     if not is_idle or (known is None and one_only):
         return None
     return Outcome(state="waits", ordinal=0 if known is None else known.ordinal, why=record.decisions[-1].reason)
+
+
+def _end_of(record: ServiceRecord, version: VersionId) -> str:
+    """Why the newest cycle of a version brought it nowhere, as where it could not be checked; "" where it did not."""
+    newest = next((one for one in reversed(record.cycles.values()) if one.version == version), None)
+    return "" if newest is None or newest.open or newest.state is CycleState.PROMOTED else newest.why
 
 
 def _rests(record: ServiceRecord, version: VersionId) -> bool:
