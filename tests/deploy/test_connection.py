@@ -326,3 +326,37 @@ def test_draining_says_close_and_close_lets_go_of_all() -> None:
         assert found[0].headers[b"connection"] == b"close"
         house.close()
         assert idle.recv(1) == b""
+
+
+class Ordering(Mirror):
+    """Notes in which order it was asked; when it is asked for the first time, another client begins to ask."""
+
+    def __init__(self, other: socket.socket) -> None:
+        super().__init__()
+        self._other = other
+        self.order: list[str] = []
+
+    def respond(self, request: Request) -> Reply | Awaitable[Reply]:
+        if not self.order:
+            self._other.sendall(GET.replace(b"/now", b"/other"))
+        self.order.append(request.path)
+        return super().respond(request)
+
+
+def test_who_asks_very_much_at_once_keeps_nobody_waiting_for_all_of_it() -> None:
+    async def play() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as port, socket.socket() as other, socket.socket() as greedy:
+            application = Ordering(other)
+            listener = Listener(application, Intake(max_bytes=MOST), Bounds(), occupancy=Occupancy())
+            listener.open(port.dup())
+            for client in (other, greedy):
+                client.connect(port.getsockname())
+            greedy.sendall(GET * 400)
+            async with asyncio.timeout(20):
+                while len(application.order) < 401:
+                    await asyncio.sleep(0.001)
+            assert application.order.index("/other") < 200
+            await listener.close(1.0)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(play())

@@ -1,6 +1,7 @@
 """However its bytes come, a stream of requests is read as the same requests, within the same bounds."""
 
 import random
+import time
 from itertools import pairwise
 
 import pytest
@@ -124,3 +125,60 @@ def test_after_a_fault_nothing_is_heard() -> None:
     assert str(incoming.fault) == "Too slow."
     incoming.stop(RequestError("Another."))
     assert str(incoming.fault) == "Too slow."
+
+
+def test_a_head_is_as_large_as_it_is_wherever_it_is_cut() -> None:
+    head = b"GET / HTTP/1.1\r\nhost: x\r\n" + b"".join(b"a%d: %s\r\n" % (n, b"b" * 95) for n in range(9)) + b"\r\n"
+    assert 900 < len(head) < 1000
+    for place in range(1, len(head)):
+        assert read(head[:place], head[place:]).fault is None
+    assert read(*[head[place : place + 1] for place in range(len(head))]).fault is None
+
+
+def test_what_came_before_a_head_is_no_part_of_it() -> None:
+    first = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 600\r\n\r\n"
+    incoming = read(first, b"x" * 600 + first[:20], first[20:] + b"x" * 600, most=600, size=200)
+    assert incoming.fault is None
+    assert len(incoming.whole) == 2
+
+
+@pytest.mark.parametrize("begun", [b"0\r\nx: ", b"1;"], ids=["a trailer", "an extension of a chunk"])
+def test_what_the_parser_says_nothing_of_is_bounded_behind_the_head_too(begun: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert read(head, begun, *[b"a" * 100] * 9).fault is None
+    assert type(read(head, begun, *[b"a" * 100] * 12).fault) is HeadError
+
+
+def test_a_request_that_is_no_request_gives_its_memory_back_once() -> None:
+    intake = Intake(max_bytes=100, max_total_bytes=200)
+    for _ in range(3):
+        incoming = Incoming(intake, HeadBounds())
+        incoming.feed(b"POST http://x:99999999/ HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n" + b"x" * 50)
+        incoming.feed(b"x" * 50)
+        assert "no path" in str(incoming.fault)
+    assert intake.hold(100, 0) + intake.hold(100, 0) == 200
+    with pytest.raises(CapacityError):
+        intake.hold(1, 0)
+
+
+def test_a_body_of_very_many_pieces_is_read_in_a_moment() -> None:
+    pieces = 100_000
+    stream = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * pieces
+    begun = time.process_time()
+    incoming = read(*[stream[place : place + 65_536] for place in range(0, len(stream), 65_536)], most=pieces)
+    incoming.feed(b"0\r\n\r\n")
+    assert incoming.whole.pop().request.body == b"x" * pieces
+    assert time.process_time() - begun < 10
+
+
+def test_after_a_fault_a_request_that_follows_begins_nothing() -> None:
+    incoming = read(b"GET /v2 HTTP/1.1\r\n\r\nGET /v2 HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n\r\n")
+    assert "no Host" in str(incoming.fault)
+    assert (incoming.partial, incoming.expects, len(incoming.whole)) == (False, False, 0)
+
+
+@pytest.mark.parametrize(("size", "enough"), [(0, 17), (30, 4), (100, 2)])
+def test_what_waits_is_bounded_in_number_and_in_size(size: int, enough: int) -> None:
+    one = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size + b"x" * size
+    assert not read(one * (enough - 1)).crowded
+    assert read(one * enough).crowded

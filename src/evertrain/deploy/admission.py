@@ -81,7 +81,7 @@ def deadline_of(headers: Mapping[bytes, bytes], begun_ns: int, longest_s: float)
     said = headers.get(_TIMEOUT) or headers.get(_ENVOY)
     if said is None:
         return begun_ns + longest_ns
-    if not (said.isdigit() and 0 < int(said[:10]) <= _LONGEST_MS):
+    if not (said.isdigit() and len(said) <= 10 and 0 < int(said) <= _LONGEST_MS):
         raise RequestError(
             f"{said[:40].decode('latin-1')!r} is no number of milliseconds from 1 to {_LONGEST_MS}.",
             "Send how long you wait for the answer, or leave the header out.",

@@ -32,8 +32,8 @@ _STATUS = {
 }
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINGER_S = 2.0
-_AHEAD = 16
-"""Requests that may wait behind the one in hand before nothing more is read."""
+_TURN = 16
+"""Requests of one connection that are answered before others get their turn."""
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,7 +171,7 @@ class Connection(asyncio.Protocol):
         """Who has said all may still listen: what was asked is answered before the connection ends."""
         self._incoming.cut()
         self._proceed()
-        return self._answering or self._unsent
+        return self._answering or self._unsent or bool(self._incoming.whole)
 
     def pause_writing(self) -> None:
         self._unsent = True
@@ -187,8 +187,9 @@ class Connection(asyncio.Protocol):
     def _proceed(self) -> None:
         """Answer what has come whole, in order, as far as that can be done now; then see what is waited for."""
         incoming = self._incoming
-        whole = incoming.whole
-        while whole and not (self._answering or self._unsent or self._leaving or self._is_apart):
+        whole, left = incoming.whole, _TURN
+        while whole and left and not (self._answering or self._unsent or self._leaving or self._is_apart):
+            left -= 1
             asked = whole.popleft()
             self._begun = False
             answer = self._application.respond(asked.request)
@@ -200,7 +201,12 @@ class Connection(asyncio.Protocol):
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         if self._answering or self._unsent or self._leaving or self._is_apart:
-            self._pause(len(whole) > _AHEAD)
+            self._pause(incoming.crowded)
+            return
+        if whole:
+            self._due = self._loop.time() + self._bounds.keep_alive_s
+            self._pause(incoming.crowded)
+            self._loop.call_soon(self._proceed)
             return
         if incoming.over:
             self._end(incoming.fault)

@@ -13,6 +13,9 @@ from evertrain.errors import EvertrainError, RequestError, TooLargeError
 
 __all__ = ["Asked", "CodingError", "ExpectationError", "HeadBounds", "HeadError", "Incoming", "StalledError"]
 
+_AHEAD = 16
+"""Requests that may wait behind the one in hand before nothing more is read."""
+
 
 class HeadError(TooLargeError):
     """The head of a request is over its bounds. Over HTTP it is a 431."""
@@ -61,6 +64,7 @@ class Incoming:
         self._bounds = bounds
         self._over = False
         self._held = 0
+        self._body: bytes | bytearray = b""
         self._parser = httptools.HttpRequestParser(self)
         self._reset()
 
@@ -69,10 +73,18 @@ class Incoming:
         """Whether nothing more is heard."""
         return self._over
 
+    @property
+    def crowded(self) -> bool:
+        """Whether so many requests wait, or such large ones, that nothing more is to be read for now."""
+        size = sum(len(one.request.body) for one in self.whole)
+        return len(self.whole) > _AHEAD or size > self._intake.max_bytes
+
     def feed(self, data: bytes) -> None:
         """Read what came; see `whole` and `fault` afterwards."""
         if self._over:
             return
+        in_head, in_body = self._in_head, self.partial and not self._in_head
+        self._begun, self._heard = 0, False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -82,9 +94,14 @@ class Incoming:
             self.end()
         except httptools.HttpParserError as error:
             self.stop(RequestError(f"This is not a valid HTTP request: {error}.", "Send HTTP/1.1."))
+        if self.over:
+            return
         if self._in_head:
-            self._head_size += len(data)
+            # All of it is this one head's, unless something else ended or began in it too.
+            self._fed += len(data) if in_head + self._begun == 1 and not in_body else 0
             self._look_at_head()
+        elif self.partial:
+            self._look_at_rest(len(data))
 
     def stop(self, fault: EvertrainError) -> None:
         """Hear nothing more, for this reason."""
@@ -102,21 +119,22 @@ class Incoming:
         """Hear nothing more; give back what a request that is not whole holds."""
         self._over = True
         self.partial = self._in_head = self.expects = False
-        self._intake.give_back(self._held)
-        self._held = 0
+        self._give_back()
 
     # llhttp's callbacks ----------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         self._reset()
-        self.partial = self._in_head = True
+        self._begun += 1
+        self.partial = self._in_head = not self._over
 
     def on_url(self, url: bytes) -> None:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._heard = True
         self._fields += 1
-        self._head_size += len(name) + len(value)
+        self._told += len(name) + len(value)
         if not self._in_head:
             self._look_at_head()  # a trailer: bounded like a head, and never taken for one
             return
@@ -124,7 +142,10 @@ class Incoming:
         headers[name] = headers[name] + b", " + value if name in headers else value
 
     def on_headers_complete(self) -> None:
+        self._heard = True
         self._look_at_head()
+        if self._over:
+            return
         self._in_head = False
         headers = self._headers
         size = headers.get(b"content-length")
@@ -145,20 +166,21 @@ class Incoming:
     def on_body(self, body: bytes) -> None:
         if self._over:
             return
-        self.expects = False
-        self._parts.append(body)
-        if len(self._parts) == 1 and len(body) <= self._intake.max_bytes:
-            return  # the common case: a body in one piece is answered at once, so it is held by nobody
-        try:
-            self._held += self._intake.hold(sum(map(len, self._parts)) - self._held, self._held)
-        except EvertrainError as error:
-            self.stop(error)
+        self.expects, self._heard = False, True
+        if not self._body:
+            self._body = body
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += body
+        if len(self._body) > self._intake.max_bytes:
+            self.stop(self._intake.too_large())
 
     def on_message_complete(self) -> None:
         if self._over:
             return
-        self._intake.give_back(self._held)
-        parser, parts = self._parser, self._parts
+        self._give_back()
+        parser, body = self._parser, self._body
         try:
             path = _path_of(self._target)
         except httptools.HttpParserError:
@@ -168,29 +190,45 @@ class Incoming:
             parser.get_method().decode("ascii"),
             path,
             self._headers,
-            parts[0] if len(parts) == 1 else b"".join(parts),
+            body if isinstance(body, bytes) else bytes(body),
             time.perf_counter_ns(),
         )
+        self._body = b""  # not to be kept for as long as the connection rests
         self.whole.append(Asked(request, parser.should_keep_alive(), parser.get_http_version() != "1.1"))
         self.partial = self.expects = False
-        self._held = 0
 
     def _reset(self) -> None:
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
-        self._fields = self._head_size = 0
-        self._parts: list[bytes] = []
+        self._fields = self._told = self._fed = self._silent = 0
+        self._body = b""
         self._in_head = False
 
     def _look_at_head(self) -> None:
         bounds = self._bounds
-        if self._fields > bounds.fields or self._head_size + len(self._target) > bounds.size:
+        size = max(self._fed, self._told + len(self._target), self._silent)
+        if self._fields > bounds.fields or size > bounds.size:
             self.stop(
                 HeadError(
                     f"The head of the request is over {bounds.size} bytes or {bounds.fields} fields.",
                     "Send fewer or shorter headers; values belong into the body.",
                 )
             )
+
+    def _look_at_rest(self, size: int) -> None:
+        """Bound what is held behind the head: the body so far, and a trailer that the parser says nothing of yet."""
+        self._silent = 0 if self._heard else self._silent + size
+        self._look_at_head()
+        if self._over:
+            return
+        try:
+            self._held += self._intake.hold(len(self._body) - self._held, self._held)
+        except EvertrainError as error:
+            self.stop(error)
+
+    def _give_back(self) -> None:
+        self._intake.give_back(self._held)
+        self._held = 0
 
     def _look_at_expectation(self, wanted: bytes) -> None:
         if wanted.lower() == b"100-continue":
