@@ -257,3 +257,79 @@ def test_those_that_were_to_part_stay_when_the_port_is_opened_again(tmp_path: Pa
         assert not house.old.is_apart
 
     run(tmp_path, scene)
+
+
+def test_many_connections_are_given_a_few_at_a_time_so_that_handles_suffice(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        sizes: list[int] = []
+
+        def counted(free: list[socket.socket]) -> list[socket.socket]:
+            sizes.append(len(free))
+            return give(free, [house.line])
+
+        clients = [await Client.come(house) for _ in range(150)]
+        assert {await client.ask() for client in clients} == {"old"}
+        house.old.part(counted)
+        await until(lambda: house.new.connections == len(clients))
+        assert max(sizes) <= 64
+        assert {await client.ask() for client in clients} == {"new"}
+
+    run(tmp_path, scene, room=200)
+
+
+def test_who_takes_may_change_while_connections_are_given_away(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        client = await Client.come(house)
+        assert await client.ask() == "old"
+        house.part(tmp_path / "gone")
+        await until(lambda: house.old_application.draining)
+        house.part(house.line)  # whoever took the place of the one that is gone
+        await until(lambda: house.new.connections == 1)
+        assert await client.ask() == "new"
+
+    run(tmp_path, scene)
+
+
+def test_two_givers_at_once_do_not_fill_a_taker_over_its_room(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        said = []
+        givers, ours = [], []
+        for _ in range(2):
+            mine, theirs = socket.socketpair()
+            giver = socket.socket(socket.AF_UNIX)
+            giver.connect(str(house.line))
+            socket.send_fds(giver, [b"c"], [theirs.fileno()])
+            theirs.close()
+            said.append(await asyncio.to_thread(giver.recv, 1))
+            givers.append(giver)
+            ours.append(mine)
+        assert said == [b"y", b"n"]
+        for one in (*givers, *ours):
+            one.close()
+
+    run(tmp_path, scene, room=1)
+
+
+def test_while_nobody_takes_what_is_asked_is_answered_at_once(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        looks = 0
+
+        async def look() -> None:
+            nonlocal looks
+            while True:
+                house.part(tmp_path / "nobody")
+                looks += 1
+                await asyncio.sleep(0.005)
+
+        client = await Client.come(house)
+        assert await client.ask() == "old"
+        looking = asyncio.create_task(look())
+        await until(lambda: house.old_application.draining)
+        seen, loop = looks, asyncio.get_running_loop()
+        await until(lambda: looks > seen + 5)
+        begun = loop.time()
+        assert await client.ask() == "old closing"
+        assert loop.time() - begun < 0.3
+        looking.cancel()
+
+    run(tmp_path, scene)

@@ -76,7 +76,8 @@ class Reception:
             self._adopt(connection)
 
     def _consider(self, giver: socket.socket, offered: list[socket.socket], *, whole: bool) -> None:
-        accepts = whole and len(offered) <= self._room()
+        promised = sum(map(len, self._offered.values()))  # to others too, who have not let go yet
+        accepts = whole and promised <= self._room()
         if not accepts:
             _close(offered)
             offered.clear()
@@ -110,7 +111,11 @@ def give(connections: Sequence[socket.socket], takers: Sequence[Path]) -> list[s
 
 def _offer(batch: Sequence[socket.socket], taker: Path) -> bool:
     """Whether the taker has them now."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+    try:
+        line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError:
+        return False  # no handle is left for it
+    with line:
         line.settimeout(_PATIENCE_S)
         try:
             line.connect(str(taker))

@@ -15,6 +15,8 @@ __all__ = ["Listener"]
 
 _SWEEP_S = 0.25
 _PART_S, _PART_AGAIN_S = 0.002, 0.5
+_AT_ONCE = 64
+"""Connections that are given away together: each needs a second handle until somebody has it."""
 
 Give = Callable[[list[socket.socket]], list[socket.socket]]
 """Gives connections to other workers; returns those that nobody took. It may block for a few seconds."""
@@ -40,6 +42,7 @@ class Listener:
         self._entrance: Entrance | None = None
         self._sweeping: asyncio.TimerHandle | None = None
         self._parting: asyncio.Task[None] | None = None
+        self._give: Give = list
         self._stays = True
         self._giving = self._adopting = 0
         self.moved = 0
@@ -57,7 +60,7 @@ class Listener:
     @property
     def room(self) -> int:
         """How many more it can hold."""
-        return self._most - len(self._open)
+        return self._most - len(self._open) - self._adopting
 
     @property
     def is_apart(self) -> bool:
@@ -83,28 +86,34 @@ class Listener:
             self._entrance.close()
 
     def part(self, give: Give) -> None:
-        """Take no new connection, and give each of those that are open away when what it owes is answered."""
-        self.refuse_new()
-        self._stays = False
-        for connection in list(self._open):
-            connection.part()
-        if self._parting is None or self._parting.done():
-            self._parting = asyncio.get_running_loop().create_task(self._part(give))
+        """Take no new connection, and give each of those that are open away when what it owes is answered.
 
-    async def _part(self, give: Give) -> None:
+        Called again it goes on, by the `give` of that call: those who take may be others by then.
+        """
+        self.refuse_new()
+        self._stays, self._give = False, give
+        if self._parting is None or self._parting.done():
+            for connection in list(self._open):
+                connection.part()
+            self._parting = asyncio.get_running_loop().create_task(self._part())
+
+    async def _part(self) -> None:
         while self._open and not self._stays:
             for connection in list(self._open):
                 connection.part()
-            free = [connection.take() for connection in list(self._open) if connection.movable]
-            if free and await self._given(free, give):
+            movable = [connection for connection in list(self._open) if connection.movable]
+            free = [connection.take() for connection in movable[:_AT_ONCE]]
+            if free and await self._given(free):
                 await self._keep_for_now()
             await asyncio.sleep(_PART_S)
 
-    async def _given(self, free: list[socket.socket], give: Give) -> bool:
+    async def _given(self, free: list[socket.socket]) -> bool:
         """Give these away; whether nobody took some of them, which are served here again."""
         self._giving = len(free)
-        left = await asyncio.to_thread(give, free)
-        self._giving = 0
+        try:
+            left = await asyncio.to_thread(self._give, free)
+        finally:
+            self._giving = 0
         self.moved += len(free) - len(left)
         for taken in left:
             self.adopt(taken)

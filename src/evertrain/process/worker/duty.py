@@ -7,19 +7,21 @@ before.
 
 import logging
 import socket
-from collections.abc import Iterable
+import time
 from functools import partial
 from pathlib import Path
 
 from evertrain.core.routing import RoutingTable
 from evertrain.deploy.handover import Reception, give
 from evertrain.deploy.listener import Listener
-from evertrain.store.process import Heartbeat, at_work, heartbeats
+from evertrain.store.process import at_work, heartbeats
 from evertrain.store.state import State
 
 __all__ = ["Duty"]
 
 _log = logging.getLogger("worker")
+_TOGETHER_S = 0.25
+"""So long the others are waited for when one takes connections: it alone would get them all, for hours."""
 
 
 class Duty:
@@ -37,12 +39,13 @@ class Duty:
         self._port = port
         self._reception = Reception(_line(state, name), room=lambda: listener.room, adopt=listener.adopt)
         self._followed = RoutingTable(generation=0, routes={})
+        self._since = 0.0
         self.takes = pool == 0
         self.obeyed = 0
 
     def follow(self, table: RoutingTable) -> None:
         """Obey a new table: `look` does what it comes to."""
-        self._followed = table
+        self._followed, self._since = table, 0.0
         self.takes = table.accepting == self._pool
 
     def look(self, loaded: int, *, able: bool) -> None:
@@ -71,21 +74,21 @@ class Duty:
         self._listener.part(partial(give, takers=takers))
 
     def _takers(self) -> list[Path]:
-        """Where the workers of the pool that accepts are reached; those alone that obey the table."""
-        return [_line(self._state, one.name) for one in taking(heartbeats(self._state), self._followed)]
+        """Where the workers of the pool that accepts are reached; those alone that obey the table.
 
-
-def taking(beats: Iterable[Heartbeat], table: RoutingTable) -> list[Heartbeat]:
-    """The workers that take connections by this table."""
-    return [
-        one
-        for one in beats
-        if one.role == "worker"
-        and one.pool == table.accepting
-        and one.generation >= table.generation
-        and one.ready
-        and at_work(one)
-    ]
+        None of them as long as others of it may be about to. Each time another one comes first.
+        """
+        table, now = self._followed, time.monotonic()
+        pool = [one for one in heartbeats(self._state) if one.role == "worker" and one.pool == table.accepting]
+        pool = [one for one in pool if at_work(one)]
+        taking = [one for one in pool if one.generation >= table.generation and one.ready]
+        if not taking:
+            return []
+        self._since = self._since or now
+        if len(taking) < len(pool) and now - self._since < _TOGETHER_S:
+            return []
+        first = self._listener.moved % len(taking)
+        return [_line(self._state, one.name) for one in (*taking[first:], *taking[:first])]
 
 
 def _line(state: State, name: str) -> Path:
