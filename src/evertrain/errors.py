@@ -48,6 +48,7 @@ __all__ = [
     "UserError",
     "codes",
     "error_of",
+    "say_line",
     "say_raised",
     "told",
 ]
@@ -326,8 +327,28 @@ def say_raised(error: BaseException) -> str:
     >>> say_raised(ValueError("no rows.")), say_raised(MemoryError())
     ('ValueError: no rows', 'MemoryError')
     """
-    words = str(error).strip().removesuffix(".")
+    words = _words_of(error).strip().removesuffix(".")
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def say_line(error: BaseException, most: int = 300) -> str:
+    """The same in one line: of what it says the first one, cut. A fault of ours says what it is.
+
+    >>> say_line(KeyError("shop")), say_line(ModelError("It gives no number.", "Train it again."))
+    ("KeyError: 'shop'", 'It gives no number.')
+    """
+    own = error.what if isinstance(error, EvertrainError) else None
+    words = next(iter((_words_of(error) if own is None else own).splitlines()), "")[:most]
+    return f"{type(error).__name__}: {words}".removesuffix(": ") if own is None else words
+
+
+def _words_of(error: BaseException) -> str:
+    """What an error of user code says, as text that can be stored and sent; "" where even to say it fails."""
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001 - its __str__ is user code too
+        return ""
+    return words.encode("utf-8", "backslashreplace").decode()
 
 
 def told(error: EvertrainError) -> dict[str, str]:

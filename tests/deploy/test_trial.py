@@ -175,3 +175,28 @@ def test_what_a_peer_had_in_hand_when_it_ended_has_crashed_and_until_it_is_back_
                     await trials.ask("canary", arm, ASKS, Output())
 
     asyncio.run(go())
+
+
+def test_a_connection_whose_trial_ends_while_it_answers_is_closed_behind_the_answer(tmp_path: Path) -> None:
+    async def go() -> None:
+        ended = asyncio.Event()
+
+        async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            for _ in ASKS:
+                await reader.readexactly(frame_length(await reader.readexactly(4)))
+            trials.keep(())
+            writer.write(frame(Answer(ok=True, score=0.5)) * len(ASKS))
+            assert await reader.read() == b""
+            writer.close()
+            ended.set()
+
+        trials = Trials(tmp_path.joinpath)
+        path = tmp_path / socket_name("canary", VERSION, 0)
+        trials.keep([path.name])
+        server = await asyncio.start_unix_server(peer, path)
+        answers = await trials.ask("canary", Arm(version=VERSION, share=0.1, deadline_s=5), ASKS, Output())
+        assert [answer.score for answer in answers] == [0.5] * 3
+        await asyncio.wait_for(ended.wait(), 5)
+        server.close()
+
+    asyncio.run(go())

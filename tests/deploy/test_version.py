@@ -73,3 +73,26 @@ def test_a_version_that_answers_no_recent_request_does_not_come_up() -> None:
     with pytest.raises(ModelError, match=r"KeyError \(what it says may be personal\)") as told:
         loaded(tell).warm(recent(-7.0), hidden=True)
     assert "account" not in str(told.value)
+
+
+class Unsayable(Exception):  # noqa: N818 - a user's
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("no shop \udcff"), "ValueError: no shop \\udcff"),
+        (Unsayable(), "Unsayable"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_whatever_user_code_raises_can_be_written_down(error: Exception, said: str) -> None:
+    def fail(_: float) -> float:
+        raise error
+
+    with pytest.raises(ScoreError) as told:
+        loaded(fail).answer([(-1.0,)], [NOW])
+    assert (told.value.cause, told.value.what) == ("error", said)
+    assert told.value.told(hidden=False).encode() == said.encode()

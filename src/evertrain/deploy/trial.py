@@ -101,12 +101,17 @@ class Trials:
             # A connection with an answer outstanding must not be used again, whatever the reason.
             writer.close()
             raise
-        idle = self._idle.setdefault(socket, [])
-        if len(idle) < _IDLE:
-            idle.append((reader, writer))
-        else:
-            writer.close()
+        self._rest(socket, (reader, writer))
         return answers
+
+    def _rest(self, socket: str, pair: _Pair) -> None:
+        """Keep a connection for the next request; one to a process that nobody asks any more is closed."""
+        idle = self._idle.get(socket, [])
+        is_wanted = self._wanted is None or socket in self._wanted
+        if is_wanted and len(idle) < _IDLE:
+            self._idle[socket] = [*idle, pair]
+        else:
+            pair[1].close()
 
     async def _connect(self, socket: str) -> _Pair:
         idle = self._idle.get(socket, [])

@@ -19,7 +19,7 @@ from evertrain.core.time import Instant
 from evertrain.core.wording import say_many
 from evertrain.deploy.column import Columns
 from evertrain.deploy.record import Records
-from evertrain.errors import EvertrainError, ModelError, UnavailableError
+from evertrain.errors import EvertrainError, ModelError, UnavailableError, say_line
 from evertrain.store.artifact import Artifacts
 from evertrain.store.signature import Verifier, admit
 
@@ -108,7 +108,7 @@ class Loaded:
             # Not the version's doing: the online states are being built. The client is asked to come again.
             raise
         except (Exception, SystemExit) as error:  # features and models are user code: it is charged to the version
-            raise ScoreError("error", _say(error)) from error
+            raise ScoreError("error", say_line(error)) from error
         finally:
             runtime.end_if_copied(self._process)
         for score in scores:
@@ -200,8 +200,8 @@ class Loader:
             return loaded
         except EvertrainError:
             raise
-        except (Exception, SystemExit) as error:  # models and features are user code: it is said, not thrown
-            raise ModelError(f"Version {short(version)}: {path} cannot be loaded: {_say(error)}.") from error
+        except (Exception, SystemExit) as error:  # user code runs in models and features: what it raises is said
+            raise ModelError(f"Version {short(version)}: {path} cannot be loaded: {say_line(error)}.") from error
         finally:
             runtime.end_if_copied(own)
 
@@ -228,10 +228,3 @@ def _zone(spec: ServiceSpec | None) -> str | None:
 def _places(names: Sequence[str], key: Sequence[str]) -> tuple[int, ...]:
     """Where the key's columns stand in a row; () when the request does not carry all of them."""
     return tuple(names.index(name) for name in key) if set(key) <= set(names) else ()
-
-
-def _say(error: BaseException) -> str:
-    if isinstance(error, ModelError):
-        return error.what
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

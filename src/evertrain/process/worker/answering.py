@@ -14,7 +14,7 @@ from evertrain.core.model import Manifest
 from evertrain.core.schema import Value
 from evertrain.core.score import RowScore, fault_of, hidden_words, plain
 from evertrain.core.trial import Answer, Ask, Ping, Pong, Predict, Score, Scores
-from evertrain.errors import EvertrainError, ModelError
+from evertrain.errors import ModelError, say_line
 from evertrain.process.worker.features import FeatureFunction
 from evertrain.runtime import Model, end_if_copied
 
@@ -101,10 +101,7 @@ class Answering:
 
     def _say(self, error: BaseException) -> str:
         """One line. The traceback goes to the process's own log: a client never sees it."""
-        lines = (error.what if isinstance(error, EvertrainError) else str(error)).splitlines()
-        words = lines[0][:300] if lines else ""
-        if not isinstance(error, EvertrainError):
-            words = f"{type(error).__name__}: {words}".removesuffix(": ")
+        words = say_line(error)
         if not self._hides():
             _log.info("a prediction failed", exc_info=error)
             return words
