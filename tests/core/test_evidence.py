@@ -171,3 +171,9 @@ def test_a_canary_may_be_slower_by_what_is_declared_and_its_control_arm_may_not(
     assert canary == (plain[0] or 0) - 1
     assert others == plain[1:]
     assert next(outcomes(records, slower_by=10**9)).latency_us == 0
+
+
+def test_the_rows_of_a_batch_count_once_wherever_they_stand() -> None:
+    """Records come in the order of their prediction times, which are the rows' own."""
+    rows = [predicted("canary", "canary", batch="b1"), predicted("champion", "champion", batch="b2")]
+    assert len(list(outcomes(rows * 5))) == 2

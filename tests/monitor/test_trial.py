@@ -133,3 +133,23 @@ def test_what_the_failures_of_a_version_say_most_often_is_kept_over_a_restart() 
     assert len(again.failures.counts) == 100
     again.rest()
     assert again.failures.says == ""
+
+
+def test_batches_that_were_asked_at_once_are_two_requests_though_their_rows_stand_between_each_other() -> None:
+    made = Trial()
+    made.see([msgspec.structs.replace(answered(1), id=f"{name}{row}", batch=name) for row in range(5) for name in "ab"])
+    assert made.requests_24h(Instant(DAY + 1)) == 2
+
+
+def test_what_was_seen_and_not_folded_yet_survives_a_restart() -> None:
+    shares = [(Instant(0), 0.1)]
+    made = trial(1, 2, 3)
+    again = Trial.restore(made.snapshot())
+    assert again.tally(RolloutId("r1"), shares) == made.tally(RolloutId("r1"), shares)
+    assert again.tally(RolloutId("r1"), shares).rest == 3
+
+
+def test_what_came_before_the_first_share_is_not_kept() -> None:
+    made = trial(*range(100))
+    made.tally(RolloutId("r1"), [])
+    assert made.snapshot().waiting == ()

@@ -180,12 +180,14 @@ def outcomes(records: Iterable[Record], *, slower_by: int = 0) -> Iterator[Outco
 
 
 def _once_a_batch(records: Iterable[Record]) -> Iterator[Predicted | Failed | Shadowed]:
-    newest: dict[bool, str] = {}
+    """Rows of one batch may stand apart: records come in the order of their prediction times."""
+    seen: set[tuple[bool, str]] = set()
     for record in records:
         if isinstance(record, Labelled):
             continue
-        mirrored, batch = isinstance(record, Shadowed), "" if isinstance(record, Failed) else record.batch
-        if batch and newest.get(mirrored) == batch:
-            continue
-        newest[mirrored] = batch
+        if not isinstance(record, Failed) and record.batch:
+            name = isinstance(record, Shadowed), record.batch
+            if name in seen:
+                continue
+            seen.add(name)
         yield record

@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -22,6 +22,9 @@ _TIME: Literal["q"] = "q"
 _KEEP = 2_000_000
 """Requests whose times are remembered at most; above that a day's traffic is an extrapolation of the newest part."""
 
+_BATCHES = 10_000
+"""Batches that are known again by a further row: all of them are logged within a moment."""
+
 _RECENT = Span(10 * MINUTE)
 _PAUSE = MINUTE
 _FEW = 10
@@ -37,6 +40,7 @@ class TrialSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     grading: GradingSnapshot = GradingSnapshot()
     alike: Alike = Alike()
     failures: Failures = Failures()
+    waiting: tuple[Record, ...] = ()
 
 
 class Trial:
@@ -53,7 +57,7 @@ class Trial:
         self.alike = Alike()
         self.failures = Failures()
         self._times: array[int] = array(_TIME)
-        self._batch = ""
+        self._batches: OrderedDict[str, None] = OrderedDict()
 
     def see(self, records: Iterable[Record]) -> None:
         """Take in records of one service. They are folded when a rollout is asked about, or forgotten."""
@@ -61,11 +65,21 @@ class Trial:
             if not isinstance(record, Labelled | Shadowed) and (record.load or record.retry):
                 continue
             self._waiting.append(record)
-            if isinstance(record, Predicted) and not (record.batch and record.batch == self._batch):
+            if isinstance(record, Predicted) and self._begins(record.batch):
                 self._times.append(record.received)
-                self._batch = record.batch
         if len(self._times) > _KEEP:
             del self._times[: _KEEP // 2]
+
+    def _begins(self, batch: str) -> bool:
+        """Whether this is a request of its own, and not a further row of a batch: those may stand apart."""
+        if not batch:
+            return True
+        if batch in self._batches:
+            return False
+        self._batches[batch] = None
+        if len(self._batches) > _BATCHES:
+            self._batches.popitem(last=False)
+        return True
 
     def requests_24h(self, now: Instant) -> float:
         """Requests of the last 24 hours of business time, a batch as one; of a younger service, what a day would bring.
@@ -136,6 +150,7 @@ class Trial:
         if mirrored is not None:
             begun = [(mirrored[0], exposure(mirrored[1])), *begun]
         if not begun:
+            self._waiting.clear()  # what came before the first share is not the rollout's
             return Tally.start(0.5)
         if self._rollout != rollout or self._tally is None:
             self._rollout, self._tally = rollout, Tally.start(begun[0][1])
@@ -164,7 +179,7 @@ class Trial:
         return self._tally if self._rollout == rollout else None
 
     def snapshot(self) -> TrialSnapshot:
-        """Valid only when everything seen was folded: right after `tally` or `rest`."""
+        """Everything, to be restored: also what was seen and not folded yet."""
         return TrialSnapshot(
             rollout=self._rollout,
             tally=self._tally,
@@ -172,6 +187,7 @@ class Trial:
             grading=self._grading.snapshot(),
             alike=self.alike,
             failures=self.failures,
+            waiting=tuple(self._waiting),
         )
 
     @classmethod
@@ -182,6 +198,7 @@ class Trial:
         trial._times.frombytes(snapshot.times)
         trial._grading = Grading.restore(snapshot.grading)
         trial.alike, trial.failures = snapshot.alike, snapshot.failures
+        trial._waiting.extend(snapshot.waiting)
         return trial
 
 

@@ -31,7 +31,7 @@ from evertrain.process.controller.doorway import Doorway
 from evertrain.process.controller.messenger import messengers
 from evertrain.process.entry import ask_to_stop_at_signals, fault_of_disk, log_to_stderr
 from evertrain.process.steering.planes import InstalledPlanes
-from evertrain.process.steering.reference import score_with_reference
+from evertrain.process.steering.reference import ReferenceScoring, score_with_reference
 from evertrain.process.view.reading import Observer
 from evertrain.store.access import create_token
 from evertrain.store.clock import BusinessClock, StoryClock, business_clock
@@ -67,6 +67,7 @@ class Controller:
         registry = Registry(ledger.read())
         self.planes = InstalledPlanes(state, clock, registry, settings)
         self.loop = Loop(ledger, self.planes, registry)
+        self._references = ReferenceScoring(state)
         self.observer = Observer(state, ledger, self.loop, self.planes, clock.now)
         self._beat = heartbeat
         self._beat_at = 0.0
@@ -97,12 +98,14 @@ class Controller:
     def _look(self, now: Instant) -> float:
         """On the system's clock: at once when anything went on record, often while something is under way."""
         tick, stamp = time.monotonic(), self._ledger.stamp()
+        self._references.take_up()
         pause = _BUSY_S if self._busy else self._settings.tick_s
         if stamp == self._stamp and tick - self._ticked < pause:
             return _LOOK_S
         self._ticked = tick
         pulse = self._tick(now)
-        self._stamp = self._ledger.stamp() if not pulse.moves else None
+        # As it was before the tick: what others append while it lasts is looked at next.
+        self._stamp = stamp if not pulse.moves else None
         self._busy = bool(pulse.awaiting) or any(one.open_rollout for one in self.loop.registry.services.values())
         if time.monotonic() - self._kept_at > _HOUSEKEEPING_S:
             self._keep_house(now)
@@ -150,6 +153,8 @@ class Controller:
         for name, record in self.loop.registry.services.items():
             if record.open_rollout is None:
                 self.planes.watch.service(name).trial.rest()
+            else:  # while it is paused or held nobody asks what it shows, and what comes in must not pile up
+                self.planes.evidence(name, record.open_rollout, now)
         return pulse
 
     def _keep_house(self, now: Instant) -> None:
@@ -165,12 +170,15 @@ class Controller:
         self._remembered, self._unremembered = time.monotonic(), False
 
     def _score_reference(self, service: ServiceName) -> None:
-        record = self.loop.registry.service(service)
+        anchor = self.loop.registry.service(service).anchor
         performance = self.planes.watch.service(service).performance
-        positions, vectors = performance.unscored()
-        if record.anchor is None or not positions:
+        if anchor is None:
             return
-        scores = score_with_reference(self._state, record.anchor, vectors)
+        if not self.planes.paced():
+            self._references.begin(service, anchor, performance)
+            return
+        positions, vectors = performance.unscored()
+        scores = score_with_reference(self._state, anchor, vectors) if positions else None
         if scores is not None:
             performance.scored(positions, scores)
 

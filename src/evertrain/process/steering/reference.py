@@ -2,21 +2,74 @@
 
 import contextlib
 import socket
+import threading
 from collections.abc import Sequence
 
 import msgspec
 
-from evertrain.core.identity import VersionId
+from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.schema import Value
 from evertrain.core.score import RowScore
 from evertrain.core.trial import Score, Scores, frame, frame_length
+from evertrain.errors import RequestError
+from evertrain.monitor.performance import Performance
 from evertrain.store.state import State
 
-__all__ = ["score_with_reference"]
+__all__ = ["ReferenceScoring", "score_with_reference"]
 
 _BATCH = 5_000
 _DEADLINE_S = 30.0
-_UNANSWERED = (OSError, msgspec.DecodeError, UnicodeDecodeError)
+_UNANSWERED = (OSError, msgspec.DecodeError, UnicodeDecodeError, RequestError)
+
+
+class ReferenceScoring:
+    """Has what was answered scored, each service on a thread of its own: the loop does not wait for a model.
+
+    One thread calls it, which the performances belong to.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._under_way: dict[ServiceName, _Batch] = {}
+
+    def begin(self, service: ServiceName, version: VersionId, performance: Performance) -> None:
+        """Have scored what is not, unless that is under way."""
+        positions, vectors = performance.unscored()
+        if positions and service not in self._under_way:
+            self._under_way[service] = _Batch(performance, positions)
+            self._under_way[service].start(self._state, version, vectors)
+
+    def take_up(self) -> None:
+        """Take up the scores that are there by now."""
+        for service, batch in list(self._under_way.items()):
+            if batch.is_over:
+                del self._under_way[service]
+                batch.take_up()
+
+
+class _Batch:
+    """Rows of a performance that are being scored."""
+
+    def __init__(self, performance: Performance, positions: list[int]) -> None:
+        self._performance = performance
+        self._positions = positions
+        self._scores: tuple[RowScore, ...] | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self._thread is not None and not self._thread.is_alive()
+
+    def start(self, state: State, version: VersionId, vectors: list[tuple[Value, ...]]) -> None:
+        def score() -> None:
+            self._scores = score_with_reference(state, version, vectors)
+
+        self._thread = threading.Thread(target=score, name="reference", daemon=True)
+        self._thread.start()
+
+    def take_up(self) -> None:
+        if self._scores is not None:
+            self._performance.scored(self._positions, self._scores)
 
 
 def score_with_reference(
