@@ -1,5 +1,7 @@
 """The bet on paired differences: false alarms within alpha at every look, and harm told."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,9 @@ def test_every_primary_metric_has_a_loss_of_single_rows(primary: MetricName, jud
 def test_accuracy_is_told_as_people_say_it() -> None:
     found = PairedFigures(metric="accuracy", labels=1000, loss=0.2, other=0.15, e_value=3.0)
     assert found.words == "paired on 1,000 labelled requests: accuracy 0.8 against 0.85, e-value of harm 3"
+
+
+def test_losses_beyond_what_can_be_added_leave_figures_that_are_numbers() -> None:
+    rows = [(1.7e308, 0.0), (0.0, 1.7e308), (1.0, 0.5)] * 40
+    found = Paired().after(rows, margin=0.01).figures("mae")
+    assert all(math.isfinite(figure) for figure in (found.loss, found.other, found.e_value))

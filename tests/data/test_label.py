@@ -3,12 +3,14 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
 import evertrain as et
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.identity import ServiceName, VersionId
+from evertrain.core.model import Output
 from evertrain.core.prediction import Labelled, Predicted
 from evertrain.core.schema import Kind
 from evertrain.core.time import HOUR, Instant, from_datetime
@@ -101,3 +103,16 @@ def test_a_posted_label_of_a_personal_key_is_no_row_of_the_source(tmp_path: Path
     assert found.rows.height == 0
     [broken] = found.aside
     assert "The key is personal" in broken.reason
+
+
+def test_a_posted_value_that_its_column_cannot_hold_is_set_aside(tmp_path: Path) -> None:
+    spec = service("int64", "10", "20", "30")
+    spec = msgspec.structs.replace(spec, output=Output(kind="value"))
+    posted = [
+        Labelled(service=TRIPS, prediction="p1", key="", value=value, known=AT, received=AT)
+        for value in (7.0, 1e300, float(2**63), -float(2**63), 7.5)
+    ]
+    places = [Position(writer="w0", sequence=1, offset=64 * number) for number in range(5)]
+    found = labels_of(spec, tmp_path).rows(list(zip(places, posted, strict=True)), spec.sources[0].columns)
+    assert found.rows["mode"].to_list() == [7, -(2**63)]
+    assert [broken.reason for broken in found.aside] == ["mode: not int64"] * 3

@@ -234,3 +234,12 @@ def test_events_hold_floats_texts_and_nothing_exactly(ledger: Ledger) -> None:
     fact = StoryMarked(mark='quote " ☃ \x00 \u2028', figures={"pi": 3.141592653589793, "tiny": 5e-324})
     ledger.append(Draft(id="x", at=Instant(-1), actor="t", subject="s", reason="", fact=fact))
     assert ledger.read()[0].fact == fact
+
+
+@pytest.mark.parametrize("figure", [float("nan"), float("inf")])
+def test_an_event_that_nobody_could_read_again_is_not_taken(ledger: Ledger, figure: float) -> None:
+    ledger.append(draft("a"))
+    fact = StoryMarked(mark="m", figures={"pi": figure})
+    with pytest.raises(IntegrityError, match="'x' is not taken"):
+        ledger.append(draft("b"), Draft(id="x", at=Instant(0), actor="t", subject="s", reason="", fact=fact))
+    assert [event.id for event in ledger.read()] == ["a"]

@@ -1,5 +1,6 @@
 """What a look at one thing comes to: events to record, something awaited, or a time to look again."""
 
+import math
 from collections.abc import Mapping
 
 import msgspec
@@ -48,7 +49,7 @@ def moved(
         after=advance(rollout.state, move, rollout.rollout),
         step=rollout.step if step is None else step,
         share=share,
-        evidence=dict(figures or {}),
+        evidence={name: value for name, value in (figures or {}).items() if math.isfinite(value)},
     )
 
 

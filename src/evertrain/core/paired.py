@@ -15,6 +15,7 @@ Sources: Waudby-Smith and Ramdas 2024, "Estimating means of bounded random varia
 """
 
 import math
+import sys
 from collections.abc import Iterable
 
 import msgspec
@@ -102,7 +103,7 @@ class Paired(msgspec.Struct, frozen=True, kw_only=True):
         for one, against in pairs:
             difference = one - against
             if rows >= FIRST_ROWS:
-                reach = max(_WIDER * widest, margin)
+                reach = min(max(_WIDER * widest, margin), sys.float_info.max)
                 gain = (min(max(difference, -reach), reach) - margin) / (reach + margin)
                 logs = [log + math.log1p(stake * gain) for log, stake in zip(logs, STAKES, strict=True)]
             rows, loss, other, widest = rows + 1, loss + one, other + against, max(widest, abs(difference))
@@ -110,7 +111,11 @@ class Paired(msgspec.Struct, frozen=True, kw_only=True):
 
     def figures(self, metric: MetricName) -> PairedFigures:
         """What there is to say. metric: of the losses."""
-        count = max(self.rows, 1)
+        count, most = max(self.rows, 1), sys.float_info.max  # a sum of huge losses may be no number any more
         return PairedFigures(
-            metric=metric, labels=self.rows, loss=self.loss / count, other=self.other / count, e_value=self.value
+            metric=metric,
+            labels=self.rows,
+            loss=min(self.loss / count, most),
+            other=min(self.other / count, most),
+            e_value=self.value,
         )

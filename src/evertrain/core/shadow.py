@@ -58,9 +58,9 @@ class Alike(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def correlation(self) -> float | None:
-        """Pearson's; None where one of the two answers all alike."""
-        scale = math.sqrt(self.squares[0] * self.squares[1])
-        return self.product / scale if scale > 0 else None
+        """Pearson's; None where one of the two answers all alike, or beyond what can be squared."""
+        scale = math.sqrt(self.squares[0]) * math.sqrt(self.squares[1])
+        return self.product / scale if 0 < scale < math.inf and math.isfinite(self.product) else None
 
     @property
     def apart(self) -> float:
@@ -74,7 +74,9 @@ class Alike(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def words(self) -> str:
         """The figures in half a sentence."""
-        correlation = "all alike" if self.correlation is None else f"correlation {self.correlation:+.2f}"
+        correlation = (
+            "no correlation is defined" if self.correlation is None else f"correlation {self.correlation:+.2f}"
+        )
         return (
             f"beside the answers to the same {self.rows:,} rows: {correlation}, on average {self.apart:.3g} apart, "
             f"{self.share_differing:.1%} decided otherwise"

@@ -16,7 +16,9 @@ from evertrain.errors import DeclarationError
 
 __all__ = [
     "DAY",
+    "EARLIEST",
     "HOUR",
+    "LATEST",
     "MINUTE",
     "SECOND",
     "Instant",
@@ -37,6 +39,10 @@ SECOND = Span(1_000_000)
 MINUTE = Span(60 * SECOND)
 HOUR = Span(60 * MINUTE)
 DAY = Span(24 * HOUR)
+
+EARLIEST = Instant(-62_135_596_800_000_000)
+LATEST = Instant(253_402_300_799_999_999)
+"""The years 1 to 9999: what can be said as a date."""
 
 _UNITS = {"us": 1, "ms": 1_000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _SPAN = re.compile(r"(\d+)\s*(us|ms|s|m|h|d|w)")
@@ -119,7 +125,10 @@ def parse_instant(text: str, zone: str | None = None) -> Instant:
         moment = moment.replace(tzinfo=ZoneInfo(zone))
         if moment.utcoffset() != moment.replace(fold=1).utcoffset():
             raise ValueError(f"the clocks of {zone} show {text!r} twice or never")
-    return from_datetime(moment)
+    found = from_datetime(moment)
+    if not EARLIEST <= found <= LATEST:
+        raise ValueError(f"{text!r} lies outside of the years 1 to 9999 in UTC")
+    return found
 
 
 def say_instant(at: int) -> str:

@@ -214,10 +214,14 @@ def _fit(column: Column, value: Value) -> Value:
         return value
     if column.type == "float64" and isinstance(value, (int, float)):
         return float(value)
-    if column.type == "int64" and isinstance(value, (int, float)) and value == int(value):
+    if column.type == "int64" and isinstance(value, (int, float)) and _is_int64(value):
         return int(value)
     if column.type == "bool" and value in (0, 1):
         return bool(value)
     if column.type == "string" and isinstance(value, str):
         return value
     raise SourceError(f"{column.name}: not {column.type}")
+
+
+def _is_int64(value: float) -> bool:
+    return -(2**63) <= value < 2**63 and value == int(value)

@@ -6,14 +6,13 @@ from typing import Any, Final, cast
 
 from evertrain.config.wording import suggestion
 from evertrain.core.schema import Column, Schema, Value
-from evertrain.core.time import parse_instant
+from evertrain.core.time import EARLIEST, LATEST, parse_instant
 from evertrain.errors import RequestError
 
 __all__ = ["Columns"]
 
 _Read = Callable[[object], Value]
 _JSON: dict[object, str] = {None: "null", True: "true", False: "false"}
-_EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 
 class Columns:
@@ -183,7 +182,7 @@ def _timestamp(column: Column, zone: str | None) -> _Read:
     wanted = "ISO 8601 with an offset" if zone is None else f"ISO 8601, without an offset as of {zone}"
 
     def read(value: object) -> Value:
-        if type(value) is int and _EARLIEST <= value <= _LATEST:
+        if type(value) is int and EARLIEST <= value <= LATEST:
             return value
         if type(value) is str:
             try:

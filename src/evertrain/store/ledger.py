@@ -357,6 +357,10 @@ def _number(draft: Draft, sequence: int) -> Event:
 
 def _row(numbered: Event) -> dict[str, Any]:
     leaf = canonical(numbered)
+    try:
+        _decoder.decode(leaf)
+    except msgspec.DecodeError as error:  # NaN is no JSON: what stands cannot be taken out, and nobody could read on
+        raise IntegrityError(f"Event {numbered.id!r} is not taken: nobody could read it again: {error}.") from error
     return {
         "sequence": numbered.sequence,
         "id": numbered.id,
