@@ -231,3 +231,19 @@ def test_who_ends_a_rollout_ends_the_workers_that_were_started_for_it() -> None:
     assert record_of(world).open_rollout is None
     assert record_of(world).pools.other is None
     assert Instant(0) <= world.planes.now
+
+
+def test_what_is_lacking_may_change_to_and_fro_and_each_lack_is_told_once() -> None:
+    world = World(seed=1, spec=blue_green())
+    while record_of(world).champion is None:
+        world.run(1)
+    world.planes.no_room = "no room"
+    while not told(world, PoolHeld):
+        world.run(1)
+    before = len(told(world, PoolHeld))
+    for _ in range(2):
+        world.planes.others[ServiceName("other")] = LOCK
+        world.tick(world.planes.now)
+        world.planes.others.clear()
+        world.tick(world.planes.now)
+    assert len(told(world, PoolHeld)) == before + 1

@@ -127,7 +127,7 @@ class Lodging:
         return ("memory", lack) if lack else None
 
     def _hold(self, rollout: Rollout, entry: Entry, lack: Lack, why: str) -> Step:
-        if self._record.pools.lacks.get(rollout.rollout) == lack:
+        if lack in self._record.pools.lacks.get(rollout.rollout, ()):
             return Step(until=Instant(self._now + MINUTE))
         fact = facts.PoolHeld(service=self._record.service, rollout=rollout.rollout, version=rollout.version, lack=lack)
         reason = f"It would enter by new workers ({entry.reason}), which cannot be started: {why}."

@@ -95,11 +95,13 @@ def route_step(planes: Planes, record: ServiceRecord, spec: ServiceSpec, now: In
         if nobody or planes.followed(table.generation):
             return NOTHING
         return Step(awaiting=f"{record.service}: the workers take over routing table {table.generation}")
-    generation = table.generation + 1
     mark = _mark_of(wanted, route)
     if record.routed == mark:
+        generation = max(table.generation + 1, record.generation)
         planes.publish(msgspec.structs.replace(wanted, generation=generation))
         return Step(awaiting=f"{record.service}: the workers take over routing table {generation}")
+    # What was recorded last may never have been published; its number is not given again.
+    generation = max(table.generation, record.generation) + 1
     changed = facts.RoutingChanged(
         service=record.service,
         generation=generation,

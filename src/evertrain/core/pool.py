@@ -90,7 +90,7 @@ class Pools(msgspec.Struct, kw_only=True):
 
     other: the one that does not accept: it comes, until its version is promoted, or stands by `until` then. opened:
     when; back: how long it is to stand by, in microseconds. owner: the service that moved them last. last: the highest
-    number that was given. lacks: what kept a rollout from its pool last, by rollout. lived: in which environment each
+    number that was given. lacks: what is on record to keep a rollout from its pool. lived: in which environment each
     version answered that did; a version is not named where that is the installation's own. crashes: when workers of the
     pools that stand ended by their own doing, by the pool's number.
     """
@@ -102,7 +102,7 @@ class Pools(msgspec.Struct, kw_only=True):
     until: Instant | None = None
     owner: ServiceName | None = None
     last: int = 0
-    lacks: dict[str, Lack] = {}
+    lacks: dict[str, tuple[Lack, ...]] = {}
     lived: dict[VersionId, str] = {}
     crashes: dict[int, list[Instant]] = {}
 

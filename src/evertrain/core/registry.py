@@ -289,7 +289,7 @@ def _fold_pool(
             record.pools.open(Pool(number=fact.pool, environment=fact.environment, own=own), event.at, fact.back)
             _decide(record, event, "opened")
         case facts.PoolHeld():
-            record.pools.lacks[fact.rollout] = fact.lack
+            record.pools.lacks[fact.rollout] = (*record.pools.lacks.get(fact.rollout, ()), fact.lack)
             _decide(record, event, "held")
         case facts.PoolClosed():
             record.pools.close(fact.service)
