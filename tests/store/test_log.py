@@ -338,3 +338,17 @@ def test_the_disk_is_left_with_the_free_space_that_was_asked_for(tmp_path: Path)
 
 def test_frames_are_aligned() -> None:
     assert all(frame_size(length) % 8 == 0 and frame_size(length) >= length + 8 for length in range(100))
+
+
+def test_a_reserved_segment_that_somebody_removed_costs_the_record_that_wanted_it_alone(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, "w0", segment_bytes=1024, sync_interval_s=0.005)
+    writer.append(_label(0, 600))
+    _until_reserved(writer, tmp_path)
+    (tmp_path / "w0" / ".next").unlink()
+    with pytest.raises(CapacityError, match="cannot be named"):
+        writer.append(_label(1, 600))
+    _until_reserved(writer, tmp_path)
+    for number in range(1, 7):
+        writer.append(_label(number, 100 if number == 1 else 600))  # the first one still fits where it was
+    writer.close()
+    assert _numbers(_all(tmp_path)) == list(range(7))

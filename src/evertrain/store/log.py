@@ -9,6 +9,7 @@ answered. A power cut loses at most the sync interval, since syncing is done on 
 """
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -19,6 +20,7 @@ import msgspec
 
 from evertrain.core.prediction import Record
 from evertrain.errors import CapacityError, IntegrityError, OccupiedError, TooLargeError
+from evertrain.store.file import sync_folder
 from evertrain.store.lease import Lease
 from evertrain.store.repeat import Repeats
 from evertrain.store.room import Level, Room, free_bytes
@@ -26,6 +28,7 @@ from evertrain.store.segment import HEADER, Reading, Sealed, Segment, frame_size
 
 __all__ = ["LogReader", "LogWriter", "Position", "claim_writer"]
 
+_log = logging.getLogger(__name__)
 _MEGABYTE = 1 << 20
 _TICK_NS = 1_000_000_000
 """More than the clock of any file system is coarse."""
@@ -79,6 +82,7 @@ class LogWriter:
         self._closing = False
         self._trouble = ""
         self._starved = False
+        self._is_named = True
         self.room = Room()
         self._retired: list[Segment] = []
         self._segment: Segment | None = None
@@ -136,11 +140,11 @@ class LogWriter:
                 self._judge()
                 raise
             self._next = None
+            following.move(_path_of(self._folder, self._sequence + 1))
             if self._segment is not None:
                 self._retired.append(self._segment)
-            self._sequence += 1
-            following.move(_path_of(self._folder, self._sequence))
-            self._segment = following
+            self._sequence, self._segment = self._sequence + 1, following
+            self._is_named = False
             self._judge()
         self._woken.set()
         return following
@@ -188,6 +192,10 @@ class LogWriter:
                 # The segment may be retired meanwhile; sealing syncs it.
                 if current is not None:
                     current.sync()
+                if not self._is_named:
+                    # Without its name on the disk a power cut would take along what was synced in it.
+                    self._is_named = True
+                    sync_folder(self._folder)
 
     def _stock(self) -> None:
         if self._next is not None:
@@ -197,10 +205,17 @@ class LogWriter:
             self._next = self._reserve(self._sequence + 1)
 
     def _seal_retired(self) -> None:
+        """Seal what is full; where the disk fails it is tried again at the next look."""
         with self._lock:
             retired, self._retired = self._retired, []
-        for segment in retired:
-            segment.seal()
+        for place, segment in enumerate(retired):
+            try:
+                segment.seal()
+            except OSError as error:
+                _log.error("%s cannot be sealed: %s", segment.path, error)
+                with self._lock:
+                    self._retired = [*retired[place:], *self._retired]
+                return
 
 
 def claim_writer(

@@ -8,6 +8,7 @@ length of zero means "nothing here yet", so whoever reads while another process 
 killed in the middle of a frame, never takes a torn frame for a whole one.
 """
 
+import contextlib
 import errno
 import mmap
 import os
@@ -126,14 +127,27 @@ class Segment:
         self._synced = end
 
     def move(self, path: Path) -> None:
-        """Give the reserved file its real name."""
-        self.path.rename(path)
+        """Give the reserved file its real name. CapacityError where the disk does not take it: then it is discarded."""
+        try:
+            self.path.rename(path)
+        except OSError as error:
+            self.discard()
+            raise CapacityError(
+                f"The log segment {path} cannot be named: {error.strerror}.",
+                "Let the folder be written; writing resumes by itself.",
+            ) from error
         self.path = path
 
     def seal(self) -> None:
-        """Record the end, cut the unused rest off, and let go. Nothing can be written afterwards."""
-        self._map[_END_AT : _END_AT + 8] = _END.pack(self.end)
-        self._map.close()
+        """Record the end, cut the unused rest off, and let go. Nothing can be written afterwards.
+
+        OSError where the disk fails: then it may be tried again.
+        """
+        if not self._map.closed:
+            # The frames first: a power cut must not leave an end behind that they do not reach.
+            self.sync()
+            self._map[_END_AT : _END_AT + 8] = _END.pack(self.end)
+            self._map.close()
         os.ftruncate(self._handle, self.end)
         os.fsync(self._handle)
         os.close(self._handle)
@@ -142,7 +156,8 @@ class Segment:
         """Remove a reserved segment that was never used."""
         self._map.close()
         os.close(self._handle)
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # whoever has the name next removes it
+            self.path.unlink(missing_ok=True)
 
 
 def _allocate(handle: int, size: int, min_free: int) -> None:
