@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -485,6 +486,8 @@ def test_ctrl_c_twice_does_not_wait(tree: Tree) -> None:
         before = tree.log.read_text().count('"stopping"')
         tree.supervisor.send_signal(signal.SIGINT)
         wait_until(lambda: tree.log.read_text().count('"stopping"') > before, "stopping")
+        begun = time.monotonic()
         tree.supervisor.send_signal(signal.SIGINT)
         assert tree.wait() == 0
+        assert time.monotonic() - begun < 5  # half as long as the worker would give the rest of the body
     assert not tree.living()

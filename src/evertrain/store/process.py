@@ -5,6 +5,7 @@ kernel gave the process, counted since boot, so that a clock that is set back ch
 """
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import Final, Literal
@@ -25,6 +26,7 @@ __all__ = [
     "alive",
     "at_work",
     "beat",
+    "beaten_at",
     "forget",
     "heartbeat_at",
     "heartbeat_of",
@@ -67,6 +69,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _decoder = msgspec.json.Decoder(Heartbeat)
+
+_NO_HANDLE: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 _HAS_PROC = Path("/proc/self/stat").exists()
 
@@ -150,14 +154,14 @@ def sign_in(state: State, name: str, role: Role) -> Heartbeat | None:
 def beat(state: State, heartbeat: Heartbeat) -> None:
     """Leave a heartbeat, in place of the last one of this name. Not fsynced: after a power cut nobody is alive.
 
-    On a full disk what it said last stays and becomes newer: whoever answers users does not end for want of a sign of
-    life.
+    On a full disk, or without a handle for it, what it said last stays and becomes newer: whoever answers users does
+    not end for want of a sign of life.
     """
     path = state.processes / f"{heartbeat.name}.json"
     try:
         write_atomically(path, msgspec.json.encode(heartbeat), durable=False)
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in NO_ROOM | _NO_HANDLE:
             raise
         with contextlib.suppress(OSError):
             os.utime(path)
@@ -179,6 +183,14 @@ def heartbeat_at(state: State, name: str) -> Heartbeat | None:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Cut by a power failure: whoever wrote it is gone.
+        return None
+
+
+def beaten_at(state: State, name: str) -> int | None:
+    """When the last heartbeat of this name was left, in nanoseconds, by its file; None where there is none."""
+    try:
+        return (state.processes / f"{name}.json").stat().st_mtime_ns
+    except FileNotFoundError:
         return None
 
 

@@ -1,5 +1,6 @@
 """Ends processes that are still there and no good any more: too big, deaf, or never coming up."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -8,7 +9,7 @@ import time
 from evertrain.model.kin import end_below, resident
 from evertrain.process.supervision.child import Child
 from evertrain.process.supervision.pulse import Pulse
-from evertrain.store.process import heartbeat_at
+from evertrain.store.process import beaten_at, heartbeat_at
 from evertrain.store.state import State
 
 __all__ = ["Watchdog"]
@@ -70,9 +71,9 @@ class Watchdog:
         """Seconds since its heartbeat last changed hands; None before this process has come up."""
         name = child.post.name
         found = heartbeat_at(self._state, name)
-        if found is None or found.starting:
+        stamp = beaten_at(self._state, name)
+        if found is None or found.starting or stamp is None:
             return None
-        stamp = (self._state.processes / f"{name}.json").stat().st_mtime_ns
         now = time.monotonic()
         if self._beats.setdefault(name, (stamp, now))[0] != stamp:
             self._beats[name] = (stamp, now)
@@ -99,5 +100,8 @@ class Watchdog:
         return f"It answered no ping for {_DEAF_S:g} s." if self._pulses[name].look() > _DEAF_S else ""
 
     def _bound_log(self, child: Child) -> None:
-        if child.post.log is not None and child.post.log.stat().st_size > _LOG_BYTES:
-            os.truncate(child.post.log, 0)
+        if child.post.log is None:
+            return
+        with contextlib.suppress(OSError):  # whoever has removed it has bounded it
+            if child.post.log.stat().st_size > _LOG_BYTES:
+                os.truncate(child.post.log, 0)
