@@ -9,13 +9,20 @@ from typing import Literal
 import msgspec
 
 from evertrain.core.approval import ApprovalAsked, ApprovalGiven, Decision
-from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, SourceName, VersionId
+from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, VersionId
+from evertrain.core.intake import (
+    BatchIngested,
+    FileQuarantined,
+    SegmentRetired,
+    SegmentSealed,
+    SourceTypesFixed,
+    TableCommitted,
+)
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
 from evertrain.core.order import OrderAnswered, OrderGiven, ServiceSwitched
 from evertrain.core.paired import PairedFigures
 from evertrain.core.policy import ShadowSpec
 from evertrain.core.pool import PoolClosed, PoolHeld, PoolOpened
-from evertrain.core.schema import Column
 from evertrain.core.time import Instant
 from evertrain.core.upkeep import (
     AlertCleared,
@@ -96,63 +103,6 @@ class ServiceDeclared(_Fact, frozen=True, kw_only=True, tag="service.declared"):
     declaration: Digest
     bundle: Digest | None
     folder: str = ""
-
-
-class SourceTypesFixed(_Fact, frozen=True, kw_only=True, tag="source.types_fixed"):
-    """The column types of a source, declared or inferred once, hold from now on."""
-
-    source: SourceName
-    columns: tuple[Column, ...]
-    inferred: bool
-
-
-class BatchIngested(_Fact, frozen=True, kw_only=True, tag="batch.ingested"):
-    """One batch of files, committed at `version`. files: name to SHA-256. rules: they were read by, as a digest."""
-
-    source: SourceName
-    files: dict[str, Digest]
-    rows: int
-    quarantined: int
-    version: int
-    newest: Instant | None
-    rules: str = ""
-
-
-class FileQuarantined(_Fact, frozen=True, kw_only=True, tag="file.quarantined"):
-    """A whole file was set aside; its bytes are kept. rules: by which it was read, as a digest."""
-
-    source: SourceName
-    file: str
-    digest: Digest
-    because: str
-    rules: str = ""
-
-
-class SegmentSealed(_Fact, frozen=True, kw_only=True, tag="segment.sealed"):
-    """A log segment that will not change any more. digest: of its bytes up to the end of the last frame."""
-
-    writer: str
-    sequence: int
-    digest: Digest
-    frames: int
-    bytes: int
-
-
-class SegmentRetired(_Fact, frozen=True, kw_only=True, tag="segment.retired"):
-    """A sealed log segment that was removed: what it held is in the tables, and it was kept for as long as is set."""
-
-    writer: str
-    sequence: int
-    digest: Digest
-
-
-class TableCommitted(_Fact, frozen=True, kw_only=True, tag="table.committed"):
-    """A commit of a versioned table. files: path under the table's folder to SHA-256, all that the commit added."""
-
-    table: str
-    version: int
-    rows: int
-    files: dict[str, Digest]
 
 
 class DatasetSnapshotted(_Fact, frozen=True, kw_only=True, tag="dataset.snapshotted"):

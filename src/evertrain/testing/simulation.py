@@ -7,7 +7,7 @@ that fail on requests, and a controller that is killed between any two calls.
 """
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -16,7 +16,7 @@ from evertrain.config.declaration import FunctionRef, LabelSpec, ServiceSpec, Tr
 from evertrain.control.loop import Loop, Pulse
 from evertrain.control.planes import Crashed, Done, Evidence, Readiness, Running, Work
 from evertrain.core.approval import Approver, RolloutGate
-from evertrain.core.event import Draft, Event, ServiceDeclared
+from evertrain.core.event import Draft, ServiceDeclared
 from evertrain.core.evidence import Outcome, Tally
 from evertrain.core.identity import Digest, ServiceName, SourceName, VersionId, digest_of, digest_of_bytes
 from evertrain.core.model import DatasetRef, Fingerprint, Manifest, Output, Verdict
@@ -42,9 +42,10 @@ from evertrain.core.stage import (
 )
 from evertrain.core.time import DAY, HOUR, Instant, Moment
 from evertrain.core.trigger import Observed
+from evertrain.testing.journal import MemoryJournal
 from evertrain.testing.quarters import Quarters
 
-__all__ = ["Faults", "Killed", "MemoryJournal", "SimulatedPlanes", "World"]
+__all__ = ["Faults", "Killed", "SimulatedPlanes", "World"]
 
 SERVICE = ServiceName("simulated")
 
@@ -66,36 +67,6 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     inconclusive: float = 0.0
     failing: float = 0.0
     hold: str = ""
-
-
-class MemoryJournal:
-    """A ledger in memory, with the ledger's promises: numbered, idempotent by id, all drafts of a call or none."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self._by_id: dict[str, Event] = {}
-
-    def append(self, *drafts: Draft) -> list[Event]:
-        appended = []
-        for draft in drafts:
-            event = self._by_id.get(draft.id)
-            if event is None:
-                event = Event(
-                    sequence=len(self.events),
-                    id=draft.id,
-                    at=draft.at,
-                    actor=draft.actor,
-                    subject=draft.subject,
-                    reason=draft.reason,
-                    fact=draft.fact,
-                )
-                self.events.append(event)
-                self._by_id[draft.id] = event
-            appended.append(event)
-        return appended
-
-    def read(self, after: int = -1, kinds: Collection[str] | None = None) -> list[Event]:
-        return self.events[after + 1 :]
 
 
 class SimulatedPlanes(Quarters):

@@ -26,6 +26,7 @@ from evertrain.data.online import OnlineWriter
 from evertrain.data.prediction import ServiceTables, place_of
 from evertrain.data.sql import Feed, booleans_of
 from evertrain.data.standing import rules_of
+from evertrain.process.ingestion.cursor import move_cursor, read_cursor
 from evertrain.process.ingestion.filed import FiledLabels
 from evertrain.process.ingestion.segments import Segments
 from evertrain.process.trainer.assembly import bundle_folder, resolver
@@ -36,7 +37,7 @@ from evertrain.store.ledger import Ledger
 from evertrain.store.log import LogReader, Position
 from evertrain.store.state import State
 
-__all__ = ["Intake", "read_cursor"]
+__all__ = ["Intake"]
 
 _log = logging.getLogger("data")
 _READ = 50_000
@@ -73,7 +74,6 @@ class Intake:
     ) -> None:
         self._state, self._ledger, self._patience = state, ledger, patience
         self._artifacts = Artifacts.at(state.artifacts)
-        self._cursor = _cursor_of(state)
         self._services: dict[ServiceName, _Service] = {}
         self._sources: dict[SourceName, Ingest] = {}
         self._feeds: dict[SourceName, Feed] = {}
@@ -302,7 +302,7 @@ class Intake:
         self._commit_records(now)
         crash_point("data.before_cursor")
         if not any(service.posted for service in self._services.values()):
-            write_atomically(self._cursor, msgspec.json.encode(self._positions), durable=False)
+            move_cursor(self._state, self._positions)
             self._retire(now)
         self._record(self._segments.seal(now))
         self.report()
@@ -383,16 +383,3 @@ class Intake:
         if drafts:
             crash_point("data.before_ledger")
             self._ledger.append(*drafts)
-
-
-def _cursor_of(state: State) -> Path:
-    return state.path / "control" / "log.json"
-
-
-def read_cursor(state: State) -> dict[str, Position]:
-    """The place in each writer's log up to which the tables hold everything; anybody may look."""
-    try:
-        return msgspec.json.decode(_cursor_of(state).read_bytes(), type=dict[str, Position])
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
-        # Without it the log is read from its beginning; the tables know what they hold.
-        return {}

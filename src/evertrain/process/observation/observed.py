@@ -22,7 +22,7 @@ from evertrain.data.commit import labels_table, predictions_table
 from evertrain.errors import EvertrainError, UnavailableError
 from evertrain.monitor.observed import look
 from evertrain.monitor.report import Observations, Question, Report
-from evertrain.process.ingestion.intake import read_cursor
+from evertrain.process.ingestion.cursor import read_cursor
 from evertrain.process.observation.references import Reference, reference_of
 from evertrain.process.observation.repeats import without_repeats
 from evertrain.process.observation.strays import odd_cells
