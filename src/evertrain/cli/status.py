@@ -12,6 +12,7 @@ import typer
 from evertrain.cli.option import Dir, Json
 from evertrain.cli.screen import show, show_live
 from evertrain.config.settings import load
+from evertrain.core.cycle import CycleState
 from evertrain.core.identity import short
 from evertrain.core.rollout import RolloutState
 from evertrain.core.time import Instant, say_span
@@ -270,7 +271,8 @@ def _cycle(each: Waiting) -> str:
     version = "" if each.ordinal is None else f", version {each.ordinal}"
     until = "" if each.until is None else f", held until {say_moment(each.until)}"
     name = each.cycle.rpartition("/")[2]
-    return f"{name} is {each.state} since {say_moment(each.since)}{version}{until}: {_reason(each.why)}"
+    state = "checked" if each.pushed and each.state == CycleState.TRAINED else each.state
+    return f"{name} is {state} since {say_moment(each.since)}{version}{until}: {_reason(each.why)}"
 
 
 def _decision(one: Decision, told: Set[str]) -> str:

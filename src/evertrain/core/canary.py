@@ -144,7 +144,7 @@ def assess_shadow(
         figures["correlation"] = alike.correlation
     evidence = figures["e_value"]
     if evidence >= 1.0 / spec.alpha:
-        harm = _harm(_kinds(tally, latency_decides=False, paired=paired), spec, evidence)
+        harm = _harm(_kinds(tally, latency_decides=False, paired=paired, arm="shadow"), spec, evidence)
         return Assessment(action="roll back", reasons=(*harm, alike.words), figures=figures)
     told = (alike.words, *(() if paired is None else (paired.words,)))
     if shadow.requests is None:
@@ -269,10 +269,12 @@ def fewest_at_step(share: float, requests_24h: float) -> int:
     return max(1, min(FEWEST_AT_STEP, math.ceil(share * requests_24h)))
 
 
-def _kinds(tally: Tally, latency_decides: bool, paired: PairedFigures | None) -> list[_Kind]:
+def _kinds(
+    tally: Tally, latency_decides: bool, paired: PairedFigures | None, arm: Literal["canary", "shadow"] = "canary"
+) -> list[_Kind]:
     """What decides, with its weight. All kinds share one alpha: a weighted mean of e-values is an e-value."""
-    errors = f"canary errors {tally.canary_errors} of {tally.canary}, the rest {tally.rest_errors} of {tally.rest}"
-    losses = f"labels of {tally.losses.canary} canary answers against {tally.losses.rest} of the rest's"
+    errors = f"{arm} errors {tally.canary_errors} of {tally.canary}, the rest {tally.rest_errors} of {tally.rest}"
+    losses = f"labels of {tally.losses.canary} {arm} answers against {tally.losses.rest} of the rest's"
     late = "latency against the control arm"
     if tally.latency.thresholds:
         late += f", whose median is {tally.latency.thresholds[0] / 1000:.3g} ms (et.Canary(slower_by=...) allows more)"

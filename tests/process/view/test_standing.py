@@ -1,11 +1,15 @@
-"""What is said of a version that stands in line behind the one on trial."""
+"""What is said of work under way, and of a version that stands in line behind the one on trial."""
+
+from typing import get_args
 
 from evertrain.core.cycle import CycleState
 from evertrain.core.identity import CycleId, RolloutId, VersionId, digest_of
 from evertrain.core.model import Fingerprint
 from evertrain.core.registry import Cycle, Rollout, ServiceRecord, Version
+from evertrain.core.stage import StageTask
 from evertrain.core.time import Instant
-from evertrain.process.view.standing import why_it_waits
+from evertrain.model.progress import UnderWay
+from evertrain.process.view.standing import show_work, why_it_waits
 from evertrain.testing.installation import SHOP
 
 ON_TRIAL, NEXT = (VersionId(digest_of(number)) for number in (2, 3))
@@ -47,3 +51,11 @@ def test_a_version_in_line_says_whose_trial_it_waits_for_and_that_it_is_judged_a
         "0 logged requests have a label"
     )
     assert why_it_waits(record, own) == "0 logged requests have a label"
+
+
+def test_each_kind_of_work_is_said_in_words() -> None:
+    for task in get_args(StageTask):
+        stage = str(task.__struct_config__.tag)
+        under_way = UnderWay(service=SHOP, stage=stage, recipe="trees", began=0.0, limit_s=60.0, took=())
+        [work] = show_work(ServiceRecord(service=SHOP), [under_way], 1.0)
+        assert " " in work.says, stage

@@ -46,6 +46,8 @@ _STAGES: dict[str, str] = {
     "train": "training with recipe {recipe}",
     "evaluate": "judging the new version on rows that it never saw",
     "check": "checking the pushed file, and judging it on what labels are certain",
+    "rescore": "scoring the labelled requests by both versions",
+    "reproduce": "training a version once more, to compare",
 }
 
 _ROLLOUT_STATES: dict[RolloutState, str] = {
