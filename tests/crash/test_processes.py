@@ -489,5 +489,5 @@ def test_ctrl_c_twice_does_not_wait(tree: Tree) -> None:
         begun = time.monotonic()
         tree.supervisor.send_signal(signal.SIGINT)
         assert tree.wait() == 0
-        assert time.monotonic() - begun < 5  # half as long as the worker would give the rest of the body
+        assert time.monotonic() - begun < 7  # the worker would give the rest of the body ten seconds
     assert not tree.living()

@@ -94,13 +94,13 @@ class Incoming:
             self.end()
         except httptools.HttpParserError as error:
             self.stop(RequestError(f"This is not a valid HTTP request: {error}.", "Send HTTP/1.1."))
-        if self.over:
-            return
+        if not self.partial:
+            return  # the common case: all of it was whole requests
         if self._in_head:
             # All of it is this one head's, unless something else ended or began in it too.
             self._fed += len(data) if in_head + self._begun == 1 and not in_body else 0
             self._look_at_head()
-        elif self.partial:
+        else:
             self._look_at_rest(len(data))
 
     def stop(self, fault: EvertrainError) -> None:
@@ -179,7 +179,8 @@ class Incoming:
     def on_message_complete(self) -> None:
         if self._over:
             return
-        self._give_back()
+        if self._held:
+            self._give_back()
         parser, body = self._parser, self._body
         try:
             path = _path_of(self._target)
