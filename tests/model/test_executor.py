@@ -177,6 +177,15 @@ def test_submitting_again_changes_nothing(state: State) -> None:
         executor.submit(task("fail"))
 
 
+def test_a_task_that_stands_goes_on_under_other_settings(state: State) -> None:
+    """Else a controller that starts again with another `trainer_nice` or `trainer_threads` would end at each look."""
+    executor = LocalExecutor(state)
+    executor.submit(task("describe"))
+    given = {"do": "describe", "threads": 4}
+    executor.submit(msgspec.structs.replace(task("describe"), arguments=given, threads=4, nice=0, memory_mb=64))
+    assert isinstance(outcome_of(executor), Done)
+
+
 def test_an_exception_is_told_with_the_users_frames(state: State) -> None:
     crashed = crash_of(state, task("fail"))
     assert crashed.cause == "It exited with code 1: ValueError: no rows before 2013-02-06"

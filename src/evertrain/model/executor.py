@@ -89,6 +89,11 @@ class _Grip(msgspec.Struct, frozen=True):
     begun: float
 
 
+def _work_of(task: Task) -> bytes:
+    """What a task is to do, without what it may take for it. As JSON: what was read back has lists for tuples."""
+    return canonical((task.module, {name: value for name, value in task.arguments.items() if name != "threads"}))
+
+
 class LocalExecutor:
     """Runs tasks as processes of this machine. One executor at a time works on a state directory."""
 
@@ -101,12 +106,12 @@ class LocalExecutor:
     def submit(self, task: Task) -> None:
         """Start the task, unless it runs, is done or has crashed already: to try again, submit under a new id.
 
-        A different task under an id that stands raises TransitionError.
+        Other work under an id that stands raises TransitionError. What it may take is no part of that: it follows from
+        settings, which may be others since a restart, and the task goes on with what it was given.
         """
         folder = self._folder(task.id)
         if (folder / "submitted.json").exists():
-            # As JSON: what was read back has lists where the caller may have tuples.
-            if canonical(self._submitted(task.id)) != canonical(task):
+            if _work_of(self._submitted(task.id)) != _work_of(task):
                 raise TransitionError(f"Task {task.id} stands already, and differs.", "Give the new one a new id.")
         else:
             folder.mkdir(parents=True, exist_ok=True)
