@@ -10,9 +10,10 @@ import typer
 
 from evertrain.cli.option import Dir, Json
 from evertrain.config.settings import load
+from evertrain.core.identity import short
 from evertrain.core.succession import SuccessionState
 from evertrain.core.time import SECOND, parse_span
-from evertrain.process.steering.restart import follow_restart, give_restart
+from evertrain.process.steering.restart import build_environments, follow_restart, give_restart
 from evertrain.store.restart import RestartReport, RestartStep
 from evertrain.store.state import State
 
@@ -33,12 +34,16 @@ def restart(
 ) -> None:
     """Replace each worker by one that is warm before the old one leaves: after an upgrade of evertrain or a library.
 
-    No request fails. A worker that does not come up ends the restart, and those that answered go on. Exit code: 0 when
-    all are replaced, 1 when one does not come up, 3 when --within is over.
+    No request fails. An environment that is not there for this release is built first. A worker that does not come up
+    ends the restart, and those that answered go on. Exit code: 0 when all are replaced, 1 when one does not come up, 3
+    when --within is over.
     """
     seconds = parse_span(within) / SECOND
     stated = load({"dir": None if folder is None else str(folder)}, environment=os.environ)
     state = State.open(Path(stated.settings.dir))
+    for environment in build_environments(state):
+        if not as_json:
+            typer.echo(f"environment {short(environment)}: is built for this release first; those that answer go on")
     order = give_restart(state, "all" if everything else "workers")
     before: RestartReport | None = None
     for report in follow_restart(state, order, seconds):
