@@ -84,7 +84,7 @@ def test_a_version_that_fails_more_than_the_one_before_it_is_taken_back_while_th
     assert record.champion == world.planes.table.routes[SERVICE].champion == first
     assert world.planes.table.accepting == 0
     refused = record.versions[bad].refused
-    assert "Its requests show that it is worse than version 1" in refused
+    assert "Its requests show that version 2 is worse than version 1" in refused
     assert "20 of 1,020 requests failed since the switch, and 10 of 10,010 of the version before it" in refused
 
 

@@ -102,7 +102,9 @@ def test_a_champion_is_taken_back_by_labels_and_does_not_return(faults: Faults |
     assert record.champion == before
     assert champion is not None
     refused = record.versions[champion].refused
-    assert refused.startswith("Labels show that it is worse than version 1, which it replaced and which answers again.")
+    assert refused.startswith(
+        "Labels show that version 2 is worse than version 1, which it replaced and which answers again."
+    )
     assert "Paired on 600 labelled requests" in refused
     route = world.planes.table.routes[SERVICE]
     assert route.champion == before

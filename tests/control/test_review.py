@@ -204,7 +204,7 @@ def test_a_champion_that_labels_show_to_be_worse_gives_way_to_the_one_before() -
     record = record_of(world)
     assert record.champion == FIRST
     assert world.planes.checked[-1].champion == FIRST
-    assert "Labels show that it is worse than version 1" in record.versions[SECOND].refused
+    assert "Labels show that version 2 is worse than version 1" in record.versions[SECOND].refused
     assert world.planes.table.routes[SERVICE].champion == FIRST
     seen = len(world.planes.checked)
     world.planes.labels = 10_000

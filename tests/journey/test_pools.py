@@ -155,7 +155,7 @@ def test_a_version_that_fails_after_the_switch_is_taken_back_unattended(served: 
     assert customers.bad
     record = served.record()
     assert record.champion == version_of(served, 1)
-    assert "Its requests show that it is worse than version 1" in record.versions[version].refused
+    assert " is worse than version 1, which it replaced" in record.versions[version].refused
     again = served.run("push", "faulty.py")
     assert again.returncode == 1
     assert "requests failed since the switch" in again.stdout

@@ -173,8 +173,9 @@ def back_to(
     record: ServiceRecord, champion: VersionId, before: VersionId, why: str, *, shown_by: str = "Labels show"
 ) -> tuple[facts.ChampionReverted, facts.VersionRefused]:
     """The champion is taken back and refused: something shows that it is worse than the version that it replaced."""
-    back = record.versions[before].ordinal
-    said = f"{shown_by} that it is worse than version {back}, which it replaced and which answers again. {why}"
+    taken, back = record.versions[champion].ordinal, record.versions[before].ordinal
+    worse = f"version {taken} is worse than version {back}, which it replaced and which answers again"
+    said = f"{shown_by} that {worse}. {why}"
     return (
         facts.ChampionReverted(service=record.service, before=champion, after=before),
         facts.VersionRefused(
