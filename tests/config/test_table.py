@@ -52,6 +52,7 @@ def test_a_table_stands_for_source_examples_label_and_features() -> None:
     assert spec.inputs.names == ("customer", "day", "plan", "joined", "calls")
     assert spec.examples is not None
     assert spec.examples.key == ("customer", "day")
+    assert spec.examples.entity == ("customer",)
     assert spec.label is not None
     assert (spec.label.value, str(spec.label.mature_at)) == ("left", "at + 30d")
     assert spec.vector == ("plan", "calls", "days_since_joined")

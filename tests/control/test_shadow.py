@@ -103,3 +103,22 @@ def test_a_pushed_file_stays_in_shadow_until_it_is_promoted() -> None:
     world.run(1)
     assert record_of(world).champion == SECOND
     assert world.planes.table.routes[SERVICE].shadow is None
+
+
+def test_after_its_shadow_a_pushed_file_may_be_tried_by_a_canary() -> None:
+    spec = msgspec.structs.replace(simulated_service(), recipes={}, triggers=())
+    world = World(seed=1, spec=spec)
+    world.planes.checks = [
+        Evaluated(version=FIRST, verdict="health only", reasons=("It loads.",), card=digest_of("card"))
+    ]
+    order(world, "import", FIRST)
+    world.run(2)
+    order(world, "import", SECOND, shadow=True)
+    world.run(2)
+    assert newest(world).state is RolloutState.SHADOWING
+    order(world, "rollback")
+    assert newest(world).state is RolloutState.ABORTED
+    assert order(world, "import", SECOND).accepted
+    world.run(1)
+    assert newest(world).version == SECOND
+    assert newest(world).state is RolloutState.STEPPING

@@ -16,6 +16,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from playwright.sync_api import Page, expect
@@ -258,6 +259,11 @@ def test_the_page_shows_what_happened(churn: Churn, running: Tree, opened: Calla
     sources = page.get_by_role("region", name="Sources").get_by_role("row")
     expect(sources.nth(1)).to_contain_text("churn")
     expect(page.get_by_role("region", name="Traffic").get_by_role("img")).to_be_visible()
+
+
+def test_application_code_is_told_that_a_customer_is_the_same_on_every_day(churn: Churn, running: Tree) -> None:
+    flags = httpx.get(f"http://127.0.0.1:{churn.control_port}/flags", trust_env=False).json()
+    assert [one["key"] for one in flags["services"]] == [["customer_id"]]
 
 
 def answers(churn: Churn, connection: HTTPConnection) -> bool:
