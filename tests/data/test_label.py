@@ -28,13 +28,14 @@ def train(data: et.TrainingSet, run: et.Run) -> None:
     """A recipe that is declared and never run."""
 
 
-def service(kind: Kind, *classes: str, personal: bool = False) -> ServiceSpec:
-    columns = {"id": "string", "t": "timestamp", "mode": f"{kind}?"}
+def service(kind: Kind, *classes: str, personal: bool = False, who: bool = False) -> ServiceSpec:
+    """who: beside the key stands whom a trip is of, which is personal."""
+    columns = {"id": "string", "t": "timestamp", "mode": f"{kind}?"} | ({"who": "string"} if who else {})
     trips = et.Source("trips", et.files("t.csv"), key="id", event_time="t", columns=columns)
-    asked = et.Examples(trips, key="id", at="t", request=["t"])
+    asked = et.Examples(trips, key="id", at="t", request=["t", "who"] if who else ["t"])
     label = et.Label(source=trips, of=asked, value="mode", horizon="1h")
-    output, hidden = et.classes(*classes), "id" if personal else ()
-    features = [et.column("t")] if personal else []
+    output, hidden = et.classes(*classes), [name for name, so in (("id", personal), ("who", who)) if so]
+    features = [et.column("t")] if hidden else []
     return et.Service(
         "trips", examples=asked, label=label, train=train, output=output, personal=hidden, features=features
     )
@@ -44,7 +45,8 @@ def labels_of(spec: ServiceSpec, folder: Path) -> PostedLabels:
     """With one prediction, of the trip "a"; where that is personal, of its pseudonym."""
     assert spec.label is not None
     state = install(folder / "state", AT)
-    key = Pseudonyms(state).of("a") if spec.hidden else "a"
+    key = Pseudonyms(state).of("a") if "id" in spec.hidden else "a"
+    row: dict[str, str | int] = {"id": key, "t": AT, "who": "p-0"}
     labels = PostedLabels(spec, spec.label, state)
     labels.predicted(
         Predicted(
@@ -54,7 +56,7 @@ def labels_of(spec: ServiceSpec, folder: Path) -> PostedLabels:
             key=key,
             at=AT,
             received=AT,
-            row=(key, AT),
+            row=tuple(row[name] for name in spec.inputs.names),
             vector=(),
             score=0.5,
             arm="champion",
@@ -103,6 +105,16 @@ def test_a_posted_label_of_a_personal_key_is_no_row_of_the_source(tmp_path: Path
     assert found.rows.height == 0
     [broken] = found.aside
     assert "The key is personal" in broken.reason
+
+
+def test_a_posted_label_is_no_row_where_each_row_has_a_personal_value(tmp_path: Path) -> None:
+    spec = service("string", "bus", "car", "tram", who=True)
+    posted = Labelled(service=TRIPS, prediction="p1", key="", value=1.0, known=AT, received=AT)
+    place = Position(writer="w0", sequence=1, offset=64)
+    found = labels_of(spec, tmp_path).rows([(place, posted)], spec.sources[0].columns)
+    assert found.rows.height == 0
+    [broken] = found.aside
+    assert broken.reason.startswith("Column 'who' is personal, and a pseudonym is all that is logged of it")
 
 
 def test_a_posted_value_that_its_column_cannot_hold_is_set_aside(tmp_path: Path) -> None:

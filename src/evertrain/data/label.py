@@ -37,6 +37,11 @@ __all__ = ["Posted", "PostedLabels"]
 _REMEMBERED = 50_000
 """Predictions that are kept in memory for their labels; older ones are looked up in the table."""
 
+_NO_ROW = (
+    ", and a pseudonym is all that is logged of it: no row of the source has that. The label counts for what was "
+    "answered, not for trainings; deliver it in the source's files as well."
+)
+
 
 class _Asked(NamedTuple):
     """What a label needs of its prediction."""
@@ -103,14 +108,14 @@ class PostedLabels:
         if asked is None:
             raise SourceError("No prediction of this id or key is logged.")
         if self._personal_key:
-            raise SourceError(
-                "The key is personal, and a pseudonym is all that is logged of it: no row of the source has that. The "
-                "label counts for what was answered, not for trainings; deliver it in the source's files as well."
-            )
+            raise SourceError(f"The key is personal{_NO_ROW}")
         request = dict(zip(self._spec.inputs.names, asked.row, strict=True))
         for name in self._spec.hidden:
             del request[name]
         values: dict[str, Value] = {column.name: request.get(column.name) for column in columns}
+        for column in columns:
+            if column.name in self._spec.hidden and not column.nullable:
+                raise SourceError(f"Column {column.name!r} is personal{_NO_ROW}")
         values |= self._key(asked.key, columns)
         values[self._label.value] = self._value(label, columns)
         moment = self._label.known_at
