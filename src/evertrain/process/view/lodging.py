@@ -1,13 +1,16 @@
 """The environments that versions need beside the installation's own, and how it stands with each."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from evertrain.config.declaration import ServiceSpec
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.registry import ServiceRecord
 from evertrain.core.routing import RoutingTable
 from evertrain.core.wording import say_many
+from evertrain.errors import EvertrainError
 from evertrain.store.artifact import Artifacts
 from evertrain.store.environment import Standing
 from evertrain.store.state import State
@@ -16,7 +19,7 @@ __all__ = ["Lodging", "look_at_environments"]
 
 
 class Lodging(msgspec.Struct, frozen=True, kw_only=True):
-    """One environment. who: the versions that run in it now, or are to, in words ("version 3 of shop").
+    """One environment. who: what runs in it now, or is to, in words ("version 3 of shop", "the training of shop").
 
     answering: the workers that answer now run in it, so they can load these versions.
     """
@@ -40,15 +43,18 @@ class Lodging(msgspec.Struct, frozen=True, kw_only=True):
 def look_at_environments(
     state: State, records: Mapping[ServiceName, ServiceRecord], artifacts: Artifacts, table: RoutingTable
 ) -> tuple[Lodging, ...]:
-    """Of all versions that answer, stand by, are on trial or on their way to it; () where none needs another one."""
+    """Of all versions that answer, stand by, are on trial or on their way to it, and of trainings that are under way.
+
+    () where none needs another one.
+    """
     found: dict[str, dict[str, None]] = {}
     for record in records.values():
         for version in _wanted(record):
-            environment = artifacts.runs_in(version)
-            if environment:
-                found.setdefault(environment, {})[f"version {record.versions[version].ordinal} of {record.service}"] = (
-                    None
-                )
+            who = f"version {record.versions[version].ordinal} of {record.service}"
+            found.setdefault(artifacts.runs_in(version), {})[who] = None
+        for environment in _trained_in(record, artifacts):
+            found.setdefault(environment, {})[f"the training of {record.service}"] = None
+    found.pop("", None)
     pool = table.pool(table.accepting)
     return tuple(
         Lodging(
@@ -67,3 +73,11 @@ def _wanted(record: ServiceRecord) -> Iterator[VersionId]:
     for version in (record.champion, record.previous, *cycles, None if trial is None else trial.version):
         if version is not None and version in record.versions:
             yield version
+
+
+def _trained_in(record: ServiceRecord, artifacts: Artifacts) -> Iterator[str]:
+    """The environments of trainings that have no version yet."""
+    for cycle in record.open_cycles:
+        if cycle.version is None and cycle.declaration is not None:
+            with contextlib.suppress(EvertrainError, msgspec.DecodeError):
+                yield msgspec.json.decode(artifacts.blobs.get(cycle.declaration), type=ServiceSpec).runs_in
