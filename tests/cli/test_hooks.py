@@ -1,5 +1,6 @@
 """Who is told, and what could not be: as a person reads it and sends it once more."""
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from evertrain.store.hook import DeadLetter, Failing, HookProgress, HookShelf
+from evertrain.store.hook import DeadLetter, Failing, HookProgress, HookRoll, HookShelf
 from evertrain.testing.record import ShopRecord
 
 LETTER = DeadLetter(
@@ -73,3 +74,50 @@ def test_dead_letters_are_sent_once_more_by_their_names(record: ShopRecord) -> N
     shelf.forget(812)
     assert "1 dead letter will be sent" in hooks(record, "hooks", "retry", "--all").stdout
     assert shelf.asked_again() == [812]
+
+
+TOML = """
+[[hooks]]
+name = "audit"
+url = "https://audit.example.com/{path}"
+secret_file = "secret"
+"""
+
+
+def applied(record: ShopRecord, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "evertrain", "hooks", *words, "--dir", str(record.state.path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+
+
+def test_hooks_are_put_into_force_and_what_changes_is_said(record: ShopRecord, tmp_path: Path) -> None:
+    roll, toml = HookRoll(record.state), tmp_path / "evertrain.toml"
+    lost = applied(record, tmp_path, "apply")
+    assert (lost.returncode, "There is no evertrain.toml in this folder" in lost.stderr) == (1, True)
+
+    toml.write_text('dir = "state"\n' + TOML.format(path="a"))
+    without = applied(record, tmp_path, "apply")
+    assert (without.returncode, "The secret of hook audit is not at" in without.stderr) == (1, True)
+    assert HookRoll(record.state).hooks == ()
+
+    (tmp_path / "secret").write_text(f"whsec_{base64.b64encode(bytes(32)).decode()}")
+    assert "NOT IN FORCE" in applied(record, tmp_path, "list").stdout
+    first = applied(record, tmp_path, "apply")
+    assert first.stdout.startswith("audit: new, told of what happens from now on"), first.stderr
+    assert first.stdout.endswith("Nobody runs now. The next start takes them from its own settings.\n")
+    assert [hook.url for hook in roll.hooks] == ["https://audit.example.com/a"]
+    assert "NOT IN FORCE" not in applied(record, tmp_path, "list").stdout
+
+    toml.write_text(TOML.format(path="b") + "timeout_s = 3.0\n")
+    changed = msgspec.json.decode(applied(record, tmp_path, "apply", "--json").stdout)
+    assert changed == {"new": [], "changed": {"audit": ["url", "timeout_s"]}, "gone": []}
+    toml.write_text("")
+    assert "audit: told and asked no more" in applied(record, tmp_path, "apply").stdout
+    assert HookRoll(record.state).hooks == ()
+
+
+def test_a_letter_of_nobody_is_not_sent(record: ShopRecord) -> None:
+    HookShelf(record.state, "audit").save(msgspec.structs.replace(PROGRESS, active=False))
+    refused = hooks(record, "hooks", "retry", "audit:812")
+    assert (refused.returncode, "Hook audit is configured no more" in refused.stderr) == (1, True)
+    nothing = hooks(record, "hooks", "retry")
+    assert (nothing.returncode, "Which dead letters?" in nothing.stderr) == (2, True)

@@ -30,6 +30,7 @@ def folder(tmp_path: Path) -> Path:
         (["model.py", "--max-bad-answers", "9", "--blue-green", "1h"], "with --blue-green there is none"),
         (["model.py", "--blue-green", "soon"], "soon"),
         (["model.py", "--sample", "sample.csv", "--environment", "sample.csv"], "not one exact version"),
+        (["model.py", "--approval", "promotoin"], 'Did you mean "promotion"'),
         (["model.pkl", "--sample", "sample.csv"], "evertrain trust model.pkl"),
     ],
 )

@@ -30,7 +30,7 @@ def test_hooks_stand_in_the_file_and_are_handed_on_through_the_environment(tmp_p
         Hook(
             name="ci",
             url="http://ci/",
-            secret_file="s",
+            secret_file=str(tmp_path / "s"),
             give_up_after=10 * MINUTE,
             events=("rollout.*",),
             veto=("promotion",),
@@ -57,6 +57,8 @@ def test_hooks_stand_in_the_file_and_are_handed_on_through_the_environment(tmp_p
         ({"veto": ["always"]}, "veto"),
         ({"on_timeout": "panic"}, "on_timeout"),
         ({"events": ["Rollout Moved"]}, "events"),
+        ({"events": ["alert.*", "rolout.moved"]}, 'Did you mean "rollout.moved"'),
+        ({"events": ["aproval.*"]}, r"no event is called 'aproval.\*'"),
         ({"secret": SECRET}, "secret"),
         ({"methd": "GET"}, "methd"),
     ],
@@ -75,6 +77,16 @@ def test_what_is_no_list_of_hooks_is_refused(given: str) -> None:
         read_hooks(given, "EVERTRAIN_HOOKS")
 
 
+def test_files_are_looked_for_beside_the_one_that_names_them(tmp_path: Path) -> None:
+    named = tmp_path / "etc" / "settings.toml"
+    named.parent.mkdir()
+    named.write_text('[[hooks]]\nname = "ci"\nurl = "http://ci/"\nsecret_file = "keys/s"\nca_file = "ca.pem"\n')
+    [hook] = load({}, environment={}, file=named).settings.hooks
+    assert hook.secret_file == str(tmp_path / "etc" / "keys" / "s")
+    assert hook.ca_file == str(tmp_path / "etc" / "ca.pem")
+    assert load({}, environment={"EVERTRAIN_HOOKS": written_hooks((hook,))}).settings.hooks == (hook,)
+
+
 def test_names_are_unique_and_there_are_not_too_many() -> None:
     with pytest.raises(SettingsError, match="two of one name"):
         read_hooks([WHOLE, WHOLE], "hooks")
@@ -88,6 +100,8 @@ def test_a_hook_is_told_of_the_kinds_and_services_that_it_names() -> None:
     assert hook.tells("alert.raised", "")
     assert not hook.tells("rollout.moved", "fraud")
     assert not hook.tells("rollout.begun", "churn")
+    everything = read_hooks([WHOLE | {"events": ["*"]}], "hooks")[0]
+    assert everything.tells("segment.sealed", "")
     assert read_hooks([WHOLE], "hooks")[0].tells("cycle.moved", "any")
     assert not read_hooks([WHOLE], "hooks")[0].tells("segment.sealed", "")
 

@@ -96,7 +96,25 @@ def test_a_version_that_is_denied_never_answers_and_nothing_else_happens_to_it(g
     assert after.rollouts[rollout.rollout].state is RolloutState.ABORTED
     assert after.champion == champion
     assert not after.versions[rollout.version].refused
-    assert order(world, "approve") == (False, "Nothing waits for an approval.")
+    said = (
+        f"Nothing waits for an approval. The last answer: A person (operator) denied the {gate} of version {ordinal}."
+    )
+    assert order(world, "approve") == (False, said)
+
+
+def test_an_answer_holds_for_the_version_that_is_named_and_for_no_other() -> None:
+    world = World(seed=1)
+    world.run(10)
+    world.planes.spec = by_hand("promotion")
+    rollout = run_until_asked(world)
+    champion, ordinal = record_of(world).champion, record_of(world).versions[rollout.version].ordinal
+    for verb in ("approve", "deny"):
+        told = order(world, verb, champion)
+        said = f"Version {ordinal - 1} does not wait for an approval; version {ordinal} does. Nothing was decided."
+        assert told == (False, said)
+    assert open_rollout(world).unanswered
+    assert order(world, "approve", rollout.version)[0]
+    assert record_of(world).champion == rollout.version
 
 
 def test_no_traffic_goes_to_a_version_whose_canary_is_not_allowed() -> None:

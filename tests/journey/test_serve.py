@@ -298,6 +298,59 @@ def test_off_and_on_take_less_than_a_second(served: Served) -> None:
     assert all(b"does not answer: A person (operator) turned it off at" in reply.body for reply in customers.bad)
 
 
+def test_a_person_denies_a_version_and_approves_it_on_the_page_when_it_comes_again(
+    served: Served, receiver: Receiver, customers: Customers, opened: Callable[[str], Page]
+) -> None:
+    champion = served.record().champion
+    receiver.usual = Answer(status=200, body=b'{"decision": "wait"}')
+    (served.folder / "evertrain.toml").write_text(HOOK.format(url=f"{receiver.address}/moved"))
+    assert served.run("hooks", "apply").stdout.startswith("audit: url changed; it goes on where it was\n")
+    train(24, served.folder / "model4.txt")
+    with ThreadPoolExecutor(1) as pool:
+        pushing = pool.submit(served.run, "push", "model4.txt", "--wait")
+        version = awaited(served)
+        ordinal = served.record().versions[version].ordinal
+        other = served.run("approve", "--version", "1", "--reason", "the one before")
+        assert (other.returncode, "does not wait for an approval; version" in other.stdout) == (1, True)
+        denied = served.run("deny", "--version", str(ordinal), "--reason", "not before the weekend")
+        said = f"A person (operator) denied the promotion of version {ordinal}."
+        assert (denied.returncode, denied.stdout) == (0, f"{said}\n")
+        done = pushing.result()
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, f"Version {ordinal} of shop is not in service. {said}")
+    assert route_of(served).champion == champion
+
+    (served.folder / "model4.txt").rename(served.folder / "again.txt")
+    assert served.run("push", "again.txt").returncode == 0
+    assert awaited(served) == version
+    page = opened(f"http://127.0.0.1:{served.control_port}/?token={token('control', served.state.keys)}")
+    page.get_by_role("button", name="Approve …").click()
+    form = page.locator("form#do-approve")
+    expect(form).to_contain_text(f"It is version {ordinal}, on trial beside version")
+    form.get_by_label("Why?").fill("seen by the committee")
+    form.get_by_role("button", name="Approve", exact=True).click()
+    expect(form).to_contain_text("On record as event")
+    wait_until(lambda: served.record().champion == version, "the promotion")
+    twice = served.run("approve", "--reason", "me too")
+    said = f"A person (operator) approved the promotion of version {ordinal}."
+    assert (twice.returncode, twice.stdout) == (1, f"Nothing waits for an approval. The last answer: {said}\n")
+    wait_until(lambda: customers.answered.get(version, 0) > 500, "answers of the new champion")
+    asked = [one.path for one in receiver.received if one.event["type"] == "evertrain.approval.asked"]
+    assert asked[-1] == "/moved/evertrain"
+    receiver.usual = Answer(status=200, body=b'{"decision": "allow"}')
+
+
+def awaited(served: Served) -> VersionId:
+    """The version that waits for its promotion to be approved."""
+
+    def waits() -> bool:
+        rollout = served.record().open_rollout
+        return rollout is not None and bool(rollout.unanswered)
+
+    wait_until(waits, "a version that somebody has to approve")
+    [asked] = [one for one in served.record().rollouts.values() if one.open]
+    return asked.version
+
+
 def test_a_push_in_shadow_sees_what_is_asked_and_answers_nobody(served: Served, customers: Customers) -> None:
     train(23, served.folder / "watching.txt")
     version, champion = VersionId(served.told("push", "watching.txt", "--shadow")["version"]), served.record().champion

@@ -67,6 +67,9 @@ def test_an_unknown_service_is_told_which_there_are(api: httpx.Client) -> None:
         ("rollback", {"reason": "complaints"}, ("rollback", "late-flights", "complaints")),
         ("retrain", {"reason": "new airport"}, ("retrain", "late-flights", "", "new airport")),
         ("retrain", {"reason": "y", "recipe": "short"}, ("retrain", "late-flights", "short", "y")),
+        ("off", {"reason": "wrong prices"}, ("off", "late-flights", "wrong prices")),
+        ("approve", {"reason": "seen"}, ("approve", "late-flights", "", "seen")),
+        ("deny", {"reason": "too soon", "version": " 8 "}, ("deny", "late-flights", "8", "too soon")),
     ],
 )
 def test_an_action_is_taken_with_its_reason(

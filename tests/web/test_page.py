@@ -58,6 +58,17 @@ def test_a_rollback_says_what_speaks_against_the_version_that_answers_then(
     assert 0 < form.find('data-panel="rollback"') < form.find('name="reason"')
 
 
+def test_an_approval_names_the_version_that_is_shown() -> None:
+    calm = overview_in_canary()
+    assert "Nothing waits for an approval any more." in render(calm)["approval"]
+    assert "Approve" not in render(calm)["switch"]
+    asked = msgspec.structs.replace(calm.rollouts[0], asks=("a person",), waiting="waits for approval by a person")
+    shown = render(msgspec.structs.replace(calm, rollouts=(asked,)))
+    assert f'name="version" value="{asked.version}"' in shown["approval"]
+    assert "Waits for approval by a person." in shown["approval"]
+    assert "Approve" in shown["switch"]
+
+
 def test_panels_need_no_inline_style_or_script() -> None:
     html = "".join(render(overview_in_canary()).values())
     assert not re.search(r"<style|<script|\sstyle=|\son\w+=", html)

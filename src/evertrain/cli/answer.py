@@ -8,6 +8,7 @@ import typer
 
 from evertrain.cli.opening import Opened
 from evertrain.core.event import Event, OrderAnswered, OrderGiven
+from evertrain.core.identity import VersionId
 from evertrain.core.order import Verb
 from evertrain.core.registry import ServiceRecord
 from evertrain.process.steering.order import await_answer, find_controller, give_order
@@ -30,11 +31,13 @@ def ordered(
     verb: Verb,
     reason: str,
     recipe: str = "default",
+    *,
+    version: VersionId | None = None,
 ) -> tuple[Event, Event | None]:
     """Put an order on record, and wait for the loop's answer."""
     find_controller(found.state)
     words = found.ledger.keep_words(reason)
-    order = OrderGiven(service=record.service, verb=verb, role="operator", words=words, recipe=recipe)
+    order = OrderGiven(service=record.service, verb=verb, role="operator", words=words, recipe=recipe, version=version)
     given = give_order(found.state, found.ledger, order)
     return given, await_answer(found.ledger, given, PATIENCE_S)
 

@@ -39,6 +39,7 @@ class _Told(msgspec.Struct):
     state: str = ""
     work: tuple[Work, ...] = ()
     reading: dict[str, str] = {}
+    asks: str = ""
 
 
 def greet(startup: Startup, service: str, version: str | None, afterwards: str, line: ProgressLine) -> None:
@@ -80,8 +81,10 @@ def _awaited(words: Sequence[str], service: str, line: ProgressLine) -> Outcome 
 
 
 def _show_doing(told: _Told, service: str, line: ProgressLine) -> None:
-    """Show what is being done: what takes a while, else what is read first; nothing where neither is."""
-    if told.work:
+    """Show what a person has to do, else what takes a while, else what is read first; nothing where none is."""
+    if told.asks:
+        line.show(service, told.asks, told.asks, _READING_S)
+    elif told.work:
         one = told.work[0]
         line.show(service, one.says, say_work(one), one.for_s)
     elif told.reading:

@@ -27,6 +27,7 @@ from evertrain.process.steering.order import (
 from evertrain.process.supervision.greeting import await_outcome
 from evertrain.process.view.caution import minds_of_rollback
 from evertrain.store.artifact import Artifacts
+from evertrain.web.wording import say_sentence
 
 __all__ = ["app"]
 
@@ -246,5 +247,6 @@ def _wait_for(folder: Path | None, service: ServiceName, version: VersionId, sec
     elif outcome.state == "refused" or (outcome.state == "another" and outcome.why):
         typer.echo(f"Version {outcome.ordinal} of {service} was refused: {outcome.why}")
     else:
-        typer.echo(f"Version {outcome.ordinal} of {service} is not in service. {outcome.why}".rstrip())
+        because = outcome.why or say_sentence(outcome.asks)
+        typer.echo(f"Version {outcome.ordinal} of {service} is not in service. {because}".rstrip())
     return {"answers": 0, "refused": 1}.get(outcome.state, 1 if outcome.why else 3)

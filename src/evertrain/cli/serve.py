@@ -12,6 +12,8 @@ from evertrain.cli.greeting import greet
 from evertrain.cli.option import Json, Toml, is_there
 from evertrain.cli.progress import ProgressLine
 from evertrain.cli.up import begin, run_in_foreground
+from evertrain.config.wording import suggestion
+from evertrain.core.approval import GATES, RolloutGate
 from evertrain.core.time import parse_span, say_span
 from evertrain.errors import UserError
 from evertrain.process.supervision.startup import model_file
@@ -83,6 +85,10 @@ def serve(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="A requirements.lock: this file runs with its packages."),
     ] = None,
+    approval: Annotated[
+        str | None,
+        typer.Option(help="A person approves each version before its canary, promotion, or both: canary,promotion."),
+    ] = None,
     service: Annotated[str | None, typer.Option(help="Its name; default: the file's.")] = None,
     settings: Toml = None,
     as_json: Json = False,
@@ -115,6 +121,8 @@ def serve(
     }
     for option, value in said.items():
         words += [] if value is None else [f"--{option}", str(value)]
+    for gate in _gates(approval or ""):
+        words += ["--approval", gate]
     given = flags | {"dir": flags["dir"] or str(Path(".evertrain").absolute())}
     submission = model_file(words, f"evertrain push {model}")
     with ProgressLine() as line, begin(settings, given, [submission]) as startup:
@@ -125,6 +133,15 @@ def serve(
                 greet(startup, name, version, NEXT_DOOR, line)
 
         run_in_foreground(startup, as_json=as_json, then=when_it_is_up)
+
+
+def _gates(text: str) -> tuple[RolloutGate, ...]:
+    """Where a person is asked, as it is typed: nowhere, or at gates joined by commas."""
+    named = tuple(part.strip() for part in text.split(",")) if text else ()
+    for name in named:
+        if name not in GATES:
+            raise UserError(f"--approval {name!r} is no gate of a rollout.", suggestion(name, GATES))
+    return tuple(gate for gate in GATES if gate in named)
 
 
 def _name_of(model: Path) -> str:

@@ -9,13 +9,17 @@ from evertrain.cli.opening import opened
 from evertrain.cli.option import Dir, Json
 from evertrain.core.order import Verb
 from evertrain.core.routing import Route
-from evertrain.process.steering.order import await_route, find_service
+from evertrain.process.steering.order import await_route, find_service, find_version
 
 __all__ = ["app"]
 
 app = typer.Typer()
 
 Named = Annotated[str | None, typer.Argument(help="The service; may be left out when there is only one.")]
+OfVersion = Annotated[
+    str | None,
+    typer.Option("--version", help="Which one you mean, by number or id: refused if another one waits by then."),
+]
 OfRollout = Annotated[bool, typer.Option("--rollout", help="The rollout that is under way, not the service.")]
 
 
@@ -41,21 +45,28 @@ def on(
 
 
 @app.command("approve")
-def approve(service: Named = None, *, reason: Reason, folder: Dir = None, as_json: Json = False) -> None:
+def approve(
+    service: Named = None, *, reason: Reason, version: OfVersion = None, folder: Dir = None, as_json: Json = False
+) -> None:
     """Allow what the version on trial waits for, in the place of whoever was asked."""
-    _switch(service, "approve", reason, folder, as_json=as_json)
+    _switch(service, "approve", reason, folder, as_json=as_json, version=version)
 
 
 @app.command("deny")
-def deny(service: Named = None, *, reason: Reason, folder: Dir = None, as_json: Json = False) -> None:
+def deny(
+    service: Named = None, *, reason: Reason, version: OfVersion = None, folder: Dir = None, as_json: Json = False
+) -> None:
     """Deny what the version on trial waits for: its rollout ends, and who answered before goes on."""
-    _switch(service, "deny", reason, folder, as_json=as_json)
+    _switch(service, "deny", reason, folder, as_json=as_json, version=version)
 
 
-def _switch(service: str | None, verb: Verb, reason: str, folder: Dir, *, as_json: bool) -> None:
+def _switch(
+    service: str | None, verb: Verb, reason: str, folder: Dir, *, as_json: bool, version: str | None = None
+) -> None:
     with opened(folder) as found:
         record = find_service(found.registry, service)
-        given, answer = ordered(found, record, verb, reason)
+        meant = None if version is None else find_version(record, version)
+        given, answer = ordered(found, record, verb, reason, version=meant)
         switched = accepted(answer) is not True or await_route(
             found.state, record.service, lambda route: _stands(route, verb), SWITCH_S
         )

@@ -10,22 +10,26 @@ import inspect
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from evertrain.config.wording import suggestion
 from evertrain.core.approval import OnTimeout, RolloutGate
+from evertrain.core.event import Fact
 from evertrain.core.time import DAY, HOUR, MINUTE, parse_span, say_span
 from evertrain.errors import DeclarationError, SettingsError
 
 __all__ = ["TOLD", "Hook", "read_hooks", "reference_of_hooks", "secret_of", "written_hooks"]
 
-TOLD = ("cycle.*", "rollout.*", "champion.*", "version.*", "alert.*", "order.*", "service.*", "approval.*")
+TOLD = ("cycle.*", "rollout.*", "champion.*", "version.*", "alert.*", "order.*", "service.*", "approval.*", "pool.*")
 """Kinds of events that a hook is told where it does not say which."""
 
+_KINDS = tuple(sorted(str(fact.__struct_config__.tag) for fact in get_args(Fact)))
 _SPANS = ("give_up_after", "veto_within")
+_FILES = ("secret_file", "ca_file")
 _MOST = 16
 _SECRET = "whsec_"  # noqa: S105 - how every secret begins
 _FEWEST_BYTES, _MOST_BYTES = 24, 64
@@ -35,8 +39,9 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One receiver. Durations in microseconds, written as "6h".
 
     secret_file, secret_env: where the signing secret is, one of the two. events: kinds, or beginnings of kinds with a
-    star; services: of these alone, () for all. timeout_s: of one attempt. give_up_after: so long an event is tried
-    again before it goes to the dead letters. ca_file: certificates to trust instead of the system's.
+    star, "*" for all; services: of these alone, () for all. timeout_s: of one attempt. give_up_after: so long an event
+    is tried again before it goes to the dead letters. ca_file: certificates to trust instead of the system's. A file
+    is looked for beside the one that names it.
 
     veto: it is asked before a version's canary starts, before its promotion, or both. veto_within: so long it may take,
     in business time; on_timeout: what holds then.
@@ -63,8 +68,7 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def tells(self, kind: str, service: str) -> bool:
         """Whether it is to be told of an event. service: "" of one that is about the machine."""
-        wanted = any(one == kind or (one.endswith("*") and kind.startswith(one[:-1])) for one in self.events)
-        return wanted and self.concerns(service)
+        return any(covers(one, kind) for one in self.events) and self.concerns(service)
 
     def concerns(self, service: str) -> bool:
         """Whether it has to do with a service; what is about the machine ("") concerns every hook."""
@@ -76,14 +80,16 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return f"hook {self.name}"
 
 
-def read_hooks(given: Any, said: str) -> tuple[Hook, ...]:
-    """Hooks as they stand in the file, or as JSON in the environment. said: the setting's name where it was given.
+def read_hooks(given: Any, said: str, beside: Path = Path()) -> tuple[Hook, ...]:
+    """Hooks as they stand in the file, or as JSON in the environment. said: the setting's name where it was given;
+    beside: the folder in which the files that they name are looked for.
 
     SettingsError names the hook and its field; no value is shown.
     """
     try:
         listed = msgspec.json.decode(given or "[]") if isinstance(given, str) else given
-        hooks = tuple(_read_hook(one, f"{said}[{place}]") for place, one in enumerate(msgspec.convert(listed, list)))
+        found = enumerate(msgspec.convert(listed, list))
+        hooks = tuple(_read_hook(one, f"{said}[{place}]", beside) for place, one in found)
     except (msgspec.DecodeError, UnicodeError):
         raise SettingsError(f"{said} is no list of hooks.", "Write each as [[hooks]] in evertrain.toml.") from None
     names = [one.name for one in hooks]
@@ -92,7 +98,7 @@ def read_hooks(given: Any, said: str) -> tuple[Hook, ...]:
     return hooks
 
 
-def _read_hook(given: Any, said: str) -> Hook:
+def _read_hook(given: Any, said: str, beside: Path) -> Hook:
     try:
         fields = msgspec.convert(given, dict[str, Any])
         spans = {name: parse_span(str(fields[name])) for name in _SPANS if name in fields}
@@ -107,7 +113,26 @@ def _read_hook(given: Any, said: str) -> Hook:
     parts = urlsplit(hook.url)
     if not parts.hostname or parts.username or parts.password or parts.fragment:
         raise SettingsError(f"{said} ({hook.name}) has a url with a user, a fragment, or no host.", "Mend its url.")
-    return hook
+    _refuse_unknown_events(hook, said)
+    files = {name: str((beside / getattr(hook, name)).absolute()) for name in _FILES if getattr(hook, name)}
+    return msgspec.structs.replace(hook, **files)
+
+
+def _refuse_unknown_events(hook: Hook, said: str) -> None:
+    """A misspelt kind would be waited for until somebody misses it."""
+    for wanted in hook.events:
+        if not any(covers(wanted, kind) for kind in _KINDS):
+            remedy = suggestion(wanted, _KINDS, otherwise="The reference of ledger events lists them.")
+            raise SettingsError(f"{said} ({hook.name}): no event is called {wanted!r}.", remedy)
+
+
+def covers(wanted: str, kind: str) -> bool:
+    """Whether a kind of event is the one that is wanted, or begins like it where that ends in a star.
+
+    >>> covers("rollout.*", "rollout.moved"), covers("rollout.moved", "rollout.begun"), covers("*", "pool.held")
+    (True, False, True)
+    """
+    return wanted == kind or (wanted.endswith("*") and kind.startswith(wanted[:-1]))
 
 
 def written_hooks(hooks: tuple[Hook, ...]) -> str:

@@ -160,17 +160,26 @@ def Shadow(  # noqa: N802 - reads as the thing that it makes
 
 @closed
 def BlueGreen(  # noqa: N802 - reads as the thing that it makes
-    *, back: str = "1h", probation: str = "14d"
+    *,
+    back: str = "1h",
+    probation: str = "14d",
+    approval: Names = (),
+    approval_within: str = "7d",
+    on_timeout: OnTimeout = "hold",
 ) -> CanarySpec:
     """Each version enters with workers of its own, which take over in one step; there is no canary.
 
-    back: for so long the workers before them stay warm, so that going back is one step too. probation: as of a canary.
+    back: for so long the workers before them stay warm, so that going back is one step too. probation, approval,
+    approval_within, on_timeout: as of a canary; "promotion" is before the switch.
     """
     described = {
         "steps": (1.0,),
         "by_pool": True,
         "back": parse_span(back),
         "probation": parse_span(probation),
+        "approval": read_names(approval),
+        "approval_within": parse_span(approval_within),
+        "on_timeout": on_timeout,
     }
     return read_spec(described, CanarySpec, "et.BlueGreen")
 

@@ -124,7 +124,7 @@ def load(flags: Mapping[str, Any], *, environment: Mapping[str, str], file: Path
             said = _say_key(origin, prefix, key)
             _refuse_unknown(key, said)
             if key not in values:
-                values[key] = _parse(key, value, said)
+                values[key] = _parse(key, value, said, (file or Path(FILE)).parent if origin == "file" else Path())
                 origins[key] = origin
     settings = Settings(**values)
     if settings.warn_free_mb < settings.min_free_mb:
@@ -223,10 +223,10 @@ def _refuse_unknown(key: str, said: str) -> None:
     raise SettingsError(f"{said} is no setting.", remedy)
 
 
-def _parse(key: str, value: Any, said: str) -> Any:
-    """One value, from text or from what TOML or a flag made of it; within its bounds."""
+def _parse(key: str, value: Any, said: str, beside: Path) -> Any:
+    """One value, from text or from what TOML or a flag made of it; within its bounds. beside: where it was said."""
     if key == "hooks":
-        return read_hooks(value, said)
+        return read_hooks(value, said, beside)
     kind = next(field.type for field in msgspec.structs.fields(Settings) if field.name == key)
     spans = _unit(kind) == _SPAN
     try:

@@ -15,6 +15,7 @@ from evertrain.core.time import Instant, Span, say_instant
 __all__ = ["approvers", "asked_at", "decide_by_order"]
 
 _TIMED_OUT = {"allow": "as good as a yes", "deny": "as good as a no"}
+_THEREAFTER = {"hold": "it waits on for a person", "allow": "it goes on", "deny": "it is ended"}
 
 
 def approvers(planes: Planes, spec: ServiceSpec, rollout: Rollout, gate: RolloutGate) -> tuple[Approver, ...]:
@@ -42,11 +43,19 @@ def asked_at(
 
 
 def decide_by_order(record: ServiceRecord, now: Instant, event: Event, order: OrderGiven) -> Step:
-    """A person allows or denies whatever the rollout waits for, in the place of whoever was asked."""
+    """A person allows or denies what the rollout waits for, in the place of whoever was asked.
+
+    An order that names a version holds for that one alone: another one may be on trial by the time it is read.
+    """
     rollout = record.open_rollout
     waiting = [] if rollout is None else rollout.unanswered
     if rollout is None or not waiting:
-        return answered(record, now, event, "Nothing waits for an approval.", accepted=False)
+        return answered(record, now, event, _nothing_waits(record), accepted=False)
+    if order.version not in (None, rollout.version):
+        meant = record.versions.get(order.version)
+        said = "That version" if meant is None else f"Version {meant.ordinal}"
+        reason = f"{said} does not wait for an approval; {_name(record, rollout)} does. Nothing was decided."
+        return answered(record, now, event, reason, accepted=False)
     decision: facts.Decision = "allow" if order.verb == "approve" else "deny"
     gates = " and ".join(dict.fromkeys(one.gate for one in waiting))
     did = "approved" if decision == "allow" else "denied"
@@ -66,20 +75,30 @@ def decide_by_order(record: ServiceRecord, now: Instant, event: Event, order: Or
     return answered(record, now, event, reason, *given)
 
 
+def _nothing_waits(record: ServiceRecord) -> str:
+    """What whoever comes second is told: that nothing is open, and how the last question was decided."""
+    newest = next(reversed(record.rollouts.values()), None)
+    asked = () if newest is None else (one for gate in newest.approvals.values() for one in gate.values())
+    decided = [one.why for one in asked if one.decision is not None]
+    return " ".join(("Nothing waits for an approval.", *(decided[-1:] and [f"The last answer: {decided[-1]}"])))
+
+
 def _ask(record: ServiceRecord, rollout: Rollout, gate: RolloutGate, one: Approver, now: Instant) -> Draft:
+    until = Instant(now + one.within)
     return Draft(
         id=f"{rollout.rollout}:approval:{gate}:{one.name}",
         at=now,
         actor="controller",
         subject=f"rollout/{rollout.rollout}",
-        reason=f"Before the {gate} of {_name(record, rollout)}, {one.name} is asked.",
+        reason=f"The {gate} of {_name(record, rollout)} waits for {one.name} until {_say_minute(until)}; "
+        f"after that {_THEREAFTER[one.on_timeout]}.",
         fact=facts.ApprovalAsked(
             service=record.service,
             rollout=rollout.rollout,
             version=rollout.version,
             gate=gate,
             approver=one.name,
-            until=Instant(now + one.within),
+            until=until,
             on_timeout=one.on_timeout,
         ),
     )
@@ -87,13 +106,13 @@ def _ask(record: ServiceRecord, rollout: Rollout, gate: RolloutGate, one: Approv
 
 def _time_out(record: ServiceRecord, rollout: Rollout, one: Approval, now: Instant) -> Draft:
     decision: facts.Decision = "allow" if one.on_timeout == "allow" else "deny"
-    until = say_instant(one.until)[:16].replace("T", " ")
+    declared = _TIMED_OUT[decision]
     return Draft(
         id=f"{rollout.rollout}:approval:{one.gate}:{one.approver}:timed out",
         at=now,
         actor="controller",
         subject=f"rollout/{rollout.rollout}",
-        reason=f"{one.approver} did not answer until {until} UTC, which was declared {_TIMED_OUT[decision]}.",
+        reason=f"{one.approver} did not answer until {_say_minute(one.until)}, which was declared {declared}.",
         fact=facts.ApprovalGiven(
             service=record.service,
             rollout=rollout.rollout,
@@ -103,6 +122,10 @@ def _time_out(record: ServiceRecord, rollout: Rollout, one: Approval, now: Insta
             role="time-out",
         ),
     )
+
+
+def _say_minute(at: Instant) -> str:
+    return f"{say_instant(at)[:16].replace('T', ' ')} UTC"
 
 
 def _name(record: ServiceRecord, rollout: Rollout) -> str:

@@ -22,7 +22,8 @@ class _Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
 class OrderGiven(_Fact, frozen=True, kw_only=True, tag="order.given"):
     """A person asked for something, through a command or the page. words: digest of the reason that they typed.
 
-    shadow: what is imported is to stay in shadow until a person promotes it.
+    version: what is promoted, imported, approved or denied; of the last two None is whichever waits. shadow: what is
+    imported is to stay in shadow until a person promotes it.
     """
 
     service: ServiceName

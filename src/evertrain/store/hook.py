@@ -2,23 +2,40 @@
 
     control/hooks/NAME.json    where it stands, by lane; its dead letters; what is wrong now
     control/hooks/again/       dead letters that a person wants sent once more, a file each
+    control/hooks.json         who is told and asked now
 
 The messages themselves are events, and stand in the ledger.
 """
 
 import contextlib
+import logging
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 
+from evertrain.config.hook import Hook, read_hooks, written_hooks
 from evertrain.core.event import Event
+from evertrain.errors import SettingsError
 from evertrain.store.file import write_atomically
 from evertrain.store.state import State
 
-__all__ = ["MOST_DEAD", "DeadLetter", "Failing", "HookProgress", "HookShelf", "letter_of", "read_hook_progress"]
+__all__ = [
+    "MOST_DEAD",
+    "DeadLetter",
+    "Failing",
+    "HookProgress",
+    "HookRoll",
+    "HookShelf",
+    "letter_of",
+    "read_hook_progress",
+]
 
 MOST_DEAD = 1000
 """So many dead letters of a hook are kept; the oldest goes, and is counted."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Failing(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +76,47 @@ class HookProgress(msgspec.Struct, frozen=True, kw_only=True):
     told_s: float = 0.0
     waiting: int = 0
     active: bool = True
+
+
+class HookRoll:
+    """The hooks that are in force: those of the last start, or of `evertrain hooks apply` since.
+
+    instead: holds where nothing was put into force yet. For all threads.
+    """
+
+    def __init__(self, state: State, instead: tuple[Hook, ...] = ()) -> None:
+        self._file = state.path / "control" / "hooks.json"
+        self._read: tuple[tuple[int, ...], tuple[Hook, ...]] = ((), instead)
+
+    def put(self, hooks: tuple[Hook, ...]) -> None:
+        """Put them into force, in place of all others. An address may hold a secret, so others cannot read it."""
+        write_atomically(self._file, written_hooks(hooks).encode(), mode=0o600)
+
+    def forget(self) -> None:
+        """Nothing was put into force."""
+        self._file.unlink(missing_ok=True)
+
+    @property
+    def hooks(self) -> tuple[Hook, ...]:
+        """As they are in force now. A file that cannot be read changes nothing, and the log says so."""
+        stamp, known = self._read
+        try:
+            found = self._file.stat()
+        except FileNotFoundError:
+            return known
+        now = (found.st_ino, found.st_mtime_ns)
+        if now != stamp:
+            try:
+                known = read_hooks(self._file.read_text(), str(self._file))
+            except (OSError, UnicodeDecodeError, SettingsError) as error:
+                _log.warning("The hooks stay as they were: %s", error)
+            self._read = (now, known)
+        return known
+
+    def astray(self, services: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """By hook, the services that it names and that there are not."""
+        named = {hook.name: tuple(one for one in hook.services if one not in services) for hook in self.hooks}
+        return {hook: missing for hook, missing in named.items() if missing}
 
 
 class HookShelf:

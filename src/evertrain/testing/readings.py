@@ -13,7 +13,7 @@ from evertrain.monitor.report import Report
 from evertrain.testing.card import card_of_nine
 from evertrain.testing.overview import BEGAN, SERVICE, overview_in_canary
 from evertrain.web.overview import Overview
-from evertrain.web.reading import Accepted, Switch
+from evertrain.web.reading import Accepted, Ruling, Switch
 
 __all__ = ["HandmadeActions", "HandmadeReadings"]
 
@@ -76,6 +76,9 @@ class HandmadeActions:
 
     def switch(self, service: ServiceName, turn: Switch, reason: str) -> Accepted:
         return self._took(turn, service, reason)
+
+    def rule(self, service: ServiceName, ruling: Ruling, version: str, reason: str) -> Accepted:
+        return self._took(ruling, service, version, reason)
 
     def _took(self, *what: str) -> Accepted:
         self.taken.append(what)

@@ -15,7 +15,7 @@ from evertrain.core.identity import ServiceName
 from evertrain.errors import RequestError, TooLargeError
 from evertrain.monitor.report import to_json
 from evertrain.web.observation import computed
-from evertrain.web.reading import Accepted, Actions, Readings, Switch
+from evertrain.web.reading import Accepted, Actions, Readings, Ruling, Switch
 from evertrain.web.refusal import StalledError
 
 __all__ = [
@@ -60,17 +60,25 @@ class RetrainCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SwitchCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Turns a service off or on, or pauses, resumes, approves or denies its rollout."""
+    """Turns a service off or on, or pauses or resumes its rollout."""
 
     reason: Reason
 
 
-Call = PromoteCall | RollbackCall | RetrainCall | SwitchCall
+class RulingCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Approves or denies what a version waits for. version "" is whichever waits."""
+
+    reason: Reason
+    version: str = ""
+
+
+Call = PromoteCall | RollbackCall | RetrainCall | SwitchCall | RulingCall
 CALLS: dict[str, type[Call]] = {
     "promote": PromoteCall,
     "rollback": RollbackCall,
     "retrain": RetrainCall,
     **dict.fromkeys(get_args(Switch), SwitchCall),
+    **dict.fromkeys(get_args(Ruling), RulingCall),
 }
 
 
@@ -120,6 +128,8 @@ def _taken(actions: Actions, action: str, service: ServiceName, call: Call) -> A
         return actions.retrain(service, call.recipe.strip(), call.reason)
     if isinstance(call, RollbackCall):
         return actions.rollback(service, call.reason)
+    if isinstance(call, RulingCall):
+        return actions.rule(service, cast("Ruling", action), call.version.strip(), call.reason)
     return actions.switch(service, cast("Switch", action), call.reason)
 
 
@@ -202,11 +212,11 @@ class Api:
         return await self._act(request, "resume")
 
     async def approve(self, request: Request) -> Response:
-        """Allow what the running rollout waits for. Body: `reason`."""
+        """Allow what the running rollout waits for. Body: `reason`; `version`, if no other one is to be allowed."""
         return await self._act(request, "approve")
 
     async def deny(self, request: Request) -> Response:
-        """Deny what the running rollout waits for, which ends it. Body: `reason`."""
+        """Deny what the running rollout waits for, which ends it. Body: `reason`; `version`, as above."""
         return await self._act(request, "deny")
 
     async def _act(self, request: Request, action: str) -> Response:

@@ -30,7 +30,7 @@ __all__ = ["PANELS", "Page", "Panels", "page_routes"]
 
 PANELS = (
     "status", "alerts", "serving", "rollout", "traffic", "decisions", "quality", "latency", "versions", "sources",
-    "cycles", "machine", "rollback", "switch",
+    "cycles", "machine", "rollback", "approval", "switch",
 )  # fmt: skip
 """Templates under templates/panels, each the inside of the section, the form or the buttons of that name."""
 

@@ -11,10 +11,11 @@ from evertrain.core.identity import ServiceName
 from evertrain.monitor.report import Report
 from evertrain.web.overview import Overview
 
-__all__ = ["Accepted", "Actions", "Readings", "Switch"]
+__all__ = ["Accepted", "Actions", "Readings", "Ruling", "Switch"]
 
-Switch = Literal["off", "on", "pause", "resume", "approve", "deny"]
+Switch = Literal["off", "on", "pause", "resume"]
 """off, on: of the service; the others: of the rollout that is under way."""
+Ruling = Literal["approve", "deny"]
 
 
 class Readings(Protocol):
@@ -65,4 +66,7 @@ class Actions(Protocol):
         """Begin a retraining cycle with a recipe ("": the default one)."""
 
     def switch(self, service: ServiceName, turn: Switch, reason: str) -> Accepted:
-        """Turn the service, or its running rollout, off or on again; or allow or deny what the rollout waits for."""
+        """Turn the service, or its running rollout, off or on again."""
+
+    def rule(self, service: ServiceName, ruling: Ruling, version: str, reason: str) -> Accepted:
+        """Allow or deny what a version on trial (ordinal, id, start of an id; "": whichever it is) waits for."""

@@ -19,8 +19,9 @@ from evertrain.config.hook import Hook, written_hooks
 from evertrain.core import event as facts
 from evertrain.core.identity import CycleId, RolloutId
 from evertrain.core.time import HOUR, Instant
-from evertrain.process.controller.messenger import Messenger, messengers
-from evertrain.store.hook import HookProgress, HookShelf, read_hook_progress
+from evertrain.process.controller.dispatch import dispatching
+from evertrain.process.controller.messenger import Messenger
+from evertrain.store.hook import HookProgress, HookRoll, HookShelf, read_hook_progress
 from evertrain.store.ledger import Ledger
 from evertrain.testing.installation import BEGIN, SHOP
 from evertrain.testing.receiver import Answer, Receiver
@@ -277,7 +278,7 @@ def test_a_damaged_file_of_progress_begins_where_the_ledger_ends(world: World) -
 def test_a_hook_that_is_configured_no_more_keeps_its_place(world: World) -> None:
     world.alert("disk")
     world.rest()
-    with messengers((), world.record.state, world.ledger, lambda: world.at):
+    with dispatching(HookRoll(world.record.state), world.record.state, world.ledger, lambda: world.at):
         assert not world.progress.active
     world.alert("again")
     world.begin()
@@ -386,6 +387,29 @@ def test_whoever_says_wait_is_asked_again_and_nobody_after_the_time_or_a_persons
     world.begin(veto=("promotion",), events=("alert.*",))
     world.rest()
     assert len(world.receiver.received) == 1, "a person has decided"
+
+
+@pytest.mark.parametrize("by", ["a person", "the time"])
+def test_what_is_asked_no_more_is_no_trouble_any_more(world: World, by: str) -> None:
+    world.receiver.usual = Answer(status=500)
+    world.begin(veto=("promotion",), events=("alert.*",))
+    ask(world)
+    world.rest()
+    assert len(world.progress.failing) == 1
+    if by == "the time":
+        world.at = Instant(BEGIN + HOUR)
+    else:
+        given = facts.ApprovalGiven(
+            service=SHOP,
+            rollout=RolloutId(f"{SHOP}/r1"),
+            gate="promotion",
+            approver="hook audit",
+            decision="allow",
+            role="operator",
+        )
+        world.record.tell("A person allowed it.", given)
+    world.rest()
+    assert world.progress.failing == {}
 
 
 def test_a_question_to_another_is_only_told(world: World) -> None:

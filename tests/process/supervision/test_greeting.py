@@ -9,7 +9,8 @@ import pytest
 from evertrain.core import event as facts
 from evertrain.core.cycle import CycleState
 from evertrain.core.golden import Golden, GoldenRequest
-from evertrain.core.identity import CycleId, canonical
+from evertrain.core.identity import CycleId, RolloutId, VersionId, canonical
+from evertrain.core.registry import ServiceRecord
 from evertrain.core.time import Instant
 from evertrain.process.supervision.greeting import Outcome, _example, await_outcome, main
 from evertrain.store.process import PARENT
@@ -94,3 +95,43 @@ def test_a_file_that_could_not_be_checked_is_told_with_its_reason(tmp_path: Path
     found = await_outcome(record.state, SHOP, version, 0.0)
     assert (found.state, found.ordinal, found.champion) == ("ended", 3, 2)
     assert found.why == "The environment cannot be built: no such version."
+
+
+def ask(record: ShopRecord) -> VersionId:
+    """The first version waits for a person."""
+    version, rollout = record.build(FIRST), RolloutId(f"{SHOP}/r1")
+    record.tell(
+        "A person is asked.",
+        facts.RolloutBegun(service=SHOP, rollout=rollout, version=version, champion=None, steps=(1.0,), cycle=None),
+        facts.ApprovalAsked(
+            service=SHOP,
+            rollout=rollout,
+            version=version,
+            gate="promotion",
+            approver="a person",
+            until=Instant(2**55),
+            on_timeout="hold",
+        ),
+    )
+    return version
+
+
+def test_a_version_that_a_person_has_to_approve_says_what_to_type(tmp_path: Path) -> None:
+    record = ShopRecord(tmp_path)
+    found = await_outcome(record.state, SHOP, ask(record), 0.0)
+    assert found.state == "waits"
+    assert found.asks.startswith("version 1 waits for approval by a person until ")
+    assert f"evertrain approve {SHOP} --version 1 --reason" in found.asks
+
+
+def test_it_is_looked_at_as_long_as_a_person_is_asked(tmp_path: Path) -> None:
+    record = ShopRecord(tmp_path)
+    version, looks = ask(record), []
+
+    def tell(_: ServiceRecord) -> None:
+        looks.append(1)
+        if len(looks) == 2:
+            record.refuse(version, "it is not wanted")
+
+    found = await_outcome(record.state, SHOP, version, 0.0, while_asked=True, tell=tell)
+    assert (found.state, found.why) == ("refused", "it is not wanted")

@@ -284,6 +284,13 @@ def test_a_file_that_no_label_can_judge_yet_is_for_a_person_to_know() -> None:
     assert 'et.Canary(approval="promotion")' in told.remedy
     [asked] = advise(with_service(trial=msgspec.structs.replace(trial, asks=("a person",))))
     assert "waits for approval" in asked.what
+    assert asked.remedy.startswith("evertrain approve shop --version 3 --reason")
+
+
+def test_a_hook_for_a_service_that_there_is_not_is_said() -> None:
+    [told] = advise(msgspec.structs.replace(WELL, astray={"risk": ("shp",)}))
+    assert told.what.startswith("Hook risk is for 'shp', and there is no service of that name: of that it")
+    assert "evertrain hooks apply" in told.remedy
 
 
 def test_columns_that_clients_leave_out_are_one_thing_to_look_at() -> None:

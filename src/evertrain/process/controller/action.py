@@ -9,7 +9,7 @@ from evertrain.errors import NotFoundError, UserError
 from evertrain.process.steering.order import find_service, find_version, give_order
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
-from evertrain.web.reading import Accepted, Readings, Switch
+from evertrain.web.reading import Accepted, Readings, Ruling, Switch
 
 __all__ = ["OrderedActions"]
 
@@ -53,6 +53,12 @@ class OrderedActions:
         self._record(service)
         words = self._ledger.keep_words(reason)
         return self._give(OrderGiven(service=service, verb=turn, role=_ROLE, words=words))
+
+    def rule(self, service: ServiceName, ruling: Ruling, version: str, reason: str) -> Accepted:
+        record = self._record(service)
+        meant = find_version(record, version) if version else None
+        words = self._ledger.keep_words(reason)
+        return self._give(OrderGiven(service=service, verb=ruling, role=_ROLE, words=words, version=meant))
 
     def _record(self, service: ServiceName) -> ServiceRecord:
         """The service as the ledger has it now; the loop's own records belong to its thread."""

@@ -27,8 +27,8 @@ from evertrain.core.time import DAY, Instant
 from evertrain.core.wording import say_many
 from evertrain.errors import EvertrainError
 from evertrain.process.controller.action import OrderedActions
+from evertrain.process.controller.dispatch import dispatching
 from evertrain.process.controller.doorway import Doorway
-from evertrain.process.controller.messenger import messengers
 from evertrain.process.entry import ask_to_stop_at_signals, fault_of_disk, log_to_stderr
 from evertrain.process.steering.planes import InstalledPlanes
 from evertrain.process.steering.reference import ReferenceScoring, score_with_reference
@@ -230,7 +230,7 @@ def main(arguments: Sequence[str]) -> int:
             token = create_token("control", state.keys, state.trusted)
             with (
                 controller.observer.verification,
-                messengers(settings.hooks, state, ledger, clock.now),
+                dispatching(controller.planes.hooks, state, ledger, clock.now),
                 Doorway(settings.control_host, settings.control_port, board, actions, token),
             ):
                 controller.run()

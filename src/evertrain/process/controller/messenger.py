@@ -10,8 +10,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import msgspec
 
@@ -22,11 +21,11 @@ from evertrain.core.webhook import cloud_event, headers_of, lane_of, pause_after
 from evertrain.errors import EvertrainError, SettingsError
 from evertrain.process.controller.post import Posted, post
 from evertrain.process.controller.question import QUESTION, QUESTION_KINDS, Questions
-from evertrain.store.hook import MOST_DEAD, Failing, HookProgress, HookShelf, letter_of, read_hook_progress
+from evertrain.store.hook import MOST_DEAD, Failing, HookProgress, HookShelf, letter_of
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 
-__all__ = ["Messenger", "messengers"]
+__all__ = ["Messenger"]
 
 _LOOK_S = 0.1
 _READ_S = 5.0
@@ -41,7 +40,10 @@ _log = logging.getLogger(__name__)
 
 
 class Messenger:
-    """The thread of one hook. now: the business time; clock: seconds since 1970, by which an event is given up."""
+    """The thread of one hook, started once.
+
+    now: the business time; clock: seconds since 1970, by which an event is given up.
+    """
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class Messenger:
         now: Callable[[], Instant],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._hook = hook
+        self.hook = hook
         self._ledger = ledger
         self._clock = clock
         self._shelf = HookShelf(state, hook.name)
@@ -83,15 +85,23 @@ class Messenger:
     def join(self) -> None:
         self._thread.join(_END_S)
 
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    @property
+    def has_ended(self) -> bool:
+        return not self._thread.is_alive()
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 busy = self.look()
             except EvertrainError as error:
-                _log.warning("hook %s waits: %s", self._hook.name, error)
+                _log.warning("hook %s waits: %s", self.hook.name, error)
                 busy = False
             except Exception:  # noqa: BLE001 - a hook never ends the loop, and goes on when what failed is mended
-                _log.exception("hook %s could not look", self._hook.name)
+                _log.exception("hook %s could not look", self.hook.name)
                 busy = False
             self._stopping.wait(0 if busy else _LOOK_S)
 
@@ -101,8 +111,9 @@ class Messenger:
         for sequence in self._shelf.asked_again():
             self._send_again(sequence)
             return True
-        if self._questions.look():
-            self._note_questions()
+        asked = self._questions.look()
+        self._note_questions()
+        if asked:
             return True
         now = time.monotonic()
         ready = [lane for lane, waiting in self._lanes.items() if waiting and self._due.get(lane, now) <= now]
@@ -124,7 +135,7 @@ class Messenger:
             lane = lane_of(event)
             self._questions.fold(event)
             settled = event.sequence <= self._progress.settled.get(lane, -1) or self._questions.is_its_own(event)
-            if self._hook.tells(kind_of(event.fact), lane) and not settled:
+            if self.hook.tells(kind_of(event.fact), lane) and not settled:
                 self._lanes.setdefault(lane, deque()).append(event.sequence)
             self._read_to = event.sequence
         if len(found) < _READ_AT_ONCE:
@@ -148,8 +159,8 @@ class Messenger:
         if before is None or before.sequence != sequence:
             before = Failing(sequence=sequence, since_s=self._clock(), attempts=0, error="")
         failing = msgspec.structs.replace(before, attempts=before.attempts + 1, error=sent.trouble)
-        if self._clock() - failing.since_s >= self._hook.give_up_after / SECOND:
-            _log.error("hook %s was not told event %d: %s", self._hook.name, sequence, sent.trouble)
+        if self._clock() - failing.since_s >= self.hook.give_up_after / SECOND:
+            _log.error("hook %s was not told event %d: %s", self.hook.name, sequence, sent.trouble)
             self._settle(lane, self._given_up(event, failing))
             return
         self._due[lane] = time.monotonic() + pause_after(failing.attempts, self._chance.random())
@@ -158,10 +169,10 @@ class Messenger:
     def _send(self, event: Event) -> Posted:
         body = cloud_event(event, self._installation)
         try:
-            headers = headers_of(event, body, secret_of(self._hook), int(self._clock()))
+            headers = headers_of(event, body, secret_of(self.hook), int(self._clock()))
         except SettingsError as error:
             return Posted(trouble=error.what)
-        hook = self._hook
+        hook = self.hook
         return post(hook.url, body, headers, timeout_s=hook.timeout_s, ca_file=hook.ca_file)
 
     def _send_again(self, sequence: int) -> None:
@@ -213,25 +224,6 @@ class Messenger:
         self._progress = msgspec.structs.replace(progress, floor=floor, settled=settled, waiting=waiting)
         self._shelf.save(self._progress)
         self._saved_at = time.monotonic()
-
-
-@contextmanager
-def messengers(hooks: Sequence[Hook], state: State, ledger: Ledger, now: Callable[[], Instant]) -> Iterator[None]:
-    """Tell all hooks what happens, for as long as the context lasts."""
-    configured = {hook.name for hook in hooks}
-    for progress in read_hook_progress(state):
-        if progress.active and progress.hook not in configured:
-            HookShelf(state, progress.hook).save(msgspec.structs.replace(progress, active=False))
-    started = [Messenger(hook, state, ledger, now) for hook in hooks]
-    for one in started:
-        one.start()
-    try:
-        yield
-    finally:
-        for one in started:
-            one.stop()
-        for one in started:
-            one.join()
 
 
 def _installation(ledger: Ledger) -> str:

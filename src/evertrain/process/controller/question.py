@@ -73,6 +73,7 @@ class Questions:
         for key, event in self._open.items():
             fact = event.fact
             if not isinstance(fact, ApprovalAsked) or now >= fact.until:
+                self.trouble.pop(_lane(key), None)  # it is asked no more
                 continue
             if self._due.get(key, tick) <= tick:
                 self._ask(key, event, fact)

@@ -18,6 +18,7 @@ import polars as pl
 
 from evertrain.config.declaration import CanarySpec, GateSpec, ServiceSpec
 from evertrain.control.review import unjudged_until
+from evertrain.core.approval import GATES
 from evertrain.core.event import Draft, Event, OrderGiven, ServiceDeclared
 from evertrain.core.golden import Golden
 from evertrain.core.identity import ServiceName, VersionId, canonical, digest_of_bytes, short
@@ -177,7 +178,7 @@ def _unjudged(record: ServiceRecord, spec: ServiceSpec, now: Instant) -> Iterato
         yield (
             f"what is asked for today has no certain label before about {say_instant(until)[:10]}; where there are no "
             "labels of earlier times, its health, its errors and its scores decide alone; "
-            'rollout=et.Canary(approval="promotion") has a person asked'
+            'approval="promotion" in its declaration, or a hook with veto, has somebody asked'
         )
 
 
@@ -348,6 +349,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--step-for", default="0s")
     parser.add_argument("--slower-by", default="1ms")
     parser.add_argument("--environment", type=Path, default=None)
+    parser.add_argument("--approval", action="append", choices=GATES, default=[])
     parser.add_argument("--words", default="imported")
     parser.add_argument("--unnamed", action="store_true", help="the service is called after the file")
     parser.add_argument("model", type=Path)
@@ -357,9 +359,10 @@ def main(arguments: Sequence[str]) -> int:
         max_bad_answers=given.max_bad_answers,
         step_for=parse_span(given.step_for),
         slower_by=parse_span(given.slower_by),
+        approval=tuple(given.approval),
     )
     if given.blue_green is not None:
-        rollout = CanarySpec(steps=(1.0,), by_pool=True, back=given.blue_green)
+        rollout = CanarySpec(steps=(1.0,), by_pool=True, back=given.blue_green, approval=tuple(given.approval))
     request = Request(
         given.schema,
         given.sample,

@@ -32,6 +32,7 @@ from evertrain.process.steering.room import free_memory, room_for_twice
 from evertrain.process.steering.watch import Watch
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import BusinessClock, StoryClock
+from evertrain.store.hook import HookRoll
 from evertrain.store.process import Heartbeat, alive, at_work, heartbeats
 from evertrain.store.request import CommitRequest, CommitRequests
 from evertrain.store.routing import RoutingFile
@@ -65,6 +66,7 @@ class InstalledPlanes:
         self._seen_at = Instant(0)
         self._labels: tuple[str, Digest] | None = None
         self._outcomes = Outcomes(state)
+        self.hooks = HookRoll(state, settings.hooks)
         self.watch = Watch(state, self._declared_for, self._vector_of, paced=self._paced)
 
     def paced(self) -> bool:
@@ -266,7 +268,7 @@ class InstalledPlanes:
     def approvers(self, service: ServiceName, gate: RolloutGate) -> tuple[Approver, ...]:
         return tuple(
             Approver(name=hook.approver, within=Span(hook.veto_within), on_timeout=hook.on_timeout)
-            for hook in self._settings.hooks
+            for hook in self.hooks.hooks
             if gate in hook.veto and hook.concerns(service)
         )
 

@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from evertrain.core.approval import consent
 from evertrain.core.cycle import CycleState
 from evertrain.core.event import OrderGiven
 from evertrain.core.golden import Golden
@@ -31,6 +32,7 @@ from evertrain.process.entry import tell_fault
 from evertrain.process.view.standing import show_work
 from evertrain.process.view.surroundings import say_reading
 from evertrain.store.artifact import Artifacts
+from evertrain.store.clock import business_clock
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import PARENT
 from evertrain.store.state import State
@@ -43,17 +45,22 @@ _TELL_S = 1.0
 
 
 class Doing(msgspec.Struct, frozen=True, kw_only=True):
-    """What is being done meanwhile, as `evertrain status` tells it. reading: by source, how far its reading is."""
+    """What is being done meanwhile, as `evertrain status` tells it.
+
+    reading: by source, how far its reading is. asks: what a person has to approve before anything answers.
+    """
 
     work: tuple[Work, ...]
     reading: dict[str, str] = {}
+    asks: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a version. ordinal: its number. why: of a refusal or another end.
 
     example: a request that it answers. champion: the number of the version that answers, when that is "another". cycle:
-    the newest when this was told. optional: how many columns a file takes, where none has to be sent.
+    the newest when this was told. optional: how many columns a file takes, where none has to be sent. asks: whose
+    approval it waits for.
     """
 
     state: Literal["answers", "another", "ended", "refused", "waits"]
@@ -63,6 +70,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     example: dict[str, Value] = {}
     cycle: str = ""
     optional: int = 0
+    asks: str = ""
 
 
 def await_outcome(
@@ -73,14 +81,16 @@ def await_outcome(
     is_wanted: Callable[[], bool] = lambda: True,
     *,
     beyond: str | None = None,
+    while_asked: bool = False,
     tell: Callable[[ServiceRecord], None] = lambda _: None,
 ) -> Outcome:
-    """Look until the version answers or is refused, at most so many seconds. None: whichever is the first to answer.
+    """Look until the version answers or is refused, at most so many seconds.
 
-    is_wanted: whether anybody still waits for it. beyond: the cycle whose failure was told already ("" where there was
-    none): it may be mended, so look on for what a later one brings. tell: is given the record at each look.
+    version: None is whichever is the first to answer. is_wanted: whether anybody still waits for it. beyond: the cycle
+    whose failure was told already ("" where there was none): it may be mended, so look on for what a later one
+    brings. while_asked: look on as long as somebody has to approve it. tell: is given the record at each look.
     """
-    end = time.monotonic() + seconds
+    end, clock = time.monotonic() + seconds, business_clock(state.clock)
     with Ledger.open(state.ledger) as ledger:
         stamp, found, ordinal, record = None, None, 0, ServiceRecord(service=service)
         while True:
@@ -94,8 +104,9 @@ def await_outcome(
                     found = _halted(record, known, one_only=version is not None)
             if found is not None:
                 return msgspec.structs.replace(found, cycle=record.newest_cycle or "")
-            if time.monotonic() > end or not is_wanted():
-                return Outcome(state="waits", ordinal=ordinal)
+            asks = _say_asked(record, clock.now())
+            if (time.monotonic() > end and not (while_asked and asks)) or not is_wanted():
+                return Outcome(state="waits", ordinal=ordinal, asks=asks)
             tell(record)
             time.sleep(_LOOK_S)
 
@@ -106,6 +117,7 @@ class _Teller:
     def __init__(self, state: State) -> None:
         self._reports = state.reports
         self._tasks = Tasks(state.tasks)
+        self._clock = business_clock(state.clock)
         self._next = 0.0
 
     def __call__(self, record: ServiceRecord) -> None:
@@ -118,9 +130,23 @@ class _Teller:
             for one in reported_sources(self._reports)
             if one.reading is not None
         }
-        doing = Doing(work=show_work(record, self._tasks.under_way(), now), reading=reading)
+        work = show_work(record, self._tasks.under_way(), now)
+        doing = Doing(work=work, reading=reading, asks=_say_asked(record, self._clock.now()))
         sys.stdout.write(msgspec.json.encode(doing).decode() + "\n")
         sys.stdout.flush()
+
+
+def _say_asked(record: ServiceRecord, now: Instant) -> str:
+    """What a person has to approve before the version on trial goes on, "" where nothing."""
+    rollout = record.open_rollout
+    if rollout is None or not rollout.unanswered:
+        return ""
+    ordinal = record.versions[rollout.version].ordinal
+    whom = "; ".join(consent(rollout.unanswered, now).reasons)
+    return (
+        f"version {ordinal} {whom}: evertrain approve {record.service} --version {ordinal} --reason ..., "
+        "or evertrain deny"
+    )
 
 
 def _answering(state: State, record: ServiceRecord, version: VersionId | None) -> Outcome | None:
@@ -208,6 +234,7 @@ def main(arguments: Sequence[str]) -> int:
             given.seconds,
             lambda: os.getppid() == parent,
             beyond=given.beyond,
+            while_asked=given.telling,
             tell=_Teller(state) if given.telling else lambda _: None,
         )
     except EvertrainError as error:

@@ -11,12 +11,13 @@ from typing import Self
 
 import msgspec
 
-from evertrain.config.hook import secret_of
+from evertrain.config.hook import Hook, secret_of
 from evertrain.config.settings import PREFIX, Settings
 from evertrain.errors import CapacityError, IntegrityError, OccupiedError
 from evertrain.process.port import claim, require_free
 from evertrain.process.supervision.errand import Submission, command_of, run_module
 from evertrain.process.supervision.supervisor import Supervisor
+from evertrain.store.hook import HookRoll
 from evertrain.store.lease import Lease
 from evertrain.store.process import PARENT, alive, beat, forget, heartbeat_of, heartbeats
 from evertrain.store.routing import RoutingFile
@@ -103,6 +104,7 @@ class Startup:
             lack = _record(state, submissions, environment)
             before = last_start(state)
             note_start(state, start)
+            _put_hooks(state, settings.hooks)
             undo.pop_all()
         return cls(state, settings, lease, listener, environment, is_new=is_new, lack=lack, start=start, before=before)
 
@@ -214,6 +216,16 @@ def _with_control_port(settings: Settings, environment: dict[str, str]) -> tuple
         msgspec.structs.replace(settings, control_port=port),
         environment | {f"{PREFIX}CONTROL_PORT": str(port)},
     )
+
+
+def _put_hooks(state: State, hooks: tuple[Hook, ...]) -> None:
+    """Those of this start are in force, also where the disk is full: then the controller has them from its settings."""
+    roll = HookRoll(state)
+    try:
+        roll.put(hooks)
+    except OSError:
+        with contextlib.suppress(OSError):
+            roll.forget()
 
 
 def _own_processes(folder: Path) -> set[int]:

@@ -45,6 +45,7 @@ def advise(found: Situation) -> tuple[Advice, ...]:
         every += _source(source)
     for hook in found.hooks:
         every += _hook(hook)
+    every += [_astray(hook, services) for hook, services in found.astray.items()]
     return tuple(sorted(every, key=lambda one: not one.urgent))
 
 
@@ -144,7 +145,7 @@ def _trial(one: ServiceSituation, trial: Trial, name: str) -> Iterator[Advice]:
     if trial.asks:
         yield Advice(
             what=f"Version {trial.ordinal} of {one.service} waits for approval by {' and '.join(trial.asks)}.",
-            remedy=f"evertrain approve {one.service} --reason ..., or evertrain deny {one.service} --reason ...",
+            remedy=f"evertrain approve {one.service} --version {trial.ordinal} --reason ..., or evertrain deny ...",
         )
     if trial.hold:
         yield _held_on_trial(one, trial, name)
@@ -152,9 +153,9 @@ def _trial(one: ServiceSituation, trial: Trial, name: str) -> Iterator[Advice]:
         yield Advice(
             what=f"Version {trial.ordinal} of {one.service} is on trial unjudged: what is asked for today has no "
             f"certain label before about {say_moment(trial.unjudged)} UTC.",
-            remedy="Only its health, its errors and its scores decide until then. Have a person asked with rollout="
-            f'et.Canary(approval="promotion") and evertrain apply FILE; or end its trial: evertrain rollback {name} '
-            "--reason ...",
+            remedy="Only its health, its errors and its scores decide until then. Have somebody asked: rollout="
+            'et.Canary(approval="promotion") in its declaration, then evertrain apply FILE; of a served file a hook '
+            f"with veto, then evertrain hooks apply. Or end its trial: evertrain rollback {name} --reason ...",
         )
 
 
@@ -269,7 +270,8 @@ def _hook(one: HookProgress) -> Iterator[Advice]:
         times = say_many(worst.attempts, "time")
         yield Advice(
             what=f"Hook {one.hook} ({one.host}) was tried {times} with event {worst.sequence}: {worst.error}.",
-            remedy="Mend the receiver, or its entry under [[hooks]]; it is tried again by itself.",
+            remedy="Mend the receiver: it is tried again by itself. Or mend its entry under [[hooks]], then evertrain "
+            "hooks apply.",
         )
     if one.dead:
         letters = say_many(len(one.dead), "dead letter")
@@ -277,3 +279,12 @@ def _hook(one: HookProgress) -> Iterator[Advice]:
             what=f"Hook {one.hook} has {letters}, the last because {one.dead[-1].error}.",
             remedy="evertrain hooks retry --all, once the receiver takes them.",
         )
+
+
+def _astray(hook: str, services: tuple[str, ...]) -> Advice:
+    """A hook that waits for a service of another name is told nothing, and asked nothing."""
+    named = " and ".join(repr(one) for one in services)
+    return Advice(
+        what=f"Hook {hook} is for {named}, and there is no service of that name: of that it is neither told nor asked.",
+        remedy="Mend services under [[hooks]], then evertrain hooks apply.",
+    )

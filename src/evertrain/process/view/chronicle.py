@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from evertrain.core import event as facts
+from evertrain.core.approval import PERSON
 from evertrain.core.event import Event, kind_of
 from evertrain.core.identity import CycleId, Digest, ServiceName, SourceName, VersionId
 from evertrain.core.model import Verdict
@@ -255,9 +256,10 @@ class Chronicle:
     def _approval(self, fact: facts.ApprovalAsked | facts.ApprovalGiven) -> _Told:
         if isinstance(fact, facts.ApprovalAsked):
             return f"{fact.approver} is asked before the {fact.gate} of {self._name(fact.version)}", "watch"
+        for_whom = "" if fact.role == "hook" or fact.approver == PERSON else f", in the place of {fact.approver}"
         if fact.decision == "allow":
-            return f"the {fact.gate} is allowed, as {fact.approver} was asked", "good"
-        return f"the {fact.gate} is denied, as {fact.approver} was asked", "bad"
+            return f"the {fact.gate} is allowed{for_whom}", "good"
+        return f"the {fact.gate} is denied{for_whom}", "bad"
 
     def _rollout(self, fact: facts.RolloutMoved) -> _Told | None:
         if fact.move == "start" and fact.share >= 1.0:  # the first version: its promotion follows at once

@@ -40,7 +40,7 @@ from evertrain.process.view.supply import SourceSituation, look_at_sources
 from evertrain.process.view.surroundings import show_alerts, taken_in
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import StoryClock, business_clock
-from evertrain.store.hook import HookProgress, read_hook_progress
+from evertrain.store.hook import HookProgress, HookRoll, read_hook_progress
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import Heartbeat, alive, heartbeats
 from evertrain.store.routing import RoutingFile
@@ -163,7 +163,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """Everything at once. lacking: what could not be read, and why. page: its address, "" while nobody shows it.
 
-    again: what to type to start it as it was started last.
+    again: what to type to start it as it was started last. astray: by hook, services that it names and there are not.
     """
 
     at: Instant
@@ -175,6 +175,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...]
     processes: tuple[Running, ...]
     hooks: tuple[HookProgress, ...] = ()
+    astray: dict[str, tuple[str, ...]] = {}
     environments: tuple[Lodging, ...] = ()
     pools: tuple[WorkerPool, ...] = ()
     lacking: tuple[str, ...] = ()
@@ -264,6 +265,7 @@ def look_at(state: State) -> Situation:
         alerts=show_alerts(known.registry.alerts),
         processes=tuple(Running.of(beat, table) for beat in known.beats),
         hooks=tuple(one for one in read_hook_progress(state) if one.active),
+        astray=HookRoll(state).astray(names),
         environments=look_at_environments(state, known.registry.services, known.artifacts, table),
         pools=show_pools(table, known.registry.pools, known.registry.services, known.beats),
         lacking=tuple(lacking),

@@ -6,14 +6,16 @@ const say = (state) => { pill.dataset.state = state; pill.textContent = state; }
 
 function show(panels) {
   for (const [name, html] of Object.entries(panels)) {
-    const panel = document.querySelector(`[data-panel="${name}"]`);
-    if (!panel) continue;
-    const scrolled = [...panel.querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box.scrollTop]);
-    panel.innerHTML = html; // rendered and escaped by our own server
-    panel.querySelectorAll(".scroll").forEach((box, index) => {
-      if (scrolled[index]) [box.scrollLeft, box.scrollTop] = scrolled[index];
-    });
+    document.querySelectorAll(`[data-panel="${name}"]`).forEach((panel) => fill(panel, html));
   }
+}
+
+function fill(panel, html) {
+  const scrolled = [...panel.querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box.scrollTop]);
+  panel.innerHTML = html; // rendered and escaped by our own server
+  panel.querySelectorAll(".scroll").forEach((box, index) => {
+    if (scrolled[index]) [box.scrollLeft, box.scrollTop] = scrolled[index];
+  });
 }
 
 // After a lost connection: 1 s, 2 s, 4 s ... at most 30 s, with some noise so that pages do not return together.
