@@ -316,7 +316,10 @@ def test_a_person_denies_a_version_and_approves_it_on_the_page_when_it_comes_aga
         said = f"A person (operator) denied the promotion of version {ordinal}."
         assert (denied.returncode, denied.stdout) == (0, f"{said}\n")
         done = pushing.result()
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, f"Version {ordinal} of shop is not in service. {said}")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        1,
+        f"Version {ordinal} of shop is not in service. {said}",
+    )
     assert route_of(served).champion == champion
 
     (served.folder / "model4.txt").rename(served.folder / "again.txt")
