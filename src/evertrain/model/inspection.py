@@ -9,7 +9,7 @@ import msgspec
 from evertrain.core.golden import Golden
 from evertrain.core.model import Manifest
 from evertrain.core.score import RowScore, fault_of
-from evertrain.core.trial import say_fault
+from evertrain.core.trial import Answer, say_fault
 from evertrain.model.checkserver import CheckServer
 from evertrain.model.golden import UNSEEN, without_categories
 
@@ -17,6 +17,8 @@ __all__ = ["Inspection", "inspect"]
 
 _TIMED: Final = 200
 _MOST: Final = 3
+_LONGEST_MS: Final = 5_000.0
+"""Nobody waits longer for an answer, and to ask such a version everything would take an hour."""
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +40,16 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     unseen_score: RowScore | None = None
 
 
-def inspect(server: CheckServer, manifest: Manifest, golden: Golden) -> Inspection:
-    """Ask vectors at once, vectors one by one, and whole requests. Raises ModelError when the server goes down."""
+def inspect(server: CheckServer, manifest: Manifest, golden: Golden, *, longest_ms: float = _LONGEST_MS) -> Inspection:
+    """Ask vectors at once, vectors one by one, and whole requests. Raises ModelError when the server goes down.
+
+    longest_ms: a version whose first answer takes longer than that by itself is asked nothing else.
+    """
+    if golden.requests:
+        _, took, own_ms = _timed(server, golden, 0)
+        if (took if own_ms is None else own_ms) > longest_ms:
+            fault = f"Request 0 took {took / 1e3:.2g} s; no version may take more than {longest_ms / 1e3:g} s."
+            return Inspection(faults=(fault,), failed=1, p50_ms=took, p99_ms=took, requests=1, own_p99_ms=own_ms)
     vector_faults = _vector_faults(server, manifest, golden)
     faults = list(vector_faults.values())[:_MOST]
     request_faults, times, own = _time_requests(server, golden)
@@ -87,13 +97,10 @@ def _time_requests(server: CheckServer, golden: Golden) -> tuple[dict[int, str],
     own: list[float] = []
     broken = 0
     for number in range(_TIMED if golden.requests else 0):
-        request = golden.requests[number % len(golden.requests)]
-        before, begun = server.waited_ms(), time.perf_counter()
-        answer = server.predict(f"golden-{number}", request.row, request.at)
-        times.append((time.perf_counter() - begun) * 1e3)
-        after = server.waited_ms()
-        if before is not None and after is not None:
-            own.append(times[-1] - min(max(after - before, 0.0), times[-1]))
+        answer, took, own_ms = _timed(server, golden, number)
+        times.append(took)
+        if own_ms is not None:
+            own.append(own_ms)
         if not answer.ok:
             place = number % len(golden.requests)
             faults[place] = f"Request {place}: {say_fault(answer)}."
@@ -101,6 +108,17 @@ def _time_requests(server: CheckServer, golden: Golden) -> tuple[dict[int, str],
             if broken == _MOST:
                 break
     return faults, times, own
+
+
+def _timed(server: CheckServer, golden: Golden, number: int) -> tuple[Answer, float, float | None]:
+    """An answer, the milliseconds until it was there, and those without what it waited for a processor."""
+    request = golden.requests[number % len(golden.requests)]
+    before, begun = server.waited_ms(), time.perf_counter()
+    answer = server.predict(f"golden-{number}", request.row, request.at)
+    took = (time.perf_counter() - begun) * 1e3
+    after = server.waited_ms()
+    own = None if before is None or after is None else took - min(max(after - before, 0.0), took)
+    return answer, took, own
 
 
 def _category_scores(

@@ -1,0 +1,32 @@
+"""What a version answers to its golden requests in its check server."""
+
+from pathlib import Path
+
+import pytest
+
+from evertrain.core.golden import Golden, GoldenRequest
+from evertrain.core.time import Instant
+from evertrain.model.checkserver import CheckServer
+from evertrain.model.inspection import inspect
+from evertrain.store.artifact import Artifacts
+from evertrain.testing.installation import SHOP_ROW, Installation
+
+MODEL = """
+import time
+
+def predict(rows):
+    time.sleep({seconds})
+    return [0.5 for _ in rows]
+"""
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(0.3, 1), (0.0, 200)])
+def test_who_takes_too_long_for_one_answer_is_asked_no_other(tmp_path: Path, seconds: float, asked: int) -> None:
+    installation = Installation(tmp_path / "state")
+    version = installation.add(MODEL.format(seconds=seconds))
+    manifest = Artifacts.at(installation.state.artifacts).manifest(version)
+    golden = Golden(requests=(GoldenRequest(row=SHOP_ROW, at=Instant(0), vector=SHOP_ROW),))
+    with CheckServer(installation.state, version, log=tmp_path / "log") as server:
+        found = inspect(server, manifest, golden, longest_ms=250.0)
+    assert found.requests == asked
+    assert [fault.startswith("Request 0 took 0.3 s; no version may") for fault in found.faults] == [True] * (asked == 1)
