@@ -7,6 +7,9 @@ names it as champion, and the worker flips to it in one assignment. A request is
 
 import asyncio
 import logging
+import os
+import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -25,6 +28,9 @@ __all__ = ["Live", "Swap"]
 _log = logging.getLogger(__name__)
 _RETRY_S = 5.0
 _RECENT = 64
+_LOADING_NICE = 10
+"""Measured with loadings of 7 ms in two workers, on two processors with a training: in the 150 ms after one begins p99
+was 7.0 and 7.3 ms in two runs, 8.8 and 9.7 at equal priority, and 4.9 to 6.6 where none began."""
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -45,7 +51,7 @@ class Swap:
     def __init__(self, loader: Loader, changed: Callable[[], None]) -> None:
         self._loader = loader
         self._changed = changed
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="loading")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="loading", initializer=_give_way)
         self._wanted = RoutingTable(generation=0, routes={})
         self._live: dict[ServiceName, Live] = {}
         self._loaded: dict[VersionId, Loaded] = {}
@@ -182,6 +188,14 @@ class Swap:
         if dropped:
             # To free a large model takes as long as many answers: the loading thread is the last to let go of it.
             self._pool.submit(dropped.clear)
+
+
+def _give_way() -> None:
+    """Let who answers go first: who is woken by a request takes the processor from who loads, and does not wait for
+    the end of its turn.
+    """
+    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOADING_NICE)
 
 
 def _needed(route: Route) -> tuple[VersionId, ...]:
