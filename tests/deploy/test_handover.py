@@ -127,8 +127,7 @@ def test_idle_connections_are_answered_by_who_takes_them_over(tmp_path: Path) ->
         clients = [await Client.come(house) for _ in range(150)]  # more than one message carries
         assert {await client.ask() for client in clients} == {"old"}
         house.part()
-        await until(lambda: house.new.connections == len(clients))
-        assert house.old.is_apart
+        await until(lambda: house.new.connections == len(clients) and house.old.is_apart)
         assert (house.old.connections, house.old.moved) == (0, len(clients))
         assert {await client.ask() for client in clients} == {"new"}
 
