@@ -11,7 +11,6 @@ Every error says what is wrong, in which field, and what to do; none leaves a tr
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -19,10 +18,9 @@ import msgspec
 from evertrain.config.wording import suggestion
 from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Labelled, Predicted
-from evertrain.deploy.admission import LateError, deadline_of
+from evertrain.deploy.admission import deadline_of
 from evertrain.deploy.answer import Answering, Span
-from evertrain.deploy.body import EncodingError, Intake, Limits, deflate, wants_gzip
-from evertrain.deploy.incoming import CodingError, ExpectationError, HeadError, StalledError
+from evertrain.deploy.body import Intake, Limits, deflate, wants_gzip
 from evertrain.deploy.label import KeyForm, hide_keys, read_labels, said_certain
 from evertrain.deploy.observe import read_observations, refuse_labels
 from evertrain.deploy.protocol import (
@@ -32,19 +30,16 @@ from evertrain.deploy.protocol import (
     render_infer,
     render_records,
 )
+from evertrain.deploy.refusal import not_for, refusal, status_of
 from evertrain.deploy.request import Reply, Request
 from evertrain.deploy.swap import Live, Swap
 from evertrain.deploy.tensor import HEADER
 from evertrain.deploy.version import Loaded
 from evertrain.errors import (
-    CapacityError,
     EvertrainError,
-    ModelError,
     NotFoundError,
     RequestError,
-    TooLargeError,
     UnavailableError,
-    told,
 )
 from evertrain.store.clock import BusinessClock
 from evertrain.store.log import LogWriter
@@ -61,7 +56,6 @@ Answer = Reply | Awaitable[Reply]
 Render = Callable[[list[Predicted]], Rendered]
 _LONGEST_ID = 200
 _IDS_IN_HEADER = 16
-_LONGEST_WORDS = 2_000
 _ID = b"x-request-id"
 _COHORT = b"x-evertrain-cohort"
 
@@ -119,7 +113,7 @@ class Server:
             door = self._door(request.path)
             service = door.service
             if request.method != door.method and (request.method, door.method) != ("HEAD", "GET"):
-                return self._done(service, request, _not_for(request.method, door.method))
+                return self._done(service, request, not_for(request.method, door.method))
             answer = door.answer(service, request)
         except Exception as error:  # noqa: BLE001  a defect costs the request that found it, not its connection
             answer = self._refused(error)
@@ -129,7 +123,7 @@ class Server:
 
     def refuse(self, error: EvertrainError) -> Reply:
         """The reply to a request that did not come whole."""
-        reply = _refusal(_status_of(error), error)
+        reply = refusal(status_of(error), error)
         self._statistics.responded("", reply.status)
         return reply
 
@@ -143,9 +137,9 @@ class Server:
 
     def _refused(self, error: Exception) -> Reply:
         if isinstance(error, EvertrainError):
-            return _refusal(_status_of(error), error)
+            return refusal(status_of(error), error)
         _log.error("A request could not be answered.", exc_info=error)
-        return _refusal(500, EvertrainError("This request could not be answered.", "The log of the worker says why."))
+        return refusal(500, EvertrainError("This request could not be answered.", "The log of the worker says why."))
 
     def _done(self, service: str, request: Request, reply: Reply) -> Answer:
         self._statistics.responded(service, reply.status)
@@ -294,7 +288,7 @@ class Server:
             "Send it as 'Authorization: Bearer TOKEN'; it lies in control/keys/token-data of the state directory.",
             field="authorization",
         )
-        return msgspec.structs.replace(_refusal(401, error), headers=((b"www-authenticate", b"Bearer"),))
+        return msgspec.structs.replace(refusal(401, error), headers=((b"www-authenticate", b"Bearer"),))
 
     # Looking ---------------------------------------------------------------------------------------------------------
 
@@ -352,43 +346,6 @@ def _answered(rendered: Rendered, answers: list[Predicted]) -> Reply:
     return Reply(200, rendered.body, (*headers, length), b"application/octet-stream")
 
 
-_STATUSES: tuple[tuple[type[EvertrainError], int], ...] = (
-    (StalledError, HTTPStatus.REQUEST_TIMEOUT),
-    (ExpectationError, HTTPStatus.EXPECTATION_FAILED),
-    (CodingError, HTTPStatus.NOT_IMPLEMENTED),
-    (HeadError, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
-    (EncodingError, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
-    (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
-    (RequestError, HTTPStatus.BAD_REQUEST),
-    (NotFoundError, HTTPStatus.NOT_FOUND),
-    (LateError, HTTPStatus.GATEWAY_TIMEOUT),
-    (CapacityError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (ModelError, HTTPStatus.INTERNAL_SERVER_ERROR),
-)
-
-
-def _status_of(error: EvertrainError) -> int:
-    return next((int(status) for kind, status in _STATUSES if isinstance(error, kind)), 500)
-
-
 async def _packed(reply: Reply) -> Reply:
     headers = (*reply.headers, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding"))
     return msgspec.structs.replace(reply, body=await deflate(reply.body), headers=headers)
-
-
-def _not_for(method: str, wanted: str) -> Reply:
-    reply = _refusal(405, RequestError(f"{method} is not for this path.", f"Use {wanted}."))
-    return msgspec.structs.replace(reply, headers=((b"allow", wanted.encode()),))
-
-
-def _refusal(status: int, error: EvertrainError) -> Reply:
-    if status >= 500:
-        _log.warning("%d: %s", status, _cut(error.what))
-    retry: tuple[tuple[bytes, bytes], ...] = ((b"retry-after", b"1"),) if error.retry else ()
-    return Reply(status, _encoder.encode({name: _cut(words) for name, words in told(error).items()}), retry)
-
-
-def _cut(words: str) -> str:
-    """Words that a client can read, and a log can hold: names and values of any length may stand in them."""
-    return words if len(words) <= _LONGEST_WORDS else f"{words[:_LONGEST_WORDS]}..."

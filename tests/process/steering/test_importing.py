@@ -29,7 +29,7 @@ from evertrain.core.golden import Golden
 from evertrain.core.identity import ServiceName, VersionId, digest_of_bytes
 from evertrain.core.model import Manifest
 from evertrain.core.stage import Check, Evaluated
-from evertrain.core.time import Instant
+from evertrain.core.time import HOUR, Instant
 from evertrain.errors import EvertrainError, ModelError, TrustError, UserError
 from evertrain.process.steering.importing import Request, import_file, main
 from evertrain.process.trainer.evaluation import check_version, do
@@ -98,6 +98,19 @@ def test_a_sample_gives_the_types_of_the_columns_that_the_model_names(state: Sta
         ("visits", "int64", False),
     ]
     assert [request.row for request in golden_of(state, manifest).requests] == [(1.5, 3), (20.25, 0), (None, 7)]
+
+
+def test_how_successors_enter_is_said_once(state: State, tmp_path: Path) -> None:
+    path = tmp_path / "churn.skops"
+    skops.io.dump(numbers(["tenure", "visits"]), path)
+    sample = written(tmp_path / "s.csv", SAMPLE)
+    first = Request(sample=sample, enters={"step_for": 60_000_000, "approval": ("promotion",)})
+    version = import_file(state, path, SERVICE, first, "first").version
+    for again in ({}, {"step_for": 60_000_000}):
+        assert import_file(state, path, SERVICE, Request(sample=sample, enters=again), "again").version == version
+    other = Request(sample=sample, enters={"step_for": 60_000_000, "back": HOUR, "by_pool": True, "steps": (1.0,)})
+    with pytest.raises(UserError, match="is on record, and otherwise: --blue-green"):
+        import_file(state, path, SERVICE, other, "again")
 
 
 def test_a_second_file_is_taken_for_a_successor_unless_it_is_named(state: State, tmp_path: Path) -> None:

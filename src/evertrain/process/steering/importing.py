@@ -9,23 +9,23 @@ Without --dir it looks whether the file and its columns would be taken, and take
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import polars as pl
 
 from evertrain.config.declaration import CanarySpec, GateSpec, ServiceSpec
 from evertrain.control.review import unjudged_until
-from evertrain.core.approval import GATES
 from evertrain.core.event import Draft, Event, OrderGiven, ServiceDeclared
 from evertrain.core.golden import Golden
 from evertrain.core.identity import ServiceName, VersionId, canonical, digest_of_bytes, short
 from evertrain.core.model import Manifest, Output
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.core.schema import Column, Schema, Value
-from evertrain.core.time import DAY, Instant, parse_span, say_instant
+from evertrain.core.time import DAY, Instant, say_instant
 from evertrain.data.column import UNFIT, fix_columns, parse
 from evertrain.data.source import ROW, Cells, read_cells
 from evertrain.errors import EvertrainError, UserError
@@ -33,6 +33,7 @@ from evertrain.model.importing import Computed, Foreign, import_model, look_at, 
 from evertrain.model.likeness import changes_of_inputs
 from evertrain.model.mlflow import MLMODEL, unfold
 from evertrain.process.entry import await_folder, tell_fault
+from evertrain.process.steering.entering import add_entering, refuse_other_way, said_of
 from evertrain.process.steering.environment import lock_for, lock_of, unhashed, without_lock
 from evertrain.process.steering.order import give_order
 from evertrain.process.trainer.assembly import bundle_folder, features_digest
@@ -60,8 +61,9 @@ class Imported(NamedTuple):
 class Request(NamedTuple):
     """What a person said of the columns and the output of a new service. Without any, the model file says it.
 
-    named: the service was called so by a person, not after the file. rollout: how its successors enter. environment: a
-    lock whose packages the version runs with; None takes those of the declaration.
+    named: the service was called so by a person, not after the file. enters: how its successors enter, as fields of a
+    CanarySpec; what is not said is as by default, or as it was. environment: a lock whose packages the version runs
+    with; None takes those of the declaration.
     """
 
     schema: Path | None = None
@@ -69,7 +71,7 @@ class Request(NamedTuple):
     output: Literal["probability", "value"] | None = None
     classes: tuple[str, ...] = ()
     named: bool = True
-    rollout: CanarySpec = CanarySpec()
+    enters: Mapping[str, Any] = MappingProxyType({})
     environment: Path | None = None
 
 
@@ -101,7 +103,10 @@ def import_file(
         record = registry.service(service)
         if record.declaration is None and not request.named:
             _refuse_second(registry, service, model)
-        spec = _declared(artifacts, record) or _new_service(service, found, request)
+        declared = _declared(artifacts, record)
+        if declared is not None:
+            refuse_other_way(declared, request.enters)
+        spec = declared or _new_service(service, found, request)
         if spec.watched is not None:
             raise UserError(
                 f"Service {service!r} is only watched.", "Bring the model in under another name: --service."
@@ -210,7 +215,7 @@ def _new_service(service: ServiceName, found: Foreign, request: Request) -> Serv
     vector_for(found, inputs)  # refuses columns that do not fit
     output = _output(found, request)
     gate = GateSpec(primary="rmse" if output.kind == "value" else "log_loss", hold=DAY)
-    return ServiceSpec(name=service, inputs=inputs, output=output, gate=gate, rollout=request.rollout)
+    return ServiceSpec(name=service, inputs=inputs, output=output, gate=gate, rollout=CanarySpec(**request.enters))
 
 
 def _output(found: Foreign, request: Request) -> Output:
@@ -344,32 +349,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--sample", type=Path, default=None)
     parser.add_argument("--output", choices=["probability", "value"], default=None)
     parser.add_argument("--classes", default="")
-    parser.add_argument("--max-bad-answers", type=float, default=None)
-    parser.add_argument("--blue-green", type=int, default=None, help="microseconds; no canary")
-    parser.add_argument("--step-for", default="0s")
-    parser.add_argument("--slower-by", default="1ms")
+    add_entering(parser)
     parser.add_argument("--environment", type=Path, default=None)
-    parser.add_argument("--approval", action="append", choices=GATES, default=[])
     parser.add_argument("--words", default="imported")
     parser.add_argument("--unnamed", action="store_true", help="the service is called after the file")
     parser.add_argument("model", type=Path)
     given = parser.parse_args(arguments)
     classes = tuple(name.strip() for name in given.classes.split(",")) if given.classes else ()
-    rollout = CanarySpec(
-        max_bad_answers=given.max_bad_answers,
-        step_for=parse_span(given.step_for),
-        slower_by=parse_span(given.slower_by),
-        approval=tuple(given.approval),
-    )
-    if given.blue_green is not None:
-        rollout = CanarySpec(steps=(1.0,), by_pool=True, back=given.blue_green, approval=tuple(given.approval))
     request = Request(
         given.schema,
         given.sample,
         given.output,
         classes,
         named=not given.unnamed,
-        rollout=rollout,
+        enters=said_of(given),
         environment=given.environment,
     )
     service = ServiceName(given.service)
