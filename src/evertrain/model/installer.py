@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from evertrain.errors import PackageError
-from evertrain.model.limits import give_way
 from evertrain.model.obituary import say_line
 from evertrain.store.environment import Environments
 
@@ -20,8 +19,7 @@ __all__ = ["BUILD_S", "Installer", "UnsatisfiableError", "find_uv"]
 
 BUILD_S: Final = 900
 """Seconds that building an environment may take: a first one downloads everything."""
-_NICE: Final = 19
-_NICELY: Final = f"import os, sys; os.nice({_NICE}); os.execv(sys.argv[1], sys.argv[1:])"
+_NICE: Final = "import os, sys; os.nice(19); os.execv(sys.argv[1], sys.argv[1:])"
 _PROGRESS: Final = ("Resolved", "Downloading", "Downloaded", "Building", "Built", "Prepared", "Installed")
 _LOOK_S: Final = 0.2
 _NOT_INHERITED: Final = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
@@ -81,15 +79,13 @@ class Installer:
         self._places.note(self._environment, does)
         with self._log.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _NICELY, *command],
+                [sys.executable, "-I", "-S", "-c", _NICE, *command],
                 env=self._variables,
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
             )
-        give_way(process.pid, _NICE)
         try:
             self._follow(process, does)
         finally:

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-__all__ = ["ALREADY_RUNS", "confine", "give_way", "thread_environment"]
+__all__ = ["ALREADY_RUNS", "confine", "thread_environment"]
 
 _THREAD_COUNTS = (
     "MKL_NUM_THREADS",
@@ -54,20 +54,20 @@ def confine(*, memory_mb: int, nice: int) -> None:
     if missing > 0:
         os.nice(missing)
     if os.getsid(0) == os.getpid():
-        give_way(os.getpid(), nice)
+        _give_way(nice)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_bytes(_FIRST_TO_GO)
 
 
-def give_way(session: int, nice: int) -> None:
-    """Let a whole session have as little of the processor as its processes ask for. session: its leader's number.
+def _give_way(nice: int) -> None:
+    """Let the own session have as little of the processor as its processes ask for.
 
     Linux shares a processor between sessions first, and between the processes of one afterwards (autogroup): a process
     at nice 19 that is alone in its session takes as much as a server does. Where the system shares otherwise, by
     control groups or not at all, this is without effect.
     """
     with contextlib.suppress(OSError):
-        Path(f"/proc/{session}/autogroup").write_bytes(b"%d" % nice)
+        Path("/proc/self/autogroup").write_bytes(b"%d" % nice)
 
 
 def _lower(kind: int, limit: int) -> None:
