@@ -1,5 +1,6 @@
 """What a version answers to its golden requests in its check server."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,14 @@ def predict(rows):
 """
 
 
-@pytest.mark.parametrize(("seconds", "asked"), [(0.3, 1), (0.0, 200)])
+@pytest.mark.parametrize(("seconds", "asked"), [(1.0, 1), (0.0, 200)])
 def test_who_takes_too_long_for_one_answer_is_asked_no_other(tmp_path: Path, seconds: float, asked: int) -> None:
     installation = Installation(tmp_path / "state")
     version = installation.add(MODEL.format(seconds=seconds))
     manifest = Artifacts.at(installation.state.artifacts).manifest(version)
     golden = Golden(requests=(GoldenRequest(row=SHOP_ROW, at=Instant(0), vector=SHOP_ROW),))
     with CheckServer(installation.state, version, log=tmp_path / "log") as server:
-        found = inspect(server, manifest, golden, longest_ms=250.0)
+        found = inspect(server, manifest, golden, longest_ms=800.0)
     assert found.requests == asked
-    assert [fault.startswith("Request 0 took 0.3 s; no version may") for fault in found.faults] == [True] * (asked == 1)
+    assert len(found.faults) == (asked == 1)
+    assert all(re.match(r"Request 0 took [0-9.]+ s; no version may take more than 0.8 s", one) for one in found.faults)
