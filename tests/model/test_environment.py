@@ -62,7 +62,7 @@ def test_what_a_killed_building_left_is_no_environment_and_is_removed(tmp_path: 
         wait_until(lambda: "packages" in places.standing(lock).says, "the packages")
         assert places.standing(lock).state == "being built"
         os.killpg(builder.pid, signal.SIGKILL)
-    assert places.standing(lock).state == "not built yet"
+    wait_until(lambda: places.standing(lock).state == "not built yet", "the end of all who built")
     [left] = places.path.glob(".*")
     with furnishing(state, lock, UV_OFFLINE="1", UV_CACHE_DIR=str(tmp_path / "none")) as again:
         again.communicate()
