@@ -72,7 +72,7 @@ class Seldom:
         self._log.warning("%s", f"{words} ({since} more like it since that was said last)" if since else words)
 
 
-_seldom = Seldom(logging.getLogger("evertrain.deploy.server"))
+_seldom = Seldom(logging.getLogger(__name__))
 
 
 def status_of(error: EvertrainError) -> int:

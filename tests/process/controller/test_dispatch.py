@@ -46,12 +46,6 @@ class World:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as made:
-        yield made
-
-
-@pytest.fixture
 def world(tmp_path: Path, receiver: Receiver) -> Iterator[World]:
     made = World(tmp_path, receiver)
     yield made
