@@ -15,6 +15,12 @@ LISTEN = (
     "sys.stdin.readline()\n"
     "c, _ = s.accept(); c.sendall(b'old'); c.close()\n"
 )
+NAMELESS = """
+import socket, time
+held = socket.create_server(("127.0.0.1", 0))
+print(held.getsockname()[1], flush=True)
+time.sleep({seconds})
+"""
 
 
 @pytest.fixture
@@ -40,6 +46,25 @@ def test_a_port_that_shares_is_still_somebody_elses(stranger: tuple[subprocess.P
     with pytest.raises(OccupiedError, match="The control port") as caught:
         require_free("127.0.0.1", port, what="The control port")
     assert "--control-port" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("seconds", "ends"), [(0.3, True), (60, False)])
+def test_who_has_a_port_without_a_name_is_looked_at_again(seconds: float, *, ends: bool) -> None:
+    """As a process that is just being started has none, or one that ends between two looks."""
+    with subprocess.Popen(
+        [""], executable=sys.executable, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(NAMELESS.format(seconds=seconds))
+        process.stdin.close()
+        port = int(process.stdout.readline())
+        if ends:
+            require_free("127.0.0.1", port, what="The predict port")
+        else:
+            with pytest.raises(OccupiedError, match=f"is in use by process {process.pid}\\. Stop it"):
+                require_free("127.0.0.1", port, what="The predict port")
+            process.kill()
 
 
 def test_any_address_clashes_with_one_of_them(stranger: tuple[subprocess.Popen[str], int]) -> None:

@@ -10,15 +10,19 @@ import ctypes
 import errno
 import os
 import socket
+import time
 from collections.abc import Collection
 
 import psutil
 
 from evertrain.errors import OccupiedError, SettingsError
 
-__all__ = ["claim", "holders_of", "require_free"]
+__all__ = ["can_bind", "claim", "holders_of", "require_free"]
 
 _SYS_PIDFD_GETFD = 438
+_SETTLING_S = 1.0
+"""For whoever has the port and cannot be named: it may end, or show what it is."""
+_LOOK_S = 0.02
 
 
 def require_free(host: str, port: int, *, what: str, own: Collection[int] = ()) -> None:
@@ -26,17 +30,22 @@ def require_free(host: str, port: int, *, what: str, own: Collection[int] = ()) 
 
     what: the port in words ("the predict port"). Port 0 is always free.
     """
-    holders: set[int] = set()
-    while not holders:
-        if port == 0 or _can_bind(host, port):
+    end = time.monotonic() + _SETTLING_S
+    while True:
+        if port == 0 or can_bind(host, port):
             return
         holders = holders_of(port, own)
-        if not holders and not _can_bind(host, port):
-            break  # somebody has it whom this user may not see, rather than one that ended between the two looks
-    if holders and holders <= set(own):
-        return
-    strangers = sorted(holders - set(own))
-    who = " and ".join(_describe(pid) for pid in strangers) or "a process of another user"
+        strangers = sorted(holders - set(own))
+        if holders and not strangers:
+            return
+        commands = {pid: _command_of(pid) for pid in strangers}
+        if time.monotonic() > end or (commands and all(commands.values())):
+            break
+        time.sleep(_LOOK_S)  # who has it is just ending or starting, or may not be seen by this user
+    who = " and ".join(
+        f"process {pid} ({command})" if command else f"process {pid}" for pid, command in commands.items()
+    )
+    who = who or "a process of another user"
     flag = "--control-port" if "control" in what else "--port"
     raise OccupiedError(f"{what} {port} on {host} is in use by {who}.", f"Stop it, or choose another with {flag}.")
 
@@ -48,7 +57,7 @@ def claim(host: str, port: int, *, own: Collection[int] = ()) -> socket.socket:
     the system allows it, so that no connection which waits in it is lost; else one is bound beside it.
     """
     require_free(host, port, what="The predict port", own=own)
-    if port != 0 and not _can_bind(host, port):
+    if port != 0 and not can_bind(host, port):
         taken = _take_over(port, own)
         if taken is not None:
             return taken
@@ -72,16 +81,8 @@ def holders_of(port: int, own: Collection[int] = ()) -> set[int]:
     return found
 
 
-def _listening_handle(pid: int, port: int) -> int | None:
-    """The number that the listening socket has in that process; None when it has none."""
-    with contextlib.suppress(psutil.Error):
-        for connection in psutil.Process(pid).net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
-                return int(connection.fd)
-    return None
-
-
-def _can_bind(host: str, port: int) -> bool:
+def can_bind(host: str, port: int) -> bool:
+    """Whether nobody listens there. SettingsError where nobody could: no such host, or a port that needs leave."""
     with _open(host, port) as probe:
         try:
             probe.bind(_address(host, port))
@@ -94,6 +95,15 @@ def _can_bind(host: str, port: int) -> bool:
                 ) from error
             return False
     return True
+
+
+def _listening_handle(pid: int, port: int) -> int | None:
+    """The number that the listening socket has in that process; None when it has none."""
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.Process(pid).net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                return int(connection.fd)
+    return None
 
 
 def _open(host: str, port: int) -> socket.socket:
@@ -110,12 +120,11 @@ def _address(host: str, port: int) -> tuple[str, int]:
     return (host, port)
 
 
-def _describe(pid: int) -> str:
-    try:
-        command = " ".join(psutil.Process(pid).cmdline())[:120]
-    except psutil.Error:
-        command = ""
-    return f"process {pid} ({command})" if command else f"process {pid}"
+def _command_of(pid: int) -> str:
+    """Its command line, shortened; "" for a process that is over, or whose program has not begun."""
+    with contextlib.suppress(psutil.Error):
+        return " ".join(psutil.Process(pid).cmdline())[:120]
+    return ""
 
 
 def _take_over(port: int, own: Collection[int]) -> socket.socket | None:

@@ -1,6 +1,8 @@
 """How an installation is started again: on the doors where its clients ask."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,25 @@ def test_both_ports_in_use_are_told_at_once(tmp_path: Path) -> None:
             start(tmp_path / "state", port=ports[0], control_port=ports[1])
     assert all(port in told.value.what for port in ports)
     assert not (tmp_path / "state").exists()
+
+
+ORPHAN = """
+import socket, sys
+held = socket.create_server(("127.0.0.1", 0), reuse_port=True)
+print(held.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_port_that_a_dead_supervisor_had_just_handed_on_is_had_by_the_next_one(tmp_path: Path) -> None:
+    """A worker gets the socket before it can sign in. Another folder's is a stranger."""
+    start(tmp_path / "state", port="0", control_port="0")
+    command = [sys.executable, "-c", ORPHAN, "--dir", str(tmp_path / "state")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as orphan:
+        assert orphan.stdout is not None
+        port = orphan.stdout.readline().strip()
+        start(tmp_path / "state", port=port, control_port="0")
+        start(tmp_path / "other", port="0", control_port="0")
+        with pytest.raises(OccupiedError, match=f"process {orphan.pid} "):
+            start(tmp_path / "other", port=port, control_port="0")
+        orphan.kill()

@@ -1,6 +1,7 @@
 """From settings to a running tree: everything that may refuse does so before anything is written."""
 
 import contextlib
+import itertools
 import os
 import socket
 import subprocess
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
+import psutil
 
 from evertrain.config.hook import Hook, secret_of
 from evertrain.config.settings import PREFIX, Settings
 from evertrain.errors import CapacityError, IntegrityError, OccupiedError
-from evertrain.process.port import claim, require_free
+from evertrain.process.port import can_bind, claim, holders_of, require_free
 from evertrain.process.supervision.errand import Submission, command_of, run_module
 from evertrain.process.supervision.supervisor import Supervisor
 from evertrain.store.hook import HookRoll
@@ -88,7 +90,7 @@ class Startup:
             if not is_new:
                 State.open(folder)
                 lease = undo.enter_context(_lease_of(folder, submissions))
-            own = _own_processes(folder)
+            own = _own_processes(folder, settings)
             if is_new:
                 refuse_folder(folder)
                 for submission in submissions:
@@ -228,10 +230,22 @@ def _put_hooks(state: State, hooks: tuple[Hook, ...]) -> None:
             roll.forget()
 
 
-def _own_processes(folder: Path) -> set[int]:
+def _own_processes(folder: Path, settings: Settings) -> set[int]:
+    """Those of this installation that run: each that signed in, and who has its port without having come to that."""
     if not (folder / "state.json").exists():
         return set()
-    return {found.pid for found in heartbeats(State.open(folder)) if alive(found)}
+    state = State.open(folder)
+    signed = {found.pid for found in heartbeats(state) if alive(found)}
+    if can_bind(settings.host, settings.port):
+        return signed
+    return signed | {pid for pid in holders_of(settings.port, signed) if _was_started_on(pid, state)}
+
+
+def _was_started_on(pid: int, state: State) -> bool:
+    """Whether its command line is one of this state directory's."""
+    with contextlib.suppress(psutil.Error):
+        return ("--dir", str(state.path)) in itertools.pairwise(psutil.Process(pid).cmdline())
+    return False
 
 
 def _say_starting(state: State) -> None:
