@@ -130,7 +130,11 @@ class Planes(Protocol):
     def publish(self, table: RoutingTable) -> None: ...
 
     def followed(self, generation: int) -> bool:
-        """Whether every living worker obeys a table of at least this generation (False when none lives)."""
+        """Whether every living worker obeys a table of at least this generation (False when none lives).
+
+        One that stands by and has obeyed none yet is not waited for: nobody is answered by it, and what it is to hold
+        may have been refused since.
+        """
 
     def held(self, version: VersionId, pool: int) -> Readiness:
         """Whether every worker of a pool has this version loaded and warm, beside all else that is routed to it."""

@@ -232,7 +232,8 @@ class InstalledPlanes:
         self._routing.publish(table)
 
     def followed(self, generation: int) -> bool:
-        workers = self._workers()
+        accepting = self.routing().accepting
+        workers = [worker for worker in self._workers() if worker.generation or worker.pool == accepting]
         return bool(workers) and all(worker.generation >= generation for worker in workers)
 
     def held(self, version: VersionId, pool: int) -> Readiness:
