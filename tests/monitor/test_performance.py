@@ -7,7 +7,7 @@ import msgspec
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.metric import metric
 from evertrain.core.prediction import Labelled, Predicted
-from evertrain.core.time import HOUR, Instant
+from evertrain.core.time import DAY, HOUR, Instant
 from evertrain.monitor.performance import Performance, Ripening
 
 
@@ -146,3 +146,58 @@ def test_only_labels_that_are_mature_and_of_later_requests_are_scored_again() ->
     assert found.ids == (f"id-b-{2 * HOUR}", f"id-d-{4 * HOUR}")
     assert (found.at, found.label) == ((2 * HOUR, 4 * HOUR), (1.0, 1.0))
     assert seen.logged_labels(since, now, most=1).ids == (f"id-d-{4 * HOUR}",)
+
+
+def test_what_matured_long_ago_gives_way_to_what_comes_and_stays_counted() -> None:
+    seen = Performance(lambda row, at: Instant(at + HOUR), most=8)
+    for day in range(300):
+        seen.predicted(prediction(f"k{day}", day * DAY, day / 300))
+        seen.labelled(label(f"k{day}", 1.0))
+        assert len(seen) <= 28 + 1 + 8 // 8  # the patience in days, and what comes before it is looked at again
+    assert (seen.joined(), seen.certain()) == (300, 299)
+    assert "k0" not in seen
+    assert "id-k299-" + str(299 * DAY) in seen
+    assert seen.mature_rows(Instant(10 * DAY), Instant(290 * DAY)) == 280
+    cohort = seen.cohort(Instant(290 * DAY), Instant(299 * DAY))
+    assert cohort.score.tolist() == [day / 300 for day in range(290, 299)]
+    seen.labelled(label("k280", 0.0))  # corrected, and known by where it stands now
+    assert seen.cohort(Instant(280 * DAY), Instant(281 * DAY)).label.tolist() == [0.0]
+    again = Performance.restore(seen.snapshot(), lambda row, at: Instant(at + HOUR))
+    again.labelled(label("k281", 0.0))
+    assert again.cohort(Instant(280 * DAY), Instant(282 * DAY)).label.tolist() == [0.0, 0.0]
+    assert (again.joined(), again.certain()) == (300, 299)
+    again.predicted(prediction("new", 301 * DAY))
+    assert again.unscored()[0][-1] == 300  # numbered after all that ever were
+
+
+def test_nothing_is_forgotten_before_its_label_can_have_come() -> None:
+    seen = Performance(lambda row, at: Instant(at + 90 * DAY), most=4)
+    for day in range(60):
+        seen.predicted(prediction(f"k{day}", day * DAY))
+    for day in range(60):
+        assert seen.labelled(label(f"k{day}", 1.0))
+    assert seen.joined() == 60
+
+
+def test_a_score_of_the_reference_that_comes_for_a_forgotten_prediction_is_left_out() -> None:
+    seen = Performance(lambda row, at: at, most=2)
+    for day in (0, 1):
+        seen.predicted(prediction(f"k{day}", day * DAY))
+    positions, _ = seen.unscored()
+    for day in (99, 100, 101):
+        seen.predicted(prediction(f"k{day}", day * DAY))
+    seen.scored([*positions, seen.unscored()[0][0]], [0.1, 0.2, 0.3])
+    for day in (0, 1, 99, 100, 101):
+        seen.labelled(label(f"k{day}", 1.0))
+    found = seen.cohort(Instant(0), Instant(102 * DAY))
+    assert found.reference.tolist()[:1] == [0.3]
+    assert (len(found.reference), found.compared.tolist().count(True)) == (3, 1)
+
+
+def test_labels_of_what_is_never_asked_wait_for_their_predictions_only_so_long() -> None:
+    seen = Performance(lambda row, at: at, waiting=2)
+    for key in ("a", "b", "a", "c"):
+        seen.labelled(label(key, 1.0))
+    for key in ("a", "b", "c"):
+        seen.predicted(prediction(key, 0))
+    assert seen.joined() == 2  # of b there is none: a came again after it

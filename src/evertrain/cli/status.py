@@ -17,7 +17,7 @@ from evertrain.core.identity import short
 from evertrain.core.rollout import RolloutState
 from evertrain.core.time import Instant, say_span
 from evertrain.core.wording import say_many
-from evertrain.monitor.join import MOST_WAITING
+from evertrain.monitor.performance import MOST_WAITING
 from evertrain.process.view.advice import Advice, advise
 from evertrain.process.view.lodging import Lodging
 from evertrain.process.view.running import Running

@@ -6,18 +6,14 @@ measured here; the gate finds it in the tables all the same.
 """
 
 from collections import OrderedDict
-from typing import Final
 
 import msgspec
 
 from evertrain.core.identity import VersionId
 from evertrain.core.prediction import Labelled, Predicted
-from evertrain.monitor.performance import Performance
+from evertrain.monitor.performance import MOST_WAITING, Performance
 
-__all__ = ["MOST_WAITING", "LabelJoin", "Unjoined"]
-
-MOST_WAITING: Final = 50_000
-"""Predictions that are remembered without a label, and labels without a prediction."""
+__all__ = ["LabelJoin", "Unjoined"]
 
 
 class Unjoined(msgspec.Struct, frozen=True, kw_only=True):
