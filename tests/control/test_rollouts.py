@@ -77,3 +77,40 @@ def test_each_move_gives_it_a_new_chance() -> None:
         world.run(1)
     fall(world, 7)
     assert newest(world).state is not RolloutState.ROLLED_BACK
+
+
+def alone() -> World:
+    """A service whose second version is to be tried, and whose control arm does not stand."""
+    world = World(seed=2, spec=simulated_service())
+    while len(record_of(world).served) < 1:
+        world.run(1)
+    world.planes.alone = True
+    with pytest.raises(AssertionError, match="its processes start"):
+        world.run(30)
+    assert newest(world).state is RolloutState.PREPARING
+    return world
+
+
+def test_a_control_arm_that_does_not_stand_is_said_and_tried_again() -> None:
+    world = alone()
+    champion = record_of(world).champion
+    with pytest.raises(AssertionError, match=r"which it is compared with, does not stand \(ended 7 times\)"):
+        fall(world, 7, arm="control", version=champion)
+    world.planes.alone = False
+    world.tick(world.planes.now)
+    assert newest(world).state is RolloutState.STEPPING
+    assert newest(world).absence is None
+
+
+@pytest.mark.parametrize(("arm", "code"), [("control", 1), ("canary", LACKING)])
+def test_a_trial_that_cannot_be_held_ends_without_a_refusal(arm: str, code: int) -> None:
+    world = alone()
+    rollout = newest(world)
+    fall(world, 8, arm=arm, version=rollout.champion if arm == "control" else None, code=code)
+    record = record_of(world)
+    ended = record.rollouts[rollout.rollout]
+    assert ended.state is RolloutState.ABORTED
+    assert ended.why.startswith("It cannot be tried: ")
+    assert ended.why.endswith("does not stand (ended 8 times): It was killed by SIGSEGV.")
+    assert record.versions[rollout.version].refused == ""
+    assert record.refusals == []

@@ -264,7 +264,7 @@ def _trial(trial: Trial) -> Iterator[str]:
         return
     share = f"{say_percent(trial.share)} of the requests since {say_moment(trial.since)}"
     yield f"  on trial   {name} gets {share}, step {trial.step} of {trial.steps}"
-    yield f"             {_reason(trial.waits or trial.why)}"
+    yield f"             {_reason(trial.absent or trial.waits or trial.why)}"
 
 
 def _cycle(each: Waiting) -> str:

@@ -113,7 +113,7 @@ class RolloutDesk:
             return self._end(rollout, f"Its process does not stand: {canary.failed}")
         control = self._planes.standing("control", route.control)
         if not (canary.ready and control.ready):
-            return Step(awaiting=f"{rollout.rollout}: its processes start")
+            return self._await_processes(rollout)
         if rollout.reviewed < rollout.step and stood_in_line(self._record, rollout):
             return self._review(rollout)
         waits = self._wait(rollout)
@@ -122,6 +122,15 @@ class RolloutDesk:
         step = max(rollout.step, 0)
         share = rollout.steps[step]
         return self._move(rollout, "start", f"Its process is warm; it gets {share:.0%} of the traffic.", step=step)
+
+    def _await_processes(self, rollout: Rollout) -> Step:
+        """They are started again and again. Where that leads to nothing, it ends, and nothing speaks against it."""
+        absence = rollout.absence
+        if absence is None:
+            return Step(awaiting=f"{rollout.rollout}: its processes start")
+        if absence.is_lasting(paced=self._planes.paced()):
+            return self._move(rollout, "abort", f"It cannot be tried: {absence.says}")
+        return Step(awaiting=f"{rollout.rollout}: {absence.says}")
 
     def _pass(self, rollout: Rollout, *gates: RolloutGate) -> Step | tuple[str, ...]:
         """Why it may pass these gates, () where nobody is asked; or what has to be done or awaited before."""
@@ -153,7 +162,7 @@ class RolloutDesk:
         if standing.failed:
             return self._end(rollout, f"Its process does not stand: {standing.failed}")
         if not standing.ready:
-            return Step(awaiting=f"{rollout.rollout}: its process starts")
+            return self._await_processes(rollout)
         words = f"Its process is warm; it sees {rollout.shadow.share:.0%} of the requests, and answers nobody."
         return self._move(rollout, "mirror", words)
 

@@ -6,6 +6,7 @@ import msgspec
 
 from evertrain.core import cycle as cycles
 from evertrain.core import rollout as rollouts
+from evertrain.core.absence import Absence
 from evertrain.core.approval import Approval, RolloutGate
 from evertrain.core.cycle import MAX_LOOKS, CycleState, Kind
 from evertrain.core.event import Event, VersionRescored
@@ -90,7 +91,8 @@ class Rollout(msgspec.Struct, kw_only=True):
     index into them, -1 before the first. shares: from when on it got which share of the traffic. reviewed: the step in
     which its version was judged again last, -2 when it was not. approvals: what was asked at each gate, by approver.
     shadow: the stage before the first share, None when it is over; mirrored: since when it saw which share of the
-    requests. falls: how often its process ended by itself since the last move; fell: why, the last time.
+    requests. falls: how often its process ended by itself since the last move; fell: why, the last time. absence: ends
+    since then that say nothing of the version.
     """
 
     rollout: RolloutId
@@ -111,6 +113,7 @@ class Rollout(msgspec.Struct, kw_only=True):
     mirrored: tuple[Instant, float] | None = None
     falls: int = 0
     fell: str = ""
+    absence: Absence | None = None
 
     @property
     def started(self) -> Instant | None:
@@ -131,6 +134,11 @@ class Rollout(msgspec.Struct, kw_only=True):
         """The questions that nobody has answered yet."""
         asked = (one for gate in self.approvals.values() for one in gate.values())
         return [one for one in asked if one.decision is None]
+
+    @property
+    def absent(self) -> str:
+        """What keeps it from being tried, "" where nothing does."""
+        return self.absence.says if self.absence is not None and self.state is RolloutState.PREPARING else ""
 
     @property
     def share(self) -> float:

@@ -15,6 +15,7 @@ import msgspec
 from evertrain.core import cycle as cycles
 from evertrain.core import event as facts
 from evertrain.core import rollout as rollouts
+from evertrain.core.absence import ended
 from evertrain.core.approval import Approval
 from evertrain.core.cycle import CycleMove
 from evertrain.core.identity import ServiceName, VersionId
@@ -29,6 +30,8 @@ __all__ = ["Cycle", "Decision", "Registry", "Rollout", "ServiceRecord", "Version
 
 _ON_TRIAL = ("canary-", "shadow-")
 """How the names of processes begin that run a version on trial."""
+_BESIDE = "control-"
+"""And of the one that runs the champion beside it."""
 
 
 class Registry:
@@ -236,6 +239,7 @@ def _fold_rollout(
             rollout.state = rollouts.advance(rollout.state, cast("RolloutMove", fact.move), fact.rollout)
             rollout.step, rollout.evidence = fact.step, fact.evidence or rollout.evidence
             rollout.since, rollout.why, rollout.falls = event.at, event.reason, 0
+            rollout.absence = None
             rollout.shares.append((event.at, fact.share))
             if fact.move == "mirror" and rollout.shadow is not None:
                 rollout.mirrored = rollout.mirrored or (event.at, rollout.shadow.share)
@@ -255,12 +259,17 @@ def _fold_rollout(
 
 
 def _fold_exit(records: Iterable[ServiceRecord], event: facts.Event, fact: facts.ProcessExited) -> None:
-    """Count it where it was the process of a version on trial. One that lacks a package says nothing of its version."""
-    if fact.code == LACKING or not fact.process.startswith(_ON_TRIAL):
+    """Count it where a version is on trial. One that lacks a package says nothing of it, nor does the control arm."""
+    beside = fact.process.startswith(_BESIDE)
+    if not (beside or fact.process.startswith(_ON_TRIAL)):
         return
     for record in records:
         rollout = record.open_rollout
-        if rollout is not None and rollout.version == fact.version:
+        if rollout is None or fact.version != (rollout.champion if beside else rollout.version):
+            continue
+        if beside or fact.code == LACKING:
+            rollout.absence = ended(rollout.absence, beside=beside, at=event.at, why=event.reason)
+        else:
             rollout.falls, rollout.fell = rollout.falls + 1, event.reason
 
 

@@ -75,10 +75,11 @@ class SimulatedPlanes(Quarters):
     crashing: part of the names of the tasks that always crash; "" for none. labels: how many logged requests have one,
     mature: of which that version on trial and the one beside it were not trained on.
     checks: what the next checks of a pushed file say, one after the other, and the last one from then on. lock: of the
-    environment of all versions that are asked about from now on.
+    environment of all versions that are asked about from now on. alone: no control arm stands.
     """
 
     crashing = ""
+    alone = False
     labels = mature = 0
     lock: Digest | msgspec.UnsetType = msgspec.UNSET
 
@@ -264,6 +265,8 @@ class SimulatedPlanes(Quarters):
     def standing(self, name: Literal["canary", "control", "shadow", "reference"], arm: Arm) -> Readiness:
         if name == "canary" and self._fated(arm.version, self.faults.does_not_stand):
             return Readiness(ready=False, failed="a planted fault of starting")
+        if name == "control" and self.alone:
+            return Readiness(ready=False)
         return Readiness(ready=not self._happens(self.faults.slow))
 
     def approvers(self, service: ServiceName, gate: RolloutGate) -> tuple[Approver, ...]:

@@ -299,3 +299,21 @@ def test_columns_that_clients_leave_out_are_one_thing_to_look_at() -> None:
     [advice] = advise(found)
     assert advice.what.startswith("shop: 2 columns were in none of the last 300 rows: 'hour', 'day'.")
     assert not advice.urgent
+
+
+def test_a_version_that_cannot_be_tried_is_said_with_the_reason_and_what_becomes_of_it() -> None:
+    absent = "its process does not stand (ended once): The environment cannot be built."
+    trial = Trial(
+        version=VERSION,
+        ordinal=3,
+        state="preparing",
+        share=0.0,
+        step=0,
+        steps=3,
+        since=Instant(0),
+        why="",
+        absent=absent,
+    )
+    [told] = advise(with_service(trial=trial))
+    assert (told.what, told.urgent) == (f"Version 3 of shop cannot be tried yet: {absent}", False)
+    assert "after 10 minutes, the trial ends and the version is not refused" in told.remedy

@@ -2,14 +2,16 @@
 
 from typing import get_args
 
+from evertrain.core.absence import Absence
 from evertrain.core.cycle import CycleState
 from evertrain.core.identity import CycleId, RolloutId, VersionId, digest_of
 from evertrain.core.model import Fingerprint
 from evertrain.core.registry import Cycle, Rollout, ServiceRecord, Version
+from evertrain.core.rollout import RolloutState
 from evertrain.core.stage import StageTask
 from evertrain.core.time import Instant
 from evertrain.model.progress import UnderWay
-from evertrain.process.view.standing import show_work, why_it_waits
+from evertrain.process.view.standing import show_rollout, show_work, why_it_waits
 from evertrain.testing.installation import SHOP
 
 ON_TRIAL, NEXT = (VersionId(digest_of(number)) for number in (2, 3))
@@ -51,6 +53,29 @@ def test_a_version_in_line_says_whose_trial_it_waits_for_and_that_it_is_judged_a
         "0 logged requests have a label"
     )
     assert why_it_waits(record, own) == "0 logged requests have a label"
+
+
+def test_a_trial_says_which_process_it_waits_for() -> None:
+    trial = Rollout(
+        rollout=RolloutId("shop/r2"),
+        version=ON_TRIAL,
+        champion=VersionId(digest_of(1)),
+        steps=(0.5,),
+        cycle=None,
+        began=Instant(0),
+        since=Instant(0),
+        why="",
+        state=RolloutState.PREPARING,
+        absence=Absence(beside=True, since=Instant(0), last=Instant(0), why="No file."),
+    )
+    record = ServiceRecord(service=SHOP, rollouts={trial.rollout: trial})
+    record.versions[ON_TRIAL] = Version(
+        version=ON_TRIAL, ordinal=2, fingerprint=FINGERPRINT, cycle=None, built=Instant(0)
+    )
+    assert show_rollout(record, trial).waiting == (
+        "It cannot be tried yet: the process of the version that answers, which it is compared with, does not stand "
+        "(ended once): No file."
+    )
 
 
 def test_each_kind_of_work_is_said_in_words() -> None:

@@ -6,7 +6,9 @@ from typing import Final
 import msgspec
 
 from evertrain.control.review import FEWEST_ROWS
+from evertrain.core.absence import ABSENT_FOR
 from evertrain.core.identity import short
+from evertrain.core.time import MINUTE
 from evertrain.core.wording import say_many
 from evertrain.monitor.unfamiliar import say_absent
 from evertrain.process.view.fruitless import Fruitless
@@ -146,6 +148,12 @@ def _trial(one: ServiceSituation, trial: Trial, name: str) -> Iterator[Advice]:
         yield Advice(
             what=f"Version {trial.ordinal} of {one.service} waits for approval by {' and '.join(trial.asks)}.",
             remedy=f"evertrain approve {one.service} --version {trial.ordinal} --reason ..., or evertrain deny ...",
+        )
+    if trial.absent:
+        yield Advice(
+            what=f"Version {trial.ordinal} of {one.service} cannot be tried yet: {trial.absent}",
+            remedy=f"It is started again by itself; if it still ends after {ABSENT_FOR // MINUTE} minutes, the trial "
+            "ends and the version is not refused: push or retrain again then. evertrain doctor, for what is missing.",
         )
     if trial.hold:
         yield _held_on_trial(one, trial, name)

@@ -78,7 +78,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     labelled, early: logged requests whose label was certain, or was not yet, when it was judged last; matures: when
     the first of the latter is. cautions: what it takes in otherwise than the champion. asks: whose approval it needs.
     trained: here, by a recipe: no label decides about its hold, a person does. unjudged: it came as a file, and no
-    label of a request is certain before that.
+    label of a request is certain before that. absent: which process keeps it from being tried, and why.
     """
 
     version: VersionId
@@ -98,6 +98,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     asks: tuple[str, ...] = ()
     trained: bool = False
     unjudged: Instant | None = None
+    absent: str = ""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -347,6 +348,7 @@ def _trial(record: ServiceRecord, rollout: Rollout, known: _Known, waits: str) -
         cautions=cautions_of(version, known.artifacts),
         asks=tuple(one.approver for one in rollout.unanswered),
         trained=bool(version.recipe),
+        absent="" if version.hold else rollout.absent,
         unjudged=None if version.verdict != "health only" or version.recipe else _unjudged(record, known),
     )
 

@@ -188,6 +188,8 @@ def _waits_for(version: Version, rollout: Rollout, look: Assessment | None, now:
     """Traffic that does not suffice yet, and a person or labels where something speaks against the version."""
     words = list(look.reasons) if look is not None and look.action == "wait" else []
     words += consent(rollout.unanswered, now).reasons
+    if rollout.absent and not version.hold:
+        words.append(f"it cannot be tried yet: {rollout.absent}")
     if version.hold:
         decides = "a person decides, who" if version.recipe else "labels decide, or a person who"
         words.append(f"held without traffic, since {version.hold}: {decides} promotes it or rolls it back")
