@@ -127,8 +127,12 @@ class Environments:
         )
 
     def _is_being_built(self, environment: str) -> bool:
-        with _alone(self.folder(environment).with_suffix(".building")) as alone:
-            return not alone
+        return _is_held(self.folder(environment).with_suffix(".building"))
+
+    @property
+    def are_being_built(self) -> bool:
+        """Whether one of them is, whichever: another evertrain than the one that asks calls the same lock otherwise."""
+        return any(_is_held(path) for path in self.path.glob("*.building"))
 
     # Building ---------------------------------------------------------------------------------------------------------
 
@@ -234,6 +238,11 @@ def _alone(path: Path) -> Iterator[bool]:
         yield _takes(handle)
     finally:
         os.close(handle)
+
+
+def _is_held(path: Path) -> bool:
+    with _alone(path) as alone:
+        return not alone
 
 
 def _takes(handle: int) -> bool:

@@ -1,5 +1,6 @@
 """In which order processes are replaced, and what becomes of an order that cannot be carried out."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -113,6 +114,24 @@ def test_a_plane_that_does_not_come_up_in_time_is_told(state: State) -> None:
     assert report.outcome == "stopped"
     assert report.reason.startswith("controller has ended, and its successor does not come up: It did not come up")
     assert report.steps[-1].state is SuccessionState.WAITING
+
+
+class Furnished(Scripted):
+    """The environment of the first successor is being built for so many looks; then it does not come up."""
+
+    looks = 3
+
+    def standing_of(self, child: Child) -> Standing:
+        self.looks -= 1
+        child.able = time.monotonic() + 60.0 if self.looks else 0.0
+        return Standing(is_up=False)
+
+
+def test_a_successor_has_its_time_once_its_environment_is_there(state: State) -> None:
+    tree = Furnished()
+    report = carried_out(state, tree, patience_s=0.0)
+    assert (tree.looks, report.outcome) == (0, "stopped")
+    assert tree.told == ["nominate w0", "reject w0+"]
 
 
 def test_an_order_to_a_supervisor_that_is_gone_is_not_carried_out(state: State) -> None:

@@ -99,8 +99,31 @@ def test_the_memory_of_what_it_started_counts_and_ends_with_it(
 
 def test_never_coming_up_is_the_end(state: State, start: Callable[..., Child]) -> None:
     child = start()
-    child.begun -= 200
+    child.able -= 200
     Watchdog(state).look(child)
+    assert child.why == "It did not come up within 180 s."
+
+
+def test_while_its_environment_is_being_built_it_is_left_alone(state: State, start: Callable[..., Child]) -> None:
+    child, other = start(within="a" * 64), start(name="canary-2")
+    watchdog = Watchdog(state)
+    with state.environments.building("a" * 64):
+        for one in (child, other):
+            one.begun = one.able = one.begun - 200
+            watchdog.look(one)
+        assert (child.why, other.why) == ("", "It did not come up within 180 s.")
+    watchdog.look(child)
+    assert child.why == ""  # from now on it can come up
+    child.able -= 200
+    watchdog.look(child)
+    assert child.why == "It did not come up within 180 s."
+
+
+def test_a_building_that_ends_never_keeps_nobody_for_ever(state: State, start: Callable[..., Child]) -> None:
+    child = start(within="a" * 64)
+    child.begun = child.able = child.begun - 2_000
+    with state.environments.building("a" * 64):
+        Watchdog(state).look(child)
     assert child.why == "It did not come up within 180 s."
 
 

@@ -26,7 +26,8 @@ _SETTLED_S = 30.0
 class Post(msgspec.Struct, frozen=True, kw_only=True):
     """What has to run under this name. log: where its output goes; None lets it speak on the supervisor's stderr.
 
-    socket: a handle that the process inherits as SOCKET_HANDLE. pool: of a worker, the set that it belongs to.
+    socket: a handle that the process inherits as SOCKET_HANDLE. pool: of a worker, the set that it belongs to. within:
+    the environment that it runs in and that may have to be built before, "" for the installation's own.
     """
 
     name: str
@@ -38,18 +39,21 @@ class Post(msgspec.Struct, frozen=True, kw_only=True):
     log: Path | None = None
     version: VersionId | None = None
     memory_mb: int | None = None
+    within: str = ""
 
 
 class Child:
     """The process of a post, of this supervisor or adopted from one that died. All times are monotonic.
 
-    why: it was told to end for this reason. fate: why the last process of this post ended, "" before one has.
+    why: it was told to end for this reason. fate: why the last process of this post ended, "" before one has. able:
+    since when it can come up: since its start, or since its environment was seen being built last.
     """
 
     def __init__(self, post: Post) -> None:
         self.post = post
         self.pid: int | None = None
         self.begun = 0.0
+        self.able = 0.0
         self.why = ""
         self.fate = ""
         self._started = ""
@@ -69,7 +73,7 @@ class Child:
     def adopt(self, heartbeat: Heartbeat) -> None:
         """Go on with a process that an earlier supervisor started."""
         self.pid, self._started, self._adopted = heartbeat.pid, heartbeat.started, True
-        self.begun = time.monotonic()
+        self.begun = self.able = time.monotonic()
 
     @property
     def is_due(self) -> bool:
@@ -81,7 +85,7 @@ class Child:
         self.why, self._adopted = "", False
         self.pid = self._spawn()
         self._started = start_of(self.pid) or ""
-        self.begun = time.monotonic()
+        self.begun = self.able = time.monotonic()
 
     def vanished(self) -> bool:
         """Whether an adopted process has ended. The end of one of our own is told by the kernel, when it is reaped."""

@@ -31,6 +31,7 @@ def worker_post(state: State, name: str, pool: Pool, handle: int, environment: d
         environment=environment | thread_environment(1),
         socket=handle,
         pool=pool,
+        within=pool.environment,
     )
 
 
@@ -62,14 +63,16 @@ def trial_post(state: State, trial: Trial, environment: dict[str, str]) -> Post:
     words = ["--version", trial.version, "--arm", trial.arm, "--name", trial.name]
     words += ["--socket", str(state.socket(trial.name)), "--memory-mb", str(memory_mb)]
     words += ["--nice", str(_SHADOW_NICE)] if trial.arm == "shadow" else []
+    within = Artifacts.at(state.artifacts).runs_in(trial.version)
     return Post(
         name=trial.name,
         role="candidate",
-        command=_module(state, "worker.candidate", *words, within=Artifacts.at(state.artifacts).runs_in(trial.version)),
+        command=_module(state, "worker.candidate", *words, within=within),
         environment=environment | thread_environment(1),
         log=state.processes / f"{trial.name}.log",
         version=trial.version,
         memory_mb=memory_mb,
+        within=within,
     )
 
 

@@ -152,7 +152,7 @@ class _Restart:
             one.move("come up")
 
     def _judge_delay(self, one: _Succession, successor: Child, fault: str) -> None:
-        if not fault and time.monotonic() - one.since > self._patience_s:
+        if not fault and time.monotonic() - max(one.since, successor.able) > self._patience_s:
             fault = f"It did not come up within {self._patience_s:g} s."
         if not fault:
             return
@@ -164,7 +164,8 @@ class _Restart:
 class Restarting:
     """Takes orders up, one at a time and each once, and says how they fare.
 
-    patience_s: how long a successor may take to come up; by default what the watchdog gives any process.
+    patience_s: how long a successor may take to come up, once its environment is there; by default what the watchdog
+    gives any process.
     """
 
     def __init__(self, state: State, tree: Tree, notes: ExitNotes, *, patience_s: float = 180.0) -> None:

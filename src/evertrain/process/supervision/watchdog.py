@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+from evertrain.model.installer import BUILD_S
 from evertrain.model.kin import end_below, resident
 from evertrain.process.supervision.child import Child
 from evertrain.process.supervision.pulse import Pulse
@@ -17,6 +18,8 @@ __all__ = ["Watchdog"]
 _MIB = 1 << 20
 _DEAF_S = 5.0
 _LOAD_S = 180.0
+_BUILT_S = 2.0 * BUILD_S
+"""A building ends itself in time, and says why: a process may have to wait for another one's before its own."""
 _LOG_BYTES = 1 << 20
 _WEIGH_S = 1.0
 """How often memory is looked at: to know who belongs to a process, all of the machine have to be looked at."""
@@ -58,14 +61,20 @@ class Watchdog:
     def _fault_of(self, child: Child, pid: int) -> str:
         silent = self._silence_of(child)
         if silent is None:
-            age = time.monotonic() - child.begun
-            return f"It did not come up within {_LOAD_S:g} s." if age > _LOAD_S else ""
+            return self._lateness_of(child)
         if silent > self._stuck_s:
             return f"It gave no sign of life for {self._stuck_s:g} s."
         if child.post.role != "candidate":
             return ""
         self._bound_log(child)
         return self._excess_of(child, pid) or self._deafness_of(child)
+
+    def _lateness_of(self, child: Child) -> str:
+        """Whether it should have come up by now: it cannot while its environment is being built, by whomever."""
+        now = time.monotonic()
+        if child.post.within and now - child.begun < _BUILT_S and self._state.environments.are_being_built:
+            child.able = now
+        return f"It did not come up within {_LOAD_S:g} s." if now - child.able > _LOAD_S else ""
 
     def _silence_of(self, child: Child) -> float | None:
         """Seconds since its heartbeat last changed hands; None before this process has come up."""
