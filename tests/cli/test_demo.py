@@ -11,7 +11,7 @@ from evertrain.store.process import beat, heartbeat_of
 
 def demo(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "evertrain", "demo", "--headless", "--days", "1", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_a_demonstration_that_runs_is_left_alone(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def state(tmp_path: Path) -> State:
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", _RUN, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_verify_says_what_was_checked_and_exits_with_0(state: State) -> None:

@@ -152,7 +152,7 @@ def test_promote_tells_the_end_of_its_own_rollout_from_that_of_the_trial_before(
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as promoting:
         wait_until(lambda: record.stands.rollouts[trial.rollout].state == "aborted", "the end of the one before")
         beat(record.state, msgspec.structs.replace(heartbeat_of("w0", "worker"), ready=(first,), generation=2_000))
-        said, _ = promoting.communicate(timeout=60)
+        said, _ = promoting.communicate(timeout=300)
     assert (promoting.returncode, said.splitlines()[-1]) == (0, "Version 1 of shop answers.")
     forget(record.state, "w0")
 

@@ -11,7 +11,7 @@ from evertrain.cli.serve import _name_of
 
 def evertrain(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "evertrain", "serve", *words, "--port", "0", "--control-port", "0"]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=300)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from evertrain.store.state import State
 
 def trust(folder: Path, *words: str, file: str = "model.pkl", answer: str = "n\n") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "evertrain", "trust", file, *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, input=answer, timeout=60)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, input=answer, timeout=300)
 
 
 def test_a_trusted_pickle_is_on_record_once(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def told(python: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     worker = RunningWorker(installation, EVERTRAIN_SEGMENT_MB="8")
     until(lambda: worker.serves(version))
     asked = [str(python), str(CLIENTS / "ask_kserve.py"), worker.base, SHOP]
-    done = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(asked, check=False, capture_output=True, text=True, timeout=300)
     worker.close()
     assert done.returncode == 0, done.stderr
     answers: dict[str, Any] = json.loads(done.stdout)

@@ -61,13 +61,15 @@ def fork(then):
 HOARD, COPIED = [], []
 """
 DEADLINE_S = 0.5
+PATIENCE_S = 30.0
+"""Where another fault than lateness is to be seen: longer than any machine takes to see it."""
 DEEDS = {
     "raises": "raise RuntimeError('no such shop')",
     "returns NaN": "return [float('nan') for _ in rows]",
     "returns the wrong shape": "return [0.5, 0.5] * len(rows)",
     "returns no sequence": "return 0.5",
     "loops for ever": "while True: pass",
-    "sleeps 10 s": "time.sleep(10)",
+    "sleeps 10 min": "time.sleep(600)",
     "allocates 10 GB": "HOARD.append(bytearray(10 << 30))",
     "shares 10 GB": "eat_shared()",
     "segfaults": "ctypes.string_at(0)",
@@ -101,7 +103,7 @@ SAID = {
     "returns the wrong shape": r"cannot score: predict returned \(2,\) scores for 1 rows",
     "returns no sequence": "cannot score: predict returned no sequence of numbers",
     "loops for ever": "did not answer within 0.5 s",
-    "sleeps 10 s": "did not answer within 0.5 s",
+    "sleeps 10 min": "did not answer within 0.5 s",
     "allocates 10 GB": "cannot score: predict raised MemoryError",
     "shares 10 GB": "MB of memory, the limit is 300 MB",
     "segfaults": "died of SIGSEGV",
@@ -112,7 +114,7 @@ SAID = {
 
 
 @contextlib.contextmanager
-def checked(planted: Planted, version: VersionId, deadline_s: float = DEADLINE_S) -> Iterator[CheckServer]:
+def checked(planted: Planted, version: VersionId, deadline_s: float) -> Iterator[CheckServer]:
     log = planted.state.path / "check.log"
     with CheckServer(planted.state, version, log=log, memory_mb=300, deadline_s=deadline_s) as server:
         yield server
@@ -120,7 +122,7 @@ def checked(planted: Planted, version: VersionId, deadline_s: float = DEADLINE_S
 
 @pytest.mark.parametrize("deed", SAID)
 def test_the_check_server_says_what_is_wrong(planted: Planted, deed: str) -> None:
-    patience = 30.0 if deed == "shares 10 GB" else DEADLINE_S
+    patience = DEADLINE_S if "did not answer within" in SAID[deed] else PATIENCE_S
     with checked(planted, planted.version(DEEDS[deed]), patience) as server:
         with pytest.raises(ModelError, match=SAID[deed]) as told:
             server.score([SHOP_ROW])
@@ -129,14 +131,14 @@ def test_the_check_server_says_what_is_wrong(planted: Planted, deed: str) -> Non
 
 
 def test_the_check_server_names_a_score_that_is_none(planted: Planted) -> None:
-    with checked(planted, planted.version(DEEDS["returns NaN"])) as server:
+    with checked(planted, planted.version(DEEDS["returns NaN"]), PATIENCE_S) as server:
         answer = server.predict("r1", SHOP_ROW, BEGIN)
     assert (answer.ok, answer.cause) == (False, "nan")
 
 
 def test_memory_of_children_counts(planted: Planted) -> None:
     with (
-        checked(planted, planted.version("eat_in_a_child()"), 30.0) as server,
+        checked(planted, planted.version("eat_in_a_child()"), PATIENCE_S) as server,
         pytest.raises(ModelError, match="MB of memory, the limit is 300 MB"),
     ):
         server.score([SHOP_ROW])
@@ -157,7 +159,7 @@ def group_of(pid: int) -> int:
 
 @pytest.mark.parametrize("then", ["lambda: time.sleep(60)", "lambda: None"], ids=["that stay", "that come back"])
 def test_children_are_ended_with_their_check_server_and_answer_nothing(planted: Planted, then: str) -> None:
-    with checked(planted, planted.version(f"fork({then})"), 10.0) as server:
+    with checked(planted, planted.version(f"fork({then})"), PATIENCE_S) as server:
         for _ in range(3):
             assert server.score([SHOP_ROW]) == (0.5,)
         assert server.predict("r1", SHOP_ROW, BEGIN).score == 0.5
@@ -210,7 +212,7 @@ CAUSES = {
     "returns the wrong shape": "error",
     "returns no sequence": "error",
     "loops for ever": "deadline",
-    "sleeps 10 s": "deadline",
+    "sleeps 10 min": "deadline",
     "allocates 10 GB": "error",
     "segfaults": "crash",
     "exits": "crash",
@@ -223,11 +225,11 @@ def test_the_champion_answers_for_what_is_on_trial_and_the_cause_is_on_record(
     planted: Planted, worker: RunningWorker, champion: VersionId, deed: str
 ) -> None:
     bad = planted.version(DEEDS[deed])
-    with on_trial(planted, champion, bad, DEADLINE_S if CAUSES[deed] == "deadline" else 20.0):
+    with on_trial(planted, champion, bad, DEADLINE_S if CAUSES[deed] == "deadline" else PATIENCE_S):
         until(lambda: worker.serves(champion))
         begun = time.monotonic()
         response = worker.predict()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < PATIENCE_S / 2  # nobody waits for the end of it
     assert (response.status_code, response.headers["x-evertrain-version"]) == (200, champion)
     failed, predicted = worker.records()[-2:]
     assert isinstance(failed, Failed)
@@ -241,7 +243,7 @@ def test_copies_of_a_process_on_trial_answer_nobody(
 ) -> None:
     """A copy that comes back from the model would answer on the same connection, and the next client would get it."""
     deed = "fork(lambda: None); return [row['amount'] / 100 for row in rows]"
-    with on_trial(planted, champion, planted.version(deed), 20.0):
+    with on_trial(planted, champion, planted.version(deed), PATIENCE_S):
         until(lambda: worker.serves(champion))
         scores = [worker.predict(amount=float(amount)).json()["predictions"][0]["score"] for amount in range(20)]
     assert scores == [amount / 100 for amount in range(20)]

@@ -95,7 +95,7 @@ class Workshop:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "evertrain", *words]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=300)
 
     def apply(self, *words: str) -> subprocess.CompletedProcess[str]:
         return self.run("apply", "next/service.py", "--data", ".", *words)

@@ -69,7 +69,7 @@ HEAD = "order,shop,placed,amount\n"
 
 def evertrain(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "evertrain", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
 
 
 def refused(folder: Path, *words: str) -> str:

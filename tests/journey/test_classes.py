@@ -72,7 +72,7 @@ class Town:
 
     def run(self, *words: str) -> str:
         command = [sys.executable, "-m", "evertrain", *words]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

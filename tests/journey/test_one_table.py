@@ -61,7 +61,7 @@ class Churn:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "evertrain", *words]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=300)
 
     @property
     def state(self) -> State:

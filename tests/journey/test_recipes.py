@@ -106,7 +106,7 @@ class Prices:
     def run(self, *words: str) -> str:
         """What a command prints."""
         command = [sys.executable, "-m", "evertrain", *words]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

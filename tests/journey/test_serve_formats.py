@@ -70,7 +70,7 @@ class Tutorial:
 
     def _python(self, file: str) -> str:
         words = [sys.executable, "-W", "error", file, f"http://127.0.0.1:{self.served.port}"]
-        done = subprocess.run(words, cwd=self.served.folder, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(words, cwd=self.served.folder, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -75,7 +75,7 @@ class Fraud:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
     def source(self, name: str) -> SourceSituation:

@@ -32,7 +32,7 @@ __all__ = ["DEADLINE_S", "SERVICE", "START", "IntakeHouse", "labelled", "predict
 
 START = from_datetime(datetime(2024, 1, 1, 10, tzinfo=UTC))
 SERVICE = ServiceName("late")
-DEADLINE_S = 30.0
+DEADLINE_S = 180.0
 _Fact = TypeVar("_Fact")
 
 _SPEC = ServiceSpec(

@@ -106,7 +106,7 @@ class PoolSwapper:
         return self._installation.route(route, pools, self._accepting).generation
 
     def _await(self, holds: Callable[[Heartbeat], bool], pool: int, count: int) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while True:
             found = self.workers(pool)
             if len(found) >= count and all(holds(one) for one in found):

@@ -45,7 +45,7 @@ class Postgres:
         """Stop the server, whoever is connected."""
         if self._server is not None:
             self._server.send_signal(signal.SIGINT)  # a quick end, with what was committed on disk
-            self._server.wait(30)
+            self._server.wait(120)
             self._server = None
 
     def __enter__(self) -> Self:

@@ -62,7 +62,7 @@ class Customers:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(60)
+        self._thread.join(120)
 
     async def _ask_all(self) -> None:
         await asyncio.gather(*(self._ask(np.random.default_rng(lane)) for lane in range(self._count)))
@@ -153,14 +153,14 @@ class Served:
     def kill_supervisor(self) -> None:
         if self.supervisor is not None:
             self.supervisor.kill()
-            self.supervisor.wait(60)
+            self.supervisor.wait(120)
             if self.supervisor.stdout is not None:
                 self.supervisor.stdout.close()
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Another command, typed in the same folder."""
         command = [sys.executable, "-m", "evertrain", *words]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=300)
 
     def told(self, *words: str) -> Any:
         """What a command prints as JSON."""
@@ -180,7 +180,7 @@ class Served:
         with Ledger.open(self.state.ledger) as ledger:
             return Registry(ledger.read()).service(self.service)
 
-    def settle(self, version: VersionId, seconds: float = 120.0) -> ServiceRecord:
+    def settle(self, version: VersionId, seconds: float = 300.0) -> ServiceRecord:
         """Wait until nothing is open about a version."""
 
         def is_over() -> bool:

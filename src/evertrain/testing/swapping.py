@@ -166,7 +166,7 @@ class Swapper:
 
     def _await(self, holds: Callable[[Heartbeat], bool]) -> None:
         """Wait for all workers. They are looked up once: what the looking costs, those who answer cannot have."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         waiting = [worker.name for worker in self.workers()]
         while waiting:
             told = {name: heartbeat_at(self._installation.state, name) for name in waiting}
@@ -203,7 +203,7 @@ class Desk:
         self.versions = (first, served.push(served.model.replace("1", "2")))
         headers = {"authorization": f"Bearer {token('control', served.state.keys)}"}
         base = f"http://127.0.0.1:{served.control_port}/api/services/{served.service}/"
-        self._api = httpx.Client(base_url=base, headers=headers, timeout=30)
+        self._api = httpx.Client(base_url=base, headers=headers, timeout=90)
 
     def command(self, verb: Literal["rollback", "promote"]) -> Ordered:
         """By a command, which returns when it is done."""
@@ -250,7 +250,7 @@ def arriving(folder: Path, plan: Plan) -> Iterator[Arrived]:
         if process.stdout is None or not process.stdout.readline():
             raise AssertionError("The load did not begin")
         yield arrived
-        process.communicate(timeout=60)
+        process.communicate(timeout=180)
     if process.returncode != 0:
         raise AssertionError(f"The load ended with {process.returncode}")
     arrived.requests = read_arrivals(folder)

@@ -26,7 +26,7 @@ __all__ = ["Customer", "Tree", "free_port", "wait_until"]
 _PORTS = range(20_000, 32_000)
 
 
-def wait_until(holds: Callable[[], bool], what: str = "it", seconds: float = 60.0) -> None:
+def wait_until(holds: Callable[[], bool], what: str = "it", seconds: float = 180.0) -> None:
     """Wait for a condition, for a limited time. What costs much to look at is looked at less often: what is waited
     for needs the processor.
     """
@@ -122,7 +122,7 @@ class Tree:
         """Wait for the end of the supervisor; returns its exit code."""
         if self.supervisor is None:
             return 0
-        code = self.supervisor.wait(90)
+        code = self.supervisor.wait(180)
         if self.supervisor.stdout is not None:
             self.supervisor.stdout.close()
         self.supervisor = None
@@ -156,7 +156,7 @@ class Customer(Thread):
         connection: HTTPConnection | None = None
         while not self._stop_asking.is_set():
             if connection is None:
-                connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
+                connection = HTTPConnection("127.0.0.1", self._port, timeout=90)
             closes = self._ask(connection)
             if closes:
                 connection.close()
@@ -167,7 +167,7 @@ class Customer(Thread):
     def stop(self) -> None:
         """Ask no more, and wait for the answer that is due."""
         self._stop_asking.set()
-        self.join(60)
+        self.join(120)
 
     def _ask(self, connection: HTTPConnection) -> bool:
         """Ask once; returns whether the connection is over."""

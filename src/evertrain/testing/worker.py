@@ -29,7 +29,7 @@ RECORD = {"shop": "s1", "amount": 10.5, "n": 3, "vip": False}
 _SETTINGS = {"EVERTRAIN_SEGMENT_MB": "1", "EVERTRAIN_BODY_TIMEOUT_S": "1"}
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait for a condition; the value that fulfilled it."""
     deadline = time.monotonic() + seconds
     while True:
@@ -51,7 +51,7 @@ class RunningWorker:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.base = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.process = self.start()
-        self.client = httpx.Client(base_url=self.base, timeout=20)
+        self.client = httpx.Client(base_url=self.base, timeout=60)
 
     def start(self) -> subprocess.Popen[bytes]:
         handle = self._listener.fileno()
@@ -79,22 +79,28 @@ class RunningWorker:
     def reconnect(self) -> None:
         """A new client, without the connections of the old one."""
         self.client.close()
-        self.client = httpx.Client(base_url=self.base, timeout=20)
+        self.client = httpx.Client(base_url=self.base, timeout=60)
 
     def close(self) -> None:
         self.client.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(60)
         self._listener.close()
 
 
 @contextmanager
 def on_trial(
-    installation: Installation, version: VersionId, name: Literal["canary", "shadow"] = "canary"
+    installation: Installation,
+    version: VersionId,
+    name: Literal["canary", "shadow"] = "canary",
+    deadline_s: float = 30.0,
 ) -> Iterator[Arm]:
-    """A real candidate process that answers for this version, and the arm that sends everybody to it."""
-    arm = Arm(version=version, share=1.0, deadline_s=2)
+    """A real candidate process that answers for this version, and the arm that sends everybody to it.
+
+    deadline_s: so long that no machine is blamed on the version, except where the deadline is what a test is about.
+    """
+    arm = Arm(version=version, share=1.0, deadline_s=deadline_s)
     path = installation.state.socket(f"{name}-{version[:10]}-0")
     order = Order(dir=str(installation.state.path), version=version, socket=str(path), arm=name, need="judged")
     with subprocess.Popen(command(order)) as process:

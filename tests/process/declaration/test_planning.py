@@ -48,7 +48,7 @@ def now() -> Instant:
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "evertrain.process.declaration.planning", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_a_file_is_planned_with_what_its_sources_hold(tmp_path: Path) -> None:

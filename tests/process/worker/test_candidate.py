@@ -40,10 +40,12 @@ def eat():
     while True:
         kept.append(bytearray(256 << 20))
 
+SLOW = []
 DEEDS = {
     'fine': lambda: 0.5, 'raise': lambda: 1 / 0, 'exit': lambda: sys.exit(3), 'nan': lambda: float('nan'),
     'none': lambda: None, 'high': lambda: 1.5, 'text': lambda: 'x', 'hang': hang, 'eat': eat,
-    'segfault': lambda: ctypes.string_at(0), 'slow': lambda: time.sleep(0.5) or 0.25,
+    'segfault': lambda: ctypes.string_at(0), 'slow': lambda: SLOW.append(1) or time.sleep(0.5) or 0.25,
+    'how often slow': lambda: len(SLOW) / 100,
 }
 """
 
@@ -53,7 +55,7 @@ def installation(tmp_path: Path) -> Installation:
     return Installation(tmp_path / "state")
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "waited too long"
@@ -87,7 +89,7 @@ class Running:
 
     def connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(20)
+        connection.settimeout(60)
         try:
             connection.connect(self.order.socket)
         except OSError:
@@ -146,7 +148,7 @@ def good(installation: Installation, tmp_path: Path) -> Iterator[Running]:
 
 @pytest.fixture
 def bad(installation: Installation, tmp_path: Path) -> Iterator[Running]:
-    with started(order_for(installation, installation.add(BAD), hang_s=1.0), tmp_path) as running:
+    with started(order_for(installation, installation.add(BAD)), tmp_path) as running:
         yield running
 
 
@@ -215,15 +217,16 @@ def test_nonsense_ends_its_connection_alone(good: Running, nonsense: bytes) -> N
 
 
 def test_a_ping_is_answered_while_the_model_hangs_and_the_hang_ends_the_process(
-    bad: Running, installation: Installation
+    installation: Installation, tmp_path: Path
 ) -> None:
-    with bad.connect() as hanging:
+    order = order_for(installation, installation.add(BAD), hang_s=3.0)
+    with started(order, tmp_path) as bad, bad.connect() as hanging:
         hanging.sendall(frame(predict("hang")))
         assert bad.ask(Ping(), Pong).ok
-        assert bad.process.wait(20) == 3
+        assert bad.process.wait(60) == 3
+        assert "in hang" in bad.log.read_text()
     assert heartbeat(installation).ready == ()
-    assert heartbeat(installation).note == "a prediction took longer than 1 s"
-    assert "in hang" in bad.log.read_text()
+    assert heartbeat(installation).note == "a prediction took longer than 3 s"
 
 
 def test_whoever_gave_up_waiting_is_not_answered_later(bad: Running) -> None:
@@ -233,16 +236,16 @@ def test_whoever_gave_up_waiting_is_not_answered_later(bad: Running) -> None:
             with bad.connect() as impatient:
                 impatient.sendall(frame(predict("slow")))
         assert receive(first, Answer).score == 0.25
-    begun = time.monotonic()
-    assert bad.predict("fine").ok
-    assert time.monotonic() - begun < 5  # 20 abandoned requests would take 10 s
+    often = bad.predict("how often slow").score
+    assert often is not None
+    assert 0.01 <= often < 0.05, "of twenty that gave up, one may have been under way"
 
 
 def test_a_crash_ends_the_connection_and_the_process(bad: Running) -> None:
     with bad.connect() as connection:
         connection.sendall(frame(predict("segfault")))
         assert connection.recv(1) == b""
-    assert bad.process.wait(20) == -signal.SIGSEGV
+    assert bad.process.wait(60) == -signal.SIGSEGV
 
 
 def test_memory_has_a_limit_inside_the_process(bad: Running) -> None:
@@ -259,7 +262,7 @@ def test_sigterm_answers_what_is_in_hand_and_ends(bad: Running) -> None:
         wait_until(lambda: bad.ask(Ping(), Pong).ok)
         bad.process.send_signal(signal.SIGTERM)
         assert receive(connection, Answer).score == 0.25
-    assert bad.process.wait(20) == 0
+    assert bad.process.wait(60) == 0
     assert not Path(bad.order.socket).exists()
 
 
@@ -283,7 +286,7 @@ def test_a_check_that_outlives_a_stop_finds_its_folder_anew(installation: Instal
 def refusal_of(order: Order, tmp_path: Path, installation: Installation) -> str:
     """What a process says that does not come up."""
     running = Running(order, tmp_path / "candidate.log")
-    assert running.process.wait(20) in {EXIT_FAULT, LACKING}
+    assert running.process.wait(60) in {EXIT_FAULT, LACKING}
     assert not Path(order.socket).exists()
     assert heartbeat(installation).failed.keys() == {order.version}
     assert "Traceback" not in running.log.read_text()

@@ -26,7 +26,7 @@ REQUESTS = 60
 
 @contextlib.contextmanager
 def in_shadow(
-    worker: RunningWorker, champion: VersionId, body: str, *, share: float = 1.0, deadline_s: float = 5.0
+    worker: RunningWorker, champion: VersionId, body: str, *, share: float = 1.0, deadline_s: float = 30.0
 ) -> Iterator[VersionId]:
     """A real process of a version that sees what was answered, and a worker that knows of it."""
     installation = worker.installation
@@ -97,7 +97,7 @@ def test_nobody_notices_a_shadow(tmp_path: Path, body: str, cause: str) -> None:
             if name == "without":
                 answers.append(bodies(load(worker)))
                 continue
-            with in_shadow(worker, champion, body, deadline_s=0.05 if cause == "deadline" else 5.0):
+            with in_shadow(worker, champion, body, deadline_s=0.05 if cause == "deadline" else 30.0):
                 answers.append(bodies(load(worker)))
                 until(lambda: sum(counted(worker)) == REQUESTS)  # noqa: B023 - awaited within the round
             records = seen(worker)
@@ -139,7 +139,7 @@ def test_a_shadow_sees_its_share(worker: RunningWorker, champion: VersionId) -> 
 def test_what_a_hanging_shadow_has_no_time_for_is_dropped_and_counted(
     worker: RunningWorker, champion: VersionId
 ) -> None:
-    with in_shadow(worker, champion, HANGS, deadline_s=5.0):
+    with in_shadow(worker, champion, HANGS):
         bodies(load(worker, 100))
         answered, failed, dropped = counted(worker)
         assert not seen(worker)

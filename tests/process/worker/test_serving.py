@@ -169,7 +169,7 @@ def test_whatever_a_canary_does_the_champion_answers_and_the_cause_is_on_record(
     worker: RunningWorker, installation: Installation, champion: VersionId, body: str, cause: str
 ) -> None:
     canary = installation.add(f"def predict(rows):\n    {body}\n")
-    with on_trial(installation, canary) as arm:
+    with on_trial(installation, canary, deadline_s=1.0 if cause == "deadline" else 30.0) as arm:
         installation.route(Route(service=SHOP, champion=champion, canary=arm))
         until(lambda: worker.serves(champion))
         response = worker.predict()
@@ -219,8 +219,8 @@ def test_trials_give_way_before_anybody_is_refused(
     crowded: RunningWorker, installation: Installation, champion: VersionId
 ) -> None:
     """Everybody is on a canary that hangs: two wait for it, and the champion answers all others at once."""
-    canary = installation.add("import time\ndef predict(rows):\n    time.sleep(3)\n")
-    with on_trial(installation, canary) as arm:
+    canary = installation.add("import time\ndef predict(rows):\n    time.sleep(5)\n")
+    with on_trial(installation, canary, deadline_s=4.0) as arm:  # within which all twelve have come
         installation.route(Route(service=SHOP, champion=champion, canary=arm))
         until(lambda: crowded.serves(champion))
         with ThreadPoolExecutor(12) as customers:
