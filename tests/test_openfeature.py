@@ -134,7 +134,7 @@ def test_changes_are_events_of_the_sdk(port: ControlPort, client: OpenFeatureCli
 
     client.add_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, note)
     port.readings.switches = (WHOLE,)
-    assert heard.wait(20)
+    assert heard.wait(120)
     assert told == ["models.churn", "models.churn.rollout", "models.churn.version"]
 
 

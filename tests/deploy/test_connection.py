@@ -72,7 +72,7 @@ class House:
         self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=self._run, args=(bounds,))
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
@@ -113,7 +113,7 @@ def hasty() -> Iterator[House]:
 
 
 def connect(house: House) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", house.port), timeout=20)
+    return socket.create_connection(("127.0.0.1", house.port), timeout=60)
 
 
 def exchange(house: House, *parts: bytes, methods: tuple[str, ...] = ("GET",)) -> tuple[list[Response], bool]:

@@ -88,7 +88,7 @@ class Client:
 
     async def hear(self) -> str:
         """Who answered, and "closing" behind it where the response says so."""
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 60)
         body = await self.reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
         return body.decode() + (" closing" if b"connection: close" in head else "")
 
@@ -117,7 +117,7 @@ def die(listener: socket.socket) -> None:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.001)
 

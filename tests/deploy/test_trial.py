@@ -40,10 +40,10 @@ async def _peers_end(trials: Trials) -> None:
     trials.keep(())
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
-        await asyncio.wait(others, timeout=5)
+        await asyncio.wait(others, timeout=30)
 
 
-def asked(folder: Path, peer: Peer, *, times: int = 1, deadline_s: float = 5.0) -> list[list[Answer]]:
+def asked(folder: Path, peer: Peer, *, times: int = 1, deadline_s: float = 30.0) -> list[list[Answer]]:
     """Ask a peer over a real Unix socket, one time after the other."""
 
     async def go() -> list[list[Answer]]:
@@ -128,7 +128,7 @@ def test_a_peer_that_misbehaves_costs_at_most_the_deadline(tmp_path: Path, peer:
 def test_a_peer_that_comes_back_is_found_again(tmp_path: Path) -> None:
     async def go() -> list[RowScore]:
         trials = Trials(tmp_path.joinpath)
-        arm = Arm(version=VERSION, share=0.1, deadline_s=5)
+        arm = Arm(version=VERSION, share=0.1, deadline_s=30)
         path = tmp_path / socket_name("canary", VERSION, 0)
         scores = []
         for score in (0.25, 0.75):
@@ -150,7 +150,7 @@ def test_a_peer_that_was_let_go_because_its_trial_ended_has_not_crashed(tmp_path
         trials.keep([path.name])
         server = await asyncio.start_unix_server(_hanging_up, path)
         with pytest.raises(AbsentError):
-            await trials.ask("canary", Arm(version=VERSION, share=0.1, deadline_s=5), ASKS, Output())
+            await trials.ask("canary", Arm(version=VERSION, share=0.1, deadline_s=30), ASKS, Output())
         server.close()
 
     asyncio.run(go())
@@ -159,7 +159,7 @@ def test_a_peer_that_was_let_go_because_its_trial_ended_has_not_crashed(tmp_path
 def test_what_a_peer_had_in_hand_when_it_ended_has_crashed_and_until_it_is_back_it_is_absent(tmp_path: Path) -> None:
     async def go() -> None:
         trials = Trials(tmp_path.joinpath)
-        arm = Arm(version=VERSION, share=0.1, deadline_s=5)
+        arm = Arm(version=VERSION, share=0.1, deadline_s=30)
         path = tmp_path / socket_name("canary", VERSION, 0)
         with pytest.raises(AbsentError):
             await trials.ask("canary", arm, ASKS, Output())
@@ -194,9 +194,9 @@ def test_a_connection_whose_trial_ends_while_it_answers_is_closed_behind_the_ans
         path = tmp_path / socket_name("canary", VERSION, 0)
         trials.keep([path.name])
         server = await asyncio.start_unix_server(peer, path)
-        answers = await trials.ask("canary", Arm(version=VERSION, share=0.1, deadline_s=5), ASKS, Output())
+        answers = await trials.ask("canary", Arm(version=VERSION, share=0.1, deadline_s=30), ASKS, Output())
         assert [answer.score for answer in answers] == [0.5] * 3
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), 30)
         server.close()
 
     asyncio.run(go())

@@ -46,7 +46,7 @@ def installed(
 
 
 def until_gone(process: psutil.Process) -> None:
-    tick, end = threading.Event(), time.monotonic() + 30
+    tick, end = threading.Event(), time.monotonic() + 120
     while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < end, "it lives on"
         tick.wait(0.05)

@@ -29,7 +29,7 @@ def test_a_signal_ends_a_process_wherever_it_is(number: signal.Signals) -> None:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         try:
-            assert process.wait(20) == 0
+            assert process.wait(120) == 0
         finally:
             process.kill()
 

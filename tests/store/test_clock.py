@@ -74,7 +74,7 @@ def test_another_process_sees_it_advance(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "ready\n"
         story.advance(Instant(START + 5))
-        other.communicate("go\n", timeout=20)
+        other.communicate("go\n", timeout=120)
     assert story.data_settled == START + 5
 
 

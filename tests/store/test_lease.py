@@ -38,7 +38,7 @@ def test_the_death_of_the_holder_ends_the_lease(tmp_path: Path) -> None:
         with pytest.raises(OccupiedError, match=f"process {holder.pid} "):
             Lease.take(path, "evertrain up")
         holder.send_signal(signal.SIGKILL)
-        holder.communicate(timeout=20)
+        holder.communicate(timeout=120)
     with Lease.take(path, "evertrain up"):
         pass
 
@@ -48,7 +48,7 @@ def test_a_child_does_not_keep_the_lease(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         lease.release()
         with Lease.take(tmp_path / "lease", "next"):
-            child.communicate(b"\n", timeout=20)
+            child.communicate(b"\n", timeout=120)
 
 
 def test_a_holder_that_left_nonsense_is_still_refused(tmp_path: Path) -> None:

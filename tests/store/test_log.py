@@ -75,7 +75,7 @@ def _places(found: list[tuple[Position, Record]], before: dict[str, Position]) -
 
 
 def _until_reserved(writer: LogWriter, folder: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (folder / writer.writer / ".next").exists():
         assert time.monotonic() < deadline
         os.sched_yield()

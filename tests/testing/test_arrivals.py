@@ -74,7 +74,7 @@ def test_it_sees_failures_mixtures_and_what_a_stall_held_up(port: int, tmp_path:
         versions={"a": (0, 0), "b": (1, 1)},
     )
     with arriving(tmp_path / "load", plan) as arrived:
-        waiting, end = Event(), time.monotonic() + 20
+        waiting, end = Event(), time.monotonic() + 120
         while Scripted.asked < 100 and time.monotonic() < end:
             waiting.wait(0.01)
     outcomes = arrived.requests["outcome"]
