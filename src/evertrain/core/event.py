@@ -13,6 +13,7 @@ from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, Ver
 from evertrain.core.intake import (
     BatchIngested,
     FileQuarantined,
+    SegmentDamaged,
     SegmentRetired,
     SegmentSealed,
     SourceTypesFixed,
@@ -60,6 +61,7 @@ __all__ = [
     "RolloutBegun",
     "RolloutMoved",
     "RoutingChanged",
+    "SegmentDamaged",
     "SegmentRetired",
     "SegmentSealed",
     "ServiceDeclared",
@@ -283,6 +285,7 @@ Fact = (
     | FileQuarantined
     | SegmentRetired
     | SegmentSealed
+    | SegmentDamaged
     | TableCommitted
     | DatasetSnapshotted
     | TriggerDecided

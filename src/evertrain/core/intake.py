@@ -9,6 +9,7 @@ from evertrain.core.time import Instant
 __all__ = [
     "BatchIngested",
     "FileQuarantined",
+    "SegmentDamaged",
     "SegmentRetired",
     "SegmentSealed",
     "SourceTypesFixed",
@@ -58,6 +59,20 @@ class SegmentSealed(_Fact, frozen=True, kw_only=True, tag="segment.sealed"):
     digest: Digest
     frames: int
     bytes: int
+
+
+class SegmentDamaged(_Fact, frozen=True, kw_only=True, tag="segment.damaged"):
+    """Bytes of a sealed log segment, from `offset` up to `until`, that cannot be read; everything else is.
+
+    records: how many they held at most, null where nobody can know. Restored, they are taken in once, and `alert` ends.
+    """
+
+    writer: str
+    sequence: int
+    offset: int
+    until: int
+    records: int | None
+    alert: str
 
 
 class SegmentRetired(_Fact, frozen=True, kw_only=True, tag="segment.retired"):

@@ -21,10 +21,21 @@ import msgspec
 from evertrain.core.prediction import Record
 from evertrain.errors import CapacityError, IntegrityError, OccupiedError, TooLargeError
 from evertrain.store.file import sync_folder
+from evertrain.store.gap import Gap, is_filled, is_gap, pass_over, read_gap
 from evertrain.store.lease import Lease
 from evertrain.store.repeat import Repeats
 from evertrain.store.room import Level, Room, free_bytes
-from evertrain.store.segment import HEADER, Reading, Sealed, Segment, frame_size, recover
+from evertrain.store.segment import (
+    HEADER,
+    Position,
+    Reading,
+    Sealed,
+    Segment,
+    frame_size,
+    path_of,
+    seal_folder,
+    sequences,
+)
 
 __all__ = ["LogReader", "LogWriter", "Position", "claim_writer"]
 
@@ -32,22 +43,6 @@ _log = logging.getLogger(__name__)
 _MEGABYTE = 1 << 20
 _TICK_NS = 1_000_000_000
 """More than the clock of any file system is coarse."""
-
-
-class Position(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """The place after a record: where reading goes on. offset: bytes into the segment."""
-
-    writer: str
-    sequence: int
-    offset: int
-
-
-def _path_of(folder: Path, sequence: int) -> Path:
-    return folder / f"{sequence:012d}.seg"
-
-
-def _sequences(folder: Path) -> list[int]:
-    return sorted(int(path.stem) for path in folder.glob("*.seg") if path.stem.isdigit())
 
 
 class LogWriter:
@@ -88,8 +83,8 @@ class LogWriter:
         self._segment: Segment | None = None
         self._next: Segment | None = None
         try:
-            _seal_folder(self._folder)
-            self._sequence = max(_sequences(self._folder), default=-1)
+            seal_folder(self._folder)
+            self._sequence = max(sequences(self._folder), default=-1)
             with contextlib.suppress(CapacityError):
                 self._turn(0)
         except BaseException:
@@ -140,7 +135,7 @@ class LogWriter:
                 self._judge()
                 raise
             self._next = None
-            following.move(_path_of(self._folder, self._sequence + 1))
+            following.move(path_of(self._folder, self._sequence + 1))
             if self._segment is not None:
                 self._retired.append(self._segment)
             self._sequence, self._segment = self._sequence + 1, following
@@ -241,23 +236,11 @@ def claim_writer(
     raise OccupiedError(f"64 processes write the log under the name {name}.", "End the ones that are left over.")
 
 
-def _seal_folder(folder: Path) -> list[Sealed]:
-    """Seal every open segment of a folder whose lock the caller holds; a writer may leave two, and a reserved one."""
-    (folder / ".next").unlink(missing_ok=True)
-    sealed = []
-    for sequence in _sequences(folder):
-        path = _path_of(folder, sequence)
-        with Reading(path) as reading:
-            whole = reading.header.end == path.stat().st_size
-        if not whole:
-            sealed.append(recover(path))
-    return sealed
-
-
 class LogReader:
     """Reads all writers' records, sealed and live. One object serves one thread; it keeps the open segments.
 
-    Looking when nothing is new costs one `stat` of the folder and one `pread` or two a writer.
+    Looking when nothing is new costs one `stat` of the folder and one `pread` or two a writer. Damage in a sealed
+    segment is passed over: whoever keeps positions asks `pass_gaps` after each look.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -267,6 +250,7 @@ class LogReader:
         self._readings: dict[str, Reading] = {}
         self._decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
         self._repeats = Repeats()
+        self._gaps: dict[str, Gap] = {}
 
     def writers(self) -> tuple[str, ...]:
         """The names of all writers that ever wrote."""
@@ -290,17 +274,36 @@ class LogReader:
             if len(found) >= limit:
                 break
             self._tail_writer(writer, positions.get(writer), limit, found)
+        for name in filter(is_gap, positions):
+            for place, payload in read_gap(self._folder, positions[name]):
+                found.append((place, self._repeats.marked(place, self._decode(payload, place))))
         return found
+
+    def pass_gaps(self, positions: dict[str, Position]) -> list[Gap]:
+        """Damage that was passed over since the last time, and stands in the positions from now on.
+
+        Records that a restored file brings back come under the gap's name: the writer's own position is after it.
+        """
+        new = [gap for gap in self._gaps.values() if gap.name not in positions]
+        for gap in self._gaps.values():
+            positions[gap.writer] = max(positions.get(gap.writer, gap.after), gap.after)
+            positions.setdefault(gap.name, gap.begin)
+        self._gaps.clear()
+        return new
+
+    def is_filled(self, position: Position) -> bool:
+        """Whether everything in the gap that this position is in has been read."""
+        return is_filled(self._folder, position)
 
     def sealed(self) -> list[tuple[str, int, Path]]:
         """Writer, sequence and path of each segment that will not change any more, in order."""
         found = []
         for writer in self.writers():
             folder = self._folder / writer
-            for sequence in _sequences(folder):
-                path = _path_of(folder, sequence)
+            for sequence in sequences(folder):
+                path = path_of(folder, sequence)
                 with contextlib.suppress(FileNotFoundError), Reading(path) as reading:
-                    if reading.header.end:
+                    if reading.end():
                         found.append((writer, sequence, path))
         return found
 
@@ -320,7 +323,7 @@ class LogReader:
         except (OccupiedError, FileNotFoundError):
             return []
         with lease:
-            return _seal_folder(folder)
+            return seal_folder(folder)
 
     def close(self) -> None:
         for reading in self._readings.values():
@@ -339,20 +342,20 @@ class LogReader:
         reading = self._reading(writer, position)
         while reading is not None and len(found) < limit:
             payload = reading.take()
+            if payload is None and (gap := pass_over(reading)) is not None:
+                self._gaps[gap.name] = gap
+                continue
             if payload is None and not reading.ended():
-                if not self._has_following(reading):
+                if not path_of(reading.path.parent, reading.sequence + 1).exists():
                     return
                 # The writer has gone on; it seals this one after a sync, in its own time. That is not waited for, or
                 # records of other writers would be read before older ones of this one.
                 payload = reading.take()
             if payload is None:
-                reading = self._following(writer, reading)
+                reading = self._keep(writer, reading.sequence + 1, HEADER)  # by name: no folder is listed
                 continue
-            place = Position(writer=writer, sequence=reading.header.sequence, offset=reading.offset)
+            place = Position(writer=writer, sequence=reading.sequence, offset=reading.offset)
             found.append((place, self._repeats.marked(place, self._decode(payload, place))))
-
-    def _has_following(self, reading: Reading) -> bool:
-        return _path_of(reading.path.parent, reading.header.sequence + 1).exists()
 
     def _decode(self, payload: bytes, place: Position) -> Record:
         try:
@@ -368,29 +371,25 @@ class LogReader:
         """The open segment at this position; opened anew when the caller stands elsewhere than we do."""
         reading = self._readings.get(writer)
         if reading is not None:
-            stands = (reading.header.sequence, reading.offset)
+            stands = (reading.sequence, reading.offset)
             if position is not None and stands == (position.sequence, position.offset):
                 return reading
-            if position is None and stands == (reading.header.sequence, HEADER):
+            if position is None and stands == (reading.sequence, HEADER):
                 return reading
         return self._open(writer, position)
 
     def _open(self, writer: str, position: Position | None) -> Reading | None:
-        sequences: Sequence[int] = _sequences(self._folder / writer)
+        numbers: Sequence[int] = sequences(self._folder / writer)
         if position is not None:
-            sequences = [sequence for sequence in sequences if sequence >= position.sequence]
-        if not sequences:
+            numbers = [number for number in numbers if number >= position.sequence]
+        if not numbers:
             return None
-        same = position is not None and sequences[0] == position.sequence
-        return self._keep(writer, sequences[0], position.offset if position is not None and same else HEADER)
-
-    def _following(self, writer: str, reading: Reading) -> Reading | None:
-        """The segment after one that was read to its end: by name, so that no folder is listed."""
-        return self._keep(writer, reading.header.sequence + 1, HEADER)
+        same = position is not None and numbers[0] == position.sequence
+        return self._keep(writer, numbers[0], position.offset if position is not None and same else HEADER)
 
     def _keep(self, writer: str, sequence: int, offset: int) -> Reading | None:
         try:
-            reading = Reading(_path_of(self._folder / writer, sequence), offset)
+            reading = Reading(path_of(self._folder / writer, sequence), offset)
         except FileNotFoundError:
             return None
         last = self._readings.pop(writer, None)

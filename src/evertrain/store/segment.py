@@ -26,10 +26,27 @@ from evertrain.errors import CapacityError, IntegrityError
 from evertrain.store.file import digest_of_file
 from evertrain.store.room import free_bytes
 
-__all__ = ["HEADER", "Header", "Reading", "Sealed", "Segment", "frame_size", "read_frame", "read_header", "recover"]
+__all__ = [
+    "HEADER",
+    "LONGEST",
+    "Header",
+    "Position",
+    "Reading",
+    "Sealed",
+    "Segment",
+    "frame_size",
+    "path_of",
+    "read_frame",
+    "read_header",
+    "recover",
+    "seal_folder",
+    "sequences",
+]
 
 HEADER = 64
-_LONGEST = 1 << 28
+LONGEST = 1 << 28
+"""Bytes of a payload at most."""
+_NOWHERE = 1 << 62
 _MAGIC = b"evlog\x00\x00\x01"
 _HEAD = struct.Struct("<8sQQQ32s")
 _FRAME = struct.Struct("<II")
@@ -45,6 +62,14 @@ class Header(msgspec.Struct, frozen=True):
     sequence: int
     created: int
     end: int
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """The place after a record: where reading goes on. offset: bytes into the segment."""
+
+    writer: str
+    sequence: int
+    offset: int
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,7 +212,7 @@ def read_frame(handle: int, offset: int) -> bytes | None:
     if len(head) < 8:
         return None
     length, crc = _FRAME.unpack(head)
-    if length == 0 or length > _LONGEST:
+    if length == 0 or length > LONGEST:
         return None
     payload = os.pread(handle, length, offset + 8)
     if len(payload) < length or zlib.crc32(payload) != crc:
@@ -196,14 +221,17 @@ def read_frame(handle: int, offset: int) -> bytes | None:
 
 
 class Reading:
-    """An open segment and where reading stands in it."""
+    """An open segment and where reading stands in it.
+
+    By its name it has its place among the others, whatever became of its header.
+    """
 
     def __init__(self, path: Path, offset: int = HEADER) -> None:
         self.path = path
+        self.sequence = int(path.stem)
         self.offset = offset
         self._file = path.open("rb", buffering=0)
         self.handle = self._file.fileno()
-        self.header = read_header(self.handle, path)
 
     def __enter__(self) -> "Reading":
         return self
@@ -221,15 +249,21 @@ class Reading:
             self.offset += frame_size(len(payload))
         return payload
 
+    def end(self) -> int:
+        """The first byte after the last frame, 0 while it is written.
+
+        Whoever writes names the file when its header stands, and cuts it where its frames end: a file without a header
+        is damaged, and ends where it ends. One that is shorter than a header ends nobody knows where.
+        """
+        try:
+            return read_header(self.handle, self.path).end
+        except IntegrityError:
+            size = os.fstat(self.handle).st_size
+            return size if size > HEADER else _NOWHERE
+
     def ended(self) -> bool:
         """Whether everything was read and nothing will follow."""
-        end = read_header(self.handle, self.path).end
-        if end and self.offset < end and read_frame(self.handle, self.offset) is None:
-            raise IntegrityError(
-                f"Log segment {self.path} is damaged at byte {self.offset} (it ends at {end}).",
-                "Restore it from a backup; `evertrain ledger verify` names what else is damaged.",
-            )
-        return 0 < end <= self.offset
+        return 0 < self.end() <= self.offset
 
 
 def _frames(handle: int, end: int) -> Iterator[int]:
@@ -268,3 +302,30 @@ def recover(path: Path) -> Sealed:
     return Sealed(
         writer=header.writer, sequence=header.sequence, digest=digest_of_file(path, last), frames=frames, bytes=last
     )
+
+
+def path_of(folder: Path, sequence: int) -> Path:
+    """The file of a segment in its writer's folder."""
+    return folder / f"{sequence:012d}.seg"
+
+
+def sequences(folder: Path) -> list[int]:
+    """The numbers of the segments in a writer's folder, in order."""
+    return sorted(int(path.stem) for path in folder.glob("*.seg") if path.stem.isdigit())
+
+
+def seal_folder(folder: Path) -> list[Sealed]:
+    """Seal every open segment of a folder whose lock the caller holds; a writer may leave two, and a reserved one.
+
+    One that is damaged stays as it is, for whoever restores it: nothing is written into it, and nothing waits for it.
+    """
+    (folder / ".next").unlink(missing_ok=True)
+    sealed = []
+    for sequence in sequences(folder):
+        path = path_of(folder, sequence)
+        with Reading(path) as reading:
+            whole = reading.end() == path.stat().st_size
+        if not whole:
+            with contextlib.suppress(IntegrityError):
+                sealed.append(recover(path))
+    return sealed

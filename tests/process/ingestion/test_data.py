@@ -12,11 +12,23 @@ import msgspec
 import pytest
 
 from evertrain.config.declaration import CheckSpec
-from evertrain.core.event import BatchIngested, FileQuarantined, SegmentRetired, SegmentSealed, TableCommitted
+from evertrain.config.settings import Settings
+from evertrain.core.event import (
+    AlertCleared,
+    BatchIngested,
+    FileQuarantined,
+    SegmentDamaged,
+    SegmentRetired,
+    SegmentSealed,
+    TableCommitted,
+)
 from evertrain.core.identity import SourceName, VersionId, digest_of_bytes
 from evertrain.core.prediction import Failed
+from evertrain.core.registry import Registry
 from evertrain.core.time import DAY, HOUR, Instant
 from evertrain.govern.selfaudit import verify
+from evertrain.process.examination.examination import examine
+from evertrain.store.ledger import Ledger
 from evertrain.store.process import heartbeats
 from evertrain.store.request import CommitRequest, CommitRequests
 from evertrain.testing.intake import DEADLINE_S, SERVICE, START, IntakeHouse, labelled, predicted
@@ -264,3 +276,41 @@ def test_segments_that_are_in_the_tables_are_removed_when_they_were_kept_enough(
     lost = min(folder.glob("*.seg"))
     lost.unlink()
     assert [finding.subject for finding in verify(house.state).findings if lost.name in finding.subject]
+
+
+def test_a_damaged_segment_costs_what_is_lost_alone_and_a_restored_one_comes_in_once(house: IntakeHouse) -> None:
+    with closing(house.log()) as log:
+        log.append(*map(predicted, range(30)))
+    [path] = (house.state.log / "w0").glob("*.seg")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:2_000])
+    house.start()
+    house.advance(1)
+    house.commit()
+    with closing(house.log()) as log:
+        log.append(predicted(100))
+    house.commit("goes on")
+    there = house.table("predictions.late").height
+    assert 1 < there < 30
+    [damaged] = house.facts(SegmentDamaged)
+    assert (damaged.writer, damaged.sequence, damaged.until) == ("w0", 0, len(whole))
+    assert damaged.offset <= 2_000
+    assert damaged.records is not None
+    assert damaged.records >= 31 - there
+    with Ledger.open(house.state.ledger) as ledger:
+        registry = Registry(ledger.read())
+    assert damaged.alert in registry.alerts
+    assert "w0/000000000000.seg is damaged from byte" in registry.alerts[damaged.alert].reason
+    [finding] = [one for one in examine(Settings(dir=str(house.state.path))) if one.look == "prediction log"]
+    assert (finding.tone, finding.what in registry.alerts[damaged.alert].reason) == ("bad", True)
+    assert house.stop() == 0
+    # Even where it is forgotten how far the log was read, each record comes in once.
+    (house.state.path / "control" / "log.json").unlink()
+    path.write_bytes(whole)
+    house.start()
+    house.commit("restored")
+    assert house.stop() == 0
+    assert sorted(house.table("predictions.late")["key"].to_list()) == sorted(f"o{n}" for n in (*range(30), 100))
+    assert [fact.alert for fact in house.facts(AlertCleared)] == [damaged.alert]
+    assert len(house.facts(SegmentDamaged)) == 1
+    assert [finding for finding in verify(house.state).findings if "segment" in finding.subject] == []

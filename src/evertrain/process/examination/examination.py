@@ -11,6 +11,7 @@ import psutil
 
 from evertrain.config.settings import Settings
 from evertrain.core.event import Event
+from evertrain.data.damage import DAMAGES, Damages
 from evertrain.errors import EvertrainError
 from evertrain.process.examination.condition import (
     look_at_clock,
@@ -90,6 +91,18 @@ def _file_system(path: Path) -> Finding:
     return fine("file system", f"{place} lies on {kind}.")
 
 
+def _log(damages: Damages) -> Iterator[Finding]:
+    for gap in damages.open:
+        yield fault(
+            "prediction log",
+            gap.says,
+            why="Everything else in the log is read. What is lost is in no table, and nothing is judged by it.",
+            remedy=f"Restore serving/log/{gap.file} from a backup: what it brings back is taken in by itself, once.",
+        )
+    if not damages.open:
+        yield fine("prediction log", "No damage was met in it.")
+
+
 def _ledger(state: State) -> Iterator[Finding]:
     newest: list[Event] = []
     if not state.ledger.exists():
@@ -101,10 +114,12 @@ def _ledger(state: State) -> Iterator[Finding]:
         try:
             with Ledger.open(state.ledger) as ledger:
                 count, newest = ledger.count(), ledger.last(limit=_RECENT)
+                damages = Damages(ledger.read(kinds=DAMAGES))
         except EvertrainError as error:
             yield fault("ledger", error.what, why="It is what everything recovers from.", remedy=error.remedy)
         else:
             yield fine("ledger", f"It holds {count:,} events; `evertrain ledger verify` proves them.")
+            yield from _log(damages)
     if isinstance(business_clock(state.clock), StoryClock):
         yield fine("clock", "A story's clock rules here.")
     else:

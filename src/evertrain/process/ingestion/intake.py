@@ -19,6 +19,7 @@ from evertrain.core.identity import Digest, ServiceName, SourceName
 from evertrain.core.prediction import Labelled, Predicted, Record
 from evertrain.core.time import Instant, Span
 from evertrain.data.arrival import Patience
+from evertrain.data.damage import DAMAGES, Damages
 from evertrain.data.freshness import ALERTS, FreshnessAlerts
 from evertrain.data.ingest import KINDS, Ingest
 from evertrain.data.label import PostedLabels
@@ -90,6 +91,9 @@ class Intake:
         self._segments = Segments(self._reader, ledger, log_keep)
         self._unread = 0
         self._filed = FiledLabels(state.log)
+        self._damages = Damages(ledger.read(kinds=DAMAGES))
+        for gap in self._damages.gaps:
+            self._positions.setdefault(gap.name, gap.begin)
         self._alerts = FreshnessAlerts(ledger.read(kinds=ALERTS))
         self.hear(now)
 
@@ -256,7 +260,10 @@ class Intake:
             more = len(found) >= _READ
             for position, record in found:
                 self._positions[position.writer] = position
-                self._take(position, record)
+                if not self._damages.covers(position):
+                    self._take(position, record)
+            tables = [table.table for service in self._services.values() for table in service.tables.all]
+            self._record(self._damages.pass_over(self._reader, self._positions, tables, now))
             read += len(found)
             self._unread += len(found)
             if self._unread >= _READ:
@@ -305,6 +312,7 @@ class Intake:
             move_cursor(self._state, self._positions)
             self._retire(now)
         self._record(self._segments.seal(now))
+        self._record(self._damages.judge(self._reader, self._positions, now))
         self.report()
 
     def _commit_records(self, now: Instant) -> None:
@@ -372,6 +380,7 @@ class Intake:
         """
         read = [ingest.freshness() for ingest in self._sources.values() if ingest.history_taken]
         self._record(self._alerts.judge(read, now))
+        self._record(self._damages.judge(self._reader, self._positions, now))
 
     def note(self) -> str:
         """One line for people."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from evertrain.core.event import Draft, SegmentRetired, SegmentSealed
 from evertrain.core.time import Instant, Span, say_span
 from evertrain.data.commit import ACTOR
+from evertrain.errors import IntegrityError
 from evertrain.store.ledger import Ledger
 from evertrain.store.log import LogReader, Position
 from evertrain.store.segment import recover
@@ -29,7 +30,10 @@ class Segments:
         for writer, sequence, path in self._reader.sealed():
             if (writer, sequence) in self._sealed:
                 continue
-            sealed = recover(path)
+            try:
+                sealed = recover(path)
+            except IntegrityError:  # its damage is on record, or is when it is read; whole, it is sealed on record
+                continue
             fact = SegmentSealed(
                 writer=writer, sequence=sequence, digest=sealed.digest, frames=sealed.frames, bytes=sealed.bytes
             )

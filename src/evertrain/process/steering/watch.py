@@ -43,6 +43,7 @@ def has_remembered(state: State) -> bool:
             if any(_counts(record) for _, record in found):
                 return False
             place.positions.update({position.writer: position for position, _ in found})
+            reader.pass_gaps(place.positions)
     return True
 
 
@@ -203,6 +204,7 @@ class Watch:
                 self._positions[position.writer] = position
                 if _counts(record):
                     self._held.append(record)
+        self._reader.pass_gaps(self._positions)
         if len(self._held) == held and now == self._followed:
             return 0
         self._followed, self.has_news = now, True
