@@ -96,7 +96,7 @@ def test_without_control_users_are_answered_and_nothing_is_lost(served: Served, 
         served.kill_supervisor()
         asked_since(customers)
         served.serve()
-        wait_until(lambda: not any(alive(one) for one in before.values()), "the end of the old workers", 90)
+        wait_until(lambda: not any(alive(one) for one in before.values()), "the end of the old workers")
         asked_since(customers)
         assert "nothing is decided" in served.log.read_text()
         kill(served, next(name for name, one in living(served).items() if one.role == "worker"))

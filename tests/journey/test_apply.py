@@ -147,8 +147,8 @@ def running(workshop: Workshop) -> Iterator[Tree]:
 @pytest.fixture(scope="module")
 def customer(workshop: Workshop, running: Tree) -> Iterator[Customer]:
     """Asks from the first answer to the last test."""
-    wait_until(lambda: workshop.record().champion is not None, "a champion", 120)
-    connection = HTTPConnection("127.0.0.1", running.port, timeout=30)
+    wait_until(lambda: workshop.record().champion is not None, "a champion", 300)
+    connection = HTTPConnection("127.0.0.1", running.port, timeout=90)
 
     def answers() -> bool:
         connection.request("POST", "/predict/late-orders", msgspec.json.encode(QUESTION))
@@ -257,7 +257,7 @@ def test_doctor_and_status_find_nothing_wrong_while_it_runs(workshop: Workshop, 
 
 
 def test_the_settings_file_holds_for_every_process(workshop: Workshop, running: Tree) -> None:
-    page = HTTPConnection("127.0.0.1", workshop.control_port, timeout=30)
+    page = HTTPConnection("127.0.0.1", workshop.control_port, timeout=90)
     page.request("GET", "/metrics")
     assert page.getresponse().status == 200
     page.close()

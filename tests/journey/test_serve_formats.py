@@ -77,7 +77,7 @@ class Tutorial:
     def _curl(self, words: list[str]) -> str:
         address = httpx.URL(words[-1]).copy_with(port=self.served.port)
         header, _, value = words[words.index("-H") + 1].partition(": ")
-        answer = httpx.post(address, content=words[words.index("-d") + 1], headers={header: value}, timeout=20)
+        answer = httpx.post(address, content=words[words.index("-d") + 1], headers={header: value}, timeout=90)
         assert answer.status_code == 200, answer.text
         return answer.text
 
@@ -88,7 +88,7 @@ class Tutorial:
             known = self.served.record().versions.get(version)
             return known is not None and known.card is not None
 
-        wait_until(judged, "a verdict", 60)
+        wait_until(judged, "a verdict")
         found = self.served.record().versions[version].card
         assert found is not None
         return msgspec.json.decode(Artifacts.at(self.served.state.artifacts).blobs.get(found), type=Card)

@@ -97,7 +97,7 @@ class Fraud:
         number, at, card, country, amount, *_ = row
         assert isinstance(at, datetime)
         body = {"id": number, "at": at.isoformat(), "card": card, "country": country, "amount": amount}
-        connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", port, timeout=90)
         try:
             connection.request("POST", "/predict/fraud", msgspec.json.encode(body))
             return connection.getresponse().status
@@ -137,7 +137,7 @@ def test_a_fraud_stream_in_sql(tmp_path: Path, server: Postgres, fraud: Fraud) -
 
     with DeclaredTree(State.create(tmp_path / "state"), workers=1) as tree:
         tree.up(fraud.environment)
-        wait_until(lambda: fraud.ask(tree.port, fraud.payment(NOW)) == 200, "a first model", 120)
+        wait_until(lambda: fraud.ask(tree.port, fraud.payment(NOW)) == 200, "a first model", 300)
 
         # Payments come while it runs, and each is asked about.
         live = [fraud.payment(datetime.now(UTC)) for _ in range(30)]

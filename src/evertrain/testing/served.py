@@ -33,13 +33,14 @@ SHOP = ServiceName("shop")
 NAMES = ("a", "b", "c")
 SCHEMA = {"columns": [{"name": name, "type": "float64", "low": -5, "high": 5} for name in NAMES]}
 PACE_S = 0.01
+_STALL_S = 0.1
 Kind = TypeVar("Kind", Failed, Predicted, Shadowed)
 
 
 class Customers:
     """Many customers at once, each asking one thing after the other, for as long as the context lasts.
 
-    last: when the last answer of a version came; asked: when it had been asked for.
+    last: when the last answer of a version came; asked: when it had been asked for. late: how late that was.
     """
 
     def __init__(self, port: int, count: int = 24) -> None:
@@ -51,6 +52,15 @@ class Customers:
         self.answered: dict[str, int] = {}
         self.last: dict[str, float] = {}
         self.asked: dict[str, float] = {}
+        self._stalls: list[tuple[float, float]] = []
+
+    def late(self, version: str, moment: float) -> float:
+        """How many seconds after a moment the last answer of a version came, without those in which the customers
+        themselves stood still: a machine that stops for two seconds says nothing of whoever answers.
+        """
+        last = self.last[version]
+        stood = sum(max(0.0, min(end, last) - max(begun, moment)) for begun, end in self._stalls)
+        return last - moment - stood
 
     @property
     def total(self) -> int:
@@ -65,7 +75,18 @@ class Customers:
         self._thread.join(120)
 
     async def _ask_all(self) -> None:
-        await asyncio.gather(*(self._ask(np.random.default_rng(lane)) for lane in range(self._count)))
+        lanes = (self._ask(np.random.default_rng(lane)) for lane in range(self._count))
+        await asyncio.gather(self._feel_stalls(), *lanes)
+
+    async def _feel_stalls(self) -> None:
+        """Note when the loop did not come round, as (last seen, seen again)."""
+        seen = time.monotonic()
+        while not self._over.is_set():
+            await asyncio.sleep(PACE_S)
+            now = time.monotonic()
+            if now - seen > _STALL_S:
+                self._stalls.append((seen, now))
+            seen = now
 
     async def _ask(self, draws: np.random.Generator) -> None:
         async with Front("127.0.0.1", self._port, 1) as front:

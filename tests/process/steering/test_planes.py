@@ -26,7 +26,7 @@ DECLARED = DECLARATION.replace('"late-orders",', '"late-orders",\n    environmen
 
 def done(planes: InstalledPlanes, name: str, task: StageTask) -> bytes:
     planes.submit(name, task, memory_mb=4096, timeout_s=120)
-    wait_until(lambda: not isinstance(planes.poll(name), Running), name, 120)
+    wait_until(lambda: not isinstance(planes.poll(name), Running), name)
     outcome = planes.poll(name)
     assert isinstance(outcome, Done), outcome
     return outcome.result
