@@ -27,6 +27,10 @@ def end(value):
     (folder / "draft").write_text(json.dumps(value))
     (folder / "draft").rename(folder / "result.json")
 
+def print_a_word():
+    print("Done.")
+    end("said")
+
 def describe():
     end({
         "nice": os.nice(0), "threads": os.environ["OMP_NUM_THREADS"], "hash_seed": os.environ["PYTHONHASHSEED"],
@@ -106,10 +110,10 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
                 process.kill()
 
 
-def task(do: str, *, timeout_s: float = 600.0, nice: int = 0) -> Task:
+def task(do: str, *, name: str = "late-flights/c1/train", timeout_s: float = 600.0, nice: int = 0) -> Task:
     """A task of a cycle. nice: at 19 it gets nothing on a machine that is busy with other tests."""
     return Task(
-        id="late-flights/c1/train",
+        id=name,
         module="work_of_tests",
         arguments={"do": do},
         memory_mb=256,
@@ -241,6 +245,21 @@ def test_what_a_task_prints_is_bounded(state: State) -> None:
     executor.poll("late-flights/c1/train")
     assert (folder_of(state) / "stderr.log").stat().st_size < 5 << 20
     executor.kill("late-flights/c1/train")
+
+
+def test_the_newest_tasks_stay_and_those_that_are_not_over(state: State) -> None:
+    executor = LocalExecutor(state, most=2)
+    executor.submit(task("hang", name="c0"))
+    for name in ("c1", "c2", "c3"):
+        executor.submit(task("print_a_word", name=name))
+        assert outcome_of(executor, name) == Done(b'"said"')
+    assert sorted(folder.name for folder in state.tasks.iterdir()) == ["c0", "c2", "c3"]
+    executor.kill("c0")
+    executor.submit(task("fail", name="c4"))
+    assert isinstance(outcome_of(executor, "c4"), Crashed)
+    executor.submit(task("print_a_word", name="c5"))
+    assert outcome_of(executor, "c5") == Done(b'"said"')
+    assert sorted(folder.name for folder in state.tasks.iterdir()) == ["c4", "c5"]
 
 
 def test_a_task_can_be_stopped(state: State) -> None:

@@ -1,5 +1,6 @@
 """Commit requests: asked once, answered once, found again by whoever starts anew."""
 
+import os
 from pathlib import Path
 
 from evertrain.core.identity import ServiceName
@@ -20,3 +21,17 @@ def test_a_request_stands_until_it_is_answered(tmp_path: Path) -> None:
     assert asking.answered("s-c1-0") == {"source.a": 3}
     asking.ask(request)
     assert answering.pending() == []
+
+
+def test_the_newest_answers_stay(tmp_path: Path) -> None:
+    state = State.create(tmp_path / "state")
+    requests = CommitRequests(state, most=2)
+    asked = [CommitRequest(id=f"s-c{number}-0", service=ServiceName("s")) for number in range(4)]
+    for second, request in enumerate(asked):
+        requests.ask(request)
+        requests.answer(request, {"source.a": second})
+        assert requests.answered(request.id) == {"source.a": second}
+        os.utime(state.path / "control" / "requests" / f"{request.id}.answer.json", (second, second))
+    assert [requests.answered(one.id) for one in asked] == [None, None, {"source.a": 2}, {"source.a": 3}]
+    requests.ask(asked[0])  # whoever needs it after all is answered anew
+    assert requests.pending() == [asked[0]]

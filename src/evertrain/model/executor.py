@@ -13,12 +13,16 @@ Everything about a task lies in its folder, control/tasks/<id>/, and nothing in 
 so an executor that is made anew after SIGKILL finds what the last one left: running work goes on and is watched
 again, finished work is there. At most one process works on a task, by the kernel's lock. A process that somebody else
 killed, or that ended while nobody watched, says nothing about the work: it is started again, five times at most.
+
+Whoever asked puts the result on record, so a folder is of use for as long as people ask what a task printed: the newest
+thousand stay, and all whose work is not over.
 """
 
 import contextlib
 import fcntl
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -41,6 +45,7 @@ __all__ = ["Crashed", "Done", "LocalExecutor", "Outcome", "Running", "Task", "is
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _LOG_BYTES = 4 << 20
 _MOST_RESTARTS = 5
+_MOST_TASKS = 1000
 _LOOK_S = 0.2
 _MIB = 1 << 20
 
@@ -95,10 +100,14 @@ def _work_of(task: Task) -> bytes:
 
 
 class LocalExecutor:
-    """Runs tasks as processes of this machine. One executor at a time works on a state directory."""
+    """Runs tasks as processes of this machine. One executor at a time works on a state directory.
 
-    def __init__(self, state: State) -> None:
+    most: so many folders stay, and those of work that is not over.
+    """
+
+    def __init__(self, state: State, most: int = _MOST_TASKS) -> None:
         self._state = state
+        self._most = most
         self._children: dict[str, int] = {}
         self._exits: dict[str, int] = {}
         self._looked: dict[str, float] = {}
@@ -114,6 +123,7 @@ class LocalExecutor:
             if _work_of(self._submitted(task.id)) != _work_of(task):
                 raise TransitionError(f"Task {task.id} stands already, and differs.", "Give the new one a new id.")
         else:
+            self._remove_oldest()
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / "task.json", canonical(task.arguments))
             write_atomically(folder / "submitted.json", canonical(task))
@@ -128,6 +138,8 @@ class LocalExecutor:
         if crash is not None or result is not None:
             if alive:
                 self._strike(task_id)
+            self._exits.pop(task_id, None)
+            self._looked.pop(task_id, None)
             return msgspec.json.decode(crash, type=Crashed) if crash is not None else Done(result or b"")
         if alive:
             excess = self._excess(task) if self._is_time_to_look(task_id) else None
@@ -254,6 +266,15 @@ class LocalExecutor:
         if _ID.fullmatch(task_id) is None:
             raise UserError(f"{task_id!r} is no id of a task.", "Join letters, digits, '.', '_' and '-' by '/'.")
         return self._state.tasks / task_id
+
+    def _remove_oldest(self) -> None:
+        """Make room for one more folder."""
+        folders = [(entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(self._state.tasks)]
+        for _, path in sorted(folders, reverse=True)[self._most - 1 :]:
+            folder = Path(path)
+            is_over = (folder / "result.json").exists() or (folder / "crash.json").exists()
+            if is_over and not _is_locked(folder / "lease"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _submitted(self, task_id: str) -> Task:
         content = _read(self._folder(task_id) / "submitted.json")

@@ -4,11 +4,12 @@ import contextlib
 import hashlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from evertrain.core.identity import Digest
 
-__all__ = ["digest_of_file", "sync_folder", "write_atomically"]
+__all__ = ["digest_of_file", "remove_oldest", "sync_folder", "write_atomically"]
 
 _CHUNK = 1 << 20
 
@@ -33,6 +34,18 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, durable: 
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def remove_oldest(paths: Iterable[Path], most: int) -> list[Path]:
+    """Remove files but for the `most` that were changed last; returns those that were removed, the newest first."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            found.append((path.stat().st_mtime_ns, path))
+    over = [path for _, path in sorted(found, reverse=True)[most:]]
+    for path in over:
+        path.unlink(missing_ok=True)
+    return over
 
 
 def sync_folder(folder: Path) -> None:

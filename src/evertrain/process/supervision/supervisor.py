@@ -23,6 +23,7 @@ from evertrain.errors import IntegrityError
 from evertrain.process.supervision.child import Child
 from evertrain.process.supervision.obituaries import leave_obituary
 from evertrain.process.supervision.posts import controller_post, data_post, trial_post, worker_post
+from evertrain.process.supervision.printed import keep_newest
 from evertrain.process.supervision.restarting import Restarting, Standing
 from evertrain.process.supervision.roster import hides, lacks, serves, trials
 from evertrain.process.supervision.watchdog import Watchdog
@@ -300,6 +301,7 @@ class Supervisor:
             self._dismiss(self._trials.pop(name))
         for name in wanted.keys() - self._trials.keys():
             self._trials[name] = Child(trial_post(self._state, wanted[name], self._environment))
+        keep_newest(self._state.processes, self._trials.keys())
 
     def _dismiss(self, child: Child) -> None:
         """Stop a process that is not routed to any more."""
