@@ -287,6 +287,7 @@ def test_off_and_on_take_less_than_a_second(served: Served) -> None:
         assert status.returncode == 1
         assert "shop: TURNED OFF: A person (operator) turned it off at " in status.stdout
         assert f"evertrain on {SHOP}" in status.stdout
+        assert "refused while off" in status.stdout
         before = customers.total
         done = served.run("on", SHOP)
         returned = time.monotonic()

@@ -6,7 +6,7 @@ import pytest
 
 from evertrain.core.identity import ServiceName
 from evertrain.monitor.health import expose, latencies, quantile_ms, totals
-from evertrain.store.statistics import Label, Statistics, read_statistics
+from evertrain.store.statistics import OFF, Label, Statistics, read_statistics
 
 SHOP = ServiceName("shop")
 
@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
             counted.responded("shop", 200)
         counted.answered(Label("other", "cc"), 1, 100)
     counted.failed(Label("shop", "bb", "canary"), "deadline")
-    for status in (422, 404, 503):
+    for status in (422, 404, 503, OFF, OFF, OFF):
         counted.responded("shop", status)
     return tmp_path
 
@@ -32,6 +32,14 @@ def folder(tmp_path: Path) -> Path:
 def test_failures_are_ours_and_invalid_requests_are_the_callers(folder: Path) -> None:
     found = totals(read_statistics(folder), SHOP)
     assert (found.answered, found.failed, found.invalid) == (110, 1, 2)
+
+
+def test_what_is_refused_by_order_is_no_failure(folder: Path) -> None:
+    series = read_statistics(folder)
+    assert totals(series, SHOP).refused == 3
+    lines = expose(series).splitlines()
+    assert 'evertrain_responses_total{service="shop",status="503"} 1' in lines
+    assert 'evertrain_responses_total{service="shop",status="503",why="off"} 3' in lines
 
 
 def test_each_version_and_arm_has_its_latency(folder: Path) -> None:

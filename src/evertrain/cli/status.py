@@ -178,9 +178,10 @@ def _service(one: ServiceSituation, answers: str, at: Instant) -> Iterator[str]:
         return
     standby = "" if one.standby is None else f"; version {one.standby} stands by"
     counts = one.requests
+    refused = f", {say_count(counts.refused)} refused while off" if counts.refused else ""
     yield (
         f"  requests   {say_count(counts.answered)} answered, {say_count(counts.failed)} failed, "
-        f"{say_count(counts.invalid)} invalid (labels too){standby}"
+        f"{say_count(counts.invalid)} invalid (labels too){refused}{standby}"
     )
     if one.quality:
         figures = ", ".join(f"{each.name} {each.value:.4g}" for each in one.quality)

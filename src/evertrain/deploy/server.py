@@ -44,7 +44,7 @@ from evertrain.errors import (
 from evertrain.store.clock import BusinessClock
 from evertrain.store.log import LogWriter
 from evertrain.store.pseudonym import Pseudonyms
-from evertrain.store.statistics import Statistics
+from evertrain.store.statistics import OFF, Statistics
 
 __all__ = ["Server"]
 
@@ -142,7 +142,9 @@ class Server:
         return refusal(500, EvertrainError("This request could not be answered.", "The log of the worker says why."))
 
     def _done(self, service: str, request: Request, reply: Reply) -> Answer:
-        self._statistics.responded(service, reply.status)
+        live = self._swap.live(service) if reply.status == 503 else None
+        is_order = live is not None and not live.route.enabled
+        self._statistics.responded(service, OFF if is_order else reply.status)
         name = request.headers.get(_ID)
         if name is not None and len(name) <= _LONGEST_ID:
             reply = msgspec.structs.replace(reply, headers=(*reply.headers, (_ID, name)))

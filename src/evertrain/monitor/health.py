@@ -7,17 +7,21 @@ import msgspec
 from evertrain.core.identity import ServiceName, VersionId, short
 from evertrain.core.prediction import SeenArm
 from evertrain.store.room import LEVELS, Room
-from evertrain.store.statistics import CAUSES, LATENCY_BOUNDS_US, SHED, Label, Series
+from evertrain.store.statistics import CAUSES, LATENCY_BOUNDS_US, OFF, SHED, Label, Series
 
 __all__ = ["ArmLatency", "Totals", "add_up", "expose", "expose_room", "latencies", "quantile_ms", "totals"]
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests of a service. answered: with a prediction; failed: with a 5xx; invalid: with a 4xx, the caller's."""
+    """Requests of a service. answered: with a prediction; failed: with a 5xx; invalid: with a 4xx, the caller's.
+
+    refused: with a 503 while it was turned off. That is an order and no failure.
+    """
 
     answered: int = 0
     failed: int = 0
     invalid: int = 0
+    refused: int = 0
 
 
 class ArmLatency(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,14 +37,15 @@ class ArmLatency(msgspec.Struct, frozen=True, kw_only=True):
 
 def totals(series: Iterable[Series], service: ServiceName) -> Totals:
     """What became of the requests of a service since it was first started."""
-    answered, failed, invalid = 0, 0, 0
+    answered, failed, invalid, refused = 0, 0, 0, 0
     for one in series:
         if one.label.service != service or one.label.arm == "shadow":
             continue
         answered += one.answers if not one.label.status else 0
         failed += one.answers if one.label.status >= 500 else 0
         invalid += one.answers if 400 <= one.label.status < 500 else 0
-    return Totals(answered=answered, failed=failed, invalid=invalid)
+        refused += one.answers if one.label.status == OFF else 0
+    return Totals(answered=answered, failed=failed, invalid=invalid, refused=refused)
 
 
 def latencies(series: Iterable[Series], service: ServiceName) -> list[ArmLatency]:
@@ -109,6 +114,11 @@ def expose(series: Sequence[Series]) -> str:
         f"evertrain_responses_total{_labels(one.label, status=str(one.label.status))} {one.answers}"
         for one in series
         if one.label.status > 0
+    ]
+    lines += [
+        f"evertrain_responses_total{_labels(one.label, status='503', why='off')} {one.answers}"
+        for one in series
+        if one.label.status == OFF
     ]
     lines += _head("predictions_total", "counter", "Predictions, by the version and the arm that made them.")
     lines += [f"evertrain_predictions_total{_of_arm(one.label)} {one.rows}" for one in arms]

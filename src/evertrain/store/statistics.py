@@ -24,7 +24,7 @@ from evertrain.core.prediction import SeenArm
 from evertrain.core.score import Cause
 from evertrain.store.file import write_atomically
 
-__all__ = ["CAUSES", "LATENCY_BOUNDS_US", "SHED", "Label", "Series", "Statistics", "read_statistics"]
+__all__ = ["CAUSES", "LATENCY_BOUNDS_US", "OFF", "SHED", "Label", "Series", "Statistics", "read_statistics"]
 
 LATENCY_BOUNDS_US: tuple[int, ...] = tuple(round(50 * 1.5**step) for step in range(30))
 """Upper bounds (inclusive) of the latency buckets in microseconds, 50 us to 6.4 s; one more bucket takes the rest."""
@@ -33,6 +33,9 @@ CAUSES: tuple[Cause, ...] = ("error", "deadline", "crash", "nan", "range", "prot
 
 SHED: Final = -1
 """In the place of a status: not answered, or not by whom it was for, because there was too much to do."""
+
+OFF: Final = -2
+"""In the place of a status: refused with 503 while the service was turned off, by order of a person."""
 
 _HEAD = b"evstats1"
 _HEADER, _LABEL, _COUNTERS, _CAPACITY = 64, 192, 40, 1024
@@ -47,7 +50,8 @@ _SUM, _ANSWERS, _ROWS, _FAILURES = 31, 32, 33, 34
 class Label(msgspec.Struct, frozen=True, array_like=True):
     """What a series is about: answers of a version in an arm of a service, or (status > 0) responses of a status.
 
-    status SHED: requests that were for this version in this arm, and for which there was no place or time.
+    status SHED: requests that were for this version in this arm, and for which there was no place or time. OFF: those
+    that were refused while the service was turned off.
     """
 
     service: str = ""

@@ -72,11 +72,15 @@ class TrafficPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts since the service was first started. invalid: refused with a 4xx; the caller's fault, not a failure."""
+    """Counts since the service was first started. invalid: refused with a 4xx; the caller's fault, not a failure.
+
+    refused: with a 503 while it was turned off, which is an order and no failure either.
+    """
 
     answered: int = 0
     failed: int = 0
     invalid: int = 0
+    refused: int = 0
     per_second: float | None = None
 
 

@@ -1,11 +1,16 @@
 """What the controller makes of the log: each prediction counts once, whoever logged it how often."""
 
+from contextlib import closing
+from pathlib import Path
+
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import ArmName, Failed, Predicted
 from evertrain.core.time import DAY, Instant
 from evertrain.monitor.performance import Performance
 from evertrain.monitor.unfamiliar import Unfamiliar
-from evertrain.process.steering.watch import ServiceWatch
+from evertrain.process.steering.watch import ServiceWatch, Watch
+from evertrain.store.installation import install
+from evertrain.store.log import LogWriter
 
 SHOP, VERSION = ServiceName("shop"), VersionId("v")
 
@@ -57,3 +62,24 @@ def test_an_answer_that_came_after_a_failure_counts_beside_it() -> None:
     watch.fold([failed(1, "champion")])
     watch.fold([predicted(1)])
     assert watch.answered == watch.failed == {Instant(0): {VERSION: 1}}
+
+
+def test_damage_in_the_log_stops_nothing_and_what_is_restored_counts_once_after_a_restart(tmp_path: Path) -> None:
+    state = install(tmp_path / "state", Instant(0))
+    for numbers in (range(20), range(20, 25)):
+        with closing(LogWriter(state.log, "w0", segment_bytes=1 << 16)) as log:
+            log.append(*map(predicted, numbers))
+    path = state.log / "w0" / f"{0:012d}.seg"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+    def followed() -> int:
+        with closing(Watch(state, lambda _: None, lambda _: (), paced=False)) as watch:
+            read = watch.follow(Instant(1)) + watch.follow(Instant(2))
+            watch.remember()
+        return read
+
+    there = followed()
+    assert 5 < there < 25
+    path.write_bytes(whole)
+    assert (followed(), followed()) == (25 - there, 0)

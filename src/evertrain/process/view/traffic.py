@@ -91,7 +91,13 @@ class Speed:
     def requests(self, series: Sequence[Series]) -> Requests:
         """Counts since the service was first started."""
         found = totals(series, self._service)
-        return Requests(answered=found.answered, failed=found.failed, invalid=found.invalid, per_second=self._rate)
+        return Requests(
+            answered=found.answered,
+            failed=found.failed,
+            invalid=found.invalid,
+            refused=found.refused,
+            per_second=self._rate,
+        )
 
     def latency(self, series: Sequence[Series], ordinals: Ordinals) -> tuple[Latency, ...]:
         """Of each version and arm, the newest version first."""
