@@ -1,5 +1,7 @@
 """What a version is asked about and does not know is counted over the newest rows."""
 
+from collections.abc import Sequence
+
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import Predicted
 from evertrain.core.schema import Input, Value
@@ -56,6 +58,20 @@ def test_an_empty_text_is_missing_unless_the_training_knew_it() -> None:
 def test_each_version_is_asked_what_it_knows() -> None:
     assert counted(asked(1.0, "watch", version="new")) == ()
     assert counted(asked(1.0, "watch", version="lost")) == ()
+
+
+def test_what_few_versions_know_is_remembered_and_that_of_others_read_again() -> None:
+    read: list[VersionId] = []
+
+    def vector(version: VersionId) -> Sequence[Input]:
+        read.append(version)
+        return VECTORS["old"]
+
+    unfamiliar = Unfamiliar(vector)
+    for version in ["v0", "v0", *(f"v{number}" for number in range(1, 9)), "v8", "v1", "v0"]:
+        unfamiliar.see(asked(1.0, "watch", version=version))
+    assert read == [*(f"v{number}" for number in range(9)), "v0"]
+    assert unfamiliar.found() == (Unknown(column="device", rows=13, of=13, example="watch"),)
 
 
 def test_only_the_newest_rows_count() -> None:

@@ -24,6 +24,8 @@ _WORTH_SAYING = 0.01
 _FEWEST = 20
 _FEWEST_WITHOUT = 100
 _MOST_NAMED = 8
+_MOST_VERSIONS = 8
+"""More than answer at once. What an older one knows is read again, should it answer once more."""
 
 
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +127,9 @@ class Unfamiliar:
     def _categories(self, version: VersionId) -> list[tuple[int, str, frozenset[Value]]]:
         found = self._known.get(version)
         if found is None:
+            if len(self._known) >= _MOST_VERSIONS:
+                first = next(iter(self._known))
+                del self._known[first], self._names[first]
             self._names[version] = tuple(self._columns())
             found = self._known[version] = [
                 (place, item.name, frozenset(item.categories))
