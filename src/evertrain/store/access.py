@@ -15,12 +15,17 @@ DOORS: tuple[Door, ...] = get_args(Door)
 
 
 def create_token(door: Door, keys: Path, trusted: Path) -> str:
-    """Make the door's token in `keys` (or take the one that is there) and leave its digest in `trusted`."""
+    """Make the door's token in `keys` (or take the one that is there) and leave its digest in `trusted`.
+
+    Where both stand nothing is written: whoever starts on a full disk has its door.
+    """
     path = _path(keys, door)
     if not path.exists():
         write_atomically(path, secrets.token_urlsafe(32).encode(), mode=0o600)
     text = token(door, keys)
-    write_atomically(_digest_path(trusted, door), credential_of(door, text).digest.encode())
+    digest, beside = credential_of(door, text).digest.encode(), _digest_path(trusted, door)
+    if not beside.exists() or beside.read_bytes() != digest:
+        write_atomically(beside, digest)
     return text
 
 

@@ -23,6 +23,7 @@ from evertrain.monitor.trial import Trial, TrialSnapshot
 from evertrain.monitor.unfamiliar import Unfamiliar
 from evertrain.store.file import write_atomically
 from evertrain.store.log import LogReader, Position
+from evertrain.store.room import NO_ROOM
 from evertrain.store.state import State
 
 __all__ = ["ServiceWatch", "Watch", "has_remembered"]
@@ -232,7 +233,12 @@ class Watch:
             for name, watch in self.services.items()
         }
         memory = _Memory(positions=self._positions, held=self._held, services=services)
-        write_atomically(self._file, msgspec.msgpack.encode(memory), durable=False)
+        try:
+            write_atomically(self._file, msgspec.msgpack.encode(memory), durable=False)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            return  # it is a cache: on a full disk a restart reads more, and nobody goes without the page for that
         self.has_news = False
 
     def _remember(self) -> None:

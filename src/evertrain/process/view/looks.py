@@ -18,6 +18,7 @@ from evertrain.monitor.gist import Gist
 from evertrain.monitor.performance import Ripening
 from evertrain.monitor.unfamiliar import Unknown
 from evertrain.store.file import write_atomically
+from evertrain.store.room import NO_ROOM
 
 __all__ = [
     "Figure",
@@ -67,7 +68,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 def leave_looks(reports: Path, looks: Mapping[ServiceName, Look]) -> None:
     """Leave, by service, what was found of it."""
-    write_atomically(reports / _FILE, msgspec.json.encode(looks), durable=False)
+    _leave(reports / _FILE, looks)
 
 
 def read_looks(reports: Path) -> dict[ServiceName, Look]:
@@ -77,7 +78,7 @@ def read_looks(reports: Path) -> dict[ServiceName, Look]:
 
 def leave_quality(reports: Path, figures: Mapping[ServiceName, Sequence[Figure]]) -> None:
     """Leave, by service, how good the answers were."""
-    write_atomically(reports / _QUALITY, msgspec.json.encode(figures), durable=False)
+    _leave(reports / _QUALITY, figures)
 
 
 def read_quality(reports: Path) -> dict[ServiceName, tuple[Figure, ...]]:
@@ -87,7 +88,7 @@ def read_quality(reports: Path) -> dict[ServiceName, tuple[Figure, ...]]:
 
 def leave_gists(reports: Path, gists: Sequence[Gist]) -> None:
     """Leave the gists of all watched services."""
-    write_atomically(reports / _GISTS, msgspec.json.encode(gists), durable=False)
+    _leave(reports / _GISTS, gists)
 
 
 def read_gists(reports: Path) -> dict[ServiceName, Gist]:
@@ -97,7 +98,7 @@ def read_gists(reports: Path) -> dict[ServiceName, Gist]:
 
 def leave_looked_at_first(reports: Path, taken: Mapping[ServiceName, int]) -> None:
     """Leave which watched services are looked at for the first time, and how many predictions were taken of each."""
-    write_atomically(reports / _FIRST, msgspec.json.encode(taken), durable=False)
+    _leave(reports / _FIRST, taken)
 
 
 def read_looked_at_first(reports: Path) -> dict[ServiceName, int]:
@@ -107,7 +108,7 @@ def read_looked_at_first(reports: Path) -> dict[ServiceName, int]:
 
 def leave_unknown(reports: Path, found: Mapping[ServiceName, Sequence[Unknown]]) -> None:
     """Leave, by service, what its version was asked lately and does not know."""
-    write_atomically(reports / _UNKNOWN, msgspec.json.encode(found), durable=False)
+    _leave(reports / _UNKNOWN, found)
 
 
 def read_unknown(reports: Path) -> dict[ServiceName, tuple[Unknown, ...]]:
@@ -120,3 +121,12 @@ def _read(file: Path, kind: type[_Value]) -> _Value | None:
         return msgspec.json.decode(file.read_bytes(), type=kind)
     except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def _leave(path: Path, content: object) -> None:
+    """Write a report. On a full disk the last one stays: whoever looks for everybody does not end for want of room."""
+    try:
+        write_atomically(path, msgspec.json.encode(content), durable=False)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
