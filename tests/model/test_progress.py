@@ -48,7 +48,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
 
 def task(name: str, *, recipe: str = "fast", fails: bool = False) -> Task:
     arguments = {"stage": "train", "service": SHOP, "recipe": recipe, "seed": int(fails)}
-    return Task(id=name, module="long_work", arguments=arguments, memory_mb=512, timeout_s=60.0)
+    return Task(id=name, module="long_work", arguments=arguments, memory_mb=512, timeout_s=600.0, nice=0)
 
 
 def begin(executor: LocalExecutor, tasks: Tasks, work: Task) -> None:
@@ -75,7 +75,7 @@ def test_what_runs_is_told_with_how_long_the_like_took(state: State) -> None:
     begin(executor, tasks, task("shop-c2-train-0"))
     for looker in (tasks, Tasks(state.tasks)):  # one that has seen it all, and one that comes now
         [found] = looker.under_way()
-        assert (found.service, found.stage, found.recipe, found.limit_s) == (SHOP, "train", "fast", 60.0)
+        assert (found.service, found.stage, found.recipe, found.limit_s) == (SHOP, "train", "fast", 600.0)
         assert found.took == pytest.approx((300.0, 100.0), abs=20.0)
     end(state, executor, "shop-c2-train-0", 0.0)
 
