@@ -107,6 +107,8 @@ def test_without_control_users_are_answered_and_nothing_is_lost(served: Served, 
     asked_since(customers)
     for customer in customers:
         customer.stop()
+    answered = time.time_ns() // 1000
+    wait_until(lambda: "data" in living(served) and living(served)["data"].settled > answered, "the log being read")
     assert "Traceback" not in served.log.read_text()
 
     assert served.record().champion == champion
