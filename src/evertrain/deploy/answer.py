@@ -140,9 +140,7 @@ class Answering:
         assigned = arm_of(live.route, request.who)
         arm = self._arm_for(request, assigned)
         if arm is None and len(rows) <= _CHUNK:
-            scored = _Scored(champion.version, "champion", [], [])
-            self._score(request, scored, request.drafts)
-            return self._settle(request, scored, assigned)
+            return self._at_once(request, assigned)
         return self._in_turns(request, assigned, arm)
 
     def _arm_for(self, request: _Request, assigned: ArmName) -> Arm | None:
@@ -158,7 +156,17 @@ class Answering:
             return None
         return arm
 
+    def _at_once(self, request: _Request, assigned: ArmName) -> list[Predicted]:
+        scored = _Scored(request.champion.version, "champion", [], [])
+        self._score(request, scored, request.drafts)
+        return self._settle(request, scored, assigned)
+
     async def _in_turns(self, request: _Request, assigned: ArmName, arm: Arm | None) -> list[Predicted]:
+        if arm is not None:
+            # Requests that came in the same turn of the event loop all saw room; those before this one have taken it.
+            arm = self._arm_for(request, assigned)
+            if arm is None and len(request.drafts) <= _CHUNK:
+                return self._at_once(request, assigned)
         try:
             with self._admission:
                 scored = None if arm is None else await self._on_trial(request, assigned, arm)

@@ -1,9 +1,11 @@
 """A real worker process, over real HTTP."""
 
 import asyncio
+import json
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 
 import httpx
 import pytest
@@ -19,6 +21,7 @@ from evertrain.testing.installation import SHOP, Installation
 from evertrain.testing.tree import Customer
 from evertrain.testing.worker import RECORD, RunningWorker, on_trial, until
 
+JSON = {"content-type": "application/json"}
 BETTER = "def predict(rows):\n    return [0.25 for row in rows]\n"
 
 
@@ -223,9 +226,18 @@ def test_trials_give_way_before_anybody_is_refused(
     with on_trial(installation, canary, deadline_s=4.0) as arm:  # within which all twelve have come
         installation.route(Route(service=SHOP, champion=champion, canary=arm))
         until(lambda: crowded.serves(champion))
-        with ThreadPoolExecutor(12) as customers:
-            answers = list(customers.map(lambda number: crowded.predict(n=number), range(12)))
-    assert {answer.status_code for answer in answers} == {200}
+        customers = [HTTPConnection(crowded.client.base_url.host, crowded.client.base_url.port) for _ in range(12)]
+        for customer in customers:
+            customer.request("GET", "/v2/health/live")
+            customer.getresponse().read()
+        crowded.process.send_signal(signal.SIGSTOP)  # so that all are read in one turn of its event loop
+        for number, customer in enumerate(customers):
+            customer.request("POST", f"/predict/{SHOP}", json.dumps({**RECORD, "n": number}), JSON)
+        crowded.process.send_signal(signal.SIGCONT)
+        answers = [customer.getresponse() for customer in customers]
+        for customer in customers:
+            customer.close()
+    assert {answer.status for answer in answers} == {200}
     assert {answer.headers["x-evertrain-version"] for answer in answers} == {champion}
     records = crowded.records()
     assert sum(isinstance(record, Failed) for record in records) == 2
