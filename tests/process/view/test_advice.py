@@ -66,6 +66,17 @@ WELL = Situation(
     again="evertrain up --dir /state --port 9280",
 )
 
+TRIAL = Trial(
+    version=VERSION,
+    ordinal=3,
+    state="preparing",
+    share=0.0,
+    step=0,
+    steps=3,
+    since=Instant(0),
+    why="",
+)
+
 
 def without(*roles: str) -> Situation:
     """The same with these processes dead."""
@@ -245,18 +256,7 @@ def test_a_version_that_contradicts_the_champion_is_for_a_person_to_decide() -> 
 
 
 def test_a_version_that_is_too_good_is_for_a_person_and_no_label_frees_it() -> None:
-    trial = Trial(
-        version=VERSION,
-        ordinal=3,
-        state="preparing",
-        share=0.0,
-        step=0,
-        steps=3,
-        since=Instant(0),
-        why="",
-        hold="a leak",
-        trained=True,
-    )
+    trial = msgspec.structs.replace(TRIAL, hold="a leak", trained=True)
     [told] = advise(with_service(trial=trial))
     assert told.what == "Version 3 of shop is held and gets no traffic: a leak."
     assert "exclude=[...]" in told.remedy
@@ -303,17 +303,7 @@ def test_columns_that_clients_leave_out_are_one_thing_to_look_at() -> None:
 
 def test_a_version_that_cannot_be_tried_is_said_with_the_reason_and_what_becomes_of_it() -> None:
     absent = "its process does not stand (ended once): The environment cannot be built."
-    trial = Trial(
-        version=VERSION,
-        ordinal=3,
-        state="preparing",
-        share=0.0,
-        step=0,
-        steps=3,
-        since=Instant(0),
-        why="",
-        absent=absent,
-    )
+    trial = msgspec.structs.replace(TRIAL, absent=absent)
     [told] = advise(with_service(trial=trial))
     assert (told.what, told.urgent) == (f"Version 3 of shop cannot be tried yet: {absent}", False)
     assert "after 10 minutes, the trial ends and the version is not refused" in told.remedy

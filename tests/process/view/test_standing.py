@@ -2,6 +2,8 @@
 
 from typing import get_args
 
+import msgspec
+
 from evertrain.core.absence import Absence
 from evertrain.core.cycle import CycleState
 from evertrain.core.identity import CycleId, RolloutId, VersionId, digest_of
@@ -18,8 +20,9 @@ ON_TRIAL, NEXT = (VersionId(digest_of(number)) for number in (2, 3))
 FINGERPRINT = Fingerprint(model=digest_of("m"), features=digest_of("f"))
 
 
-def test_a_version_in_line_says_whose_trial_it_waits_for_and_that_it_is_judged_again() -> None:
-    trial = Rollout(
+def trial_of() -> Rollout:
+    """A rollout that has just begun."""
+    return Rollout(
         rollout=RolloutId("shop/r2"),
         version=ON_TRIAL,
         champion=VersionId(digest_of(1)),
@@ -29,6 +32,10 @@ def test_a_version_in_line_says_whose_trial_it_waits_for_and_that_it_is_judged_a
         since=Instant(0),
         why="",
     )
+
+
+def test_a_version_in_line_says_whose_trial_it_waits_for_and_that_it_is_judged_again() -> None:
+    trial = trial_of()
     record = ServiceRecord(service=SHOP, rollouts={trial.rollout: trial})
     for ordinal, version in ((2, ON_TRIAL), (3, NEXT)):
         record.versions[version] = Version(
@@ -56,15 +63,8 @@ def test_a_version_in_line_says_whose_trial_it_waits_for_and_that_it_is_judged_a
 
 
 def test_a_trial_says_which_process_it_waits_for() -> None:
-    trial = Rollout(
-        rollout=RolloutId("shop/r2"),
-        version=ON_TRIAL,
-        champion=VersionId(digest_of(1)),
-        steps=(0.5,),
-        cycle=None,
-        began=Instant(0),
-        since=Instant(0),
-        why="",
+    trial = msgspec.structs.replace(
+        trial_of(),
         state=RolloutState.PREPARING,
         absence=Absence(beside=True, since=Instant(0), last=Instant(0), why="No file."),
     )
