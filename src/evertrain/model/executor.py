@@ -269,7 +269,8 @@ class LocalExecutor:
 
     def _remove_oldest(self) -> None:
         """Make room for one more folder."""
-        folders = [(entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(self._state.tasks)]
+        with os.scandir(self._state.tasks) as entries:
+            folders = [(entry.stat().st_mtime_ns, entry.path) for entry in entries]
         for _, path in sorted(folders, reverse=True)[self._most - 1 :]:
             folder = Path(path)
             is_over = (folder / "result.json").exists() or (folder / "crash.json").exists()

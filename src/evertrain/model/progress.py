@@ -74,7 +74,8 @@ class Tasks:
     def _open(self) -> list[Path]:
         """Folders that were not seen to be over, oldest first; of many new ones only the newest tell anything."""
         try:
-            found = [entry for entry in os.scandir(self._folder) if entry.name not in self._over]
+            with os.scandir(self._folder) as entries:
+                found = [entry for entry in entries if entry.name not in self._over]
         except FileNotFoundError:
             return []
         found.sort(key=lambda entry: entry.stat().st_mtime)

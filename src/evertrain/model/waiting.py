@@ -19,7 +19,8 @@ def waited_ms(pid: int) -> float | None:
     """
     try:
         own = _waited_ns("/proc/thread-self")
-        theirs = [_waited_ns(task.path) for task in os.scandir(f"/proc/{pid}/task")]
+        with os.scandir(f"/proc/{pid}/task") as tasks:  # a task that ends here leaves it half read
+            theirs = [_waited_ns(task.path) for task in tasks]
     except (OSError, ValueError, IndexError):
         return None
     return (own + sum(theirs)) / _NS_IN_MS
