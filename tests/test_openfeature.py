@@ -45,7 +45,7 @@ def port() -> Iterator[ControlPort]:
 
 @pytest.fixture
 def client(port: ControlPort) -> Iterator[OpenFeatureClient]:
-    api.set_provider_and_wait(Provider(port.address, refresh_s=0.05, timeout_s=0.5))
+    api.set_provider_and_wait(Provider(port.address, refresh_s=0.05, timeout_s=30))
     yield api.get_client()
     api.clear_providers()
 
@@ -142,7 +142,7 @@ def test_when_the_port_falls_silent_the_last_values_go_on_and_say_so_until_it_is
     number = free_port()
     with control_port(number=number) as port:
         port.readings.switches = (CHURN,)
-        api.set_provider_and_wait(Provider(port.address, refresh_s=0.05, timeout_s=0.2))
+        api.set_provider_and_wait(Provider(port.address, refresh_s=0.05, timeout_s=2))
         client = api.get_client()
         assert client.get_boolean_details("models.churn", False).reason == Reason.STATIC
     try:
@@ -159,7 +159,7 @@ def test_when_the_port_falls_silent_the_last_values_go_on_and_say_so_until_it_is
 
 def test_without_a_port_the_default_holds_and_it_is_ready_once_there_is_one() -> None:
     number = free_port()
-    api.set_provider(Provider(f"http://127.0.0.1:{number}", refresh_s=0.05, timeout_s=0.2))
+    api.set_provider(Provider(f"http://127.0.0.1:{number}", refresh_s=0.05, timeout_s=2))
     client = api.get_client()
     try:
         found = client.get_boolean_details("models.churn", True)

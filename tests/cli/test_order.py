@@ -39,7 +39,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopRecord]:
         yield made
     finally:
         controller.send_signal(signal.SIGTERM)
-        controller.wait(60)
+        controller.wait(180)
 
 
 def ordered(record: ShopRecord, *words: str) -> subprocess.CompletedProcess[str]:

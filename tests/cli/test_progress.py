@@ -81,6 +81,6 @@ def test_an_end_gives_the_terminal_back_and_leaves_no_process(tmp_path: Path, en
         [looking] = psutil.Process(waiting.pid).children()
         wait_until(lambda: "this says when it answers" in terminal.text, "the greeting")
         waiting.send_signal(ending)
-        waiting.wait(30)
+        waiting.wait(120)
         wait_until(lambda: not looking.is_running(), "its end")
     assert terminal.text.rfind("\x1b[?25h") > terminal.text.rfind("\x1b[?25l") >= 0

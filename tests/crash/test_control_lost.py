@@ -118,7 +118,7 @@ def test_without_control_users_are_answered_and_nothing_is_lost(served: Served, 
     assert sum(one.lost for one in customers) <= 3 * len(customers)  # three workers were killed
     assert served.supervisor is not None
     served.supervisor.terminate()  # the data process commits what waits
-    assert served.supervisor.wait(60) == 0
+    assert served.supervisor.wait(180) == 0
     table = Table(served.state.tables, predictions_table(SHOP)).read(columns=["id", "retry"])
     counted = Counter(table.filter(~pl.col("retry"))["id"])
     assert {counted[one["id"]] for one in answers} == {1}

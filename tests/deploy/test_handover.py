@@ -95,7 +95,7 @@ class Client:
 
 def run(folder: Path, scene: Callable[[House], Awaitable[None]], room: int = 100) -> None:
     async def play() -> None:
-        async with opened(folder, room) as house, asyncio.timeout(20):
+        async with opened(folder, room) as house, asyncio.timeout(120):
             await scene(house)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -324,11 +324,11 @@ def test_while_nobody_takes_what_is_asked_is_answered_at_once(tmp_path: Path) ->
         assert await client.ask() == "old"
         looking = asyncio.create_task(look())
         await until(lambda: house.old_application.draining)
-        seen, loop = looks, asyncio.get_running_loop()
+        seen = looks
         await until(lambda: looks > seen + 5)
-        begun = loop.time()
+        seen = looks
         assert await client.ask() == "old closing"
-        assert loop.time() - begun < 0.3
+        assert looks - seen < 60  # in 0.3 s of a loop that nothing holds up
         looking.cancel()
 
     run(tmp_path, scene)

@@ -126,7 +126,7 @@ class Server:
         if self.supervisor is not None:
             self.supervisor.send_signal(signal.SIGTERM)
             try:
-                self.supervisor.wait(60)
+                self.supervisor.wait(180)
             finally:
                 self.supervisor.kill()
                 for one in heartbeats(self.state):

@@ -262,7 +262,7 @@ def test_the_page_shows_what_happened(churn: Churn, running: Tree, opened: Calla
 
 
 def test_application_code_is_told_that_a_customer_is_the_same_on_every_day(churn: Churn, running: Tree) -> None:
-    flags = httpx.get(f"http://127.0.0.1:{churn.control_port}/flags", trust_env=False).json()
+    flags = httpx.get(f"http://127.0.0.1:{churn.control_port}/flags", trust_env=False, timeout=60).json()
     assert [one["key"] for one in flags["services"]] == [["customer_id"]]
 
 

@@ -107,6 +107,7 @@ def test_the_way_back_takes_less_than_a_second(served: Served, customers: Custom
         json={"reason": "complaints from the desk"},
         headers=bearer,
         trust_env=False,
+        timeout=60,
     ).raise_for_status()
     wait_until(lambda: served.answers() and customers.answered.get(first, 0) > 500, "answers of the version before")
     late = customers.late(second, asked)

@@ -137,7 +137,7 @@ def turn(served: Served, verb: str) -> None:
     """A switch by the control API, which takes the order and returns at once."""
     bearer = {"authorization": f"Bearer {token('control', served.state.keys)}"}
     address = f"http://127.0.0.1:{served.control_port}/api/services/{SHOP}/{verb}"
-    httpx.post(address, json={"reason": "to be sure"}, headers=bearer, trust_env=False).raise_for_status()
+    httpx.post(address, json={"reason": "to be sure"}, headers=bearer, trust_env=False, timeout=60).raise_for_status()
 
 
 def route_of(served: Served) -> Route:
@@ -233,7 +233,7 @@ def test_the_page_shows_the_versions_the_verdicts_and_once_labels_come_how_good_
     expect(page.get_by_role("region", name="Decisions")).to_contain_text("Version 3 rolled back")
     expect(page.get_by_role("button", name="Retrain …")).to_have_count(0)  # there is nothing to train it from
 
-    with httpx.Client(base_url=f"http://127.0.0.1:{served.port}", trust_env=False) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{served.port}", trust_env=False, timeout=60) as client:
         rows = [{"a": place / 50, "b": 0.0, "c": 0.0} for place in range(-50, 50)]
         answers = client.post("/predict/shop", json={"rows": rows}).json()["predictions"]
         served.answered += len(answers)
@@ -276,7 +276,8 @@ def test_off_and_on_take_less_than_a_second(served: Served) -> None:
         asked = time.monotonic()
         turn(served, "off")
         wait_until(lambda: len(customers.bad) > 500, "refusals")
-        [flags] = httpx.get(f"http://127.0.0.1:{served.control_port}/flags", trust_env=False).json()["services"]
+        told = httpx.get(f"http://127.0.0.1:{served.control_port}/flags", trust_env=False, timeout=60).json()
+        [flags] = told["services"]
         assert (flags["service"], flags["enabled"], flags["champion"]) == (SHOP, False, champion)
         assert flags["notice"].startswith("A person (operator) turned it off at ")
         assert flags["ordinals"] == {champion: served.record().versions[VersionId(champion)].ordinal}
@@ -427,7 +428,7 @@ def test_a_restart_goes_on_where_the_killed_one_was(served: Served) -> None:
 def test_ctrl_c_ends_everything(served: Served) -> None:
     assert served.supervisor is not None
     os.kill(served.supervisor.pid, signal.SIGINT)
-    assert served.supervisor.wait(60) == 0
+    assert served.supervisor.wait(180) == 0
     assert [one.name for one in heartbeats(served.state) if alive(one)] == []
 
 

@@ -124,7 +124,7 @@ def test_the_first_answer_is_that_of_the_model(tutorial: Tutorial) -> None:
 
 
 def test_the_columns_are_those_of_the_model(tutorial: Tutorial) -> None:
-    told: Mapping[str, Any] = httpx.get(f"http://127.0.0.1:{tutorial.served.port}/v2/models/model").json()
+    told: Mapping[str, Any] = httpx.get(f"http://127.0.0.1:{tutorial.served.port}/v2/models/model", timeout=60).json()
     assert [one["name"] for one in told["inputs"]] == NAMES
     assert [one["datatype"] for one in told["inputs"]] == ["FP64", "INT64", "FP64"]
 
@@ -182,7 +182,7 @@ def test_a_how_to_page_does_what_it_says(tutorial: Tutorial, walk: Walk, name: s
 def test_ctrl_c_ends_it(tutorial: Tutorial) -> None:
     assert tutorial.served.supervisor is not None
     os.kill(tutorial.served.supervisor.pid, signal.SIGINT)
-    assert tutorial.served.supervisor.wait(60) == 0
+    assert tutorial.served.supervisor.wait(180) == 0
 
 
 def test_what_was_backed_up_is_proven_and_goes_on(walk: Walk) -> None:

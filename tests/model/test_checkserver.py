@@ -2,8 +2,6 @@
 
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -16,8 +14,10 @@ from evertrain.errors import ModelError
 from evertrain.model.checkserver import CheckServer
 from evertrain.model.importing import import_model
 from evertrain.store.artifact import Artifacts
+from evertrain.store.process import start_of
 from evertrain.store.signature import Signer
 from evertrain.store.state import State
+from evertrain.testing.tree import wait_until
 
 ASKER = """
 import sys, time
@@ -45,13 +45,6 @@ def installed(
     return state, version
 
 
-def until_gone(process: psutil.Process) -> None:
-    tick, end = threading.Event(), time.monotonic() + 120
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < end, "it lives on"
-        tick.wait(0.05)
-
-
 def test_it_does_not_outlive_an_asker_that_is_killed(tmp_path: Path) -> None:
     state, version = installed(tmp_path)
     asker = subprocess.Popen([sys.executable, "-c", ASKER, str(state.path), version], stdout=subprocess.PIPE, text=True)
@@ -61,7 +54,7 @@ def test_it_does_not_outlive_an_asker_that_is_killed(tmp_path: Path) -> None:
     asker.kill()
     asker.wait()
     asker.stdout.close()
-    until_gone(server)
+    wait_until(lambda: start_of(server.pid) is None, "its end")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +13,9 @@ import pytest
 
 from evertrain.errors import NotFoundError, TransitionError, UserError
 from evertrain.model.executor import Crashed, Done, LocalExecutor, Outcome, Running, Task
+from evertrain.store.process import start_of
 from evertrain.store.state import State
+from evertrain.testing.tree import wait_until
 
 AUTOGROUP = Path("/proc/self/autogroup")
 WORK = """
@@ -122,15 +123,8 @@ def task(do: str, *, name: str = "late-flights/c1/train", timeout_s: float = 600
     )
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 180.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.005)
-
-
 def running_children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in psutil.Process().children() if start_of(child.pid) is not None]
 
 
 def outcome_of(executor: LocalExecutor, name: str = "late-flights/c1/train") -> Outcome:
@@ -235,7 +229,7 @@ def test_a_process_that_lingers_after_its_result_is_ended(state: State) -> None:
 def test_what_a_task_left_running_ends_with_it(state: State) -> None:
     crash_of(state, task("leave_a_child"))
     child = int((folder_of(state) / "child").read_text())
-    wait_until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: start_of(child) is None)
 
 
 def test_what_a_task_prints_is_bounded(state: State) -> None:
@@ -382,12 +376,12 @@ def test_what_a_killed_task_left_running_is_ended_before_it_is_started_again(sta
     executor = LocalExecutor(state)
     executor.submit(task("wait_with_a_child"))
     killed = pid_of(state)
-    child = psutil.Process(int((folder_of(state) / "child").read_text()))
+    child = int((folder_of(state) / "child").read_text())
     os.kill(killed, signal.SIGKILL)
     os.waitpid(killed, 0)
     (folder_of(state) / "go").touch()
     assert outcome_of(LocalExecutor(state)) == Done(b'"waited"')
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert start_of(child) is None
 
 
 def test_a_task_that_is_killed_again_and_again_is_given_up(state: State) -> None:

@@ -143,7 +143,7 @@ def appender(path: Path, name: str, count: int) -> subprocess.Popen[bytes]:
 def test_processes_append_at_once_also_to_a_ledger_that_is_not_there_yet(path: Path) -> None:
     processes = [appender(path, name, 15) for name in "abc"]
     for process in processes:
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     assert [process.returncode for process in processes] == [0, 0, 0]
     with Ledger.open(path) as ledger:
         events = ledger.read()

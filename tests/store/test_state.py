@@ -36,7 +36,7 @@ def test_two_processes_that_install_at_once_agree_on_one_key(tmp_path: Path) -> 
     code = "import sys; from pathlib import Path; from evertrain.store.installation import install"
     command = [sys.executable, "-c", f"{code}; install(Path(sys.argv[1]), 1)", str(tmp_path / "state")]
     processes = [subprocess.Popen(command) for _ in range(3)]
-    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
+    assert [process.wait(timeout=300) for process in processes] == [0, 0, 0]
     state = State.open(tmp_path / "state")
     with Ledger.open(state.ledger) as ledger:
         assert ledger.count() == 1

@@ -21,19 +21,20 @@ def port(opened: ControlPort) -> ControlPort:
 @pytest.fixture
 def api(port: ControlPort) -> Iterator[httpx.Client]:
     """A program that bears the token."""
-    with httpx.Client(base_url=port.address, headers={"authorization": f"Bearer {TOKEN}"}) as client:
+    with httpx.Client(base_url=port.address, headers={"authorization": f"Bearer {TOKEN}"}, timeout=60) as client:
         yield client
 
 
 @pytest.fixture
 def browser(port: ControlPort) -> Iterator[httpx.Client]:
     """A person who has opened the link with the token."""
-    with httpx.Client(base_url=port.address, headers={"accept": "text/html"}, follow_redirects=True) as client:
+    accepts = {"accept": "text/html"}
+    with httpx.Client(base_url=port.address, headers=accepts, follow_redirects=True, timeout=60) as client:
         assert client.get("/", params={"token": TOKEN}).status_code == 200
         yield client
 
 
 @pytest.fixture
 def stranger(port: ControlPort) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=port.address) as client:
+    with httpx.Client(base_url=port.address, timeout=60) as client:
         yield client

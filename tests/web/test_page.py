@@ -136,7 +136,7 @@ def test_merging_loses_no_request() -> None:
 def test_an_open_page_gets_all_panels_and_then_the_changed_ones(make: type[Overview]) -> None:
     with (
         control_port(make) as port,
-        httpx.Client(base_url=port.address, headers={"authorization": f"Bearer {TOKEN}"}) as client,
+        httpx.Client(base_url=port.address, headers={"authorization": f"Bearer {TOKEN}"}, timeout=60) as client,
         client.stream("GET", "/services/late-flights/stream") as stream,
     ):
         assert stream.headers["content-type"].startswith("text/event-stream")

@@ -33,7 +33,7 @@ nanoseconds of the monotonic clock. outcome: the place of the version that answe
 version, or scores that are not those of the version that is named. rows: how many it asked for."""
 
 _INPUT = 0
-_GRACE_S = 5.0
+_GRACE_S = 60.0
 _KEPT = 20
 
 

@@ -45,4 +45,4 @@ def control_port(
             yield ControlPort(listening.getsockname()[1], readings, actions)
         finally:
             server.should_exit = True
-            thread.join(timeout=10)
+            thread.join(120)

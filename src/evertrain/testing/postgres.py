@@ -72,7 +72,7 @@ class Postgres:
             password=_PASSWORD,
             dbname=database,
             autocommit=autocommit,
-            connect_timeout=5,
+            connect_timeout=60,
         )
 
     def url(self, database: str) -> str:

@@ -40,5 +40,5 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         """Once the commands have ended."""
         os.close(self.theirs)
-        self._reader.join(10)
+        self._reader.join(120)
         os.close(self._ours)

@@ -26,10 +26,10 @@ __all__ = ["RECORD", "RunningWorker", "on_trial", "until"]
 RECORD = {"shop": "s1", "amount": 10.5, "n": 3, "vip": False}
 """A valid record of the toy service."""
 
-_SETTINGS = {"EVERTRAIN_SEGMENT_MB": "1", "EVERTRAIN_BODY_TIMEOUT_S": "1"}
+_SETTINGS = {"EVERTRAIN_SEGMENT_MB": "1"}
 
 
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 180.0) -> Any:
     """Wait for a condition; the value that fulfilled it."""
     deadline = time.monotonic() + seconds
     while True:
@@ -85,7 +85,7 @@ class RunningWorker:
         self.client.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
+        self.process.wait(180)
         self._listener.close()
 
 

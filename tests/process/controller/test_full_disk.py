@@ -40,17 +40,17 @@ def _controller(state: State) -> Iterator[str]:
     )
     try:
         address = f"http://127.0.0.1:{port}"
-        wait_until(lambda: process.poll() is not None or _metrics(address) is not None, "the control port", 60)
+        wait_until(lambda: process.poll() is not None or _metrics(address) is not None, "the control port")
         yield address
         assert process.poll() is None
     finally:
         process.kill()
-        assert process.wait(30) == -signal.SIGKILL
+        assert process.wait(120) == -signal.SIGKILL
 
 
 def _metrics(address: str) -> str | None:
     try:
-        return httpx.get(f"{address}/metrics", trust_env=False).text
+        return httpx.get(f"{address}/metrics", trust_env=False, timeout=60).text
     except httpx.TransportError:
         return None
 
@@ -61,5 +61,5 @@ def test_a_controller_that_comes_back_on_a_full_disk_shows_metrics_and_the_page(
         pass
     disk.leave(0)
     with _controller(state) as address:
-        wait_until(lambda: "evertrain_responses_total" in (_metrics(address) or ""), "the metrics", 20)
-        assert httpx.get(f"{address}/health", trust_env=False).status_code < 500
+        wait_until(lambda: "evertrain_responses_total" in (_metrics(address) or ""), "the metrics")
+        assert httpx.get(f"{address}/health", trust_env=False, timeout=60).status_code < 500

@@ -50,7 +50,7 @@ def test_a_model_that_takes_its_time_holds_nobody_up(tmp_path: Path) -> None:
     def score(ask: Ask, _: Callable[[], bool]) -> Scores:
         assert isinstance(ask, Score)
         asked.set()
-        may.wait(10)
+        may.wait(120)
         return Scores(ok=True, scores=tuple(float(vector[0] or 0) / 10 for vector in ask.vectors))
 
     def see(number: int) -> None:

@@ -615,7 +615,7 @@ def test_the_control_door_answers_beside_a_running_controller(world: World) -> N
         with Doorway("127.0.0.1", 0, controller.observer.board, actions, token("control", world.state.keys)) as door:
             until(lambda: door.address is not None)
             assert door.address is not None
-            with httpx.Client(base_url=door.address, headers=bearer) as client:
+            with httpx.Client(base_url=door.address, headers=bearer, timeout=60) as client:
                 until(lambda: client.get("/health/live").status_code == 200)
                 assert client.get(f"/api/services/{SHOP}/overview").json()["service"] == SHOP
                 said = client.post(f"/api/services/{SHOP}/retrain", json={"reason": "because"})

@@ -40,7 +40,7 @@ def test_it_is_heard_again_after_a_time_without_handles(tmp_path: Path) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert with_nobody
         for connection in (early, late):
-            connection.settimeout(10)
+            connection.settimeout(60)
         late.connect(str(tmp_path / "socket"))
         late.sendall(frame(Ping()))
         assert hear(early).ok
