@@ -209,7 +209,7 @@ def test_the_known_revision_is_the_newest_script() -> None:
 
 def test_a_full_disk_is_said_and_passes(ledger: Ledger) -> None:
     ledger.append(draft("a"))
-    with ledger._engine.connect() as connection:
+    with ledger._connections.reading() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
     secret = StoryMarked(mark="S3CRET" * 10_000)
@@ -218,7 +218,7 @@ def test_a_full_disk_is_said_and_passes(ledger: Ledger) -> None:
     assert raised.value.retry
     assert "S3CRET" not in repr(raised.value.__cause__)
     assert ledger.count() == 1
-    with ledger._engine.connect() as connection:
+    with ledger._connections.reading() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 100000")
     assert ledger.append(draft("b"))[0].sequence == 1
 

@@ -93,6 +93,8 @@ def _screen(found: Situation) -> Iterator[str]:
         yield f"STARTING: {'it answers' if found.answers else 'nobody answers yet'}; it {found.starting}."
     else:
         yield from (f"NOT READABLE: {why}" for why in found.lacking)
+    if found.standstill:
+        yield f"STANDS STILL: {found.standstill}"
     if not found.answers and not found.starting:
         yield _nobody(found)
     yield from _part("To do", (line for one in advise(found) for line in _advice(one)))

@@ -9,7 +9,17 @@ from evertrain.core.prediction import SeenArm
 from evertrain.store.room import LEVELS, Room
 from evertrain.store.statistics import CAUSES, LATENCY_BOUNDS_US, OFF, SHED, Label, Series
 
-__all__ = ["ArmLatency", "Totals", "add_up", "expose", "expose_room", "latencies", "quantile_ms", "totals"]
+__all__ = [
+    "ArmLatency",
+    "Totals",
+    "add_up",
+    "expose",
+    "expose_room",
+    "expose_standstill",
+    "latencies",
+    "quantile_ms",
+    "totals",
+]
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +158,16 @@ def expose_room(rooms: Mapping[str, Room]) -> str:
         for name, room in rooms.items()
     ]
     return "\n".join(lines) + "\n"
+
+
+def expose_standstill(why: str) -> str:
+    """Whether nothing can be put on record, in the same format.
+
+    >>> print(expose_standstill("").splitlines()[-1])
+    evertrain_standstill 0
+    """
+    lines = _head("standstill", "gauge", "Whether the disk takes nothing for the ledger, so that nothing is decided.")
+    return "\n".join([*lines, f"evertrain_standstill {int(bool(why))}"]) + "\n"
 
 
 def _head(name: str, kind: str, says: str) -> list[str]:

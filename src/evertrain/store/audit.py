@@ -19,6 +19,7 @@ from evertrain.core.event import Event, kind_of
 from evertrain.core.identity import Digest, digest_of_bytes
 from evertrain.core.merkle import Frontier, SignedHead, TreeHead, hash_leaf
 from evertrain.errors import IntegrityError, TrustError, UserError
+from evertrain.store.connection import rests
 from evertrain.store.ledger import decode, head_beside
 from evertrain.store.migration import HEAD
 from evertrain.store.signature import Verifier
@@ -51,7 +52,7 @@ def audit_ledger(path: Path, verifier: Verifier, anchors: tuple[SignedHead, ...]
         audit.say("", "the file is missing")
         return audit.result()
     try:
-        with closing(_connect(path, "mode=ro")) as connection, connection:
+        with closing(_open(path)) as connection, connection:
             audit.check(connection)
     except sqlite3.DatabaseError as error:
         audit.say("", f"the database is damaged: {error}")
@@ -202,6 +203,19 @@ class _Audit:
         for digest, text in connection.execute("SELECT digest, CAST(text AS TEXT) FROM words"):
             if digest_of_bytes(text.encode()) != Digest(digest):
                 self.say(f"words {digest}", "they were altered")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """The database to read, also where the disk has no room for what SQLite keeps beside one that is worked on."""
+    connection = _connect(path, "mode=ro")
+    try:
+        connection.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        connection.close()
+        if not rests(path, str(error)):
+            raise
+        return _connect(path, "immutable=1")
+    return connection
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:

@@ -7,38 +7,32 @@ that is shorter than it has lost events.
 """
 
 import fcntl
-import sqlite3
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
 from sqlalchemy import (
-    URL,
     BigInteger,
     Column,
     Connection,
-    Engine,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
-    create_engine,
-    event,
     insert,
     select,
     update,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import DatabaseError, OperationalError
 
 from evertrain.core.event import Draft, Event, Fact, kind_of
 from evertrain.core.identity import Digest, canonical, digest_of_bytes
 from evertrain.core.merkle import Frontier, SignedHead, TreeHead, consistency_proof, hash_leaf, inclusion_proof
 from evertrain.core.time import Instant
-from evertrain.errors import CapacityError, IntegrityError, NotFoundError, StateError
+from evertrain.errors import IntegrityError, NotFoundError, StateError
+from evertrain.store.connection import Connections
 from evertrain.store.crash import crash_point
 from evertrain.store.file import write_atomically
 from evertrain.store.migration import HEAD, revision_of, upgrade
@@ -46,11 +40,7 @@ from evertrain.store.signature import Signer
 
 __all__ = ["Ledger", "decode", "gone", "head_beside"]
 
-_BUSY_S = 30.0
-_WRITE = "evertrain_write"
 _HASH = 32
-_PASSING = ("locked", "disk", "full", "readonly", "unable to open")
-"""What SQLite says where the same may succeed later."""
 
 _metadata = MetaData()
 _events = Table(
@@ -75,9 +65,9 @@ _kinds = frozenset(str(fact.__struct_config__.tag) for fact in get_args(Fact))
 class Ledger:
     """A handle on the ledger database. Safe to share between threads; each process opens its own."""
 
-    def __init__(self, path: Path, engine: Engine) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._engine = engine
+        self._connections = Connections(path)
 
     @classmethod
     def open(cls, path: Path) -> "Ledger":
@@ -87,21 +77,25 @@ class Ledger:
         """
         if not path.exists() and head_beside(path).exists():
             raise gone(path)
-        engine = _engine(path)
-        ledger = cls(path, engine)
+        ledger = cls(path)
         try:
-            with ledger._reading() as connection:
+            with ledger._connections.reading() as connection:
                 current = revision_of(connection)
             if current != HEAD:
                 ledger._migrate()
         except BaseException:
-            engine.dispose()
+            ledger.close()
             raise
         return ledger
 
+    @property
+    def hindered(self) -> str:
+        """Why the database was only read as it rests, the last time; "" where it could be worked on."""
+        return self._connections.hindered
+
     def close(self) -> None:
         """Release the database; the last one to leave folds the write-ahead log into the file."""
-        self._engine.dispose()
+        self._connections.close()
 
     def __enter__(self) -> "Ledger":
         return self
@@ -118,7 +112,7 @@ class Ledger:
         """
         if not drafts:
             return []
-        with self._writing() as connection:
+        with self._connections.writing() as connection:
             known = _standing(connection, [draft.id for draft in drafts])
             frontier = _read_frontier(connection)
             rows: list[dict[str, Any]] = []
@@ -138,7 +132,7 @@ class Ledger:
 
     def sign_head(self, signer: Signer, at: Instant) -> SignedHead:
         """Vouch for the ledger as it is. A head that is signed already is returned as it stands."""
-        with self._writing() as connection:
+        with self._connections.writing() as connection:
             head = _read_frontier(connection).head()
             stored = connection.execute(select(_heads.c.head).where(_heads.c.size == head.size)).scalar()
             if stored is not None:
@@ -151,7 +145,7 @@ class Ledger:
     def keep_words(self, text: str) -> Digest:
         """Keep what a person typed, beside the events, which name it by digest."""
         digest = digest_of_bytes(text.encode())
-        with self._writing() as connection:
+        with self._connections.writing() as connection:
             connection.execute(upsert(_words).values(digest=digest, text=text).on_conflict_do_nothing())
         return digest
 
@@ -170,7 +164,7 @@ class Ledger:
             query = query.where(_events.c.kind.in_(sorted(kinds)))
         if subject is not None:
             query = query.where(_events.c.subject == subject)
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             rows = connection.execute(query.order_by(_events.c.sequence).limit(limit)).all()
         return [decode(row.leaf, row.sequence, row.kind) for row in rows]
 
@@ -192,13 +186,13 @@ class Ledger:
             query = query.where(_events.c.kind.in_(sorted(kinds)))
         if subject is not None:
             query = query.where(_events.c.subject == subject)
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             rows = connection.execute(query.order_by(_events.c.sequence.desc()).limit(limit)).all()
         return [decode(row.leaf, row.sequence, row.kind) for row in rows]
 
     def find(self, draft_id: str) -> Event | None:
         """The event that a draft with this id became."""
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             return _standing(connection, [draft_id]).get(draft_id)
 
     def count(self) -> int:
@@ -207,18 +201,18 @@ class Ledger:
 
     def head(self) -> TreeHead:
         """The size and root of the tree, from its stored frontier."""
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             return _read_frontier(connection).head()
 
     def signed_head(self) -> SignedHead | None:
         """The newest head that was signed."""
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             stored = connection.execute(select(_heads.c.head).order_by(_heads.c.size.desc()).limit(1)).scalar()
         return None if stored is None else msgspec.json.decode(stored, type=SignedHead)
 
     def words(self, digest: Digest) -> str:
         """What a person typed. Raises NotFoundError when it was never kept, or erased."""
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             found = connection.execute(select(_words.c.text).where(_words.c.digest == digest)).scalar_one_or_none()
         if found is None:
             raise NotFoundError(f"No words with digest {digest} are kept.")
@@ -242,7 +236,7 @@ class Ledger:
     # Inside ---------------------------------------------------------------------------------------------------------
 
     def _hashes(self) -> list[bytes]:
-        with self._reading() as connection:
+        with self._connections.reading() as connection:
             return list(connection.execute(select(_events.c.hash).order_by(_events.c.sequence)).scalars())
 
     def _leave_head(self, head: TreeHead) -> None:
@@ -252,22 +246,9 @@ class Ledger:
         """Under a lock of its own: the journal's mode cannot be set inside a transaction."""
         with self.path.with_name(f"{self.path.name}.lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with self._engine.connect() as connection:
-                connection.connection.execute("PRAGMA journal_mode=WAL")
-            with self._writing() as connection:
+            self._connections.keep_log_ahead()
+            with self._connections.writing() as connection:
                 upgrade(connection, str(self.path))
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with _translated(self.path), self._engine.connect() as plain:
-            connection = plain.execution_options(**{_WRITE: True})
-            with connection.begin():
-                yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with _translated(self.path), self._engine.connect() as connection:
-            yield connection
 
 
 def decode(leaf: bytes, sequence: int, kind: str) -> Event:
@@ -295,42 +276,6 @@ def gone(path: Path) -> IntegrityError:
 def head_beside(path: Path, *, signed: bool = False) -> Path:
     """Where the copy of the newest head, or of the newest signed head, lies."""
     return path.with_suffix(".signed" if signed else ".head")
-
-
-def _engine(path: Path) -> Engine:
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY_S}, hide_parameters=True
-    )
-
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None
-        connection.execute("PRAGMA synchronous=FULL")
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITE, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """A full disk or a writer that never ends may pass; a file that SQLite cannot read will not."""
-    try:
-        yield
-    except DatabaseError as error:
-        cause = str(error.orig)
-        if isinstance(error, OperationalError) and any(word in cause for word in _PASSING):
-            raise CapacityError(
-                f"{path} cannot be used: {cause}.", "Make room, or let it be written, and try again."
-            ) from error
-        if "malformed" in cause or "not a database" in cause:
-            raise IntegrityError(
-                f"{path} is damaged: {cause}.", "Restore it from a backup; `evertrain ledger verify` says what differs."
-            ) from error
-        raise
 
 
 def _standing(connection: Connection, ids: Sequence[str]) -> dict[str, Event]:

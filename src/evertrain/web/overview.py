@@ -287,7 +287,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     first. rollouts[0] is the current one when `trial` is True. notice: shown on top when the service is turned off.
     watched: somebody else answers; the page is the report of what was observed. undeclared: it declares no label, so
     quality is what was posted, and no version is never retrained. minds: what speaks against the version that a
-    rollback lets answer.
+    rollback lets answer. standstill: why nothing can be put on record, and so nothing is decided.
     """
 
     service: ServiceName
@@ -321,3 +321,4 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     undeclared: bool = False
     ledger: LedgerState | None = None
     story: Story | None = None
+    standstill: str = ""

@@ -25,7 +25,7 @@ from evertrain.core.identity import ServiceName
 from evertrain.core.registry import Registry
 from evertrain.core.time import DAY, Instant
 from evertrain.core.wording import say_many
-from evertrain.errors import EvertrainError
+from evertrain.errors import CapacityError, EvertrainError
 from evertrain.process.controller.action import OrderedActions
 from evertrain.process.controller.dispatch import dispatching
 from evertrain.process.controller.doorway import Doorway
@@ -39,12 +39,13 @@ from evertrain.store.exit import exit_notes, forget_exit_note
 from evertrain.store.lease import Lease
 from evertrain.store.ledger import Ledger
 from evertrain.store.process import Heartbeat, beat, sign_in
+from evertrain.store.room import NO_ROOM
 from evertrain.store.signature import Signer
 from evertrain.store.state import State
 
 __all__ = ["Controller", "main"]
 
-_LOOK_S, _BUSY_S = 0.05, 0.1
+_LOOK_S, _BUSY_S, _AGAIN_S = 0.05, 0.1, 1.0
 _STORY_LOOK_S = 0.002
 _AWAIT_S, _LONG_AWAIT_S, _SHORT_AWAITS = 0.003, 0.03, 20
 _BEAT_S = 0.5
@@ -86,14 +87,35 @@ class Controller:
         """Look and act until `stopping` is set."""
         self.loop.refresh()
         while not self.stopping.is_set():
-            if isinstance(self._clock, StoryClock):
-                pause = self._story_look(self._clock)
-            else:
-                pause = self._look(self._clock.now())
-            self._tell()
+            pause = self._take_turn()
             self.observer.look(self._clock.now())
-            time.sleep(pause)
-        self._ledger.sign_head(self._signer, self._clock.now())
+            self.stopping.wait(pause)
+        try:
+            self._ledger.sign_head(self._signer, self._clock.now())
+        except (CapacityError, OSError) as error:
+            _log.error("The head of the ledger is not signed: %s", _say_no_room(error))
+
+    def _take_turn(self) -> float:
+        """One look. Where the disk takes nothing, the next one takes up what it left; meanwhile people are told why."""
+        try:
+            pause = (
+                self._story_look(self._clock) if isinstance(self._clock, StoryClock) else self._look(self._clock.now())
+            )
+            self._tell()
+        except (CapacityError, OSError) as error:
+            self._stand_still(_say_no_room(error))
+            return _AGAIN_S
+        self._stand_still("")
+        return pause
+
+    def _stand_still(self, why: str) -> None:
+        """Say why nothing is decided, "" when it is again."""
+        if why != self.observer.standstill:
+            _log.error("%s It is tried again.", why) if why else _log.info("There is room again: it goes on")
+        self.observer.standstill = why
+        self._beat = msgspec.structs.replace(self._beat, note=why)
+        if why:
+            self._ticked = float("-inf")  # whether there is room again shows who tries
 
     def _look(self, now: Instant) -> float:
         """On the system's clock: at once when anything went on record, often while something is under way."""
@@ -192,9 +214,18 @@ class Controller:
         if time.monotonic() - self._beat_at < _BEAT_S:
             return
         self._beat_at = time.monotonic()
-        self._take_exit_notes()
         self._beat = msgspec.structs.replace(self._beat, settled=self._clock.now())
         beat(self._state, self._beat)
+        self._take_exit_notes()
+
+
+def _say_no_room(error: CapacityError | OSError) -> str:
+    """What a disk does not take now, and may again; any other error of it is raised."""
+    if isinstance(error, CapacityError):
+        return error.what
+    if error.errno not in NO_ROOM:
+        raise error
+    return fault_of_disk(error).what
 
 
 def _with_untold(note: Draft) -> Draft:

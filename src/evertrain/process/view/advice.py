@@ -71,15 +71,21 @@ def _processes(found: Situation) -> Iterator[Advice]:
 
 
 def _room(found: Situation) -> Iterator[Advice]:
-    """What a disk that gets scarce will cost, or costs already: one thing to do, however many log to it."""
+    """What a disk that gets scarce will cost, or costs already: said once, however many write to it."""
+    if found.standstill:
+        yield Advice(what=found.standstill, remedy=_freeing(found), urgent=True)
     rooms = [one.room for one in found.processes if one.alive]
     worst = max(rooms, key=lambda room: LEVELS.index(room.level), default=Room())
     if worst.level != "enough":
         yield Advice(
             what=f"Room for the prediction log is {worst.level}: {worst.says}",
-            remedy=f"Free space; `du -xh --max-depth 2 {found.dir} | sort -h` shows what takes it.",
+            remedy=_freeing(found),
             urgent=worst.level == "full",
         )
+
+
+def _freeing(found: Situation) -> str:
+    return f"Free space; `du -xh --max-depth 2 {found.dir} | sort -h` shows what takes it."
 
 
 def _reading(found: Situation) -> Iterator[Advice]:

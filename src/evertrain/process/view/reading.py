@@ -28,7 +28,7 @@ from evertrain.core.time import Instant
 from evertrain.errors import NotFoundError
 from evertrain.model.progress import Tasks, UnderWay
 from evertrain.monitor.gist import expose_gists
-from evertrain.monitor.health import expose, expose_room
+from evertrain.monitor.health import expose, expose_room, expose_standstill
 from evertrain.monitor.report import Report
 from evertrain.monitor.unfamiliar import Unknown, expose_unknown
 from evertrain.process.observation.reports import ObservedReports
@@ -41,7 +41,14 @@ from evertrain.process.view.overseeing import Overseer
 from evertrain.process.view.pools import show_pools
 from evertrain.process.view.quality import QualityHistory, metrics_of
 from evertrain.process.view.standing import show_cycles, show_rollout, show_shares, show_versions, show_work
-from evertrain.process.view.surroundings import show_alerts, show_processes, show_sources, show_story, taken_in
+from evertrain.process.view.surroundings import (
+    say_standstill,
+    show_alerts,
+    show_processes,
+    show_sources,
+    show_story,
+    taken_in,
+)
 from evertrain.process.view.traffic import Speed, TrafficHistory
 from evertrain.process.view.verification import Verification
 from evertrain.store.artifact import Artifacts
@@ -73,6 +80,7 @@ class Board:
         self._shown: Mapping[ServiceName, Overview] = MappingProxyType({})
         self.unknown: Mapping[ServiceName, tuple[Unknown, ...]] = MappingProxyType({})
         self.keys: Mapping[ServiceName, tuple[str, ...]] = MappingProxyType({})
+        self.standstill = ""
 
     def put_up(self, shown: Mapping[ServiceName, Overview]) -> None:
         """Replace all snapshots at once."""
@@ -110,7 +118,7 @@ class Board:
 
     def metrics(self) -> str:
         rooms = {one.name: one.room for one in heartbeats(self._state) if one.role == "worker" and alive(one)}
-        counted = expose(read_statistics(self._statistics)) + expose_room(rooms)
+        counted = expose(read_statistics(self._statistics)) + expose_room(rooms) + expose_standstill(self.standstill)
         return counted + expose_gists(self.overseer.gists) + expose_unknown(self.unknown)
 
 
@@ -124,7 +132,10 @@ class _Memory:
 
 
 class Observer:
-    """Makes the snapshots, on the controller's thread alone: it reads the loop's records and the watch."""
+    """Makes the snapshots, on the controller's thread alone: it reads the loop's records and the watch.
+
+    standstill: what keeps that thread from putting anything on record, as it met it; "" where nothing does.
+    """
 
     def __init__(
         self, state: State, ledger: Ledger, loop: Loop, planes: InstalledPlanes, now: Callable[[], Instant]
@@ -144,6 +155,7 @@ class Observer:
         self._looked = float("-inf")
         self._left: dict[ServiceName, Look] | None = None
         self._quality: dict[ServiceName, list[Figure]] | None = None
+        self.standstill = ""
 
     def look(self, now: Instant) -> None:
         """Put up new snapshots, if the last ones are a second old. Nothing that goes wrong here stops the loop."""
@@ -175,6 +187,7 @@ class Observer:
                 keys[name] = () if spec.examples is None else spec.examples.entity
                 shown[name], looks[name] = one, msgspec.structs.replace(look, tally=counts, waits=waits)
         self.board.put_up(shown)
+        self.board.standstill = around.standstill
         self.board.keys = keys
         self.board.overseer.oversee([name for name, one in shown.items() if one.watched])
         if looks != self._left:
@@ -203,6 +216,7 @@ class Observer:
             pools=show_pools(table, self._loop.registry.pools, self._loop.registry.services, heartbeats(self._state)),
             ledger=self._ledger_state(),
             story=show_story(self._state, self._chronicle.story_span(), now, finished="ended" in self._chronicle.story),
+            standstill=say_standstill(self._state, self.standstill or self._ledger.hindered),
         )
 
     def _ledger_state(self) -> LedgerState:

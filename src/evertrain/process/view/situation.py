@@ -37,7 +37,7 @@ from evertrain.process.view.pools import show_pools, standby_of
 from evertrain.process.view.running import Running
 from evertrain.process.view.standing import show_work, why_it_waits
 from evertrain.process.view.supply import SourceSituation, look_at_sources
-from evertrain.process.view.surroundings import show_alerts, taken_in
+from evertrain.process.view.surroundings import say_standstill, show_alerts, taken_in
 from evertrain.store.artifact import Artifacts
 from evertrain.store.clock import StoryClock, business_clock
 from evertrain.store.hook import HookProgress, HookRoll, read_hook_progress
@@ -165,6 +165,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """Everything at once. lacking: what could not be read, and why. page: its address, "" while nobody shows it.
 
     again: what to type to start it as it was started last. astray: by hook, services that it names and there are not.
+    standstill: why nothing can be put on record.
     """
 
     at: Instant
@@ -182,6 +183,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     lacking: tuple[str, ...] = ()
     page: str = ""
     again: str
+    standstill: str = ""
 
     @property
     def only_watches(self) -> bool:
@@ -224,6 +226,7 @@ class _Known:
         self.registry = Registry()
         self.chronicle = Chronicle(lambda _: "")
         self.events = 0
+        self.hindered = next((one.note for one in self.beats if one.role == "controller" and alive(one)), "")
 
     def read(self, state: State) -> None:
         """Read the ledger."""
@@ -235,6 +238,7 @@ class _Known:
                 self.registry.fold(event)
                 self.chronicle.fold(event)
                 self.events = event.sequence + 1
+            self.hindered = self.hindered or ledger.hindered
 
 
 def look_at(state: State) -> Situation:
@@ -272,6 +276,7 @@ def look_at(state: State) -> Situation:
         lacking=tuple(lacking),
         again=(last_start(state) or Start()).command(state),
         page=next((beat.page for beat in known.beats if beat.page and alive(beat)), ""),
+        standstill=say_standstill(state, known.hindered),
     )
 
 

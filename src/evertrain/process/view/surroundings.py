@@ -12,11 +12,15 @@ from evertrain.core.time import Instant, Span
 from evertrain.core.wording import say_many
 from evertrain.data.freshness import Reading
 from evertrain.store.process import Heartbeat, alive, heartbeats
+from evertrain.store.room import free_bytes
 from evertrain.store.state import State
 from evertrain.web.overview import Alert, Process, SourceState, Story, Tone
 from evertrain.web.wording import say_seconds
 
-__all__ = ["say_reading", "show_alerts", "show_processes", "show_sources", "show_story", "taken_in"]
+__all__ = ["say_reading", "say_standstill", "show_alerts", "show_processes", "show_sources", "show_story", "taken_in"]
+
+_LEAST_BYTES = 64 << 10
+"""What SQLite takes for its index and a few events."""
 
 
 class _Reported(msgspec.Struct, frozen=True):
@@ -112,6 +116,19 @@ def say_reading(reading: Reading, now_s: float) -> str:
     rate = (reading.reached - reading.began) / reading.files
     left = max(rate * (reading.of - reading.files) - (now_s - reading.reached), 0.0)
     return f"{reading.files:,} of {say_many(reading.of, 'file')} are read, {lasting}; about {say_seconds(left)} left"
+
+
+def say_standstill(state: State, cause: str) -> str:
+    """Why nothing can be put on record, "" where it can. cause: what whoever tried it last was told, "" of nobody."""
+    folder = state.ledger.parent
+    free = free_bytes(folder)
+    if not cause and free >= _LEAST_BYTES:
+        return ""
+    told = f"{cause.rstrip('.')}; " if cause else ""
+    return (
+        f"Nothing can be put on record: {told}{free >> 10:,} KiB are free at {folder}. Until there is room nothing is "
+        "decided and no order is taken; users are answered, and all goes on by itself then."
+    )
 
 
 def show_alerts(standing: Mapping[str, Event]) -> tuple[Alert, ...]:
