@@ -8,6 +8,7 @@ import pytest
 
 from evertrain.errors import OccupiedError, SettingsError
 from evertrain.process.port import claim, holders_of, require_free
+from evertrain.testing.tree import free_port
 
 LISTEN = (
     "import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
@@ -16,10 +17,11 @@ LISTEN = (
     "c, _ = s.accept(); c.sendall(b'old'); c.close()\n"
 )
 NAMELESS = """
-import socket, time
+import os, socket, time
 held = socket.create_server(("127.0.0.1", 0))
 print(held.getsockname()[1], flush=True)
 time.sleep({seconds})
+os._exit(0)
 """
 
 
@@ -84,8 +86,8 @@ def test_a_free_port_is_bound_and_does_not_listen_yet() -> None:
 
 
 def test_a_port_in_time_wait_is_free() -> None:
-    with claim("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()  # one of those that the system gives might be in other hands at the second time
+    with claim("127.0.0.1", port) as listener:
         listener.listen()
         with socket.create_connection(("127.0.0.1", port)):
             listener.accept()[0].close()  # whoever closes first waits
@@ -97,11 +99,11 @@ def test_the_socket_of_an_orphan_is_taken_over_with_what_waits_in_it(
     stranger: tuple[subprocess.Popen[str], int],
 ) -> None:
     process, port = stranger
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         with claim("127.0.0.1", port, own={process.pid}) as listener:
             process.kill()
             process.wait()
-            listener.settimeout(20)
+            listener.settimeout(60)
             connection, _ = listener.accept()
             connection.sendall(b"new")
             connection.close()

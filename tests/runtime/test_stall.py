@@ -27,7 +27,7 @@ def test_what_holds_the_interpreter_is_measured_and_what_waits_is_not() -> None:
     assert hard > 25
     _, idle = least_stall(lambda: time.sleep(0.05), 25.0)
     assert idle < hard
-    _, gentle = least_stall(lambda: unpickle_gently(held), 25.0, tries=2)
+    _, gentle = least_stall(lambda: unpickle_gently(held), 25.0, tries=5)
     assert gentle < hard
 
 

@@ -33,10 +33,12 @@ def contender(folder: Path, questions: Mapping[int, Question], source: str = CON
 
 def test_a_server_is_kept_busy_when_it_answers_rightly(tmp_path: Path) -> None:
     with serving(contender(tmp_path / "files", {1: Question("/", b"{}", 0.5)})) as it:
-        found = it.round(1, 2, 0.2)
-    assert found.seen.requests > 2
-    assert found.seen.failures == 0
-    assert found.cpu_us >= 0
+        rounds = [it.round(1, 2, 0.2)]
+        while rounds[-1].seen.requests <= 2 and len(rounds) < 20:  # a machine that stands still asks once on each
+            rounds.append(it.round(1, 2, 0.2))
+    assert rounds[-1].seen.requests > 2
+    assert {found.seen.failures for found in rounds} == {0}
+    assert rounds[-1].cpu_us >= 0
 
 
 def test_a_server_that_ends_takes_no_part(tmp_path: Path) -> None:

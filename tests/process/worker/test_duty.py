@@ -44,11 +44,11 @@ class Named:
 class Scene:
     """A worker of the first pool with connections, and two of the second that come to obey its table."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, together_s: float) -> None:
         self.state = install(folder / "state", BEGIN)
         self.port = socket.create_server(("127.0.0.1", 0))
         self.old = self.listener("old")
-        self.duty = Duty(self.state, "w0", 0, self.old, self.port)
+        self.duty = Duty(self.state, "w0", 0, self.old, self.port, together_s=together_s)
         self.duty.look(1, able=True)
         self.new = {name: self.listener(name) for name in ("w1", "w2")}
         self.receptions = [
@@ -85,11 +85,11 @@ class Scene:
             await listener.close(0.5)
 
 
-def run(folder: Path, play: Callable[[Scene], Awaitable[None]]) -> None:
+def run(folder: Path, play: Callable[[Scene], Awaitable[None]], together_s: float = 0.25) -> None:
     async def go() -> None:
-        scene = Scene(folder)
+        scene = Scene(folder, together_s)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 await play(scene)
         finally:
             await scene.close()
@@ -116,7 +116,7 @@ def test_the_first_that_takes_connections_does_not_get_all_of_them(tmp_path: Pat
         await looking(scene, lambda: scene.duty.obeyed == 2 and scene.old.connections == 0)
         assert [one.connections for one in scene.new.values()] == [4, 4]
 
-    run(tmp_path, play)
+    run(tmp_path, play, together_s=600.0)
 
 
 def test_who_does_not_come_to_obey_is_not_waited_for_for_long(tmp_path: Path) -> None:

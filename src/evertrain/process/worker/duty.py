@@ -28,15 +28,25 @@ class Duty:
     """The place of one worker at the port. Used from the event loop alone.
 
     takes: whether its pool is the one that accepts. obeyed: the newest generation that holds for everything that this
-    worker will answer.
+    worker will answer. together_s: how long those of a pool are waited for that do not take connections yet.
     """
 
-    def __init__(self, state: State, name: str, pool: int, listener: Listener, port: socket.socket) -> None:
+    def __init__(
+        self,
+        state: State,
+        name: str,
+        pool: int,
+        listener: Listener,
+        port: socket.socket,
+        *,
+        together_s: float = _TOGETHER_S,
+    ) -> None:
         self._state = state
         self._name = name
         self._pool = pool
         self._listener = listener
         self._port = port
+        self._together_s = together_s
         self._reception = Reception(_line(state, name), room=lambda: listener.room, adopt=listener.adopt)
         self._followed = RoutingTable(generation=0, routes={})
         self._since = 0.0
@@ -85,7 +95,7 @@ class Duty:
         if not taking:
             return []
         self._since = self._since or now
-        if len(taking) < len(pool) and now - self._since < _TOGETHER_S:
+        if len(taking) < len(pool) and now - self._since < self._together_s:
             return []
         first = self._listener.moved % len(taking)
         return [_line(self._state, one.name) for one in (*taking[first:], *taking[:first])]
