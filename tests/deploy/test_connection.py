@@ -77,7 +77,12 @@ class House:
 
     def stall(self, stalled: threading.Event, over: threading.Event) -> None:
         """Let it stand still until that is over."""
-        self._loop.call_soon_threadsafe(lambda: (stalled.set(), over.wait(60)))
+
+        def stand() -> None:
+            stalled.set()
+            over.wait(60)
+
+        self._loop.call_soon_threadsafe(stand)
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
