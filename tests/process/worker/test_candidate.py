@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
@@ -335,5 +336,25 @@ def test_an_altered_model_is_refused_before_it_runs(installation: Installation, 
 
 
 def test_a_model_that_cannot_be_loaded_says_why(installation: Installation, tmp_path: Path) -> None:
-    order = order_for(installation, installation.add("import no_such_module\n"))
-    assert "the module 'no_such_module', and it is not installed" in refusal_of(order, tmp_path, installation)
+    order = order_for(installation, installation.add("from numpy import no_such_name\n"))
+    assert "cannot import name 'no_such_name' from 'numpy'" in refusal_of(order, tmp_path, installation)
+
+
+@pytest.mark.parametrize(
+    ("source", "packages", "says"),
+    [
+        ("import no_such_module\n", {}, "the module 'no_such_module', and it is not installed"),
+        ("from numpy import no_such_name\n", {"numpy": "0.1"}, f"numpy is {version('numpy')} here, and was to be 0.1"),
+        ("from numpy import no_such_name\n", {"no-such": "1.0"}, "no-such 1.0 is not installed here"),
+    ],
+)
+def test_a_package_that_is_missing_here_is_no_failure_of_the_version(
+    installation: Installation, tmp_path: Path, source: str, packages: dict[str, str], says: str
+) -> None:
+    manifest = installation.artifacts.manifest(installation.add(source))
+    order = order_for(installation, installation.put(msgspec.structs.replace(manifest, environment=packages)))
+    running = Running(order, tmp_path / "candidate.log")
+    assert running.process.wait(180) == LACKING
+    assert says in heartbeat(installation).note
+    assert heartbeat(installation).failed == {}
+    assert "Traceback" not in running.log.read_text()

@@ -31,7 +31,7 @@ from evertrain.model.limits import confine
 from evertrain.process.entry import run
 from evertrain.process.worker.answering import Answering
 from evertrain.process.worker.features import feature_function, model_code
-from evertrain.process.worker.home import require_home
+from evertrain.process.worker.home import misfit, require_home
 from evertrain.process.worker.listening import Listening
 from evertrain.store.artifact import Artifacts
 from evertrain.store.process import Heartbeat, beat, parent_lives, sign_in
@@ -105,7 +105,7 @@ def _serve(order: Order, stopping: threading.Event) -> None:
         answering = _load(state, order)
     except EvertrainError as error:
         if first is not None:
-            beat(state, msgspec.structs.replace(first, failed={order.version: str(error)}))
+            beat(state, _with_fault(first, order.version, error))
         raise
     state.socket(order.arm)  # a stop clears the folder of the sockets, and a check may outlive it
     with Listening(Path(order.socket), answering.answer) as listening:
@@ -113,6 +113,13 @@ def _serve(order: Order, stopping: threading.Event) -> None:
         ready = None if first is None else msgspec.structs.replace(first, ready=(order.version,))
         _keep_beating(state, ready, stopping, answering, order.hang_s)
         listening.drain()
+
+
+def _with_fault(first: Heartbeat, version: VersionId, error: EvertrainError) -> Heartbeat:
+    """What the last heartbeat says. A package that is missing here is no fault of the version, which has not failed."""
+    if isinstance(error, PackageError):
+        return msgspec.structs.replace(first, note=str(error))
+    return msgspec.structs.replace(first, failed={version: str(error)})
 
 
 def _end_with_parent(stopping: threading.Event) -> None:
@@ -145,15 +152,36 @@ def _load(state: State, order: Order) -> Answering:
             model = load(manifest, path, code)
         answering = Answering(manifest, model, features, lambda: _hides(state, manifest.service), checked)
         _prove(artifacts, manifest, answering)
-    except EvertrainError:
-        raise
-    except ModuleNotFoundError as error:
-        raise PackageError.of_module(f"Version {short(order.version)}", error) from error
     except Exception as error:
+        lacking = _lacking(artifacts, manifest, error)
+        if lacking is not None:
+            raise lacking from error
+        if isinstance(error, EvertrainError):
+            raise
         raise ModelError(f"Version {short(order.version)} cannot be loaded: {say_raised(error)}.") from error
     finally:
         end_if_copied(own)
     return answering
+
+
+def _lacking(artifacts: Artifacts, manifest: Manifest, error: BaseException) -> PackageError | None:
+    """The fault of this environment for which the version could not be loaded; None where it is the version's own."""
+    if isinstance(error, PackageError):
+        return None  # it is said already
+    name = f"Version {short(manifest.version)}"
+    if isinstance(error, ModuleNotFoundError):
+        return PackageError.of_module(name, error)
+    if _failed_import(error) and (package := misfit(artifacts, manifest)):
+        return PackageError(
+            f"{name} cannot be loaded here: {package}. {say_raised(error)}.",
+            "Install that version, or remove the environment: it is built anew.",
+        )
+    return None
+
+
+def _failed_import(error: BaseException | None) -> bool:
+    """Whether an import failed, wherever the error passed on its way."""
+    return error is not None and (isinstance(error, ImportError) or _failed_import(error.__cause__))
 
 
 def _refusals(state: State) -> tuple[Refusal, ...]:
