@@ -114,3 +114,32 @@ def test_a_trial_that_cannot_be_held_ends_without_a_refusal(arm: str, code: int)
     assert ended.why.endswith("does not stand (ended 8 times): It was killed by SIGSEGV.")
     assert record.versions[rollout.version].refused == ""
     assert record.refusals == []
+
+
+def without_control() -> World:
+    """A service whose version on trial has a share, and has lost its control arm."""
+    world = on_trial()
+    world.planes.alone = True
+    with pytest.raises(AssertionError, match="its processes start"):
+        world.run(30)
+    return world
+
+
+def test_a_canary_that_loses_its_control_arm_says_so_and_goes_on_when_it_is_back() -> None:
+    world = without_control()
+    before = newest(world)
+    assert (before.state, before.step) == (RolloutState.STEPPING, 0)
+    with pytest.raises(AssertionError, match=r"which it is compared with, does not stand \(ended 7 times\)"):
+        fall(world, 7, arm="control", version=before.champion)
+    world.planes.alone = False
+    world.tick(world.planes.now)
+    assert (newest(world).state, newest(world).step) == (RolloutState.STEPPING, 1)
+
+
+def test_a_canary_whose_control_arm_does_not_come_back_ends_without_a_refusal() -> None:
+    world = without_control()
+    rollout = newest(world)
+    fall(world, 8, arm="control", version=rollout.champion)
+    record = record_of(world)
+    assert record.rollouts[rollout.rollout].state is RolloutState.ABORTED
+    assert record.versions[rollout.version].refused == ""

@@ -217,6 +217,8 @@ class RolloutDesk:
         if seen.action == "roll back":
             return self._end(rollout, _with_failures(seen.reasons, evidence), seen.figures)
         moving = seen.action != "wait"
+        if waits := self._await_control(rollout, moving=moving):
+            return waits
         if review_is_due(self._planes, self._record, rollout, moving=moving):
             return self._review(rollout)
         match seen.action:
@@ -226,6 +228,14 @@ class RolloutDesk:
                 return self._enter(rollout, seen)
             case _:
                 return self._until(seen.next_look)
+
+    def _await_control(self, rollout: Rollout, *, moving: bool) -> Step | None:
+        """None while the control arm stands: without it nothing is shown of latency and scores, so nothing moves on."""
+        route = self._planes.routing().routes.get(self._record.service)
+        if route is None or route.control is None or self._planes.standing("control", route.control).ready:
+            return None
+        lasting = rollout.absence is not None and rollout.absence.is_lasting(paced=self._planes.paced())
+        return self._await_processes(rollout) if moving or lasting else None
 
     def _review(self, rollout: Rollout) -> Step:
         """Judge the version again: bad ends its rollout, good is put on record, and undecided lets it go on."""

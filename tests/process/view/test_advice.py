@@ -304,6 +304,8 @@ def test_columns_that_clients_leave_out_are_one_thing_to_look_at() -> None:
 def test_a_version_that_cannot_be_tried_is_said_with_the_reason_and_what_becomes_of_it() -> None:
     absent = "its process does not stand (ended once): The environment cannot be built."
     trial = msgspec.structs.replace(TRIAL, absent=absent)
-    [told] = advise(with_service(trial=trial))
+    [stepping] = advise(with_service(trial=msgspec.structs.replace(trial, share=0.1)))
+    assert stepping.what == f"Version 3 of shop cannot go on without its control arm: {absent}"
+    [told] = advise(with_service(trial=msgspec.structs.replace(trial, share=0.0)))
     assert (told.what, told.urgent) == (f"Version 3 of shop cannot be tried yet: {absent}", False)
     assert "after 10 minutes, the trial ends and the version is not refused" in told.remedy

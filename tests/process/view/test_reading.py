@@ -329,6 +329,17 @@ def test_a_rollout_under_way_shows_its_evidence_and_what_it_waits_for(world: Wor
         before = controller.planes.watch.service(SHOP).trial.standing(rollout)
         shown = world.look(controller, 3 * HOUR)
         assert controller.planes.watch.service(SHOP).trial.standing(rollout) is before
+        control = f"control-{FIRST[:10]}-0"
+        gone = facts.ProcessExited(process=control, code=1, signal=None, version=FIRST)
+        world.record(gone, "No file.", subject=f"process/{control}", at=3 * HOUR)
+        controller.loop.refresh()
+        lost = world.look(controller, 3 * HOUR).rollouts[0].waiting
+        [alone] = look_at(world.state).services
+        beat(world.state, msgspec.structs.replace(heartbeat_of(control, "candidate"), ready=(FIRST,)))
+        assert world.look(controller, 3 * HOUR).rollouts == shown.rollouts, "it is back"
+    absent = "the process of the version that answers, which it is compared with, does not stand (ended once): No file."
+    assert lost.startswith(f"It cannot go on without its control arm: {absent}; waiting: ")
+    assert (alone.trial is not None and alone.trial.absent, alone.trial and alone.trial.waits) == (absent, lost)
     assert shown.trial
     assert [(one.version, one.arm) for one in shown.shares] == [(1, "champion"), (1, "control"), (2, "canary")]
     assert shown.shares[0].share == pytest.approx(0.8)

@@ -157,7 +157,7 @@ def _trial(one: ServiceSituation, trial: Trial, name: str) -> Iterator[Advice]:
         )
     if trial.absent:
         yield Advice(
-            what=f"Version {trial.ordinal} of {one.service} cannot be tried yet: {trial.absent}",
+            what=f"Version {trial.ordinal} of {one.service} cannot {_tried(trial)}: {trial.absent}",
             remedy=f"It is started again by itself; if it still ends after {ABSENT_FOR // MINUTE} minutes, the trial "
             "ends and the version is not refused: push or retrain again then. evertrain doctor, for what is missing.",
         )
@@ -171,6 +171,10 @@ def _trial(one: ServiceSituation, trial: Trial, name: str) -> Iterator[Advice]:
             'et.Canary(approval="promotion") in its declaration, then evertrain apply FILE; of a served file a hook '
             f"with veto, then evertrain hooks apply. Or end its trial: evertrain rollback {name} --reason ...",
         )
+
+
+def _tried(trial: Trial) -> str:
+    return "go on without its control arm" if trial.share else "be tried yet"
 
 
 def _cautions(one: ServiceSituation, name: str) -> Iterator[Advice]:

@@ -52,8 +52,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """What the newest look at a service found. requests_24h, pace, idle: as `core.canary.assess` takes them.
 
     step, tally: of the rollout that gets a share beside a champion; tally is None without one, and what is left of it
-    are its counts. waits: what an open rollout waits for. unmatched: labels that name no prediction that is remembered.
-    ripening: of all others.
+    are its counts. waits: what an open rollout waits for; absent: that its control arm does not stand, and why.
+    unmatched: labels that name no prediction that is remembered. ripening: of all others.
     """
 
     requests_24h: float
@@ -62,6 +62,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     step: int = 0
     tally: Tally | None = None
     waits: str = ""
+    absent: str = ""
     unmatched: int = 0
     ripening: Ripening = Ripening()
 

@@ -22,6 +22,7 @@ from evertrain.core.flag import ServiceFlags
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.paired import PairedFigures
 from evertrain.core.registry import Registry, ServiceRecord
+from evertrain.core.registry import Rollout as RolloutRecord
 from evertrain.core.rollout import RolloutState
 from evertrain.core.routing import Route, RoutingTable
 from evertrain.core.time import Instant
@@ -292,7 +293,10 @@ class Observer:
         found = self._found(record, spec, look, now)
         timed = not self._planes.paced()
         return tuple(
-            show_rollout(record, one, found if one is under_way else None, timed=timed, now=now) for one in newest
+            show_rollout(record, one, found, timed=timed, now=now, absent=look.absent)
+            if one is under_way
+            else show_rollout(record, one, timed=timed, now=now)
+            for one in newest
         )
 
     def _look(self, record: ServiceRecord, now: Instant) -> Look:
@@ -308,8 +312,15 @@ class Observer:
         rollout = record.open_rollout
         if rollout is None or rollout.state is not RolloutState.STEPPING or rollout.champion is None:
             return look
-        tally = watch.trial.standing(rollout.rollout)
-        return msgspec.structs.replace(look, step=rollout.step, tally=tally)
+        tally, absent = watch.trial.standing(rollout.rollout), self._absent(record, rollout)
+        return msgspec.structs.replace(look, step=rollout.step, tally=tally, absent=absent)
+
+    def _absent(self, record: ServiceRecord, rollout: RolloutRecord) -> str:
+        """That the process does not stand, beside which it is seen how late a version on trial answers; else ""."""
+        route = self._planes.routing().routes.get(record.service)
+        if rollout.absence is None or route is None or route.control is None:
+            return ""
+        return "" if self._planes.standing("control", route.control).ready else rollout.absence.says
 
     def _found(self, record: ServiceRecord, spec: ServiceSpec, look: Look, now: Instant) -> Assessment | None:
         """What the newest look at the open rollout found; None where there is nothing to see."""

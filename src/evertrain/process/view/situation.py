@@ -27,6 +27,7 @@ from evertrain.process.view.fruitless import Fruitless, fruitless_of
 from evertrain.process.view.lodging import Lodging, look_at_environments
 from evertrain.process.view.looks import (
     Figure,
+    Look,
     read_gists,
     read_looked_at_first,
     read_looks,
@@ -301,7 +302,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         else known.chronicle.crowning(route.champion, max((one.labels for one in quality), default=0)),
         standby=_ordinal(record, standby_of(record) or route.previous),
         requests=totals(known.series, name),
-        trial=None if rollout is None else _trial(record, rollout, known, "" if look is None else look.waits),
+        trial=None if rollout is None else _trial(record, rollout, known, look),
         quality=quality,
         unknown=known.unknown.get(name, ()),
         unmatched=look.unmatched if look is not None else 0,
@@ -334,7 +335,7 @@ def _why_nobody(record: ServiceRecord, route: Route) -> str:
     return "" if record.cycles else "No version was made yet."
 
 
-def _trial(record: ServiceRecord, rollout: Rollout, known: _Known, waits: str) -> Trial:
+def _trial(record: ServiceRecord, rollout: Rollout, known: _Known, look: Look | None) -> Trial:
     version = record.versions[rollout.version]
     return Trial(
         version=rollout.version,
@@ -345,7 +346,7 @@ def _trial(record: ServiceRecord, rollout: Rollout, known: _Known, waits: str) -
         steps=len(rollout.steps),
         since=rollout.since,
         why=rollout.why,
-        waits=waits,
+        waits="" if look is None else look.waits,
         hold=version.hold,
         labelled=int(version.evidence.get("labelled", 0)),
         early=int(version.evidence.get("early", 0)),
@@ -353,7 +354,7 @@ def _trial(record: ServiceRecord, rollout: Rollout, known: _Known, waits: str) -
         cautions=cautions_of(version, known.artifacts),
         asks=tuple(one.approver for one in rollout.unanswered),
         trained=bool(version.recipe),
-        absent="" if version.hold else rollout.absent,
+        absent="" if version.hold else rollout.absent or ("" if look is None else look.absent),
         unjudged=None if version.verdict != "health only" or version.recipe else _unjudged(record, known),
     )
 

@@ -159,14 +159,16 @@ def show_rollout(
     *,
     timed: bool = True,
     now: Instant = _BEGIN,
+    absent: str = "",
 ) -> shown.Rollout:
     """One attempt. look: what the newest look at it found, for the one under way. timed: whether latency decides.
 
-    now: by which it is told whether somebody who was asked is late.
+    now: by which it is told whether somebody who was asked is late. absent: that its control arm does not stand now.
     """
     figures = look.figures if look is not None else rollout.evidence
     against = record.versions[rollout.champion].ordinal if rollout.champion in record.versions else None
     waits = _waits_for(record.versions[rollout.version], rollout, look, now)
+    waits = [f"it cannot go on without its control arm: {absent}", *waits] if absent else waits
     return shown.Rollout(
         id=rollout.rollout,
         version=record.versions[rollout.version].ordinal,
