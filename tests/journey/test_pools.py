@@ -56,7 +56,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture
 def customers(served: Served) -> Iterator[Customers]:
     """Customers who ask during the whole test; not one of them may get a bad answer."""
-    with Customers(served.port) as asking:
+    with Customers(served.port, state=served.state) as asking:
         wait_until(lambda: asking.total > 100, "answers")
         yield asking
     assert asking.bad == []

@@ -97,7 +97,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iter
 @pytest.fixture
 def customers(served: Served) -> Iterator[Customers]:
     """Customers who ask during the whole test; not one of them may get a bad answer."""
-    with Customers(served.port) as asking:
+    with Customers(served.port, state=served.state) as asking:
         yield asking
     served.answered += asking.total
     assert asking.bad == []
@@ -271,7 +271,7 @@ def test_a_rollback_takes_less_than_a_second(served: Served, customers: Customer
 
 def test_off_and_on_take_less_than_a_second(served: Served) -> None:
     champion = served.record().champion or ""
-    with Customers(served.port) as customers:
+    with Customers(served.port, state=served.state) as customers:
         wait_until(lambda: customers.answered.get(champion, 0) > 100, "answers of the champion")
         asked = time.monotonic()
         turn(served, "off")

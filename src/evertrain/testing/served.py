@@ -25,6 +25,7 @@ from evertrain.store.process import alive, heartbeats
 from evertrain.store.routing import RoutingFile
 from evertrain.store.state import State
 from evertrain.story.front import Front, Reply, Request
+from evertrain.testing.stalls import Stalls
 from evertrain.testing.tree import free_port, wait_until
 
 __all__ = ["SHOP", "Customers", "Served", "train"]
@@ -33,7 +34,6 @@ SHOP = ServiceName("shop")
 NAMES = ("a", "b", "c")
 SCHEMA = {"columns": [{"name": name, "type": "float64", "low": -5, "high": 5} for name in NAMES]}
 PACE_S = 0.01
-_STALL_S = 0.1
 Kind = TypeVar("Kind", Failed, Predicted, Shadowed)
 
 
@@ -41,9 +41,10 @@ class Customers:
     """Many customers at once, each asking one thing after the other, for as long as the context lasts.
 
     last: when the last answer of a version came; asked: when it had been asked for. late: how late that was.
+    state: of the installation that answers, whose waiting for a processor is not counted as late.
     """
 
-    def __init__(self, port: int, count: int = 24) -> None:
+    def __init__(self, port: int, count: int = 24, *, state: State | None = None) -> None:
         self._port = port
         self._count = count
         self._over = threading.Event()
@@ -52,15 +53,14 @@ class Customers:
         self.answered: dict[str, int] = {}
         self.last: dict[str, float] = {}
         self.asked: dict[str, float] = {}
-        self._stalls: list[tuple[float, float]] = []
+        self._stalls = Stalls(state)
 
     def late(self, version: str, moment: float) -> float:
         """How many seconds after a moment the last answer of a version came, without those in which the customers
-        themselves stood still: a machine that stops for two seconds says nothing of whoever answers.
+        stood still or who answers got no processor: a machine that stops for two seconds says nothing of either.
         """
         last = self.last[version]
-        stood = sum(max(0.0, min(end, last) - max(begun, moment)) for begun, end in self._stalls)
-        return last - moment - stood
+        return last - moment - self._stalls.between(moment, last)
 
     @property
     def total(self) -> int:
@@ -79,14 +79,9 @@ class Customers:
         await asyncio.gather(self._feel_stalls(), *lanes)
 
     async def _feel_stalls(self) -> None:
-        """Note when the loop did not come round, as (last seen, seen again)."""
-        seen = time.monotonic()
         while not self._over.is_set():
+            self._stalls.look()
             await asyncio.sleep(PACE_S)
-            now = time.monotonic()
-            if now - seen > _STALL_S:
-                self._stalls.append((seen, now))
-            seen = now
 
     async def _ask(self, draws: np.random.Generator) -> None:
         async with Front("127.0.0.1", self._port, 1) as front:
