@@ -80,9 +80,12 @@ def test_a_push_is_taken_in_once(record: ShopRecord, tmp_path: Path) -> None:
     done = ordered(record, "push", str(tmp_path / "third.py"))
     assert done.returncode == 0, done.stderr
     assert "is checked now, and then enters as its service declares" in done.stdout
-    again = ordered(record, "push", str(tmp_path / "third.py"))
-    assert again.returncode == 0
-    assert again.stdout == "This file is version 3 of shop already.\n"
+    again = ordered(record, "push", str(tmp_path / "third.py"), "--wait", "--within", "0s")
+    assert again.returncode == 3
+    assert again.stdout == (
+        "This file is version 3 of shop already.\n"
+        "Version 3 of shop is not in service. It is under way still: `evertrain status` says what it waits for.\n"
+    )
 
 
 def test_what_was_refused_cannot_be_pushed_again(record: ShopRecord, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(tmp_path: Path) -> None
         ("body_timeout_s", "nan", "a number"),
         ("commit_every", "soon", "a duration"),
         ("commit_every", 3, "a duration"),
-        ("log_keep", "1h", "a duration"),
+        ("log_keep", "1h", 'a duration such as "90m", from 1d'),
         ("host", 127, "a text"),
         ("trainer_nice", -1, "from 0 to 19"),
     ],

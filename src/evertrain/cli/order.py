@@ -35,6 +35,7 @@ app = typer.Typer()
 
 _ENTRY_S = 60.0
 """How long `promote` waits for the workers to load the version."""
+_UNDER_WAY = "It is under way still: `evertrain status` says what it waits for."
 
 
 @app.command("promote")
@@ -247,6 +248,6 @@ def _wait_for(folder: Path | None, service: ServiceName, version: VersionId, sec
     elif outcome.state == "refused" or (outcome.state == "another" and outcome.why):
         typer.echo(f"Version {outcome.ordinal} of {service} was refused: {outcome.why}")
     else:
-        because = outcome.why or say_sentence(outcome.asks)
-        typer.echo(f"Version {outcome.ordinal} of {service} is not in service. {because}".rstrip())
+        because = outcome.why or say_sentence(outcome.asks) or _UNDER_WAY
+        typer.echo(f"Version {outcome.ordinal} of {service} is not in service. {because}")
     return {"answers": 0, "refused": 1}.get(outcome.state, 1 if outcome.why else 3)

@@ -10,12 +10,13 @@ import inspect
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, cast, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from evertrain.config.bound import SPAN, say_bounds
 from evertrain.config.wording import suggestion
 from evertrain.core.approval import OnTimeout, RolloutGate
 from evertrain.core.event import Fact
@@ -101,12 +102,10 @@ def read_hooks(given: Any, said: str, beside: Path = Path()) -> tuple[Hook, ...]
 def _read_hook(given: Any, said: str, beside: Path) -> Hook:
     try:
         fields = msgspec.convert(given, dict[str, Any])
-        spans = {name: parse_span(str(fields[name])) for name in _SPANS if name in fields}
+        spans = {name: _read_span(name, fields[name], said) for name in _SPANS if name in fields}
         hook = msgspec.convert({**fields, **spans}, Hook)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{said}: {error}.", "The reference of settings lists what a hook has.") from None
-    except DeclarationError:
-        raise SettingsError(f'{said}: {" and ".join(_SPANS)} are durations such as "6h".', "Mend the value.") from None
     if bool(hook.secret_file) == bool(hook.secret_env):
         what = f"{said} ({hook.name}) says in {'two places' if hook.secret_file else 'no place'} where its secret is."
         raise SettingsError(what, "Give secret_file or secret_env.")
@@ -116,6 +115,16 @@ def _read_hook(given: Any, said: str, beside: Path) -> Hook:
     _refuse_unknown_events(hook, said)
     files = {name: str((beside / getattr(hook, name)).absolute()) for name in _FILES if getattr(hook, name)}
     return msgspec.structs.replace(hook, **files)
+
+
+def _read_span(name: str, given: Any, said: str) -> int:
+    """In microseconds; what is no duration, or out of bounds, is refused in words that somebody writes them in."""
+    kind = next(field.type for field in msgspec.structs.fields(Hook) if field.name == name)
+    try:
+        return cast("int", msgspec.convert(parse_span(str(given)), kind))
+    except (DeclarationError, msgspec.ValidationError):
+        what = f'{said}: {name} must be a duration such as "6h", {say_bounds(kind, SPAN)}.'
+        raise SettingsError(what, "Mend the value.") from None
 
 
 def _refuse_unknown_events(hook: Hook, said: str) -> None:

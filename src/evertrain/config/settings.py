@@ -7,11 +7,12 @@ them it was is kept. Unknown keys are refused. What a service *is* stands in its
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
+from evertrain.config.bound import SPAN, metas, say_bounds, unit_of
 from evertrain.config.hook import Hook, read_hooks, written_hooks
 from evertrain.config.wording import suggestion
 from evertrain.core.time import DAY, SECOND, parse_span, say_span
@@ -34,7 +35,6 @@ FILE: Final = "evertrain.toml"
 PREFIX: Final = "EVERTRAIN_"
 
 _RESERVED: Final = frozenset({"EVERTRAIN_CRASH_AT", "EVERTRAIN_PARENT"})
-_SPAN: Final = "duration"
 
 Origin = Literal["flag", "environment", "file", "default"]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -85,9 +85,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     warn_free_mb: Annotated[int, Meta(ge=1), _says("Below so much free disk people are told.", "MiB")] = 512
     min_free_mb: Annotated[int, Meta(ge=1), _says("Below so much free disk nothing more is taken in.", "MiB")] = 64
     commit_every: Annotated[
-        int, Meta(ge=SECOND, le=30 * DAY), _says("How often the log goes into the tables.", _SPAN)
+        int, Meta(ge=SECOND, le=30 * DAY), _says("How often the log goes into the tables.", SPAN)
     ] = int(DAY)
-    log_keep: Annotated[int, Meta(ge=DAY), _says("How long log segments stay after they are in the tables.", _SPAN)] = (
+    log_keep: Annotated[int, Meta(ge=DAY), _says("How long log segments stay after they are in the tables.", SPAN)] = (
         30 * DAY
     )
 
@@ -157,9 +157,9 @@ def stated_settings(stated: Stated) -> tuple[Setting, ...]:
             origin=stated.origins[field.name],
             environment=f"{PREFIX}{field.name.upper()}",
             flag=_say_key("flag", "--", field.name),
-            unit=_unit(field.type),
-            bounds=_bounds(field.type),
-            meaning=next(meta.description for meta in _metas(field.type) if meta.description),
+            unit=unit_of(field.type),
+            bounds=say_bounds(field.type),
+            meaning=next(meta.description for meta in metas(field.type) if meta.description),
         )
         for field in msgspec.structs.fields(Settings)
     )
@@ -174,7 +174,7 @@ def written(name: str, value: object) -> str:
     if name == "hooks":
         return written_hooks(msgspec.convert(value, tuple[Hook, ...]))
     kind = next(field.type for field in msgspec.structs.fields(Settings) if field.name == name)
-    return say_span(int(str(value))) if _unit(kind) == _SPAN else str(value)
+    return say_span(int(str(value))) if unit_of(kind) == SPAN else str(value)
 
 
 def reference() -> str:
@@ -228,7 +228,7 @@ def _parse(key: str, value: Any, said: str, beside: Path) -> Any:
     if key == "hooks":
         return read_hooks(value, said, beside)
     kind = next(field.type for field in msgspec.structs.fields(Settings) if field.name == key)
-    spans = _unit(kind) == _SPAN
+    spans = unit_of(kind) == SPAN
     try:
         if isinstance(value, bool):
             raise msgspec.ValidationError
@@ -238,37 +238,11 @@ def _parse(key: str, value: Any, said: str, beside: Path) -> Any:
             raise msgspec.ValidationError
         return msgspec.convert(value, kind, strict=not isinstance(value, str))
     except (msgspec.ValidationError, DeclarationError):
-        bounds = _bounds(kind)
-        expected = 'a duration such as "90m"' if spans else f"{_name(kind)}{f', {bounds}' if bounds else ''}"
-        raise SettingsError(f"{said} must be {expected}.", "Mend the value.") from None
-
-
-def _metas(kind: Any) -> list[Meta]:
-    """All Meta of an annotated type, the innermost first."""
-    if get_origin(kind) is not Annotated:
-        return []
-    inner, *metas = get_args(kind)
-    return [*_metas(inner), *(meta for meta in metas if isinstance(meta, Meta))]
-
-
-def _unit(kind: Any) -> str:
-    return next((str(meta.extra["unit"]) for meta in _metas(kind) if meta.extra), "")
+        bounds = say_bounds(kind)
+        expected = 'a duration such as "90m"' if spans else _name(kind)
+        raise SettingsError(f"{said} must be {expected}{bounds and f', {bounds}'}.", "Mend the value.") from None
 
 
 def _name(kind: Any) -> str:
     base = get_args(kind)[0]
     return {int: "a whole number", float: "a number", str: "a text"}.get(base, "a whole number")
-
-
-def _bounds(kind: Any) -> str:
-    spans = _unit(kind) == _SPAN
-
-    def say(number: float) -> str:
-        return say_span(int(number)) if spans else f"{number:,}"
-
-    parts = []
-    for meta in _metas(kind):
-        parts += [f"over {say(meta.gt)}"] if meta.gt is not None else []
-        parts += [f"from {say(meta.ge)}"] if meta.ge is not None else []
-        parts += [f"to {say(meta.le)}"] if meta.le is not None else []
-    return " ".join(parts)

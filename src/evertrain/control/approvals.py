@@ -112,7 +112,7 @@ def _time_out(record: ServiceRecord, rollout: Rollout, one: Approval, now: Insta
         at=now,
         actor="controller",
         subject=f"rollout/{rollout.rollout}",
-        reason=f"{one.approver} did not answer until {_say_minute(one.until)}, which was declared {declared}.",
+        reason=f"{one.approver} decided nothing until {_say_minute(one.until)}, which was declared {declared}.",
         fact=facts.ApprovalGiven(
             service=record.service,
             rollout=rollout.rollout,

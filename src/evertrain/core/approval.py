@@ -71,7 +71,7 @@ def consent(approvals: Collection[Approval], now: Instant) -> Consent:
     >>> consent([ci], Instant(0)).reasons
     ('waits for approval by hook ci until 1970-01-01 00:01 UTC',)
     >>> consent([ci], Instant(60_000_000)).reasons
-    ('waits for a person: hook ci did not answer until 1970-01-01 00:01 UTC',)
+    ('waits for a person: hook ci decided nothing until 1970-01-01 00:01 UTC',)
     >>> consent([msgspec.structs.replace(ci, decision="allow", why="the tests are green")], Instant(0)).action
     'go on'
     """
@@ -92,7 +92,7 @@ def _waits(one: Approval, now: Instant) -> str:
     until = f"{say_instant(one.until)[:16].replace('T', ' ')} UTC"
     if now < one.until:
         return f"waits for approval by {one.approver} until {until}"
-    return f"waits for a person: {one.approver} did not answer until {until}"
+    return f"waits for a person: {one.approver} decided nothing until {until}"
 
 
 class _Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):

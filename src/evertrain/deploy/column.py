@@ -63,7 +63,7 @@ class Columns:
         for name in left_out:
             if name not in self._optional:
                 raise RequestError(
-                    f"Column {name!r} is missing.", f"Send it; it is a {self._columns[name].type}.", field=name
+                    f"Column {name!r} is missing.", f"Send it; its type is {self._columns[name].type}.", field=name
                 )
         return left_out
 

@@ -260,7 +260,7 @@ def _health_only(health: Health, spec: ServiceSpec, besides: tuple[Criterion, ..
 def _with_faults(judgement: Judgement, examined: Examined) -> Judgement:
     """The judgement with what exactly the check server found, beside the count that decides."""
     faults = examined.inspection.faults if examined.inspection is not None else ()
-    return msgspec.structs.replace(judgement, reasons=(*judgement.reasons, *faults))
+    return msgspec.structs.replace(judgement, reasons=(*judgement.reasons, *(one.removesuffix(".") for one in faults)))
 
 
 # The card ------------------------------------------------------------------------------------------------------------

@@ -78,6 +78,19 @@ def test_a_trial_says_which_process_it_waits_for() -> None:
     )
 
 
+def test_one_that_enters_at_once_is_shown_beside_the_version_that_it_succeeds() -> None:
+    trial = msgspec.structs.replace(trial_of(), champion=None, steps=(1.0,))
+    answers = VersionId(digest_of(1))
+    record = ServiceRecord(service=SHOP, champion=answers, rollouts={trial.rollout: trial})
+    for ordinal, version in ((1, answers), (2, ON_TRIAL)):
+        record.versions[version] = Version(
+            version=version, ordinal=ordinal, fingerprint=FINGERPRINT, cycle=None, built=Instant(0)
+        )
+    assert show_rollout(record, trial).against == 1
+    record.champion = ON_TRIAL
+    assert show_rollout(record, msgspec.structs.replace(trial, state=RolloutState.PROMOTED)).against is None
+
+
 def test_each_kind_of_work_is_said_in_words() -> None:
     for task in get_args(StageTask):
         stage = str(task.__struct_config__.tag)

@@ -166,7 +166,9 @@ def show_rollout(
     now: by which it is told whether somebody who was asked is late. absent: that its control arm does not stand now.
     """
     figures = look.figures if look is not None else rollout.evidence
-    against = record.versions[rollout.champion].ordinal if rollout.champion in record.versions else None
+    # One that enters at once runs beside nobody; while it is to enter, whoever answers is the one that it succeeds.
+    beside = rollout.champion or (record.champion if rollout.open else None)
+    against = record.versions[beside].ordinal if beside in record.versions else None
     waits = _waits_for(record.versions[rollout.version], rollout, look, now)
     waits = [f"it cannot go on without its control arm: {absent}", *waits] if absent else waits
     return shown.Rollout(
