@@ -244,6 +244,8 @@ def test_requests_under_way_at_once_are_told_apart(triton: InferenceServerClient
 
 HEAD = b'{"inputs":[{"name":"whole","shape":[1],"datatype":"INT64","parameters":{"binary_data_size":%d}}]}'
 
+NARROW = b'{"inputs":[{"name":"whole","shape":[1],"data":[%d],"datatype":"INT8"}]}'
+
 
 @pytest.mark.parametrize(
     ("body", "length", "field"),
@@ -264,6 +266,7 @@ HEAD = b'{"inputs":[{"name":"whole","shape":[1],"datatype":"INT64","parameters":
         (HEAD.replace(b'"whole"', b'"flag"').replace(b"INT64", b"BOOL") % 1 + b"\x02", None, "flag"),
         (HEAD.replace(b'"shape"', b'"data":[1],"shape"') % 8 + b"\x00" * 8, None, "whole"),
         (HEAD.replace(b'{"binary_data_size":%d}', b"{}"), None, "whole"),
+        (NARROW % 300, None, "whole"),
     ],
 )
 def test_bytes_that_do_not_fit_are_refused_by_name(

@@ -7,6 +7,7 @@ that has a parameter `binary_data_size`, in their order, little-endian and witho
 in four bytes, and itself.
 """
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
@@ -40,6 +41,17 @@ _RAW: Final = {
     "BF16": "<u2",
     "BOOL": "<u1",
 }
+_RANGES: Final[dict[str, tuple[float, float]]] = {
+    **{f"INT{bits}": (-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (8, 16, 32)},
+    **{f"UINT{bits}": (0, (1 << bits) - 1) for bits in (8, 16, 32, 64)},
+    **{
+        name: (-most, most)
+        for name, beyond in (("FP16", 65_520.0), ("BF16", 2.0**128 - 2.0**119), ("FP32", 2.0**128 - 2.0**103))
+        for most in (math.nextafter(beyond, 0.0),)
+    },
+}
+"""The numbers that a datatype holds, for those that hold fewer than the column: of a float, all that are not rounded to
+infinity."""
 _LENGTH: Final = struct.Struct("<I")
 
 
@@ -126,7 +138,7 @@ def values(tensor: Tensor, raw: memoryview | None, rows: int, columns: Columns) 
             "Give all columns the shape [n] or [n, 1].",
             field=name,
         )
-    data = _elements(tensor, raw) if raw is not None else _flat(tensor)
+    data = _elements(tensor, raw) if raw is not None else _within(tensor, _flat(tensor))
     if len(data) != rows:
         raise RequestError(
             f"Column {name!r} holds {len(data)} values for {rows} rows.", "Send one value a row.", field=name
@@ -144,6 +156,27 @@ def _flat(tensor: Tensor) -> list[Any]:
                 f"Column {name!r}: nested data must hold one value a row.", "Send [[a], [b]] or [a, b].", field=name
             )
         return [item[0] for item in data]
+    return data
+
+
+def _within(tensor: Tensor, data: list[Any]) -> list[Any]:
+    """The data of the JSON, after each number was seen to be one of its datatype. What is no number is the column's."""
+    low, high = _RANGES.get(tensor.datatype, (-math.inf, math.inf))
+    if math.isinf(high) or not data:
+        return data
+    try:
+        if low <= min(data) and max(data) <= high:
+            return data
+    except TypeError:
+        pass  # a null, or what is no number, is among them: each is looked at
+    for row, value in enumerate(data):
+        if type(value) in (int, float) and not low <= value <= high:
+            holds = f"{low:,} to {high:,}" if isinstance(low, int) else f"{low:.3g} to {high:.3g}"
+            raise RequestError(
+                f"Column {tensor.name!r}: element {row} is {value}, and {tensor.datatype} holds {holds}.",
+                "Send numbers of the datatype, or name the datatype that they are of.",
+                field=tensor.name,
+            )
     return data
 
 
