@@ -19,8 +19,10 @@ from evertrain.testing.tree import free_port, wait_until
 THIRD = "def predict(rows):\n    return [0.75 for _ in rows]\n"
 
 
-def evertrain(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "evertrain", *words], capture_output=True, text=True, check=False)
+def evertrain(*words: str, within: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "evertrain", *words], capture_output=True, text=True, check=False, cwd=within
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +54,13 @@ def test_a_retraining_of_what_has_no_recipe_is_declined(record: ShopRecord) -> N
     assert done.stdout == "Recipe 'default' is not declared (declared: none).\n"
 
 
-def test_a_rollback_goes_back_with_the_words_kept_beside_the_ledger(record: ShopRecord) -> None:
+def test_a_rollback_goes_back_with_the_words_kept_beside_the_ledger(record: ShopRecord, tmp_path: Path) -> None:
     first, second = record.versions
-    done = ordered(record, "rollback", "--reason", "complaints of Ms Müller")
+    (tmp_path / "evertrain.toml").write_text(f'dir = "{record.state.path}"\nworkers = = 3\n')
+    done = evertrain("rollback", "--reason", "complaints of Ms Müller", within=tmp_path)
     assert done.returncode == 0, done.stderr
+    told = "evertrain: warning: evertrain.toml is no TOML: Invalid value (at line 2, column 11). Mend the file."
+    assert done.stderr.startswith(f"{told} This command goes on with {record.state.path}.\n"), "a typo stops nobody"
     assert done.stdout == f"A person (operator) took back version 2 ({second[:10]}); version 1 answers again.\n"
     assert "Mind of version 1 of shop, which answers then: its verdict was 'health only'" in done.stderr
     after = record.stands

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from evertrain.config.settings import FILE, Settings, load, reference
+from evertrain.config.settings import FILE, Settings, inherited, load, reference
 from evertrain.core.time import DAY, HOUR
 from evertrain.errors import SettingsError
 
@@ -33,6 +33,12 @@ def test_flags_before_environment_before_file_before_default(tmp_path: Path) -> 
     }
 
 
+def test_a_process_of_the_tree_reads_no_file(tmp_path: Path) -> None:
+    """A worker that has ended comes back, whatever was typed into the file meanwhile."""
+    (tmp_path / FILE).write_text("workers = = 3\n")
+    assert inherited({"EVERTRAIN_PORT": "2"}) == Settings(port=2)
+
+
 def test_without_anything_the_defaults_hold() -> None:
     stated = load({}, environment={})
     assert stated.settings == Settings()
@@ -46,7 +52,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(tmp_path: Path) -> None
     with pytest.raises(SettingsError, match=r'--max-row is no setting. Did you mean "max_rows"'):
         load({"max_row": 2}, environment={})
     (tmp_path / FILE).write_text("zzz = 1\n")
-    with pytest.raises(SettingsError, match=r"evertrain.toml: zzz is no setting.*evertrain settings"):
+    with pytest.raises(SettingsError, match=r"evertrain.toml, line 1: zzz is no setting.*evertrain settings"):
         load({}, environment={})
 
 

@@ -1,6 +1,5 @@
 """`evertrain apply`: put a changed declaration into force while everything runs."""
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,12 +9,11 @@ import msgspec
 import typer
 
 from evertrain.cli.option import Dir, Json
-from evertrain.config.settings import load
+from evertrain.cli.place import state_in
 from evertrain.core.wording import say_many
 from evertrain.process.declaration.applying import Applied, AppliedService
 from evertrain.process.declaration.change import Change
 from evertrain.process.supervision.errand import run_module
-from evertrain.store.state import State
 
 __all__ = ["app", "lines_of"]
 
@@ -34,8 +32,7 @@ def apply(
 
     The file is checked whole first: a broken one changes nothing. `evertrain plan FILE --dir DIR` only looks.
     """
-    stated = load({"dir": None if folder is None else str(folder)}, environment=os.environ)
-    state = State.open(Path(stated.settings.dir))
+    state = state_in(folder)
     words = ["--dir", str(state.path), *([] if data is None else ["--data", str(data)]), str(declaration)]
     said = run_module("declaration.applying", words)
     if as_json:

@@ -1,11 +1,13 @@
 """`evertrain doctor`: what is wrong with an installation, and what to type about it."""
 
 import os
+from pathlib import Path
 
 import msgspec
 import typer
 
 from evertrain.cli.option import Dir, Json, Toml
+from evertrain.config.place import find_place
 from evertrain.config.settings import Settings, load
 from evertrain.errors import SettingsError
 from evertrain.process.examination.examination import examine
@@ -26,8 +28,9 @@ def doctor(*, folder: Dir = None, settings: Toml = None, as_json: Json = False) 
     try:
         stated = load(flags, environment=os.environ, file=settings).settings
     except SettingsError as error:
-        found.append(fault("settings", error.what, why="Every command would be refused.", remedy=error.remedy))
-        stated = Settings() if folder is None else Settings(dir=str(folder))
+        why = "`evertrain up` is refused, and every command that needs more of them than where the state lies."
+        found.append(fault("settings", error.what, why=why, remedy=error.remedy))
+        stated = Settings(dir=str(_folder(folder)))
     found += examine(stated)
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
@@ -36,6 +39,14 @@ def doctor(*, folder: Dir = None, settings: Toml = None, as_json: Json = False) 
             _show(one)
     if any(one.tone == "bad" for one in found):
         raise typer.Exit(1)
+
+
+def _folder(named: Path | None) -> Path:
+    """Where the state lies, as far as broken settings say it."""
+    try:
+        return find_place(named, os.environ).dir
+    except SettingsError:
+        return Path(Settings().dir)
 
 
 def _show(one: Finding) -> None:

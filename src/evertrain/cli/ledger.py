@@ -1,13 +1,12 @@
 """`evertrain ledger`: read the audit trail, prove it, take it along."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from evertrain.config.settings import load
+from evertrain.cli.place import state_in
 from evertrain.core.audit import Report
 from evertrain.core.event import Event, kind_of
 from evertrain.core.identity import canonical
@@ -18,7 +17,6 @@ from evertrain.govern.selfaudit import verify
 from evertrain.store.file import write_atomically
 from evertrain.store.ledger import Ledger
 from evertrain.store.signature import Signer
-from evertrain.store.state import State
 
 __all__ = ["app"]
 
@@ -42,7 +40,7 @@ def verify_command(
 ) -> None:
     """Prove the ledger, and everything that it names, byte for byte. Exits with 1 when something differs."""
     anchors = tuple(_anchor(path) for path in anchor or [])
-    report = verify(_state(folder), anchors=anchors, patience_s=_PATIENCE_S)
+    report = verify(state_in(folder), anchors=anchors, patience_s=_PATIENCE_S)
     typer.echo(msgspec.json.encode(_plain(report)).decode() if as_json else _told(report))
     if not report.sound:
         raise typer.Exit(1)
@@ -59,7 +57,7 @@ def list_command(
     as_json: Json = False,
 ) -> None:
     """Show the newest events, or those after a sequence number."""
-    with Ledger.open(_state(folder).ledger) as ledger:
+    with Ledger.open(state_in(folder).ledger) as ledger:
         if after is None:
             events = ledger.last(kinds=kind, subject=subject, limit=limit)[::-1]
         else:
@@ -75,7 +73,7 @@ def show_command(
     as_json: Json = False,
 ) -> None:
     """Show one event whole, with the proof that the ledger contains it."""
-    with Ledger.open(_state(folder).ledger) as ledger:
+    with Ledger.open(state_in(folder).ledger) as ledger:
         events = ledger.read(after=sequence - 1, limit=1)
         if not events:
             raise NotFoundError(f"There is no event {sequence}.", f"The ledger has {ledger.count()} events.")
@@ -95,7 +93,7 @@ def export_command(
     as_json: Json = False,
 ) -> None:
     """Write all events and a fresh signed head to a file that proves itself wherever it is kept."""
-    state = _state(folder)
+    state = state_in(folder)
     with Ledger.open(state.ledger) as ledger:
         newest = ledger.last()
         head = ledger.sign_head(Signer.load(state.keys), newest[0].at if newest else Instant(0))
@@ -103,11 +101,6 @@ def export_command(
     write_atomically(to, b"".join(canonical(line) + b"\n" for line in (*events, head)))
     said = {"file": str(to), "events": head.size, "root": head.root}
     typer.echo(msgspec.json.encode(said).decode() if as_json else f"{head.size} events, root {head.root}, in {to}")
-
-
-def _state(folder: Path | None) -> State:
-    stated = load({"dir": None if folder is None else str(folder)}, environment=os.environ)
-    return State.open(Path(stated.settings.dir))
 
 
 def _anchor(path: Path) -> SignedHead:

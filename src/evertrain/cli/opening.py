@@ -1,6 +1,5 @@
 """Where the commands that look at an installation begin: its state, ledger and registry."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from evertrain.config.settings import load
+from evertrain.cli.place import state_in
 from evertrain.core.registry import Registry
 from evertrain.store.ledger import Ledger
 from evertrain.store.state import State
@@ -29,7 +28,6 @@ class Opened(NamedTuple):
 @contextmanager
 def opened(folder: Path | None) -> Iterator[Opened]:
     """The installation in `folder`, else in the one that the settings name."""
-    stated = load({"dir": None if folder is None else str(folder)}, environment=os.environ)
-    state = State.open(Path(stated.settings.dir))
+    state = state_in(folder)
     with Ledger.open(state.ledger) as ledger:
         yield Opened(state, ledger, Registry(ledger.read()))

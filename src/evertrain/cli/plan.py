@@ -1,6 +1,5 @@
 """`evertrain plan`: what a declaration will do, before it does it."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ import msgspec
 import typer
 
 from evertrain.cli.option import Dir, Json
-from evertrain.config.settings import load
+from evertrain.cli.place import place_of
 from evertrain.core.identity import short
 from evertrain.core.time import DAY, HOUR, MINUTE, Span, say_instant, say_span
 from evertrain.core.wording import say_many
@@ -39,7 +38,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what a declaration will do before it does it. Without a file: what the services on record will do next."""
-    state = Path(load({"dir": None if folder is None else str(folder)}, environment=os.environ).settings.dir)
+    state = place_of(folder)
     words = [] if declaration is None else [str(declaration)]
     if declaration is None or folder is not None or (state / "state.json").exists():
         words += ["--dir", str(state)]

@@ -1,21 +1,18 @@
 """`evertrain restart`: replace the processes one by one, so that no request fails."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
 from evertrain.cli.option import Dir, Json
-from evertrain.config.settings import load
+from evertrain.cli.place import state_in
 from evertrain.core.identity import short
 from evertrain.core.succession import SuccessionState
 from evertrain.core.time import SECOND, parse_span
 from evertrain.process.steering.restart import build_environments, follow_restart, give_restart
 from evertrain.store.restart import RestartReport, RestartStep
-from evertrain.store.state import State
 
 __all__ = ["app"]
 
@@ -39,8 +36,7 @@ def restart(
     when --within is over.
     """
     seconds = parse_span(within) / SECOND
-    stated = load({"dir": None if folder is None else str(folder)}, environment=os.environ)
-    state = State.open(Path(stated.settings.dir))
+    state = state_in(folder)
     for environment in build_environments(state):
         if not as_json:
             typer.echo(f"environment {short(environment)}: is built for this release first; those that answer go on")

@@ -1,17 +1,15 @@
 """`evertrain status`: one screen for whoever is on call."""
 
-import os
 import textwrap
 from collections.abc import Iterator, Set
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
 from evertrain.cli.option import Dir, Json
+from evertrain.cli.place import state_in
 from evertrain.cli.screen import show, show_live
-from evertrain.config.settings import load
 from evertrain.core.cycle import CycleState
 from evertrain.core.identity import short
 from evertrain.core.rollout import RolloutState
@@ -30,7 +28,6 @@ from evertrain.process.view.situation import (
     look_at,
 )
 from evertrain.process.view.supply import SourceSituation
-from evertrain.store.state import State
 from evertrain.web.overview import Alert, Decision
 from evertrain.web.wording import (
     say_count,
@@ -59,8 +56,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show what answers and why, what waits, and what is wrong. Exits with 1 when a service is not answered."""
-    stated = load({"dir": None if folder is None else str(folder)}, environment=os.environ)
-    state = State.open(Path(stated.settings.dir))
+    state = state_in(folder)
 
     def look() -> list[str]:
         found = look_at(state)

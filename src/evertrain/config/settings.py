@@ -4,10 +4,11 @@ A value comes from a flag, else from `EVERTRAIN_<NAME>`, else from `evertrain.to
 them it was is kept. Unknown keys are refused. What a service *is* stands in its declaration, not here.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
@@ -25,6 +26,7 @@ __all__ = [
     "Setting",
     "Settings",
     "Stated",
+    "inherited",
     "load",
     "reference",
     "stated_settings",
@@ -34,6 +36,8 @@ __all__ = [
 FILE: Final = "evertrain.toml"
 PREFIX: Final = "EVERTRAIN_"
 
+_KEY = re.compile(r"""\s*\[{0,2}\s*["']?([A-Za-z0-9_-]+)""")
+"""What a line of the file begins with: a key, or the name of a table."""
 _RESERVED: Final = frozenset({"EVERTRAIN_CRASH_AT", "EVERTRAIN_PARENT"})
 
 Origin = Literal["flag", "environment", "file", "default"]
@@ -106,26 +110,47 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
     origins: dict[str, Origin]
 
 
+class _Layer(NamedTuple):
+    """The values of one origin. prefix: of their names; lines: of a file, where each begins; beside: its folder."""
+
+    origin: Origin
+    prefix: str
+    values: Mapping[str, Any]
+    lines: Mapping[str, int] = {}
+    beside: Path = Path()
+
+
 def load(flags: Mapping[str, Any], *, environment: Mapping[str, str], file: Path | None = None) -> Stated:
     """Put the settings together. A flag that is None was not given.
 
     environment: os.environ; only its EVERTRAIN_* names are read. file: must exist when it is named; None means
     `evertrain.toml` in the working directory, if there is one. Errors name the key and its origin, never the value.
     """
-    layers: list[tuple[Origin, str, Mapping[str, Any]]] = [
-        ("flag", "--", {key: value for key, value in flags.items() if value is not None}),
-        ("environment", PREFIX, _of_environment(environment)),
-        ("file", f"{file or FILE}: ", _of_file(file)),
-    ]
+    given = {key: value for key, value in flags.items() if value is not None}
+    return _stated(
+        _Layer("flag", "--", given), _Layer("environment", PREFIX, _of_environment(environment)), _of_file(file)
+    )
+
+
+def inherited(environment: Mapping[str, str]) -> Settings:
+    """The settings of a process of the tree: who started it said all of them in its environment, so no file is read.
+
+    What is wrong with a file in the meantime keeps nobody from being started again.
+    """
+    return _stated(_Layer("environment", PREFIX, _of_environment(environment))).settings
+
+
+def _stated(*layers: _Layer) -> Stated:
+    """What the first layer that says anything of a setting says of it."""
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = dict.fromkeys(Settings.__struct_fields__, "default")
-    for origin, prefix, layer in layers:
-        for key, value in layer.items():
-            said = _say_key(origin, prefix, key)
+    for layer in layers:
+        for key, value in layer.values.items():
+            said = _say_key(layer, key)
             _refuse_unknown(key, said)
             if key not in values:
-                values[key] = _parse(key, value, said, (file or Path(FILE)).parent if origin == "file" else Path())
-                origins[key] = origin
+                values[key] = _parse(key, value, said, layer.beside)
+                origins[key] = layer.origin
     settings = Settings(**values)
     if settings.warn_free_mb < settings.min_free_mb:
         raise SettingsError(
@@ -156,7 +181,7 @@ def stated_settings(stated: Stated) -> tuple[Setting, ...]:
             value=written(field.name, getattr(stated.settings, field.name)),
             origin=stated.origins[field.name],
             environment=f"{PREFIX}{field.name.upper()}",
-            flag=_say_key("flag", "--", field.name),
+            flag=f"--{field.name.replace('_', '-')}",
             unit=unit_of(field.type),
             bounds=say_bounds(field.type),
             meaning=next(meta.description for meta in metas(field.type) if meta.description),
@@ -198,22 +223,25 @@ def _of_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _of_file(file: Path | None) -> dict[str, Any]:
+def _of_file(file: Path | None) -> _Layer:
     path = file or Path(FILE)
     if file is None and not path.is_file():
-        return {}
+        return _Layer("file", "", {})
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}.", "Name a file that exists.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is no TOML: {error}.", "Mend the file.") from None
+    numbered = [(found[1], number) for number, line in enumerate(text.splitlines(), 1) if (found := _KEY.match(line))]
+    return _Layer("file", str(path), values, dict(reversed(numbered)), path.parent)
 
 
-def _say_key(origin: Origin, prefix: str, key: str) -> str:
-    if origin == "flag":
-        return prefix + key.replace("_", "-")
-    return prefix + (key.upper() if origin == "environment" else key)
+def _say_key(layer: _Layer, key: str) -> str:
+    if layer.origin == "file":
+        return f"{layer.prefix}, line {layer.lines[key]}: {key}" if key in layer.lines else f"{layer.prefix}: {key}"
+    return layer.prefix + (key.upper() if layer.origin == "environment" else key.replace("_", "-"))
 
 
 def _refuse_unknown(key: str, said: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from evertrain.config.settings import Settings, load
+from evertrain.config.settings import Settings, inherited
 from evertrain.control.loop import Loop, Pulse
 from evertrain.core.event import Draft, ProcessExited
 from evertrain.core.identity import ServiceName
@@ -248,7 +248,7 @@ def main(arguments: Sequence[str]) -> int:
         heartbeat = sign_in(state, "controller", "controller")
         if heartbeat is None:
             return 0
-        settings = load({"dir": str(given.dir)}, environment=os.environ).settings
+        settings = inherited(os.environ)
         clock = business_clock(state.clock)
         with (
             Lease.take(state.path / "control" / "controller.lease", "the controller"),

@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from evertrain.config.settings import Settings, load
+from evertrain.config.settings import Settings, inherited
 from evertrain.core.access import bearer
 from evertrain.core.routing import seen_by
 from evertrain.deploy.admission import Admission
@@ -285,7 +285,7 @@ def main(arguments: Sequence[str], log: Callable[[State, str, Settings], LogWrit
     log_to_stderr(given.name)
     sys.setswitchinterval(TURN_S)
     try:
-        settings = load({}, environment=os.environ).settings
+        settings = inherited(os.environ)
         state = State.open(given.dir)
         first = sign_in(state, given.name, "worker")
         if first is None:
