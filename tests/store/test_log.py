@@ -324,7 +324,7 @@ writer.close()
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no such limit here")
 def test_a_limit_on_file_sizes_is_an_error_before_it_is_a_signal(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, check=True)
-    assert "No room for a log segment of 1048576 bytes" in done.stdout
+    assert "No room for a log segment of 1 MiB" in done.stdout
 
 
 def test_the_disk_is_left_with_the_free_space_that_was_asked_for(tmp_path: Path) -> None:

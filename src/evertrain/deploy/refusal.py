@@ -21,6 +21,7 @@ from evertrain.errors import (
     UnavailableError,
     told,
 )
+from evertrain.store.segment import FullLogError
 
 __all__ = ["Seldom", "not_for", "refusal", "status_of"]
 
@@ -42,6 +43,11 @@ _STATUSES: tuple[tuple[type[EvertrainError], int], ...] = (
     (CapacityError, HTTPStatus.SERVICE_UNAVAILABLE),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (ModelError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+
+
+_FULL = CapacityError(
+    "There is no room to put an answer on record, and nothing is answered without.", "Send it again later."
 )
 
 
@@ -81,11 +87,15 @@ def status_of(error: EvertrainError) -> int:
 
 
 def refusal(status: int, error: EvertrainError) -> Reply:
-    """The reply that tells an error. What is the server's fault goes into its log, too."""
+    """The reply that tells an error. What is the server's fault goes into its log, too.
+
+    Where its disk lies is nobody's business who asks from elsewhere: the log and the status name the folder.
+    """
     if status >= 500:
         _seldom.warn(f"{status}: {error.what[:_ALIKE]}", f"{status}: {_cut(error.what)}")
     retry: tuple[tuple[bytes, bytes], ...] = ((b"retry-after", b"1"),) if error.retry else ()
-    return Reply(status, _encoder.encode({name: _cut(words) for name, words in told(error).items()}), retry)
+    shown = told(_FULL if isinstance(error, FullLogError) else error)
+    return Reply(status, _encoder.encode({name: _cut(words) for name, words in shown.items()}), retry)
 
 
 def not_for(method: str, wanted: str) -> Reply:

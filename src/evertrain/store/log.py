@@ -163,7 +163,7 @@ class LogWriter:
         """See how the disk stands. The caller holds the lock."""
         free, trouble = free_bytes(self._folder), self._trouble
         if not trouble and self._next is None and free < self._size + self._min_free:
-            trouble = f"No room for the next log segment of {self._size} bytes at {self._folder}."
+            trouble = f"No room for the next log segment of {self._size / 2**20:.3g} MiB at {self._folder}."
         if trouble:
             level: Level = "full" if self._starved else "short"
             what = "requests are refused" if self._starved else "versions on trial get no requests"

@@ -29,6 +29,7 @@ from evertrain.store.room import free_bytes
 __all__ = [
     "HEADER",
     "LONGEST",
+    "FullLogError",
     "Header",
     "Position",
     "Reading",
@@ -91,6 +92,10 @@ def frame_size(payload: int) -> int:
     return (payload + 8 + 7) & ~7
 
 
+class FullLogError(CapacityError):
+    """The disk takes no more of the log. Its words name a folder: for who runs the machine, not for who asks it."""
+
+
 class Segment:
     """A segment that this process writes. Not thread-safe, but for `sync`."""
 
@@ -106,7 +111,7 @@ class Segment:
     def reserve(cls, path: Path, *, writer: str, sequence: int, size: int, min_free: int = 0) -> "Segment":
         """Make the file with every block of it allocated, so that no later write can find the disk full.
 
-        CapacityError when there is no room, or when less than `min_free` bytes would be left on the disk.
+        FullLogError when there is no room, or when less than `min_free` bytes would be left on the disk.
         """
         handle = -1
         try:
@@ -120,8 +125,8 @@ class Segment:
                 os.close(handle)
                 path.unlink(missing_ok=True)
             # A disk that fails in another way takes nothing either, and may be put right while we live.
-            raise CapacityError(
-                f"No room for a log segment of {size} bytes at {path.parent}: {error.strerror}.",
+            raise FullLogError(
+                f"No room for a log segment of {_say_size(size)} at {path.parent}: {error.strerror}.",
                 "Free space on this disk; writing resumes by itself.",
             ) from error
 
@@ -152,12 +157,12 @@ class Segment:
         self._synced = end
 
     def move(self, path: Path) -> None:
-        """Give the reserved file its real name. CapacityError where the disk does not take it: then it is discarded."""
+        """Give the reserved file its real name. FullLogError where the disk does not take it: then it is discarded."""
         try:
             self.path.rename(path)
         except OSError as error:
             self.discard()
-            raise CapacityError(
+            raise FullLogError(
                 f"The log segment {path} cannot be named: {error.strerror}.",
                 "Let the folder be written; writing resumes by itself.",
             ) from error
@@ -185,9 +190,13 @@ class Segment:
             self.path.unlink(missing_ok=True)
 
 
+def _say_size(size: int) -> str:
+    return f"{size / 2**20:.3g} MiB"
+
+
 def _allocate(handle: int, size: int, min_free: int) -> None:
     if min_free and free_bytes(handle) < size + min_free:
-        raise OSError(errno.ENOSPC, f"fewer than {min_free} bytes would be left on the disk")
+        raise OSError(errno.ENOSPC, f"less than {_say_size(min_free)} would be left on the disk")
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(handle, 0, size)
         return
