@@ -1,11 +1,12 @@
 """What a bundle takes along, that it is the same every time, and that a cache cannot change it."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from evertrain.config import bundle
-from evertrain.config.bundle import closure, digest_of_module, freeze, pack, read_folder, unpack
+from evertrain.config.bundle import closure, digest_of_module, freeze, pack, read_folder, sweep, unpack
 from evertrain.core.identity import Digest, digest_of_bytes
 from evertrain.errors import DeclarationError, IntegrityError
 
@@ -154,6 +155,22 @@ def test_unpacking_gives_the_files_back_and_is_done_once(project: Path, tmp_path
     assert {name: digest_of_bytes(content) for name, content in files.items()} == frozen.contents.files
     assert files["airports.json"] == b"{}"
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [frozen.digest]
+
+
+def test_the_bundles_that_nobody_asked_for_lately_are_removed_but_for_the_newest_and_what_is_wanted(
+    project: Path, tmp_path: Path
+) -> None:
+    cache, kept = tmp_path / "cache", []
+    for number in range(6):
+        (project / "airports.json").write_text(f"[{number}]")
+        kept.append(freeze(project, "service", include=["*.json"]))
+        os.utime(unpack(kept[number].content, kept[number].digest, cache), (number, number))
+    unpack(kept[1].content, kept[1].digest, cache)  # it is asked for again
+    paths = [cache / one.digest for one in kept]
+    assert sweep(cache, {kept[0].digest}, most=2, before=4.5) == [paths[4], paths[3], paths[2]]
+    assert sorted(cache.iterdir()) == sorted([paths[0], paths[1], paths[5]])
+    assert sweep(cache, {kept[0].digest}, most=0, before=4.5) == [], "they were asked for since"
+    assert read_folder(unpack(kept[3].content, kept[3].digest, cache), kept[3].digest)["airports.json"] == b"[3]"
 
 
 def test_an_altered_bundle_is_refused_packed_and_unpacked(project: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ with the files' digests, the interpreter and the installed packages. How it is i
 """
 
 import ast
+import contextlib
 import importlib
 import importlib.metadata
 import inspect
@@ -16,7 +17,7 @@ import re
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -35,6 +36,7 @@ __all__ = [
     "is_own",
     "pack",
     "read_folder",
+    "sweep",
     "unpack",
 ]
 
@@ -145,15 +147,16 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 def unpack(content: bytes, digest: Digest, cache: Path) -> Path:
     """Write the bundle's files to the folder `cache/<digest>`, or find it there. A reader sees all of it or nothing.
 
-    The folder is a cache: who imports from it checks it again.
+    The folder is a cache: who imports from it checks it again. When it was asked for last, its own time says.
     """
     if digest_of_bytes(content) != digest:
         raise IntegrityError(f"The bundle {digest} was altered.", "Restore it from a backup.")
     target = cache / digest
-    if target.is_dir():
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(target)
         return target
     cache.mkdir(parents=True, exist_ok=True)
-    beside = cache / f".{digest}.{os.getpid()}.{secrets.token_hex(4)}"
+    beside = _beside(target)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for name in archive.namelist():
@@ -168,6 +171,27 @@ def unpack(content: bytes, digest: Digest, cache: Path) -> Path:
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return target
+
+
+def _beside(target: Path) -> Path:
+    """A name for what is not whole yet, or no more."""
+    return target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
+
+
+def sweep(cache: Path, wanted: Collection[Digest], *, most: int, before: float) -> list[Path]:
+    """Remove the unpacked bundles that are not wanted and were asked for last before then, but for the `most` newest.
+
+    before: seconds since 1970. Returns the folders that are gone.
+    """
+    asked = [(path.stat().st_mtime, path) for path in cache.glob("[!.]*") if path.name not in wanted]
+    gone = []
+    for at, folder in sorted(asked, reverse=True)[most:]:
+        if at < before:
+            # Whole or not there, for whoever asks now.
+            away = folder.rename(_beside(folder))
+            shutil.rmtree(away, ignore_errors=True)
+            gone.append(folder)
+    return gone
 
 
 def read_folder(folder: Path, digest: Digest) -> dict[str, bytes]:
