@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from evertrain.config.declaration import FunctionRef, ServiceSpec, TrainingSpec
-from evertrain.core.event import Draft, OrderAnswered, ServiceDeclared, TriggerDecided
+from evertrain.core.event import Draft, OrderAnswered, ServiceDeclared, TriggerDecided, VersionCleared
 from evertrain.core.identity import VersionId, digest_of
 from evertrain.core.registry import Cycle
 from evertrain.core.time import DAY
@@ -104,6 +104,22 @@ def test_promote_overrides_a_refusal_on_record() -> None:
     assert record.champion == bad
     assert not record.versions[bad].refused
     assert any(decision.outcome == "override" for decision in record.decisions)
+
+
+def test_a_refused_version_whose_file_is_not_kept_is_promoted_once_the_file_is_back() -> None:
+    world = settled()
+    bad = record_of(world).champion
+    assert bad is not None
+    order(world, "rollback")
+    fact = VersionCleared(service=SERVICE, version=bad, model=record_of(world).versions[bad].fingerprint.model)
+    world.journal.append(
+        Draft(id="cleared", at=world.planes.now, actor="controller", subject=SERVICE, reason="It is old.", fact=fact)
+    )
+    declined = order(world, "promote", version=bad)
+    assert (declined.accepted, "Push it once more" in declined.reason) == (False, True)
+    world.planes.files.add(fact.model)
+    assert order(world, "promote", version=bad).accepted
+    assert not record_of(world).versions[bad].cleared
 
 
 def test_orders_that_make_no_sense_are_declined_and_change_nothing() -> None:

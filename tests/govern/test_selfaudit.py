@@ -16,6 +16,7 @@ from evertrain.core.audit import Report
 from evertrain.core.event import (
     AlertCleared,
     BundleFrozen,
+    ChampionOverridden,
     Draft,
     Event,
     Fact,
@@ -25,6 +26,7 @@ from evertrain.core.event import (
     SegmentSealed,
     TableCommitted,
     VersionBuilt,
+    VersionCleared,
     VersionJudged,
     kind_of,
 )
@@ -506,6 +508,20 @@ def test_heads_beside_the_database_are_compared(house: House) -> None:
     assert subjects(verify(state)) == {"control/ledger.head"}
     head.unlink()
     assert subjects(verify(state)) == {"control/ledger.head"}
+
+
+def test_the_file_of_a_cleared_version_may_be_gone_until_a_person_puts_it_into_service(house: House) -> None:
+    model = house.artifacts.manifest(house.version).model
+    path = Artifacts.at(house.state.artifacts).blobs.path(model)
+    house.record(VersionCleared(service=SERVICE, version=house.version, model=model))
+    house.ledger.sign_head(house.signer, Instant(3))
+    assert verify(house.state).sound, "it may be there as well"
+    path.unlink()
+    assert verify(house.state).sound
+    house.record(ChampionOverridden(service=SERVICE, version=house.version, role="operator", words=house.words))
+    house.ledger.sign_head(house.signer, Instant(4))
+    state = house.close()
+    assert subjects(verify(state)) == {relative(state, path)}
 
 
 def test_a_version_that_answered_needs_its_attestations(house: House) -> None:

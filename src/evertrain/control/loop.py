@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from evertrain.config.declaration import ServiceSpec
+from evertrain.control.clearing import ClearingDesk
 from evertrain.control.cycles import CycleDesk
 from evertrain.control.lodging import PoolDesk
 from evertrain.control.orders import OrderDesk
@@ -112,5 +113,6 @@ class Loop:
             entering = desk.entering
         else:
             yield ChampionReview(self._planes, record, now).step()
+        yield ClearingDesk(record, now).step()
         yield PoolDesk(self._planes, record, spec, now).step()
         yield route_step(self._planes, record, spec, now, entering=entering)

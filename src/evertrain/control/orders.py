@@ -170,6 +170,8 @@ class OrderDesk:
             return self._answer(event, "The order names a version that is not registered.", accepted=False)
         if version.version == self._record.champion:
             return self._answer(event, f"Version {version.ordinal} is the champion already.", accepted=False)
+        if version.cleared and not self._planes.is_kept(version.fingerprint.model):
+            return self._answer(event, _no_file(version), accepted=False)
         refused = ", which was refused," if self._record.refusal_of(version.fingerprint) else ""
         reason = f"A person ({order.role}) puts version {version.ordinal}{refused} into service."
         self._planes.attest_judged(version.version, self._record.service, self._now, "override", reason)
@@ -270,3 +272,10 @@ class OrderDesk:
 
     def _answer(self, event: Event, reason: str, *also: Fact, accepted: bool = True) -> Step:
         return answered(self._record, self._now, event, reason, *also, accepted=accepted)
+
+
+def _no_file(version: Version) -> str:
+    return (
+        f"The file of version {version.ordinal}, which was refused, is not kept any more. Push it once more, which "
+        "brings the file back for a day and changes nothing else; then promote the version."
+    )

@@ -96,6 +96,8 @@ class Planes(Protocol):
 
     def kept(self, digest: Digest) -> bytes: ...
 
+    def is_kept(self, digest: Digest) -> bool: ...
+
     # Data
 
     def committed(self, request: str, service: ServiceName) -> Mapping[str, int] | None:

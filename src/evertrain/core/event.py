@@ -72,6 +72,7 @@ __all__ = [
     "TableCommitted",
     "TriggerDecided",
     "VersionBuilt",
+    "VersionCleared",
     "VersionJudged",
     "VersionRefused",
     "VersionRescored",
@@ -216,6 +217,17 @@ class VersionRefused(_Fact, frozen=True, kw_only=True, tag="version.refused"):
     because: str
 
 
+class VersionCleared(_Fact, frozen=True, kw_only=True, tag="version.cleared"):
+    """The model file of a version that was refused long ago is removed; its manifest, card and attestations stay.
+
+    model: the digest of that file, which stays as long as a version that is not cleared has the same.
+    """
+
+    service: ServiceName
+    version: VersionId
+    model: Digest
+
+
 class RolloutBegun(_Fact, frozen=True, kw_only=True, tag="rollout.begun"):
     """A version is to enter service by these shares, beside this champion (None: it is the first).
 
@@ -294,6 +306,7 @@ Fact = (
     | VersionBuilt
     | VersionJudged
     | VersionRefused
+    | VersionCleared
     | VersionRescored
     | ModelVouched
     | RolloutBegun

@@ -46,6 +46,7 @@ class Version(msgspec.Struct, kw_only=True):
     championed: Instant | None = None
     retired: Instant | None = None
     recipe: str = ""
+    cleared: bool = False
 
 
 class Cycle(msgspec.Struct, kw_only=True):

@@ -69,6 +69,7 @@ class Registry:
                 | facts.VersionJudged()
                 | facts.VersionRescored()
                 | facts.VersionRefused()
+                | facts.VersionCleared()
                 | facts.ChampionOverridden()
             ):
                 _fold_version(self.service(fact.service), event, fact)
@@ -176,6 +177,7 @@ def _fold_version(
     | facts.VersionJudged
     | facts.VersionRescored
     | facts.VersionRefused
+    | facts.VersionCleared
     | facts.ChampionOverridden,
 ) -> None:
     match fact:
@@ -210,8 +212,10 @@ def _fold_version(
             refusal = record.refusal_of(version.fingerprint)
             version.overruled = refusal.reason if refusal is not None else version.overruled
             record.refusals = [one for one in record.refusals if one.fingerprint != version.fingerprint]
-            version.refused = ""
+            version.refused, version.cleared = "", False
             _decide(record, event, "override")
+        case facts.VersionCleared():
+            record.versions[fact.version].cleared = True
 
 
 def _fold_rollout(

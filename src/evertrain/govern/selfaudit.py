@@ -9,13 +9,14 @@ import re
 import stat
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import TypeVar
 
 from evertrain.core.audit import Finding, Report
 from evertrain.core.event import (
     BundleFrozen,
+    ChampionOverridden,
     Event,
     FileQuarantined,
     InstallationCreated,
@@ -27,6 +28,7 @@ from evertrain.core.event import (
     StageFinished,
     TableCommitted,
     VersionBuilt,
+    VersionCleared,
     VersionJudged,
 )
 from evertrain.core.identity import Digest, VersionId, canonical
@@ -261,15 +263,16 @@ class _SelfAudit:
             if attestation.version != version:
                 self._say(self._artifacts.attestation_folder(version), "it holds an attestation of another version")
 
-    def _check_named(self, events: Iterable[Event]) -> None:
-        """Every blob and manifest that an event or a manifest names must be there."""
+    def _check_named(self, events: Sequence[Event]) -> None:
+        """Every blob and manifest that an event or a manifest names must be there, but for what was cleared."""
+        cleared = _cleared(events)
         for version in _named_versions(events):
             try:
                 manifest = self._artifacts.manifest(version)
             except (TrustError, NotFoundError) as error:
                 self._say(self._artifacts.folder / "manifests" / f"{version}.json", error.what)
                 continue
-            self._expect_blobs((manifest.model, manifest.bundle))
+            self._expect_blobs((None if version in cleared else manifest.model, manifest.bundle))
         for event in events:
             self._expect_blobs(_named_blobs(event))
 
@@ -314,6 +317,20 @@ def _versions(folder: Path) -> list[VersionId]:
 
 def _named_versions(events: Iterable[Event]) -> list[VersionId]:
     return list(dict.fromkeys(fact.version for fact in _facts(events, VersionBuilt)))
+
+
+def _cleared(events: Iterable[Event]) -> set[VersionId]:
+    """The versions whose model file may be gone: those that were cleared, and not put into service since."""
+    found: set[VersionId] = set()
+    for event in events:
+        match event.fact:
+            case VersionCleared(version=version):
+                found.add(version)
+            case ChampionOverridden(version=version):
+                found.discard(version)
+            case _:
+                pass
+    return found
 
 
 def _named_blobs(event: Event) -> tuple[Digest | None, ...]:

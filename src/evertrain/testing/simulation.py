@@ -96,6 +96,7 @@ class SimulatedPlanes(Quarters):
         self.checked: list[Check] = []
         self.asked: dict[RolloutGate, tuple[Approver, ...]] = {}
         self._blobs: dict[Digest, bytes] = {}
+        self.files: set[Digest] = set()  # models that lie there, of cleared versions
         self._asked: dict[str, StageTask] = {}
         self._tables: dict[str, dict[str, int]] = {}
         self._work: dict[str, Work] = {}
@@ -197,6 +198,9 @@ class SimulatedPlanes(Quarters):
 
     def kept(self, digest: Digest) -> bytes:
         return self._blobs[digest]
+
+    def is_kept(self, digest: Digest) -> bool:
+        return digest in self.files
 
     # Data
 

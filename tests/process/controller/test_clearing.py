@@ -8,10 +8,11 @@ import pytest
 
 from evertrain.config.bundle import CONTENTS, pack, unpack
 from evertrain.core.identity import Digest, VersionId, digest_of_bytes
+from evertrain.core.record import Version
 from evertrain.core.registry import ServiceRecord
 from evertrain.core.routing import Arm, Route, RoutingTable
-from evertrain.process.controller.clearing import clear_bundles
-from evertrain.testing.installation import SHOP, Installation
+from evertrain.process.controller.clearing import clear_bundles, clear_models
+from evertrain.testing.installation import BEGIN, SHOP, Installation
 
 
 @pytest.fixture
@@ -59,6 +60,26 @@ def test_what_is_needed_or_was_asked_for_lately_stays(made: Installation) -> Non
     unpack(made.artifacts.blobs.get(record.bundle or Digest("")), record.bundle or Digest(""), made.state.bundles)
     clear_bundles(made.state, table, [], most=0)
     assert there() == {record.bundle}, "it was asked for just now"
+
+
+def test_the_files_of_cleared_versions_go_a_day_after_they_came_unless_another_version_has_them(
+    made: Installation,
+) -> None:
+    record = ServiceRecord(service=SHOP)
+    old, young, shared, needed = (f"# {name}\n" for name in "abcd")
+    versions = {one: made.add(one) for one in (old, young, shared, needed)}
+    twin = made.put(msgspec.structs.replace(made.artifacts.manifest(versions[shared]), recipe="another"))
+    for number, version in enumerate((*versions.values(), twin)):
+        fingerprint = made.artifacts.manifest(version).fingerprint
+        record.versions[version] = Version(
+            version=version, ordinal=number, fingerprint=fingerprint, cycle=None, built=BEGIN, cleared=number < 3
+        )
+        if version != versions[young]:
+            os.utime(made.artifacts.blobs.path(fingerprint.model), (1, 1))
+    for _ in range(2):
+        clear_models(made.state, [record])
+        assert {one for one in versions if not made.artifacts.blobs.has(digest_of_bytes(one.encode()))} == {old}
+    assert made.artifacts.manifest(versions[old]).version == versions[old]
 
 
 def test_who_cannot_tell_what_is_needed_removes_nothing(made: Installation) -> None:

@@ -1,4 +1,4 @@
-"""What of the cache nobody needs any more: unpacked bundles, which are unpacked again where somebody does."""
+"""Files that nobody needs any more: unpacked bundles, and the models of versions that were cleared on record."""
 
 import contextlib
 import time
@@ -13,7 +13,7 @@ from evertrain.errors import EvertrainError
 from evertrain.store.artifact import Artifacts
 from evertrain.store.state import State
 
-__all__ = ["MOST_BUNDLES", "clear_bundles"]
+__all__ = ["MOST_BUNDLES", "clear_bundles", "clear_models"]
 
 MOST_BUNDLES: Final = 20
 """Of those that nothing needs."""
@@ -33,6 +33,20 @@ def clear_bundles(
         return  # who cannot tell what is needed removes nothing
     with contextlib.suppress(OSError):
         sweep(state.bundles, {one for one in wanted if one}, most=most, before=time.time() - _UNASKED_S)
+
+
+def clear_models(state: State, records: Iterable[ServiceRecord]) -> None:
+    """Remove the model files of cleared versions that no other version has, a day after they came at the earliest.
+
+    Who pushes such a file again has a day to put it into service. What cannot be removed now is tried again.
+    """
+    versions = [version for record in records for version in record.versions.values()]
+    cleared = {one.fingerprint.model for one in versions if one.cleared}
+    blobs = Artifacts.at(state.artifacts).blobs
+    for model in cleared - {one.fingerprint.model for one in versions if not one.cleared}:
+        with contextlib.suppress(OSError):
+            if blobs.path(model).stat().st_mtime < time.time() - _UNASKED_S:
+                blobs.path(model).unlink()
 
 
 def _versions(record: ServiceRecord, table: RoutingTable) -> set[VersionId]:

@@ -27,7 +27,7 @@ from evertrain.core.time import DAY, Instant
 from evertrain.core.wording import say_many
 from evertrain.errors import CapacityError, EvertrainError
 from evertrain.process.controller.action import OrderedActions
-from evertrain.process.controller.clearing import clear_bundles
+from evertrain.process.controller.clearing import clear_bundles, clear_models
 from evertrain.process.controller.dispatch import dispatching
 from evertrain.process.controller.doorway import Doorway
 from evertrain.process.entry import ask_to_stop_at_signals, fault_of_disk, log_to_stderr
@@ -186,6 +186,7 @@ class Controller:
             self._score_reference(name)
         self._ledger.sign_head(self._signer, now)
         clear_bundles(self._state, self.planes.routing(), self.loop.registry.services.values())
+        clear_models(self._state, self.loop.registry.services.values())
         self._kept_at = time.monotonic()
 
     def _remember(self) -> None:

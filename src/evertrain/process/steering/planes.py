@@ -149,6 +149,9 @@ class InstalledPlanes:
     def kept(self, digest: Digest) -> bytes:
         return self._artifacts.blobs.get(digest)
 
+    def is_kept(self, digest: Digest) -> bool:
+        return self._artifacts.blobs.has(digest)
+
     # Data -------------------------------------------------------------------------------------------------------------
 
     def committed(self, request: str, service: ServiceName) -> Mapping[str, int] | None:
