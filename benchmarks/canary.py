@@ -3,7 +3,8 @@
     python benchmarks/canary.py [--quick] [--json FILE]
 
 Who gets a request is chosen by the function that the workers use, evidence is folded and assessed by the functions that
-the controller uses; only requests and time are made up, from fixed seeds. *Rollouts* are whole ramps on a day's traffic
+the controller uses; only requests and time are made up, from fixed seeds. *Pauses* hit everything that a process has to
+answer meanwhile, in either arm alike, as on a machine that is too full. *Rollouts* are whole ramps on a day's traffic
 with its swings, incidents that hit everybody, retries and late labels. *Harm* is injected at a share of 10% beside a
 control arm of 10%, at 1,000 requests a minute, and the same requests are shown to what others do:
 
@@ -28,17 +29,20 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from evertrain.core.bet import BLOCK
 from evertrain.core.bound import clopper_pearson, requests_needed
 from evertrain.core.canary import BOUND_ALPHA, assess, evidence_of
 from evertrain.core.cohort import arm_of
 from evertrain.core.evidence import Outcome, Tally
 from evertrain.core.identity import RolloutId, ServiceName, VersionId
+from evertrain.core.latency import Latency
 from evertrain.core.loss import Graded, Losses
 from evertrain.core.paired import Paired
 from evertrain.core.policy import CanarySpec
 from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted, Record
 from evertrain.core.routing import Arm, Route
-from evertrain.core.time import HOUR, Instant
+from evertrain.core.spacing import Timed
+from evertrain.core.time import HOUR, MINUTE, SECOND, Instant
 from evertrain.monitor.trial import Trial
 
 ALPHA = 0.01
@@ -127,8 +131,9 @@ HARMS = (
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """An hour of requests in their order, arrays of length n. harmed: what the canary spoilt."""
+    """An hour of requests in their order, arrays of length n. received: in us. harmed: what the canary spoilt."""
 
+    received: NDArray[np.int64]
     canary: Bools
     control: Bools
     failed: Bools
@@ -150,6 +155,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
         wrong = rng.random(requests) < BASE_WRONG
         spoilt = broken | slow | (missed & ~wrong)
         return cls(
+            received=np.sort(np.random.default_rng(requests).integers(0, MINUTES * MINUTE, requests)),
             canary=canary,
             control=arms == "control",
             failed=broken | (rng.random(requests) < BASE_ERRORS),
@@ -161,8 +167,9 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
 
     def outcomes(self) -> list[Outcome]:
         names: NDArray[np.str_] = np.where(self.canary, "canary", np.where(self.control, "control", "champion"))
-        seen = zip(names.tolist(), self.failed.tolist(), self.latency.tolist(), self.score.tolist(), strict=True)
-        return [Outcome(arm, not failed, int(late), score) for arm, failed, late, score in seen]
+        columns = (names, self.failed, self.latency.astype(int), self.score, self.received)
+        seen = zip(*(column.tolist() for column in columns), strict=True)
+        return [Outcome(arm, not failed, late, score, received) for arm, failed, late, score, received in seen]
 
     def graded(self) -> list[Graded]:
         far = np.random.default_rng(0).random(len(self.wrong)) / 2 + 0.5 * self.wrong
@@ -263,6 +270,105 @@ def false_rollbacks(runs: int) -> Row:
         rival="; ".join(f"{name} {100 * found[name] / runs:.1f}%" for name in RIVALS),
     )
     # Few runs may show one by chance: what then counts is whether alpha is ruled out.
+    return msgspec.structs.replace(made, holds=made.holds or (runs < 1000 and low <= ALPHA))
+
+
+class Pauses(msgspec.Struct, frozen=True, kw_only=True):
+    """What befalls the processes of both arms alike. canary, control: requests a second. every, last: seconds.
+
+    slow: everything takes twice as long for `last` seconds of `every`; otherwise the process stands still for that
+    long, on the average, and answers then.
+    """
+
+    name: str
+    canary: float = 300.0
+    control: float = 300.0
+    every: float
+    last: float
+    seconds: int = 60
+    slow: bool = False
+
+    def arm(self, rng: np.random.Generator, on_canary: bool) -> list[Timed]:
+        """The answers of one arm in the order of their requests."""
+        asked = rng.poisson(self.seconds * (self.canary if on_canary else self.control))
+        at = np.sort(rng.random(asked)) * self.seconds
+        late = rng.lognormal(6.5, 0.5, asked)
+        if self.slow:
+            episode = ((at + self.last * rng.random()) // self.last).astype(int)
+            hit = rng.random(int(self.seconds / self.last) + 2) < self.last / self.every
+            late = np.where(hit[episode], 2 * late, late)
+        else:
+            begins = np.sort(rng.random(1 + rng.poisson(self.seconds / self.every))) * self.seconds
+            ends = np.maximum.accumulate(begins + rng.exponential(self.last, len(begins)))
+            of = np.searchsorted(begins, at) - 1
+            late += 1e6 * np.where(of >= 0, np.maximum(0.0, ends[of] - at), 0.0)
+        found = zip(late.astype(int).tolist(), (at * SECOND).astype(int).tolist(), strict=True)
+        return [Timed(on_canary, took, received) for took, received in found]
+
+    def answers(self, rng: np.random.Generator) -> list[Timed]:
+        return sorted((*self.arm(rng, True), *self.arm(rng, False)), key=lambda answer: answer.received)
+
+
+PAUSES = (
+    Pauses(name="300 requests a second of each arm, a pause of 0.2 s every 5 s", every=5, last=0.2),
+    Pauses(name="300 requests a second of each arm, a pause of 30 ms twice a second", every=0.5, last=0.03),
+    Pauses(
+        name="5 requests a second of the canary and 50 of the control arm, a pause of 0.2 s every 10 s",
+        canary=5, control=50, every=10, last=0.2, seconds=600,
+    ),
+    Pauses(
+        name="1 request a second of the canary and 4 of the control arm, a pause of 0.5 s every 10 s",
+        canary=1, control=4, every=10, last=0.5, seconds=2400,
+    ),
+    Pauses(
+        name="100 requests a second of each arm, twice as slow for a second in five",
+        canary=100, control=100, every=5, last=1, seconds=120, slow=True,
+    ),
+)  # fmt: skip
+
+
+def late_at(answers: list[Timed], *, every: bool = False) -> float | None:
+    """Seconds until a canary is taken back for its latency; None where it never is. every: if all answers counted."""
+    latency = Latency()
+    for start in range(0, len(answers), BLOCK):
+        block = answers[start : start + BLOCK]
+        latency = latency.after(block) if every else latency.fold(block)
+        if evidence_of(msgspec.structs.replace(Tally.start(0.5), latency=latency)) >= 1 / ALPHA:
+            return block[-1].received / SECOND
+    return None
+
+
+def at_full_rate(harm: str, slower: Callable[[int], int], limit: float, runs: int) -> Row:
+    """How long a slow canary goes on where traffic is heavy, and no more than four answers a second count."""
+    steady, took = Pauses(name="", every=math.inf, last=0.0, seconds=400), []
+    for run in range(runs):
+        answers = steady.answers(np.random.default_rng((5, run)))
+        slow = [
+            Timed(one.on_canary, slower(one.latency_us) if one.on_canary else one.latency_us, one.received)
+            for one in answers
+        ]
+        took.append(late_at(slow) or math.inf)
+    middle, high = _middle_and_high(took)
+    label = f"{harm}, 300 requests a second of each arm: seconds until it is rolled back, median"
+    return row(f"{label} (nine in ten: {_say(high)})", middle, "s", limit=limit)
+
+
+def paused(pauses: Pauses, runs: int) -> Row:
+    """How often the latency of an equal canary takes it back, by what counts and by every answer."""
+    spaced = counted = 0
+    for run in range(runs):
+        answers = pauses.answers(np.random.default_rng((4, run)))
+        spaced += late_at(answers) is not None
+        counted += late_at(answers, every=True) is not None
+    low, high = clopper_pearson(spaced, runs)
+    made = row(
+        f"false rollbacks of an equal canary, {pauses.name}, {runs} runs of {pauses.seconds} s "
+        f"({low:.2%} to {high:.2%})",
+        100 * spaced / runs,
+        "%",
+        limit=100 * ALPHA,
+        rival=f"if every answer counted {100 * counted / runs:.0f}%",
+    )
     return msgspec.structs.replace(made, holds=made.holds or (runs < 1000 and low <= ALPHA))
 
 
@@ -506,7 +612,8 @@ def costs() -> list[Row]:
     """What evidence costs the controller."""
     spec = CanarySpec()
     fine = [Outcome("champion", True)] * 10_000
-    pairs = [Outcome(arm, True, 3000, 0.5) for _ in range(1000) for arm in ("canary", "control")]
+    arms: tuple[ArmName, ...] = ("canary", "control")
+    pairs = [Outcome(arm, True, 3000, 0.5, number * SECOND) for number in range(1000) for arm in arms]
     errors = [Outcome("canary" if index % 9 == 0 else "champion", False) for index in range(1000)]
     tally = Tally.start(0.05).fold(fine).fold([Outcome("canary", True)] * 300)
     return [
@@ -528,6 +635,10 @@ def _latency(tally: Tally) -> float:
 def measure(quick: bool) -> Iterator[Row]:
     """All rows."""
     yield false_rollbacks(60 if quick else 300)
+    for pauses in PAUSES:
+        yield paused(pauses, 20 if quick else 200)
+    yield at_full_rate("100 ms more on all", lambda late: late + 100_000, 15, 5 if quick else 40)
+    yield at_full_rate("25% slower", lambda late: late + late // 4, 120, 5 if quick else 40)
     for harm in HARMS:
         yield from detection(harm, 15 if quick else 100)
     for harm, kind, limit in (

@@ -9,7 +9,8 @@ from evertrain.core.canary import assess
 from evertrain.core.evidence import Outcome, Tally
 from evertrain.core.loss import Graded
 from evertrain.core.policy import CanarySpec
-from evertrain.core.time import DAY, MINUTE, Instant
+from evertrain.core.prediction import ArmName
+from evertrain.core.time import DAY, MINUTE, SECOND, Instant
 
 SPEC = CanarySpec(steps=(0.01, 0.1, 0.5), margin=0.01, max_bad_answers=50.0)
 NOW = Instant(1_000_000)
@@ -81,7 +82,10 @@ def test_a_baseline_without_errors_saves_no_failing_canary(share: float, errors:
 
 
 def side_by_side(canary: Outcome, control: Outcome, times: int = 60) -> Tally:
-    return Tally.start(0.1).fold([outcome for _ in range(times) for outcome in (canary, control)])
+    """Their answers in turn, a second apart."""
+    both = (canary, control)
+    answers = [msgspec.structs.replace(one, received=number * SECOND) for number in range(times) for one in both]
+    return Tally.start(0.1).fold(answers)
 
 
 def test_slow_answers_decide_only_where_latency_does() -> None:
@@ -91,6 +95,20 @@ def test_slow_answers_decide_only_where_latency_does() -> None:
     quiet = assess(0, SPEC, running, 1000.0, NOW, latency_decides=False)
     assert quiet.action != "roll back"
     assert quiet.figures["e_latency"] > 100
+
+
+def test_no_version_is_promoted_before_its_latency_could_have_been_compared() -> None:
+    """Thousands of requests within a second bound the errors; of their latencies only four of each arm count."""
+    arms: list[ArmName] = ["canary", "control", "champion"]
+    rush = [Outcome(arm, True, 700, 0.5, number) for number in range(1000) for arm in arms]
+    running = Tally.start(0.5).fold(rush)
+    found = assess(2, SPEC, running, 1e6, NOW)
+    assert found.action == "wait"
+    assert found.reasons[0].startswith("waiting: its latency has to be compared with the control arm's first")
+    assert found.reasons[1].startswith("the share of failed requests is at most")
+    assert assess(2, SPEC, running, 1e6, NOW, latency_decides=False).action == "promote"
+    seconds = [msgspec.structs.replace(one, received=(number // 3 + 1) * SECOND) for number, one in enumerate(rush)]
+    assert assess(2, SPEC, running.fold(seconds[:120]), 1e6, NOW).action == "promote"
 
 
 @pytest.mark.parametrize("latency_decides", [True, False])

@@ -13,11 +13,20 @@ from evertrain.core.bound import clopper_pearson
 from evertrain.core.evidence import Outcome, Tally, outcomes
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted, Record
+from evertrain.core.score import Cause
 from evertrain.core.time import Instant
 
 ARMS: tuple[ArmName, ...] = ("champion", "canary", "control")
 some_outcomes = st.lists(
-    st.builds(Outcome, st.sampled_from(ARMS), st.booleans(), st.integers(100, 90_000), st.floats(0, 1)), max_size=60
+    st.builds(
+        Outcome,
+        st.sampled_from(ARMS),
+        st.booleans(),
+        st.integers(100, 90_000),
+        st.floats(0, 1),
+        st.integers(0, 10_000_000),
+    ),
+    max_size=60,
 )
 
 
@@ -89,8 +98,10 @@ def test_a_heavy_entity_in_the_canary_cohort_is_not_taken_for_harm() -> None:
 def test_only_the_arms_of_one_path_make_a_block() -> None:
     arms: list[ArmName] = ["champion", "canary", "control", "champion"]
     tally = Tally.start(0.1).fold([Outcome(arm, True, 700, 0.5) for arm in arms])
-    assert [answer.on_canary for answer in tally.block] == [True, False]
-    assert tally.fold([Outcome("canary", False)]).block == tally.block
+    assert [answer.on_canary for answer in tally.scores.block] == [True, False]
+    assert tally.scores.block == tally.latency.block
+    failed = tally.fold([Outcome("canary", False)])
+    assert (failed.scores, failed.latency) == (tally.scores, tally.latency)
 
 
 @given(seen=some_outcomes, cut=st.integers(0, 60))
@@ -108,10 +119,10 @@ def test_the_evidence_of_errors_is_kept_when_the_share_changes(seen: list[Outcom
     stepped = tally.stepped(0.25)
     assert stepped.errors == tally.errors
     assert stepped.step == Exposure(share=0.25)
-    assert (stepped.latency, stepped.scores) == (tally.latency, tally.scores)
+    assert (stepped.latency.bets, stepped.scores.bets) == (tally.latency.bets, tally.scores.bets)
     assert (stepped.canary, stepped.rest) == (tally.canary, tally.rest)
     # Answers of two shares make no block.
-    assert stepped.block == ()
+    assert (stepped.latency.block, stepped.scores.block) == ((), ())
 
 
 def predicted(arm: ArmName, assigned: ArmName, *, batch: str = "", load: bool = False, retry: bool = False) -> Record:
@@ -134,8 +145,8 @@ def predicted(arm: ArmName, assigned: ArmName, *, batch: str = "", load: bool = 
     )
 
 
-def test_each_request_counts_once() -> None:
-    failed = Failed(
+def failure(cause: Cause) -> Failed:
+    return Failed(
         id="0" * 32,
         service=ServiceName("late"),
         version=VersionId("v"),
@@ -143,15 +154,18 @@ def test_each_request_counts_once() -> None:
         at=Instant(0),
         received=Instant(0),
         arm="canary",
-        cause="error",
+        cause=cause,
         detail="",
         latency_us=10,
     )
+
+
+def test_each_request_counts_once() -> None:
     label = Labelled(
         service=ServiceName("late"), prediction="", key="k", value=1.0, known=Instant(0), received=Instant(0)
     )
     records: list[Record] = [
-        failed,
+        failure("error"),
         predicted("champion", "canary"),
         predicted("champion", "champion", load=True),
         predicted("canary", "canary", retry=True),
@@ -163,14 +177,43 @@ def test_each_request_counts_once() -> None:
     assert list(outcomes(records)) == [Outcome("canary", False), answered, answered, answered]
 
 
-def test_a_canary_may_be_slower_by_what_is_declared_and_its_control_arm_may_not() -> None:
-    records = [predicted("canary", "canary"), predicted("control", "control"), predicted("champion", "champion")]
-    plain = [outcome.latency_us for outcome in outcomes(records)]
-    assert None not in plain
-    [canary, *others] = [outcome.latency_us for outcome in outcomes(records, slower_by=1)]
-    assert canary == (plain[0] or 0) - 1
-    assert others == plain[1:]
-    assert next(outcomes(records, slower_by=10**9)).latency_us == 0
+def left(arm: ArmName, *moments: int, took: int = 1_000_000) -> list[Outcome]:
+    """Requests that were received then and had no answer when their second was over."""
+    return [Outcome(arm, False, took, None, moment, unanswered=True) for moment in moments]
+
+
+def test_what_a_process_had_in_hand_when_it_stood_still_is_one_event_of_the_bet_and_all_of_the_bound() -> None:
+    once = Tally.start(0.05).fold(left("canary", 0))
+    held = Tally.start(0.05).fold(left("canary", *range(0, 900_000, 10_000)))
+    assert held.errors == once.errors
+    assert (held.canary_errors, once.canary_errors) == (90, 1)
+    assert held.errors.value < 10
+
+
+@pytest.mark.parametrize(("share", "errors"), [(0.01, 3), (0.05, 3), (0.1, 4), (0.2, 5)])
+def test_a_version_that_never_answers_is_caught_after_as_many_deadlines_as_one_that_only_fails_after_errors(
+    share: float, errors: int
+) -> None:
+    tally = Tally.start(share).fold([Outcome("champion", True)] * 900)
+    for moment in range(0, (errors - 1) * 1_000_000, 50_000):
+        tally = tally.fold(left("canary", moment))
+        assert tally.errors.value < 200
+    assert tally.fold(left("canary", (errors - 1) * 1_000_000)).errors.value >= 100
+
+
+def test_each_arm_stands_still_by_itself_and_each_failure_of_the_code_counts() -> None:
+    tally = Tally.start(0.5).fold([*left("canary", 0), *left("control", 1), *left("canary", 2), *left("control", 3)])
+    assert tally.errors == Tally.start(0.5).fold([*left("canary", 0), *left("control", 1)]).errors
+    raised = Outcome("canary", False)
+    assert tally.fold([raised]).errors != tally.errors
+    assert tally.fold([raised] * 2).errors != tally.fold([raised]).errors
+
+
+def test_a_process_that_ends_or_does_not_answer_in_time_is_told_from_one_that_raises() -> None:
+    causes: tuple[Cause, ...] = ("error", "nan", "crash", "deadline")
+    records: list[Record] = [failure(cause) for cause in causes]
+    assert [outcome.unanswered for outcome in outcomes(records)] == [False, False, True, True]
+    assert [outcome.latency_us for outcome in outcomes(records)] == [None, None, 10, 10]
 
 
 def test_the_rows_of_a_batch_count_once_wherever_they_stand() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from evertrain.core.bet import BLOCK
-from evertrain.core.latency import Timed
+from evertrain.core.spacing import Timed
 from evertrain.core.spread import Spread
 
 Model = Callable[[np.random.Generator, float], float]
@@ -32,7 +32,7 @@ def caught_after(rng: np.random.Generator, model: Model, *, blocks: int) -> int:
     for _ in range(blocks):
         on_canary, values = rng.random(BLOCK) < 0.5, rng.normal(size=BLOCK)
         block = [
-            Timed(bool(arm), 700, float(model(rng, value) if arm else value))
+            Timed(bool(arm), 700, 0, float(model(rng, value) if arm else value))
             for arm, value in zip(on_canary, values, strict=True)
         ]
         spread, canaries = spread.after(block), canaries + int(on_canary.sum())
@@ -59,9 +59,9 @@ def test_scores_far_from_the_control_arms_are_caught_within_some_dozens(model: s
 def test_where_nothing_scatters_a_tenth_is_no_difference(canary: float, off: bool) -> None:
     spread = Spread()
     for _ in range(20):
-        spread = spread.after([Timed(True, 700, canary), Timed(False, 700, 0.26)] * (BLOCK // 2))
+        spread = spread.after([Timed(True, 700, 0, canary), Timed(False, 700, 0, 0.26)] * (BLOCK // 2))
     assert (spread.value >= 100) == off
 
 
 def test_answers_without_a_score_are_left_out() -> None:
-    assert Spread().after([Timed(True, 700), Timed(False, 700)] * (BLOCK // 2)) == Spread()
+    assert Spread().after([Timed(True, 700, 0), Timed(False, 700, 0)] * (BLOCK // 2)) == Spread()

@@ -228,7 +228,7 @@ def test_the_champion_answers_for_what_is_on_trial_and_the_cause_is_on_record(
     with on_trial(planted, champion, bad, DEADLINE_S if CAUSES[deed] == "deadline" else PATIENCE_S):
         until(lambda: worker.serves(champion))
         begun = time.monotonic()
-        response = worker.predict()
+        response = worker.fails()
     assert time.monotonic() - begun < PATIENCE_S / 2  # nobody waits for the end of it
     assert (response.status_code, response.headers["x-evertrain-version"]) == (200, champion)
     failed, predicted = worker.records()[-2:]

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -120,9 +121,27 @@ async def _boasting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     [(_silent, "deadline"), (_hanging_up, "crash"), (_babbling, "protocol"), (_boasting, "protocol")],
 )
 def test_a_peer_that_misbehaves_costs_at_most_the_deadline(tmp_path: Path, peer: Peer, cause: str) -> None:
-    with pytest.raises(ScoreError) as caught:
-        asked(tmp_path, peer, deadline_s=0.5 if cause == "deadline" else 30.0)
-    assert caught.value.cause == cause
+    assert cause_of(tmp_path, peer, deadline_s=0.5 if cause == "deadline" else 30.0) == cause
+
+
+def cause_of(folder: Path, peer: Peer, deadline_s: float) -> str:
+    """Why it does not answer. Who asks may be late at a deadline itself, on a full machine, and then asks again."""
+    try:
+        asked(folder, peer, deadline_s=deadline_s)
+    except AbsentError:
+        return cause_of(folder, peer, deadline_s)
+    except ScoreError as error:
+        return error.cause
+    return "nothing"
+
+
+def test_a_deadline_that_this_process_slept_through_is_held_against_nobody(tmp_path: Path) -> None:
+    async def stands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        time.sleep(1.0)  # the whole loop stands, as where its process gets no processor
+        await _silent(reader, writer)
+
+    with pytest.raises(AbsentError):
+        asked(tmp_path, stands, deadline_s=0.5)
 
 
 def test_a_peer_that_comes_back_is_found_again(tmp_path: Path) -> None:

@@ -46,6 +46,11 @@ _FEWEST_BAD_ANSWERS = 50.0
 
 _FORESEEABLE_DAYS = 3650
 
+_OUTRUN = (
+    "waiting: its latency has to be compared with the control arm's first; of each arm at most four answers a second "
+    "count, so that takes some seconds"
+)
+
 _QUIET = 10 * MINUTE
 """So long without a request is said: the time that is foretold moves on with it."""
 
@@ -113,6 +118,8 @@ def assess(
             reasons=(_admitted(spec, step, bound, requests_24h),),
             figures=figures,
         )
+        if last and latency_decides and tally.latency.outrun:
+            return msgspec.structs.replace(passed, action="wait", reasons=(_OUTRUN, *passed.reasons))
         return _no_sooner(passed, spec, since, now)
     more = requests_to_go(step, spec, tally, requests_24h)
     because = "" if last or more is None or more <= own - tally.step.canary else _foreseen(requests_24h)

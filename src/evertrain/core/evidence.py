@@ -1,9 +1,11 @@
 """Evidence that a version on trial does harm, valid at every look: all of it in one tally that survives a restart.
 
-*Errors* are bet on by share, canary against all other traffic: each counts at once. *Latency* and *scores* are bet on
-in blocks, canary against control arm, which is the champion in a twin process on the same path (`core.latency`,
-`core.spread`). *Losses* are bet on as labels come, in blocks of all labelled answers (`core.loss`). How bets work, and
-where they come from, stands in `core.bet`.
+*Errors* are bet on by share, canary against all other traffic: each counts at once, but of those that a process left
+without an answer, by its end or for longer than the deadline, only what was asked for after the last of them was over:
+what it had in hand at one moment is one event (`core.spacing`). *Latency* and *scores* are bet on in blocks, canary
+against control arm, which is the champion in a twin process on the same path (`core.latency`, `core.spread`). *Losses*
+are bet on as labels come, in blocks of all labelled answers (`core.loss`). How bets work, and where they come from,
+stands in `core.bet`.
 
 What it assumes: who gets a request does not depend on what the request would have caused. Cohorts by a salted hash of
 the entity do that; when few entities carry the traffic, the realised share is what keeps the bet on errors fair.
@@ -14,33 +16,42 @@ from typing import Final
 
 import msgspec
 
-from evertrain.core.bet import BLOCK, Bet, Exposure
-from evertrain.core.latency import Latency, Timed
+from evertrain.core.bet import Bet, Exposure
+from evertrain.core.latency import Latency
 from evertrain.core.loss import Graded, Losses
 from evertrain.core.prediction import ArmName, Failed, Labelled, Predicted, Record, Shadowed
+from evertrain.core.spacing import Timed, Turn
 from evertrain.core.spread import Spread
 
 __all__ = ["Failures", "Outcome", "Tally", "outcomes"]
 
+_UNANSWERED: Final = ("crash", "deadline")
 _KINDS: Final = 100
 _WORDS: Final = 160
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True):
-    """What became of one request. arm: whose share it fell in. latency_us, score: None where they do not count."""
+    """What became of one request. arm: whose share it fell in. latency_us, score: None where they do not count.
+
+    received: when, in microseconds; it matters where the latency does. unanswered: it failed since its process ended,
+    or gave no answer within the deadline; latency_us says when that was known.
+    """
 
     arm: ArmName
     ok: bool
     latency_us: int | None = None
     score: float | None = None
+    received: int = 0
+    unanswered: bool = False
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """All evidence of one rollout, through its whole ramp; a plain value that survives a restart exactly.
 
     canary, rest: requests counted; the rest is the champion's and the control arm's. step: the exposure since the
-    share last changed. errors: the bet on errors, canary against the rest. latency, scores: canary against the control
-    arm; block: their answers since the last whole block. losses: of labelled answers, canary against the rest.
+    share last changed. errors: the bet on errors, canary against the rest. unanswered: of the requests that the process
+    of the canary, and of the control arm, left without an answer, which the bet took note of last. latency, scores:
+    canary against the control arm. losses: of labelled answers, canary against the rest.
 
     >>> tally = Tally.start(0.1).fold([Outcome("champion", True), Outcome("canary", False)])
     >>> tally.rest, tally.canary, tally.canary_errors, round(tally.errors.value, 2)
@@ -53,7 +64,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     canary_errors: int = 0
     rest_errors: int = 0
     errors: Bet = Bet()
-    block: tuple[Timed, ...] = ()
+    unanswered: tuple[Turn, Turn] = (Turn(), Turn())
     latency: Latency = Latency()
     scores: Spread = Spread()
     losses: Losses = Losses()
@@ -63,12 +74,14 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
         return cls(step=Exposure(share=share))
 
     def stepped(self, share: float) -> "Tally":
-        """The same evidence under another share: the bets go on, the exposure and the block begin anew.
+        """The same evidence under another share: the bets go on, the exposure and the blocks begin anew.
 
         >>> Tally.start(0.1).stepped(0.25).step.share
         0.25
         """
-        return msgspec.structs.replace(self, step=Exposure(share=share), block=())
+        return msgspec.structs.replace(
+            self, step=Exposure(share=share), latency=self.latency.stepped(), scores=self.scores.stepped()
+        )
 
     def counts(self) -> "Tally":
         """What it counts, without its bets: all that says how many more requests a step takes."""
@@ -80,21 +93,24 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
             rest_errors=self.rest_errors,
         )
 
-    def fold(self, seen: Iterable[Outcome]) -> "Tally":
-        """The tally after these outcomes, in their order. Each counted request is given once, a retry not at all."""
+    def fold(self, seen: Iterable[Outcome], *, slower_by: int = 0) -> "Tally":
+        """The tally after these outcomes, in their order. Each counted request is given once, a retry not at all.
+
+        slower_by: so many microseconds of a canary's latency are not held against it.
+        """
         share, canary, other = self.step.share, self.step.canary, self.step.other
         canary_errors, rest_errors, errors = 0, 0, self.errors
-        block, latency, scores = list(self.block), self.latency, self.scores
+        timed: list[Timed] = []
+        turns = list(self.unanswered)
         for outcome in seen:
             on_canary = outcome.arm == "canary"
             if not outcome.ok:
-                errors = errors.after(Exposure(share=share, canary=canary, other=other).rho, on_canary)
+                if _counts(outcome, turns):
+                    errors = errors.after(Exposure(share=share, canary=canary, other=other).rho, on_canary)
                 canary_errors += on_canary
                 rest_errors += not on_canary
             elif outcome.arm != "champion" and outcome.latency_us is not None:
-                block.append(Timed(on_canary, outcome.latency_us, outcome.score))
-                if len(block) == BLOCK:
-                    latency, scores, block = latency.after(block), scores.after(block), []
+                timed.append(Timed(on_canary, outcome.latency_us, outcome.received, outcome.score))
             canary += on_canary
             other += not on_canary
         return Tally(
@@ -104,9 +120,9 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
             canary_errors=self.canary_errors + canary_errors,
             rest_errors=self.rest_errors + rest_errors,
             errors=errors,
-            block=tuple(block),
-            latency=latency,
-            scores=scores,
+            unanswered=(turns[0], turns[1]),
+            latency=self.latency.fold(timed, slower_by=slower_by),
+            scores=self.scores.fold(timed),
             losses=self.losses,
         )
 
@@ -116,6 +132,17 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
         for one in seen:
             losses = losses.after(one)
         return self if losses is self.losses else msgspec.structs.replace(self, losses=losses)
+
+
+def _counts(failure: Outcome, turns: list[Turn]) -> bool:
+    """Whether the bet takes note of a failure; if so its arm's turn is over."""
+    if not failure.unanswered or failure.arm == "champion":
+        return True
+    arm = ("canary", "control").index(failure.arm)
+    counts = turns[arm].admits(failure.received)
+    if counts:
+        turns[arm] = turns[arm].after(failure.received, failure.latency_us or 0)
+    return counts
 
 
 class Failures(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,25 +185,29 @@ def _failure_of(record: Record) -> str:
     return f"{record.cause}: {words}" if words else record.cause
 
 
-def outcomes(records: Iterable[Record], *, slower_by: int = 0) -> Iterator[Outcome]:
+def outcomes(records: Iterable[Record]) -> Iterator[Outcome]:
     """What log records say about the arms, one outcome a request.
 
     Tagged load, retries and labels are left out. A canary's failure stands in its Failed record; the champion's answer
     in its place (arm "champion", assigned "canary") is the same request and is not counted again. The rows of one
     batch count once. A shadow counts as the canary that it is before its canary; its latency is on another path.
-    slower_by: so many microseconds of a canary's latency are not held against it.
     """
     for record in _once_a_batch(records):
         if isinstance(record, Shadowed):
-            yield Outcome("canary", not record.cause)
+            yield _failed("canary", record) if record.cause else Outcome("canary", True)
             continue
         if record.load or record.retry:
             continue
         if isinstance(record, Failed):
-            yield Outcome(record.arm, False)
+            yield _failed(record.arm, record)
         elif record.arm == record.assigned:
-            late = record.latency_us - slower_by if record.arm == "canary" else record.latency_us
-            yield Outcome(record.arm, True, max(0, late), record.score)
+            yield Outcome(record.arm, True, record.latency_us, record.score, record.received)
+
+
+def _failed(arm: ArmName, record: Failed | Shadowed) -> Outcome:
+    if record.cause not in _UNANSWERED:
+        return Outcome(arm, False)
+    return Outcome(arm, False, record.latency_us, None, record.received, unanswered=True)
 
 
 def _once_a_batch(records: Iterable[Record]) -> Iterator[Predicted | Failed | Shadowed]:

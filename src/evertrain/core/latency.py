@@ -4,7 +4,10 @@
 answer. The last one tells most of what is rare and grotesque: two canary requests in a hundred that take 100 ms more
 stand out of all that the control arm ever did, while they hide in the one in a hundred above its 99th percentile.
 Thresholds are set by the control arm's first answers, finer as there are more of them, and frozen then. Each is fixed
-before the block that it judges, which is all that the bets ask.
+before the block that it judges.
+
+Not every answer counts: one pause of a process makes all slow that it had to answer, which is one event and not many.
+Those that count are so far apart that it cannot have hit two of them (`core.spacing`).
 """
 
 import math
@@ -12,9 +15,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from evertrain.core.bet import Bet, mean_value
+from evertrain.core.bet import BLOCK, Bet
+from evertrain.core.spacing import Spacing, Timed
 
-__all__ = ["CALIBRATIONS", "Latency", "Timed"]
+__all__ = ["CALIBRATIONS", "Latency"]
 
 CALIBRATIONS = (20, 60, 200)
 """After so many answers of the control arm the thresholds are set; by the last of them for good."""
@@ -23,13 +27,11 @@ _QUANTILES = (0.5, 0.9, 0.99)
 _BEYOND = 2
 """So many times the slowest answer is beyond everything seen."""
 
+_WEIGHTS = (0.25, 0.2, 0.15, 0.4)
+"""Parts of the whole: of the median, the two quantiles, and what is beyond, which is rare and has to tell by itself."""
 
-class Timed(msgspec.Struct, frozen=True, array_like=True):
-    """One answer of the canary or of the control arm. score: None where it is not looked at."""
-
-    on_canary: bool
-    latency_us: int
-    score: float | None = None
+_PLENTY = 3 * BLOCK
+"""Answers of each arm that would have told what is grossly slow, had they not come all at once."""
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,34 +39,67 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
     first: latencies of the control arm until the thresholds are frozen, in microseconds; () from then on.
     thresholds: those of _QUANTILES and the one beyond, () before there are any. bets: one for each threshold.
+    spacing: which answers count. block: those since the last whole block. judged: blocks that were bet on.
     """
 
     first: tuple[int, ...] = ()
     thresholds: tuple[int, ...] = ()
     bets: tuple[Bet, ...] = (Bet(),) * (len(_QUANTILES) + 1)
+    spacing: Spacing = Spacing()
+    block: tuple[Timed, ...] = ()
+    judged: int = 0
 
     @property
     def value(self) -> float:
-        return mean_value(self.bets)
+        """The weighted mean of e-values, itself an e-value."""
+        return sum(weight * bet.value for weight, bet in zip(_WEIGHTS, self.bets, strict=True))
 
     @property
     def frozen(self) -> bool:
         """Whether the thresholds stay as they are."""
         return bool(self.thresholds) and not self.first
 
-    def after(self, block: Sequence[Timed]) -> "Latency":
-        """The evidence after one block of answers in their order."""
-        judged = msgspec.structs.replace(self, bets=self._judged(block)) if self.thresholds else self
-        return judged if self.frozen else judged.calibrated(block)
+    @property
+    def outrun(self) -> bool:
+        """Whether more answers came than could be compared in that time: what is grossly slow would not be known yet.
 
-    def _judged(self, block: Sequence[Timed]) -> tuple[Bet, ...]:
-        canary = sum(answer.on_canary for answer in block)
+        Where there are few, each of them counts, and nothing is gained by waiting.
+        """
+        return self.judged == 0 and min(self.spacing.canary.seen, self.spacing.control.seen) >= _PLENTY
+
+    def fold(self, answers: Sequence[Timed], *, slower_by: int = 0) -> "Latency":
+        """The evidence after these answers, in the order in which they were received.
+
+        slower_by: so many microseconds of a canary's latency are not held against it.
+        """
+        counted, spacing = self.spacing.apart(answers)
+        waiting = [*self.block, *counted]
+        whole = len(waiting) - len(waiting) % BLOCK
+        latency = msgspec.structs.replace(self, spacing=spacing, block=tuple(waiting[whole:]))
+        for start in range(0, whole, BLOCK):
+            latency = latency.after(waiting[start : start + BLOCK], slower_by=slower_by)
+        return latency
+
+    def stepped(self) -> "Latency":
+        """The same evidence under other shares: answers of two shares make no block."""
+        return msgspec.structs.replace(self, block=(), spacing=self.spacing.even())
+
+    def after(self, block: Sequence[Timed], *, slower_by: int = 0) -> "Latency":
+        """The evidence after one block of answers that count, in their order."""
+        latency = self
+        if self.thresholds:
+            bets = self._judged([(one.on_canary, one.latency_us - slower_by * one.on_canary) for one in block])
+            latency = msgspec.structs.replace(self, bets=bets, judged=self.judged + 1)
+        return latency if latency.frozen else latency.calibrated(block)
+
+    def _judged(self, block: Sequence[tuple[bool, int]]) -> tuple[Bet, ...]:
+        canary = sum(on_canary for on_canary, _ in block)
         return tuple(
             bet.after_block(
                 canary=canary,
                 other=len(block) - canary,
-                hits=sum(answer.on_canary for answer in block if answer.latency_us > threshold),
-                events=sum(answer.latency_us > threshold for answer in block),
+                hits=sum(on_canary for on_canary, late in block if late > threshold),
+                events=sum(late > threshold for _, late in block),
             )
             for bet, threshold in zip(self.bets, self.thresholds, strict=True)
         )

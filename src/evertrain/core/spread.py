@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from evertrain.core.bet import Bet, mean_value
-from evertrain.core.latency import Timed
+from evertrain.core.bet import BLOCK, Bet, mean_value
+from evertrain.core.spacing import Timed
 
 __all__ = ["CALIBRATION", "Spread"]
 
@@ -36,7 +36,8 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     """Score evidence, canary against control arm.
 
     first: scores of (canary, control arm) until there are CALIBRATION of each; then the limits stand.
-    below, above: scores of the control arm; the canary's count beyond them by `slack`.
+    below, above: scores of the control arm; the canary's count beyond them by `slack`. block: answers since the last
+    whole block.
     """
 
     first: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
@@ -44,10 +45,24 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     above: tuple[float, ...] = ()
     slack: float = 0.0
     bets: tuple[Bet, ...] = (Bet(),) * 4
+    block: tuple[Timed, ...] = ()
 
     @property
     def value(self) -> float:
         return mean_value(self.bets)
+
+    def fold(self, answers: Sequence[Timed]) -> "Spread":
+        """The evidence after these answers, in their order."""
+        waiting = [*self.block, *answers]
+        whole = len(waiting) - len(waiting) % BLOCK
+        spread = self
+        for start in range(0, whole, BLOCK):
+            spread = spread.after(waiting[start : start + BLOCK])
+        return msgspec.structs.replace(spread, block=tuple(waiting[whole:]))
+
+    def stepped(self) -> "Spread":
+        """The same evidence under other shares: answers of two shares make no block."""
+        return msgspec.structs.replace(self, block=())
 
     def after(self, block: Sequence[Timed]) -> "Spread":
         """The evidence after one block of answers in their order; those without a score are left out."""

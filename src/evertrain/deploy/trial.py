@@ -5,6 +5,7 @@ Whatever that process does, the worker waits no longer than the arm's deadline, 
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,9 @@ __all__ = ["AbsentError", "Trials", "socket_name"]
 _answers = msgspec.msgpack.Decoder(Answer)
 _Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _IDLE = 8
+
+_STOOD_S = 0.25
+"""Who looks at a deadline so much too late has stood still."""
 
 
 class AbsentError(Exception):
@@ -58,14 +62,17 @@ class Trials:
     async def ask(self, name: str, arm: Arm, asks: Sequence[Predict], output: Output) -> list[Answer]:
         """Answers, one a row, in order; ScoreError when one is missing, late, or must not be answered.
 
-        What it had in hand when it ended is held against it. AbsentError while it is not up, and when its
-        trial has ended meanwhile.
+        What it had in hand when it ended is held against it. AbsentError while it is not up, when its trial has ended
+        meanwhile, and when this process stood still itself beyond the deadline: the answer may have been there.
         """
         socket = socket_name(name, arm.version, arm.attempt)
+        begun = time.perf_counter()
         try:
             async with asyncio.timeout(arm.deadline_s):
                 answers = await self._exchange(socket, asks)
         except TimeoutError as error:
+            if time.perf_counter() - begun > arm.deadline_s + _STOOD_S:
+                raise AbsentError from error
             raise ScoreError("deadline", f"no answer within {arm.deadline_s:g} s") from error
         except (OSError, EOFError) as error:
             self._look()

@@ -170,7 +170,7 @@ class Trial:
                 tally = tally.stepped(share)
             inside = [record for record in records if end is None or record.received < end]
             records = [record for record in records if end is not None and record.received >= end]
-            tally = tally.fold(outcomes(inside, slower_by=slower_by)).graded(self._grading.grade(inside))
+            tally = tally.fold(outcomes(inside), slower_by=slower_by).graded(self._grading.grade(inside))
         self._tally = tally
         return tally
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import httpx
 
 from evertrain.core.identity import VersionId
-from evertrain.core.prediction import Record
+from evertrain.core.prediction import Failed, Record
 from evertrain.core.routing import Arm
 from evertrain.process.worker.candidate import Order, command
 from evertrain.store.log import LogReader
@@ -71,6 +71,19 @@ class RunningWorker:
 
     def predict(self, **named: Any) -> httpx.Response:
         return self.client.post(f"/predict/{SHOP}", json={**RECORD, **named})
+
+    def fails(self) -> httpx.Response:
+        """The answer to a request that a version on trial failed. A worker that is late at its deadline itself, as on a
+        full machine, holds that against nobody, and is asked again.
+        """
+        before = len(self._failures())
+        while True:
+            response = self.predict()
+            if len(self._failures()) > before:
+                return response
+
+    def _failures(self) -> list[Record]:
+        return [record for record in self.records() if isinstance(record, Failed)]
 
     def records(self) -> list[Record]:
         with LogReader(self.installation.state.log) as reader:

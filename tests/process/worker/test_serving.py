@@ -175,7 +175,7 @@ def test_whatever_a_canary_does_the_champion_answers_and_the_cause_is_on_record(
     with on_trial(installation, canary, deadline_s=1.0 if cause == "deadline" else 30.0) as arm:
         installation.route(Route(service=SHOP, champion=champion, canary=arm))
         until(lambda: worker.serves(champion))
-        response = worker.predict()
+        response = worker.fails()
     assert (response.status_code, response.headers["x-evertrain-version"]) == (200, champion)
     failed, predicted = worker.records()[-2:]
     assert isinstance(failed, Failed)
