@@ -20,6 +20,7 @@ Vovk and Shafer 2023, "Game-theoretic statistics and safe anytime-valid inferenc
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
@@ -97,14 +98,20 @@ class Bet(msgspec.Struct, frozen=True, kw_only=True):
         return Bet(logs=logs)
 
     @property
-    def log_value(self) -> float:
-        top = max(self.logs)
-        return top + math.log(sum(math.exp(log - top) for log in self.logs) / len(self.logs))
-
-    @property
     def value(self) -> float:
         """The e-value: 1 at the start, at most 1/alpha with probability 1 - alpha when there is no harm."""
-        return math.exp(min(self.log_value, 700.0))
+        return self.mixed((1.0,) * len(self.logs)) / len(self.logs)
+
+    def mixed(self, prior: Sequence[float]) -> float:
+        """The e-value of another mixture. prior: the weight of each theta; their sum is 1.
+
+        >>> bet = Bet().after_block(canary=10, other=10, hits=3, events=3)
+        >>> round(bet.mixed((1, 0, 0, 0, 0, 0, 0)), 2), round(bet.mixed((0, 0, 0, 0, 0, 0, 1)), 2)
+        (1.37, 9.15)
+        """
+        top = max(self.logs)
+        whole = sum(weight * math.exp(log - top) for weight, log in zip(prior, self.logs, strict=True))
+        return whole * math.exp(min(top, 700.0))
 
 
 def mean_value(bets: tuple[Bet, ...]) -> float:

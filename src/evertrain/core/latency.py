@@ -27,8 +27,17 @@ _QUANTILES = (0.5, 0.9, 0.99)
 _BEYOND = 2
 """So many times the slowest answer is beyond everything seen."""
 
-_WEIGHTS = (0.25, 0.2, 0.15, 0.4)
-"""Parts of the whole: of the median, the two quantiles, and what is beyond, which is rare and has to tell by itself."""
+_WEIGHTS = (0.35, 0.2, 0.1, 0.35)
+"""Parts of the whole: of the median, the two quantiles, and what is beyond."""
+
+_PRIORS = (
+    (0.35, 0.25, 0.2, 0.1, 0.1, 0.0, 0.0),
+    (0.25, 0.2, 0.2, 0.15, 0.1, 0.05, 0.05),
+    (0.15, 0.15, 0.14, 0.14, 0.14, 0.14, 0.14),
+    (0.0, 0.0, 0.05, 0.1, 0.2, 0.3, 0.35),
+)
+"""What odds of ODDS are expected: half of all answers are above the median, so a slower version has few times as many
+there; beyond all that was seen the control arm has hardly any."""
 
 _PLENTY = 3 * BLOCK
 """Answers of each arm that would have told what is grossly slow, had they not come all at once."""
@@ -52,7 +61,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def value(self) -> float:
         """The weighted mean of e-values, itself an e-value."""
-        return sum(weight * bet.value for weight, bet in zip(_WEIGHTS, self.bets, strict=True))
+        return sum(weight * bet.mixed(prior) for weight, prior, bet in zip(_WEIGHTS, _PRIORS, self.bets, strict=True))
 
     @property
     def frozen(self) -> bool:
