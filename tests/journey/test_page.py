@@ -70,7 +70,9 @@ def test_whoever_opens_it_without_the_link_is_asked_for_the_token(
 ) -> None:
     page.context.clear_cookies()
     page.goto(f"{port.address}/services/churn")
-    page.get_by_label("Control token").fill(TOKEN)
+    field = page.get_by_label("Control token")
+    expect(field).to_be_focused()  # whoever was faster would be told so by the browser
+    field.fill(TOKEN)
     page.get_by_role("button", name="Open the page").click()
     live(page)
     assert page.url == f"{port.address}/services/churn"
