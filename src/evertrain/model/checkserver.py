@@ -39,7 +39,7 @@ from evertrain.model.environment import furnish
 from evertrain.model.kin import end_group, resident
 from evertrain.model.limits import thread_environment
 from evertrain.model.obituary import say_line
-from evertrain.model.waiting import waited_ms
+from evertrain.model.waiting import own_waited_ms, waited_ms
 from evertrain.store.artifact import Artifacts
 from evertrain.store.process import PARENT
 from evertrain.store.state import State
@@ -77,6 +77,7 @@ class CheckServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._path = state.socket(f"check-{version[:10]}-{os.getpid()}")
         self.peak_mb = self.stall_ms = 0.0
+        self._in_vain_ms = 0.0
 
     def launch(self) -> Self:
         """Start the process and do not wait for it, so that several can load at the same time.
@@ -125,8 +126,13 @@ class CheckServer:
         return pong
 
     def waited_ms(self) -> float | None:
-        """How long the server and whoever asks it have waited for a processor so far; None where nobody counts it."""
-        return waited_ms(self.pid)
+        """How long the server and whoever asks it have waited for a processor so far; None where nobody counts it.
+
+        What an asker waits that looks and finds no answer yet is left out: it held nothing up, and beside a busy
+        machine, at the priority of a training, it adds up to most of the time in which a version does nothing.
+        """
+        waited = waited_ms(self.pid)
+        return None if waited is None else waited - self._in_vain_ms
 
     def predict(self, identity: str, row: tuple[Value, ...], at: Instant) -> Answer:
         """One request, features and all; an answer that is not ok is returned, a dead server raises."""
@@ -156,7 +162,9 @@ class CheckServer:
         while True:
             # What it waits for a busy machine is not held against it.
             waited_s = ((self.waited_ms() or 0.0) - before) / 1e3
-            self._watch(begun + _LOAD_S + min(waited_s, _PATIENCE_S), f"did not load within {_LOAD_S:g} s")
+            self._watch(
+                begun + _LOAD_S + min(waited_s, _PATIENCE_S), f"did not load and answer once within {_LOAD_S:g} s"
+            )
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 connection.connect(str(self._path))
@@ -195,11 +203,13 @@ class CheckServer:
     def _receive(self, size: int, end: float, seconds: float) -> bytes:
         connection = self._connected()
         parts: list[bytes] = []
+        before: float | None = None
         with selectors.DefaultSelector() as ready:
             ready.register(connection, selectors.EVENT_READ)
             while size:
                 if not ready.select(_LOOK_S):
                     self._watch(end, f"did not answer within {seconds:g} s")
+                    before = self._look_in_vain(before)
                     continue
                 part = connection.recv(min(size, 1 << 20))
                 if not part:
@@ -207,6 +217,13 @@ class CheckServer:
                 parts.append(part)
                 size -= len(part)
         return b"".join(parts)
+
+    def _look_in_vain(self, before: float | None) -> float | None:
+        """Note what the asker waited since its look before, None for the first one; returns what it has waited now."""
+        now = own_waited_ms()
+        if before is not None and now is not None:
+            self._in_vain_ms += now - before
+        return now
 
     def _connected(self) -> socket.socket:
         if self._socket is None:

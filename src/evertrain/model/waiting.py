@@ -7,7 +7,7 @@ for each thread how long it could have run and did not (schedstat, https://docs.
 import os
 from pathlib import Path
 
-__all__ = ["waited_ms"]
+__all__ = ["own_waited_ms", "waited_ms"]
 
 _NS_IN_MS = 1e6
 
@@ -24,6 +24,14 @@ def waited_ms(pid: int) -> float | None:
     except (OSError, ValueError, IndexError):
         return None
     return (own + sum(theirs)) / _NS_IN_MS
+
+
+def own_waited_ms() -> float | None:
+    """Milliseconds that the thread that asks has waited since it began; None where the system does not count it."""
+    try:
+        return _waited_ns("/proc/thread-self") / _NS_IN_MS
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _waited_ns(task: str) -> int:
