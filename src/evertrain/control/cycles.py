@@ -175,9 +175,7 @@ class CycleDesk:
         version = self._record.versions[cycle.version]
         refusal = self._record.refusal_of(version.fingerprint)
         if refusal is not None:
-            return self._move(
-                cycle, "give up", f"The same artifact was refused as {short(refusal.version)}: {refusal.reason}"
-            )
+            return self._move(cycle, "give up", self._record.say_refused(refusal))
         if cycle.version == self._record.champion:
             return self._move(cycle, "give up", "The version is the champion already.")
         if self._holdout_is_old(cycle):

@@ -108,8 +108,10 @@ class OrderDesk:
         manifest = self._planes.manifest(order.version)
         refusal = self._record.refusal_of(manifest.fingerprint)
         if refusal is not None:
-            reason = f"The same artifact was refused as {short(refusal.version)}: {refusal.reason}"
-            return self._answer(event, reason, accepted=False)
+            said = self._record.say_refused(refusal).rstrip(".")
+            return self._answer(
+                event, f"{said}. `evertrain promote` puts it into service all the same.", accepted=False
+            )
         if order.version in self._record.versions:
             return self._try_again(event, order, self._record.versions[order.version])
         self._planes.attest_built(order.version, self._record.service, self._now)

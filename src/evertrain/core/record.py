@@ -10,7 +10,7 @@ from evertrain.core.absence import Absence
 from evertrain.core.approval import Approval, RolloutGate
 from evertrain.core.cycle import MAX_LOOKS, CycleState, Kind
 from evertrain.core.event import Event, VersionRescored
-from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, VersionId
+from evertrain.core.identity import CycleId, Digest, RolloutId, ServiceName, VersionId, short
 from evertrain.core.model import DatasetRef, Fingerprint, Verdict
 from evertrain.core.policy import ShadowSpec
 from evertrain.core.pool import Pools
@@ -241,3 +241,9 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
     def refusal_of(self, fingerprint: Fingerprint) -> Refusal | None:
         """The standing refusal of an artifact, whatever it is called now."""
         return next((refusal for refusal in self.refusals if refusal.fingerprint == fingerprint), None)
+
+    def say_refused(self, refusal: Refusal) -> str:
+        """That an artifact comes again which a refusal bars, by the number that people know it by."""
+        known = self.versions.get(refusal.version)
+        named = short(refusal.version) if known is None else f"version {known.ordinal}"
+        return f"The same artifact was refused as {named}: {refusal.reason}"
