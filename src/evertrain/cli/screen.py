@@ -14,8 +14,8 @@ __all__ = ["frames", "show", "show_live"]
 
 _EVERY_S = 1.0
 _BAD = (
-    r"\b(NOBODY ANSWERS|STANDS STILL|NOT TAKEN|NOT READABLE|TURNED OFF|WANTED|STALE|TROUBLE|REFUSED|URGENT|critical|"
-    r"has ended)\b"
+    r"\b(NOBODY ANSWERS|NOBODY IS SEEN|STANDS STILL|NOT TAKEN|NOT READABLE|TURNED OFF|WANTED|STALE|TROUBLE|"
+    r"REFUSED|URGENT|critical|has ended)\b"
 )
 _WATCH = r"\b(STARTING|on trial|held until|set aside|warning)\b"
 _GOOD = r"\b(answers since|answers)\b"

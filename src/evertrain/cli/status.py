@@ -109,6 +109,8 @@ def _screen(found: Situation) -> Iterator[str]:
 
 def _nobody(found: Situation) -> str:
     """What no worker means: no answers, and what somebody else's server posts is lost."""
+    if found.standstill and not found.processes:
+        return "NOBODY IS SEEN: on a disk without room no process can leave a sign of life; who answers is not known."
     watched = [one.service for one in found.services if one.watched]
     untaken = f"what is posted of {', '.join(watched)} is not taken" if watched else ""
     if found.only_watches:

@@ -119,6 +119,18 @@ def test_a_ledger_at_rest_is_read_and_verified_on_a_full_disk_and_says_that_it_t
     disk: SmallDisk, state: State
 ) -> None:
     disk.leave(0)
+    seen = look_at(state)
+    assert [one.service for one in seen.services] == [SHOP]
+    assert "disk I/O error; 0 KiB are free" in seen.standstill
+    assert [one.what.partition(":")[0] for one in advise(seen)] == [
+        "No process is seen",
+        "Nothing can be put on record",
+    ]
+    told = subprocess.run(
+        [sys.executable, "-m", "evertrain", "status", "--dir", str(state.path)], capture_output=True, check=False
+    )
+    assert b"STANDS STILL: Nothing can be put on record: disk I/O error; 0 KiB are free" in told.stdout
+    assert b"NOBODY IS SEEN: on a disk without room" in told.stdout
     draft = Draft(
         id="x",
         at=BEGIN,

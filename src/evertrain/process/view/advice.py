@@ -54,7 +54,13 @@ def advise(found: Situation) -> tuple[Advice, ...]:
 def _processes(found: Situation) -> Iterator[Advice]:
     where = f"--dir {found.dir}"
     living = {one.role for one in found.processes if one.alive}
-    if not found.answers:
+    if found.standstill and not found.processes:
+        yield Advice(
+            what="No process is seen: on a disk without room none can leave a sign of life.",
+            remedy=f"Free space; then, if nothing runs, {found.again}",
+            urgent=True,
+        )
+    elif not found.answers:
         yield Advice(
             what="Observations are not taken: no worker runs." if found.only_watches else "Nobody answers.",
             remedy=f"evertrain doctor {where}; {found.again}",
