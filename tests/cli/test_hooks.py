@@ -110,6 +110,13 @@ def test_hooks_are_put_into_force_and_what_changes_is_said(record: ShopRecord, t
     toml.write_text(TOML.format(path="b") + "timeout_s = 3.0\n")
     changed = msgspec.json.decode(applied(record, tmp_path, "apply", "--json").stdout)
     assert changed == {"new": [], "changed": {"audit": ["url", "timeout_s"]}, "gone": []}
+    toml.write_text("[[hooks]\n")
+    broken = applied(record, tmp_path, "list")
+    assert (broken.returncode, broken.stdout.count("\n") > 0, "evertrain.toml is no TOML" in broken.stderr) == (
+        0,
+        True,
+        True,
+    )
     toml.write_text("")
     assert "audit: told and asked no more" in applied(record, tmp_path, "apply").stdout
     assert HookRoll(record.state).hooks == ()

@@ -14,7 +14,7 @@ from evertrain.config.hook import Hook, secret_of
 from evertrain.config.settings import FILE, Stated, load
 from evertrain.core.time import SECOND, Instant
 from evertrain.core.wording import say_many
-from evertrain.errors import NotFoundError, UsageError, UserError
+from evertrain.errors import NotFoundError, SettingsError, UsageError, UserError
 from evertrain.store.hook import HookProgress, HookRoll, HookShelf, read_hook_progress
 from evertrain.store.process import alive, heartbeats
 from evertrain.store.state import State
@@ -45,14 +45,18 @@ def list_command(*, folder: Dir = None, as_json: Json = False) -> None:
         typer.echo("\n".join(_say(one)))
     if not hooks:
         typer.echo("Nobody is told. [[hooks]] in evertrain.toml say who is to be.")
-    stated = load({}, environment=os.environ)
-    is_ours = Path(stated.settings.dir).resolve() == found.state.path.resolve()
-    if (
-        is_ours
-        and _says_hooks(stated, None)
-        and _changes(HookRoll(found.state).hooks, stated.settings.hooks) != Changes()
-    ):
+    if _say_otherwise(found.state):
         typer.echo("NOT IN FORCE: [[hooks]] say otherwise here. `evertrain hooks apply` puts them into force.")
+
+
+def _say_otherwise(state: State) -> bool:
+    """Whether the settings here are of this installation, and say other hooks than those in force."""
+    try:
+        stated = load({}, environment=os.environ)
+    except SettingsError:
+        return False  # it was told already that they cannot be read
+    is_ours = Path(stated.settings.dir).resolve() == state.path.resolve()
+    return is_ours and _says_hooks(stated, None) and _changes(HookRoll(state).hooks, stated.settings.hooks) != Changes()
 
 
 @app.command("apply")
