@@ -69,7 +69,7 @@ def consent(approvals: Collection[Approval], now: Instant) -> Consent:
 
     >>> ci = Approval(approver="hook ci", gate="promotion", until=Instant(60_000_000), on_timeout="hold")
     >>> consent([ci], Instant(0)).reasons
-    ('waits for approval by hook ci until 1970-01-01 00:01 UTC',)
+    ('waits for approval of its promotion by hook ci until 1970-01-01 00:01 UTC',)
     >>> consent([ci], Instant(60_000_000)).reasons
     ('waits for a person: hook ci decided nothing until 1970-01-01 00:01 UTC',)
     >>> consent([msgspec.structs.replace(ci, decision="allow", why="the tests are green")], Instant(0)).action
@@ -91,7 +91,7 @@ def consent(approvals: Collection[Approval], now: Instant) -> Consent:
 def _waits(one: Approval, now: Instant) -> str:
     until = f"{say_instant(one.until)[:16].replace('T', ' ')} UTC"
     if now < one.until:
-        return f"waits for approval by {one.approver} until {until}"
+        return f"waits for approval of its {one.gate} by {one.approver} until {until}"
     return f"waits for a person: {one.approver} decided nothing until {until}"
 
 

@@ -13,6 +13,7 @@ from evertrain.core.identity import digest_of_bytes, short
 from evertrain.core.model import Output
 from evertrain.core.schema import Input, Value
 from evertrain.errors import ModelError, PackageError, say_raised
+from evertrain.runtime.naming import name_of
 
 __all__ = ["CallableModel"]
 
@@ -87,12 +88,12 @@ def _function_of(path: Path) -> Callable[[list[dict[str, Value]]], Any]:
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - signed and admitted by the caller
     except ModuleNotFoundError as error:
-        raise PackageError.of_module(path.name, error) from error
+        raise PackageError.of_module(name_of(path), error) from error
     except (Exception, SystemExit) as error:
-        raise ModelError(f"{path.name} cannot be run: {say_raised(error)}.") from error
+        raise ModelError(f"{name_of(path)} cannot be run: {say_raised(error)}.") from error
     predict = getattr(module, "predict", None)
     if not callable(predict):
-        raise ModelError(f"{path.name} has no function predict.", "Define predict(rows) in it.")
+        raise ModelError(f"{name_of(path)} has no function predict.", "Define predict(rows) in it.")
     return predict  # type: ignore[no-any-return]
 
 

@@ -20,6 +20,7 @@ from evertrain.core.schema import Input, Value
 from evertrain.errors import ModelError
 from evertrain.runtime.classes import refuse_number
 from evertrain.runtime.library import open_library
+from evertrain.runtime.naming import name_of
 from evertrain.runtime.protocol import Codec
 
 __all__ = ["LightGBMModel"]
@@ -49,14 +50,14 @@ class LightGBMModel:
         text = path.read_bytes()
         # The library ends the whole process over a text that was cut, so it is looked at first.
         if b"\nend of trees" not in text or b"\0" in text:
-            raise ModelError(f"{path.name} is not a whole LightGBM text model.", "Save it again with save_model.")
+            raise ModelError(f"{name_of(path)} is not a whole LightGBM text model.", "Save it again with save_model.")
         self._call("LGBM_BoosterLoadModelFromString", text, ctypes.byref(iterations), ctypes.byref(self._booster))
         self._width = self._number("LGBM_BoosterGetNumFeature")
         self._classes = self._number("LGBM_BoosterGetNumClasses")
-        refuse_number(path.name, self._classes, output or Output())
+        refuse_number(name_of(path), self._classes, output or Output())
         if self._width != len(self._codec.vector):
             raise ModelError(
-                f"{path.name} takes {self._width} inputs, but its manifest names {len(self._codec.vector)}.",
+                f"{name_of(path)} takes {self._width} inputs, but its manifest names {len(self._codec.vector)}.",
                 "Declare exactly the columns that it was trained on, in their order.",
             )
         self._lock = threading.Lock()

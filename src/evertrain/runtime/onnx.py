@@ -11,6 +11,7 @@ from evertrain.core.model import Output
 from evertrain.core.schema import Input, Value
 from evertrain.errors import ModelError
 from evertrain.runtime.classes import Arrangement, refuse_number
+from evertrain.runtime.naming import name_of
 from evertrain.runtime.onnx_file import OnnxFile, read_onnx
 from evertrain.runtime.protocol import Codec
 
@@ -30,17 +31,17 @@ class OnnxModel:
 
     def __init__(self, path: Path, vector: Sequence[Input], output: Output) -> None:
         content = path.read_bytes()
-        self._told = read_onnx(path.name, content)
+        self._told = read_onnx(name_of(path), content)
         self._vector = tuple(vector)
         self._codec = Codec(vector)
         self._matrix = len(self._told.inputs) == 1 and self._told.inputs[0].width != 1
-        self._refuse_width(path.name)
+        self._refuse_width(name_of(path))
         self._session = _session(content)
         self._probability = output.kind == "probability"
-        self._wanted = _scores_of(path.name, self._told, output)
-        self._name, self._output = path.name, output
+        self._wanted = _scores_of(name_of(path), self._told, output)
+        self._name, self._output = name_of(path), output
         own = self._told.classes or output.names
-        self._arranged = Arrangement(path.name, own, output) if output.names else None
+        self._arranged = Arrangement(name_of(path), own, output) if output.names else None
 
     def score(self, vectors: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
         return self._together([self._answer(self._feeds(values)) for values in vectors])

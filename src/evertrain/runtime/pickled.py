@@ -13,6 +13,7 @@ from evertrain.core.model import Output
 from evertrain.core.schema import Input
 from evertrain.errors import ModelError, PackageError
 from evertrain.runtime.gentle import unpickle_gently
+from evertrain.runtime.naming import name_of
 from evertrain.runtime.pickle_file import look_into
 from evertrain.runtime.sklearn import EstimatorModel
 
@@ -41,10 +42,10 @@ class PickledModel(EstimatorModel):
         wanted = "predict" if output.kind == "value" else "predict_proba"
         if not callable(getattr(estimator, wanted, None)):
             raise ModelError(
-                f"{path.name} holds a {type(estimator).__name__}, which has no {wanted}.",
+                f"{name_of(path)} holds a {type(estimator).__name__}, which has no {wanted}.",
                 "Serve it with `--output value`." if wanted == "predict_proba" else "Save an estimator.",
             )
-        super().__init__(path.name, estimator, vector, output)
+        super().__init__(name_of(path), estimator, vector, output)
 
 
 def _check_versions(path: Path, environment: Mapping[str, str]) -> None:
@@ -55,10 +56,10 @@ def _check_versions(path: Path, environment: Mapping[str, str]) -> None:
         try:
             installed = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError as error:
-            raise PackageError(f"{path.name} needs the package {name}.", f"Install {name}=={wanted}.") from error
+            raise PackageError(f"{name_of(path)} needs the package {name}.", f"Install {name}=={wanted}.") from error
         if installed != wanted:
             raise PackageError(
-                f"{path.name} was taken in with {name} {wanted}; {installed} is installed here.",
+                f"{name_of(path)} was taken in with {name} {wanted}; {installed} is installed here.",
                 f"Install {name}=={wanted}, or push the file again.",
             )
 
@@ -76,10 +77,11 @@ def _read(path: Path, unpickle: Callable[[bytes], Any]) -> Any:
             else:
                 estimator = unpickle(content)  # signed by a person, and admitted by the caller
     except ModuleNotFoundError as error:
-        raise PackageError.of_module(path.name, error) from error
+        raise PackageError.of_module(name_of(path), error) from error
     except Exception as error:
+        first = str(error).splitlines()[0] if str(error) else ""
         raise ModelError(
-            f"{path.name} cannot be loaded: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            f"{name_of(path)} cannot be loaded: {type(error).__name__}: {first}",
             "Save it with the versions that are installed here; better, save it with skops.io.dump.",
         ) from error
     return estimator

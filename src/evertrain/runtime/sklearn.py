@@ -17,6 +17,7 @@ from evertrain.runtime.bundled import bind
 from evertrain.runtime.classes import Arrangement
 from evertrain.runtime.estimator import Steps, address_by_place, parts_of, reads_text
 from evertrain.runtime.library import import_without
+from evertrain.runtime.naming import name_of
 from evertrain.runtime.protocol import Codec
 
 __all__ = ["EstimatorModel", "SklearnModel"]
@@ -122,7 +123,7 @@ class SklearnModel(EstimatorModel):
         folder: Path | None = None,
     ) -> None:
         _check_version(path, environment)
-        super().__init__(path.name, _read(path, bundle, folder), vector, output, numbered=bundle is not None)
+        super().__init__(name_of(path), _read(path, bundle, folder), vector, output, numbered=bundle is not None)
 
 
 def _check_version(path: Path, environment: Mapping[str, str]) -> None:
@@ -137,7 +138,7 @@ def _check_version(path: Path, environment: Mapping[str, str]) -> None:
         ) from error
     if wanted is not None and wanted != installed:
         raise PackageError(
-            f"{path.name} was trained with scikit-learn {wanted}; {installed} is installed here.",
+            f"{name_of(path)} was trained with scikit-learn {wanted}; {installed} is installed here.",
             f"Install scikit-learn=={wanted}, or train it again.",
         )
 
@@ -161,7 +162,7 @@ def _read(path: Path, bundle: Digest | None, folder: Path | None) -> Any:
     strangers = [name for name in unknown if not name.startswith(_OWN) and name not in own]
     if strangers:
         raise TrustError(
-            f"{path.name} needs code that is not scikit-learn's: {', '.join(strangers)}.",
+            f"{name_of(path)} needs code that is not scikit-learn's: {', '.join(strangers)}.",
             "Use estimators of scikit-learn itself, classes and functions of the declaration, or a predict function.",
         )
     # What is left are the version's own, and inner classes that skops does not list, like trees of an ensemble.

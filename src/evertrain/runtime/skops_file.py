@@ -19,6 +19,7 @@ from evertrain.errors import ModelError
 from evertrain.runtime.classes import output_of
 from evertrain.runtime.description import Description
 from evertrain.runtime.estimator import ENCODERS
+from evertrain.runtime.naming import name_of
 
 __all__ = ["describe_skops"]
 
@@ -40,7 +41,7 @@ def describe_skops(path: Path) -> Description:
         with zipfile.ZipFile(path) as archive:
             root = json.loads(archive.read("schema.json"))
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise ModelError(f"{path.name} is not a whole skops file: {error}.", "Save it again.") from error
+        raise ModelError(f"{name_of(path)} is not a whole skops file: {error}.", "Save it again.") from error
     names = next((_texts(node) for key, node in _walk(root) if key == "feature_names_in_"), None)
     width = next((node.get("content") for key, node in _walk(root) if key == "n_features_in_"), None)
     output = _output(path, root)
@@ -98,7 +99,7 @@ def _output(path: Path, root: dict[str, Any]) -> Output | None:
         return None
     if not hasattr(estimator, "predict_proba"):
         return Output.of_values()
-    return output_of(path.name, _classes(path, last))
+    return output_of(name_of(path), _classes(path, last))
 
 
 def _classes(path: Path, estimator: dict[str, Any]) -> list[Any]:
@@ -110,5 +111,5 @@ def _classes(path: Path, estimator: dict[str, Any]) -> list[Any]:
         with zipfile.ZipFile(path) as archive:
             found = np.load(io.BytesIO(archive.read(str(node.get("file")))), allow_pickle=False)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path.name} is not a whole skops file: {error}.", "Save it again.") from error
+        raise ModelError(f"{name_of(path)} is not a whole skops file: {error}.", "Save it again.") from error
     return list(found.ravel())

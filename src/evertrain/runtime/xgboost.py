@@ -19,6 +19,7 @@ from evertrain.core.schema import Input, Value
 from evertrain.errors import ModelError
 from evertrain.runtime.classes import refuse_number
 from evertrain.runtime.library import open_library
+from evertrain.runtime.naming import name_of
 from evertrain.runtime.protocol import Codec
 from evertrain.runtime.xgboost_file import read_xgboost
 
@@ -39,14 +40,14 @@ class XGBoostModel:
         self._codec = Codec(vector)
         self._width = len(self._codec.vector)
         content = path.read_bytes()
-        told = read_xgboost(path.name, content)  # refuses what is no whole model before the library sees it
+        told = read_xgboost(name_of(path), content)  # refuses what is no whole model before the library sees it
         if told.width != self._width:
             raise ModelError(
-                f"{path.name} takes {told.width} inputs, but its manifest names {self._width}.",
+                f"{name_of(path)} takes {told.width} inputs, but its manifest names {self._width}.",
                 "Declare exactly the columns that it was trained on, in their order.",
             )
         self._classes = told.classes
-        refuse_number(path.name, told.classes, output or Output())
+        refuse_number(name_of(path), told.classes, output or Output())
         self._how = json.dumps(
             {
                 "type": 0,

@@ -275,7 +275,7 @@ def _versions() -> tuple[Version, ...]:
     reasons = {
         9: "Passed the gate on 5,918 labels; canary at 5 %.",
         8: "Serves since 31 Aug.",
-        7: "5.1 % of its canary requests raised KeyError.",
+        7: f"5.1 % of its canary requests raised KeyError: '{digest_of('a session')}'.",
         6: "Previous champion, stays loaded: going back is one flip.",
         5: "AUC 0.24 against 0.76 of the champion.",
         1: "Never retrained; scores every request for comparison.",

@@ -120,7 +120,7 @@ def test_a_version_that_a_person_has_to_approve_says_what_to_type(tmp_path: Path
     record = ShopRecord(tmp_path)
     found = await_outcome(record.state, SHOP, ask(record), 0.0)
     assert found.state == "waits"
-    assert found.asks.startswith("version 1 waits for approval by a person until ")
+    assert found.asks.startswith("version 1 waits for approval of its promotion by a person until ")
     assert f"evertrain approve {SHOP} --version 1 --reason" in found.asks
 
 

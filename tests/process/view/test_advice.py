@@ -282,8 +282,8 @@ def test_a_file_that_no_label_can_judge_yet_is_for_a_person_to_know() -> None:
     [told] = advise(with_service(trial=trial))
     assert "has no certain label before about 26 Dec 2026, 00:00 UTC" in told.what
     assert 'et.Canary(approval="promotion")' in told.remedy
-    [asked] = advise(with_service(trial=msgspec.structs.replace(trial, asks=("a person",))))
-    assert "waits for approval" in asked.what
+    [asked] = advise(with_service(trial=msgspec.structs.replace(trial, asks=("its promotion by a person",))))
+    assert asked.what == "Version 3 of shop waits for approval of its promotion by a person."
     assert asked.remedy.startswith("evertrain approve shop --version 3 --reason")
 
 

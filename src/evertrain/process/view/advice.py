@@ -158,7 +158,7 @@ def _unknown(one: ServiceSituation) -> Iterator[Advice]:
 def _trial(one: ServiceSituation, trial: Trial, name: str) -> Iterator[Advice]:
     if trial.asks:
         yield Advice(
-            what=f"Version {trial.ordinal} of {one.service} waits for approval by {' and '.join(trial.asks)}.",
+            what=f"Version {trial.ordinal} of {one.service} waits for approval of {' and of '.join(trial.asks)}.",
             remedy=f"evertrain approve {one.service} --version {trial.ordinal} --reason ..., or evertrain deny ...",
         )
     if trial.absent:

@@ -77,7 +77,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     hold: why it gets no traffic before labels or a person speak for it, "" when nothing speaks against it.
     labelled, early: logged requests whose label was certain, or was not yet, when it was judged last; matures: when
-    the first of the latter is. cautions: what it takes in otherwise than the champion. asks: whose approval it needs.
+    the first of the latter is. cautions: what it takes in otherwise than the champion. asks: what needs whose approval.
     trained: here, by a recipe: no label decides about its hold, a person does. unjudged: it came as a file, and no
     label of a request is certain before that. absent: which process keeps it from being tried, and why.
     """
@@ -352,7 +352,7 @@ def _trial(record: ServiceRecord, rollout: Rollout, known: _Known, look: Look | 
         early=int(version.evidence.get("early", 0)),
         matures=Instant(int(version.evidence["matures"])) if "matures" in version.evidence else None,
         cautions=cautions_of(version, known.artifacts),
-        asks=tuple(one.approver for one in rollout.unanswered),
+        asks=tuple(f"its {one.gate} by {one.approver}" for one in rollout.unanswered),
         trained=bool(version.recipe),
         absent="" if version.hold else rollout.absent or ("" if look is None else look.absent),
         unjudged=None if version.verdict != "health only" or version.recipe else _unjudged(record, known),
