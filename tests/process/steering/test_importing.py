@@ -154,10 +154,10 @@ def test_a_pipeline_that_encodes_text_takes_the_text_of_the_sample(state: State,
     assert golden_of(state, manifest_of(state, again)).requests == golden_of(state, manifest).requests
 
 
-def booster(path: Path) -> Path:
+def booster(path: Path, rounds: int = 3) -> Path:
     draws = np.random.default_rng(1).normal(size=(200, 2))
     data = lightgbm.Dataset(draws, draws[:, 0], feature_name=["a", "b"])
-    lightgbm.train({"objective": "regression", "verbose": -1, "num_threads": 1}, data, 3).save_model(path)
+    lightgbm.train({"objective": "regression", "verbose": -1, "num_threads": 1}, data, rounds).save_model(path)
     return path
 
 
@@ -169,6 +169,15 @@ def test_a_booster_says_its_columns_and_what_a_score_is(state: State, tmp_path: 
     assert manifest.declaration is not None
     spec = msgspec.json.decode(Artifacts.at(state.artifacts).blobs.get(manifest.declaration), type=ServiceSpec)
     assert spec.gate.primary == "rmse"
+
+
+def test_a_successor_that_was_trained_for_another_kind_of_score_says_so(state: State, tmp_path: Path) -> None:
+    first = import_file(state, booster(tmp_path / "m.txt"), SERVICE, Request(output="probability"), "first")
+    assert first.cautions == ()
+    again = booster(tmp_path / "again.txt", rounds=4)
+    assert import_file(state, again, SERVICE, Request(), "second").cautions == (
+        "it was trained to give a value, by its objective, and its service answers with a probability",
+    )
 
 
 def test_what_a_score_is_can_be_said(state: State, tmp_path: Path) -> None:

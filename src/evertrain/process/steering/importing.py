@@ -143,6 +143,7 @@ def import_file(
         now = business_clock(state.clock).now()
         cautions = (
             *_cautions(artifacts, manifest, record),
+            *(_other_output(found, spec.output) if declared is not None else ()),
             *_unjudged(record, spec, now),
             *without_lock(artifacts, manifest, record),
             *unhashed(artifacts, manifest),
@@ -174,6 +175,13 @@ def _cautions(artifacts: Artifacts, manifest: Manifest, record: ServiceRecord) -
     if record.champion is None:
         return ()
     return tuple(one.words for one in changes_of_inputs(artifacts, manifest, artifacts.manifest(record.champion)))
+
+
+def _other_output(found: Foreign, output: Output) -> Iterator[str]:
+    """That a successor was trained for another kind of score than its service answers with."""
+    told = found.told.output
+    if told is not None and told.kind != output.kind:
+        yield f"it was trained to give a {told.kind}, by its objective, and its service answers with a {output.kind}"
 
 
 def _unjudged(record: ServiceRecord, spec: ServiceSpec, now: Instant) -> Iterator[str]:
