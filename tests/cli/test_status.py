@@ -110,7 +110,7 @@ def test_one_screen_says_what_serves_what_waits_and_what_is_wrong(tmp_path: Path
         "step 1 of 2",
         "Waiting: about 300 more canary requests.",
         "labels     1 label certain, 1,200 not yet; the next is from 31 Jan 1970, 00:00 UTC on",
-        f"version {record.versions[0][:10]}: It was inverted.",
+        f"version 1 ({record.versions[0][:10]}): It was inverted.",
         "version 3 begins with 5 % of the traffic: It gets a first share.",
         "warning source/weather/freshness since 14 Nov 2023, 22:13, desk is told: Weather is late.",
         "12 rows, newest 1 Jan 1970, 00:00, to be fresh within 6h, STALE",

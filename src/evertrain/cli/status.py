@@ -200,7 +200,9 @@ def _service(one: ServiceSituation, answers: str, at: Instant) -> Iterator[str]:
     yield from (f"  cycle      {_cycle(each)}" for each in one.cycles)
     yield from (f"  now        {say_work(each)}" for each in one.work)
     for version, reason in list(one.refused.items())[-_REFUSED:]:
-        yield f"  refused    version {short(version)}: {_reason(reason)}"
+        number = one.numbers.get(version)
+        named = short(version) if number is None else f"{number} ({short(version)})"
+        yield f"  refused    version {named}: {_reason(reason)}"
     told = {one.fruitless.why} if one.fruitless is not None else set()
     told |= {*[*one.refused.values()][-_REFUSED:]}
     for number, decision in enumerate(one.decisions):

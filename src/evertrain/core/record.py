@@ -242,8 +242,12 @@ class ServiceRecord(msgspec.Struct, kw_only=True):
         """The standing refusal of an artifact, whatever it is called now."""
         return next((refusal for refusal in self.refusals if refusal.fingerprint == fingerprint), None)
 
+    def ordinal_of(self, version: VersionId | None) -> int | None:
+        """The number by which people know a version; None of one that is not on record."""
+        return None if version is None or version not in self.versions else self.versions[version].ordinal
+
     def say_refused(self, refusal: Refusal) -> str:
         """That an artifact comes again which a refusal bars, by the number that people know it by."""
-        known = self.versions.get(refusal.version)
-        named = short(refusal.version) if known is None else f"version {known.ordinal}"
+        ordinal = self.ordinal_of(refusal.version)
+        named = short(refusal.version) if ordinal is None else f"version {ordinal}"
         return f"The same artifact was refused as {named}: {refusal.reason}"

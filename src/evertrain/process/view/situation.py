@@ -123,7 +123,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     of a later one that did not, and was refused; renewed: whether another declaration than that of the last training is
     in force. cautions: what it takes in otherwise than the one before; doubts: why its figures are hard to believe.
     quality: how good the answers were, once there are labels. unknown: what the version is asked and does not know.
-    unmatched: labels that name no prediction that is remembered; ripening: of all others.
+    unmatched: labels that name no prediction that is remembered; ripening: of all others. numbers: of those refused.
     """
 
     service: ServiceName
@@ -139,6 +139,7 @@ class ServiceSituation(msgspec.Struct, frozen=True, kw_only=True):
     cycles: tuple[Waiting, ...] = ()
     work: tuple[Work, ...] = ()
     refused: dict[str, str] = {}
+    numbers: dict[str, int] = {}
     refusing: tuple[Refusing, ...] = ()
     decisions: tuple[Decision, ...] = ()
     watched: bool = False
@@ -295,12 +296,12 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         enabled=route.enabled,
         notice=route.notice,
         champion=route.champion,
-        ordinal=_ordinal(record, route.champion),
+        ordinal=record.ordinal_of(route.champion),
         since=champion.championed if champion is not None else None,
         why=_why_nobody(record, route)
         if route.champion is None
         else known.chronicle.crowning(route.champion, max((one.labels for one in quality), default=0)),
-        standby=_ordinal(record, standby_of(record) or route.previous),
+        standby=record.ordinal_of(standby_of(record) or route.previous),
         requests=totals(known.series, name),
         trial=None if rollout is None else _trial(record, rollout, known, look),
         quality=quality,
@@ -310,6 +311,7 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         cycles=tuple(_waiting(record, cycle) for cycle in record.open_cycles),
         work=show_work(record, known.running, time.time()),
         refused={one.version: one.reason for one in route.refused},
+        numbers={one.version: number for one in route.refused if (number := record.ordinal_of(one.version))},
         refusing=tuple(_refusing(record, route, known.beats)),
         decisions=known.chronicle.decisions(name)[:_DECISIONS],
         watched=route.observed,
@@ -317,16 +319,12 @@ def _service(name: ServiceName, table: RoutingTable, known: _Known) -> ServiceSi
         taken=known.looked_at_first.get(name, 0) if route.observed else 0,
         override="" if champion is None else override_of(champion, known.chronicle),
         caution=standing_caution(record, route.champion, known.artifacts),
-        mended=_ordinal(record, mended_by(record, route.champion, known.artifacts)),
+        mended=record.ordinal_of(mended_by(record, route.champion, known.artifacts)),
         renewed=record.last_run is not None and record.declared_since(record.last_run),
         cautions=() if champion is None else cautions_of(champion, known.artifacts),
         doubts=() if champion is None else doubts_of(record, champion, known.artifacts),
         fruitless=fruitless_of(record, known.tasks),
     )
-
-
-def _ordinal(record: ServiceRecord, version: VersionId | None) -> int | None:
-    return record.versions[version].ordinal if version is not None and version in record.versions else None
 
 
 def _why_nobody(record: ServiceRecord, route: Route) -> str:
@@ -376,7 +374,7 @@ def _waiting(record: ServiceRecord, cycle: Cycle) -> Waiting:
         state=cycle.state.replace("_", " "),
         since=cycle.since,
         why=why_it_waits(record, cycle),
-        ordinal=_ordinal(record, cycle.version),
+        ordinal=record.ordinal_of(cycle.version),
         until=cycle.until,
         pushed=cycle.kind == "external",
     )
@@ -393,7 +391,7 @@ def _refusing(record: ServiceRecord, route: Route, beats: Iterable[Heartbeat]) -
                 yield Refusing(
                     process=beat.name,
                     version=version,
-                    ordinal=_ordinal(record, version),
+                    ordinal=record.ordinal_of(version),
                     reason=reason,
-                    instead=_ordinal(record, route.previous) if holds else None,
+                    instead=record.ordinal_of(route.previous) if holds else None,
                 )

@@ -168,7 +168,7 @@ def show_rollout(
     figures = look.figures if look is not None else rollout.evidence
     # One that enters at once runs beside nobody; while it is to enter, whoever answers is the one that it succeeds.
     beside = rollout.champion or (record.champion if rollout.open else None)
-    against = record.versions[beside].ordinal if beside in record.versions else None
+    against = record.ordinal_of(beside)
     waits = _waits_for(record.versions[rollout.version], rollout, look, now)
     waits = [f"it cannot go on without its control arm: {absent}", *waits] if absent else waits
     return shown.Rollout(
