@@ -117,6 +117,9 @@ def test_scores_that_are_far_off_end_a_rollout(latency_decides: bool) -> None:
     found = assess(0, SPEC, running, 1000.0, NOW, latency_decides=latency_decides)
     assert found.action == "roll back"
     assert found.reasons[1].startswith("scores far from the control arm's: e-value")
+    assert found.reasons[2:] == (
+        "canary errors 0 of 100, the rest 0 of 100: e-value 1",
+    )  # what shows nothing is left out
 
 
 @pytest.mark.parametrize(("loss", "action"), [(0.9, "roll back"), (0.1, "wait")])

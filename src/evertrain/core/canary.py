@@ -297,8 +297,13 @@ def _kinds(
 
 
 def _harm(kinds: list[_Kind], spec: CanarySpec, evidence: float) -> tuple[str, ...]:
-    total = f"evidence of harm {evidence:.4g} reached {1.0 / spec.alpha:g} (false alarms at most {spec.alpha:g})"
-    told = sorted(kinds, key=lambda kind: -kind.weight * kind.value)
+    """The whole first, then what speaks against it, the strongest first; errors always, since they say of how many.
+
+    What has shown no harm is among the figures on record, and only hides here what has.
+    """
+    total = f"evidence of harm {evidence:,.0f} reached {1.0 / spec.alpha:g} (false alarms at most {spec.alpha:g})"
+    speaks = (kind for kind in kinds if kind.value > 1.0 or kind is kinds[0])
+    told = sorted(speaks, key=lambda kind: -kind.weight * kind.value)
     return total, *(f"{kind.words}: e-value {kind.value:.4g}" for kind in told)
 
 
