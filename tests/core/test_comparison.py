@@ -64,9 +64,9 @@ def test_delong_of_many_rows_is_fast() -> None:
     rng = np.random.default_rng(4)
     label = (rng.random(200_000) < 0.3).astype(np.float64)
     first, second = rng.random(200_000), rng.random(200_000)
-    began = time.monotonic()
+    began = time.process_time()
     compare("auc", label, first, second, at=np.arange(200_000), block=1, alpha=0.05)
-    assert time.monotonic() - began < 3.0
+    assert time.process_time() - began < 3.0
 
 
 @pytest.mark.parametrize("name", ["log_loss", "brier", "accuracy", "mae", "rmse", "auc"])

@@ -25,8 +25,8 @@ DECLARED = DECLARATION.replace('"late-orders",', '"late-orders",\n    environmen
 
 
 def done(planes: InstalledPlanes, name: str, task: StageTask) -> bytes:
-    planes.submit(name, task, memory_mb=4096, timeout_s=120)
-    wait_until(lambda: not isinstance(planes.poll(name), Running), name)
+    planes.submit(name, task, memory_mb=4096, timeout_s=400)
+    wait_until(lambda: not isinstance(planes.poll(name), Running), name, 420)
     outcome = planes.poll(name)
     assert isinstance(outcome, Done), outcome
     return outcome.result
@@ -38,7 +38,7 @@ def test_a_declared_lock_is_what_its_versions_are_trained_with_and_say_they_run_
     shop = Shop(tmp_path, text=DECLARED, beside={"requirements.lock": LOCK})
     lock = older.lend(shop.state)
     assert shop.spec.runs_in == lock
-    planes = InstalledPlanes(shop.state, business_clock(shop.state.clock), Registry(), Settings())
+    planes = InstalledPlanes(shop.state, business_clock(shop.state.clock), Registry(), Settings(trainer_nice=0))
     work = msgspec.json.decode(done(planes, "assemble", shop.assembling()), type=Assembled)
     task = Train(service=shop.spec.name, cycle=shop.assembling().cycle, assembled=work)
     made = msgspec.json.decode(done(planes, "train", task), type=Trained)
