@@ -183,7 +183,7 @@ class PoolDesk:
         )
         if seen.e_value < limit:
             return None
-        words = f"{seen.says()}; e-value {seen.e_value:.3g}, and {limit:.3g} is enough."
+        words = f"{seen.says()}; e-value {seen.e_value:,.0f}, and {limit:,.0f} is enough."
         reverted, refused = back_to(self._record, champion, before, words, shown_by="Its requests show")
         name = f"aftermath:{champion}:{since}"
         return Step(

@@ -13,7 +13,7 @@ from evertrain.core.rollout import RolloutState
 from evertrain.core.stage import StageTask
 from evertrain.core.time import Instant
 from evertrain.model.progress import UnderWay
-from evertrain.process.view.standing import show_rollout, show_work, why_it_waits
+from evertrain.process.view.standing import show_evidence, show_rollout, show_work, why_it_waits
 from evertrain.testing.installation import SHOP
 
 ON_TRIAL, NEXT = (VersionId(digest_of(number)) for number in (2, 3))
@@ -76,6 +76,12 @@ def test_a_trial_says_which_process_it_waits_for() -> None:
         "It cannot be tried yet: the process of the version that answers, which it is compared with, does not stand "
         "(ended once): No file."
     )
+
+
+def test_each_figure_of_a_rollout_that_has_ended_is_said_in_words() -> None:
+    names = ("canary", "canary_errors", "rest", "rest_errors", "e_errors", "e_latency", "bound")
+    lines = show_evidence({"e_limit": 100.0, **dict.fromkeys(names, 1.0)}, timed=True)
+    assert [line.name for line in lines if not line.note] == []
 
 
 def test_one_that_enters_at_once_is_shown_beside_the_version_that_it_succeeds() -> None:

@@ -297,7 +297,7 @@ def _bound(bound: float, limit: float | None) -> shown.Evidence:
     """No alarm is no proof: the next step needs the bound on the harm to be small enough."""
     name = "bound on more errors"
     if limit is None:
-        return shown.Evidence(name=name, now=bound, limit=None, unit="%")
+        return shown.Evidence(name=name, now=bound, limit=None, unit="%", note="admitted nothing when it ended")
     if bound <= limit:
         return shown.Evidence(name=name, now=bound, limit=limit, unit="%", tone="good", note="admits the next step")
     return shown.Evidence(name=name, now=bound, limit=limit, unit="%", tone="waiting", note="too wide yet")
