@@ -222,6 +222,13 @@ def test_a_batch_over_the_limit_and_an_empty_one_are_refused(triton: InferenceSe
         assert refused.value.status() == "400"
 
 
+def test_a_client_that_chooses_a_version_is_told_that_it_cannot(triton: InferenceServerClient) -> None:
+    asked, whole = tensor("asked", ["whole"], "BYTES"), tensor("whole", [7], "INT64")
+    with pytest.raises(InferenceServerException, match="does not choose the version that answers") as refused:
+        triton.infer(SHOP, [asked, whole], model_version="1")
+    assert refused.value.status() == "404"
+
+
 def test_shared_memory_is_refused(triton: InferenceServerClient) -> None:
     asked, there = tensor("asked", ["whole"], "BYTES"), InferInput("whole", [1, 1], "INT64")
     there.set_shared_memory("region", 8)

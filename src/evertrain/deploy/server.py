@@ -173,6 +173,11 @@ class Server:
                 return _Door(self._known(name), "GET", self._metadata)
             case ["models", name, "ready"]:
                 return _Door(self._known(name), "GET", self._service_ready)
+            case ["models", name, "versions", _, *_]:
+                raise NotFoundError(
+                    f"Who asks {self._known(name)!r} does not choose the version that answers.",
+                    "Leave /versions/ out of the path (a client's model_version); each answer names its version.",
+                )
         raise NotFoundError("There is nothing at this path.", "See the API reference for the paths.")
 
     def _known(self, service: str) -> str:
