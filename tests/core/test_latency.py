@@ -97,6 +97,17 @@ def test_a_canary_may_be_slower_by_what_is_declared_and_its_control_arm_may_not(
     assert Latency().fold(faster, slower_by=1_000).value == Latency().fold(faster).value
 
 
+def test_what_tells_most_is_said_with_its_counts() -> None:
+    assert Latency().says == ""
+    slower = Latency().fold(one_after_another(canary=2_500, control=1_000, pairs=60), slower_by=1_000)
+    assert (
+        slower.says
+        == "40 of 40 canary answers took longer than 2 ms, and 0 of 40 of the control arm's longer than 1 ms"
+    )
+    twice = Latency().fold(one_after_another(canary=90_000, control=1_000, pairs=60))
+    assert twice.says == "40 of 40 canary answers took longer than 2 ms, and 0 of 40 of the control arm's"
+
+
 def test_answers_count_by_themselves_however_they_are_handed_over() -> None:
     answers = one_after_another(canary=1_300, control=1_000, pairs=95)
     whole, piecemeal = Latency().fold(answers), Latency()

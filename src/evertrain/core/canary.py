@@ -283,8 +283,8 @@ def _kinds(
     errors = f"{arm} errors {tally.canary_errors} of {tally.canary}, the rest {tally.rest_errors} of {tally.rest}"
     losses = f"labels of {tally.losses.canary} {arm} answers against {tally.losses.rest} of the rest's"
     late = "latency against the control arm"
-    if tally.latency.thresholds:
-        late += f", whose median is {tally.latency.thresholds[0] / 1000:.3g} ms (et.Canary(slower_by=...) allows more)"
+    if told := tally.latency.says:
+        late += f": {told} (slower_by allows more)"
     kinds = [
         _Kind(errors, tally.errors.value, _ERRORS),
         _Kind(late, tally.latency.value, _LATENCY if latency_decides else 0.0),

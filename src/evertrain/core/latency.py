@@ -18,7 +18,7 @@ import msgspec
 from evertrain.core.bet import BLOCK, Bet
 from evertrain.core.spacing import Spacing, Timed
 
-__all__ = ["CALIBRATIONS", "Latency"]
+__all__ = ["CALIBRATIONS", "Compared", "Latency"]
 
 CALIBRATIONS = (20, 60, 200)
 """After so many answers of the control arm the thresholds are set; by the last of them for good."""
@@ -43,12 +43,46 @@ _PLENTY = 3 * BLOCK
 """Answers of each arm that would have told what is grossly slow, had they not come all at once."""
 
 
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """What was counted by the thresholds that stood last. canary, control: answers. late: how many of them were later
+    than each threshold. slower_by: microseconds that were granted the canary.
+    """
+
+    thresholds: tuple[int, ...] = ()
+    slower_by: int = 0
+    canary: int = 0
+    control: int = 0
+    late: tuple[tuple[int, int], ...] = ()
+
+    def after(self, block: "Compared") -> "Compared":
+        """With another block, or that alone where it was compared by others."""
+        if (self.thresholds, self.slower_by) != (block.thresholds, block.slower_by):
+            return block
+        late = (
+            (mine + more, theirs + others) for (mine, theirs), (more, others) in zip(self.late, block.late, strict=True)
+        )
+        canary, control = self.canary + block.canary, self.control + block.control
+        return msgspec.structs.replace(self, canary=canary, control=control, late=tuple(late))
+
+    def says(self, bet: int) -> str:
+        """By which threshold `bet` is, in words.
+
+        >>> Compared(thresholds=(1_000,), slower_by=1_000, canary=20, control=21, late=((19, 2),)).says(0)
+        "19 of 20 canary answers took longer than 2 ms, and 2 of 21 of the control arm's longer than 1 ms"
+        """
+        at, (mine, theirs) = self.thresholds[bet], self.late[bet]
+        longer = f" longer than {_ms(at)}" if self.slower_by else ""
+        its = f"{mine} of {self.canary} canary answers took longer than {_ms(at + self.slower_by)}"
+        return f"{its}, and {theirs} of {self.control} of the control arm's{longer}"
+
+
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """Latency evidence, canary against control arm.
 
     first: latencies of the control arm until the thresholds are frozen, in microseconds; () from then on.
     thresholds: those of _QUANTILES and the one beyond, () before there are any. bets: one for each threshold.
     spacing: which answers count. block: those since the last whole block. judged: blocks that were bet on.
+    compared: what they showed.
     """
 
     first: tuple[int, ...] = ()
@@ -57,6 +91,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     spacing: Spacing = Spacing()
     block: tuple[Timed, ...] = ()
     judged: int = 0
+    compared: Compared = Compared()
 
     @property
     def value(self) -> float:
@@ -67,6 +102,14 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     def frozen(self) -> bool:
         """Whether the thresholds stay as they are."""
         return bool(self.thresholds) and not self.first
+
+    @property
+    def says(self) -> str:
+        """What tells most of all that was compared, in words; "" before anything was."""
+        if not self.compared.thresholds:
+            return ""
+        parts = [weight * bet.mixed(prior) for weight, prior, bet in zip(_WEIGHTS, _PRIORS, self.bets, strict=True)]
+        return self.compared.says(parts.index(max(parts)))
 
     @property
     def outrun(self) -> bool:
@@ -97,21 +140,14 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         """The evidence after one block of answers that count, in their order."""
         latency = self
         if self.thresholds:
-            bets = self._judged([(one.on_canary, one.latency_us - slower_by * one.on_canary) for one in block])
-            latency = msgspec.structs.replace(self, bets=bets, judged=self.judged + 1)
-        return latency if latency.frozen else latency.calibrated(block)
-
-    def _judged(self, block: Sequence[tuple[bool, int]]) -> tuple[Bet, ...]:
-        canary = sum(on_canary for on_canary, _ in block)
-        return tuple(
-            bet.after_block(
-                canary=canary,
-                other=len(block) - canary,
-                hits=sum(on_canary for on_canary, late in block if late > threshold),
-                events=sum(late > threshold for _, late in block),
+            seen = _compare(block, self.thresholds, slower_by)
+            bets = tuple(
+                bet.after_block(canary=seen.canary, other=seen.control, hits=mine, events=mine + theirs)
+                for bet, (mine, theirs) in zip(self.bets, seen.late, strict=True)
             )
-            for bet, threshold in zip(self.bets, self.thresholds, strict=True)
-        )
+            compared = self.compared.after(seen)
+            latency = msgspec.structs.replace(self, bets=bets, judged=self.judged + 1, compared=compared)
+        return latency if latency.frozen else latency.calibrated(block)
 
     def calibrated(self, block: Sequence[Timed]) -> "Latency":
         """The same bets, with the control arm's latencies of a block among the first."""
@@ -124,3 +160,14 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         at = (ranked[math.ceil(quantile * len(ranked)) - 1] for quantile in _QUANTILES)
         kept = () if reached[-1] == CALIBRATIONS[-1] else first
         return msgspec.structs.replace(self, first=kept, thresholds=(*at, _BEYOND * ranked[-1]))
+
+
+def _compare(block: Sequence[Timed], thresholds: tuple[int, ...], slower_by: int) -> Compared:
+    mine = [answer.latency_us - slower_by for answer in block if answer.on_canary]
+    theirs = [answer.latency_us for answer in block if not answer.on_canary]
+    late = tuple((sum(one > at for one in mine), sum(one > at for one in theirs)) for at in thresholds)
+    return Compared(thresholds=thresholds, slower_by=slower_by, canary=len(mine), control=len(theirs), late=late)
+
+
+def _ms(latency_us: int) -> str:
+    return f"{latency_us / 1000:.3g} ms"
