@@ -158,24 +158,30 @@ class CheckServer:
 
     def _connect(self) -> None:
         begun, before = time.monotonic(), self.waited_ms() or 0.0
-        wait = selectors.DefaultSelector()
-        while True:
-            # What it waits for a busy machine is not held against it.
-            waited_s = ((self.waited_ms() or 0.0) - before) / 1e3
-            self._watch(
-                begun + _LOAD_S + min(waited_s, _PATIENCE_S), f"did not load and answer once within {_LOAD_S:g} s"
-            )
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                connection.connect(str(self._path))
-            except (FileNotFoundError, ConnectionRefusedError):
-                connection.close()
-                wait.select(0.02)
-                continue
-            connection.setblocking(False)
-            self._socket = connection
-            wait.close()
-            return
+        with selectors.DefaultSelector() as wait:
+            while self._socket is None:
+                # What it waits for a busy machine is not held against it.
+                waited_s = ((self.waited_ms() or 0.0) - before) / 1e3
+                self._watch(
+                    begun + _LOAD_S + min(waited_s, _PATIENCE_S), f"did not load and answer once within {_LOAD_S:g} s"
+                )
+                self._socket = self._knock()
+                if self._socket is None:
+                    wait.select(0.02)
+
+    def _knock(self) -> socket.socket | None:
+        """A connection, or None while it does not listen yet."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(self._path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            connection.close()
+            return None
+        except OSError:
+            connection.close()
+            raise
+        connection.setblocking(False)
+        return connection
 
     def _ask(self, message: Ask, reply: type[_Reply], within_s: float | None = None) -> _Reply:
         seconds = self._deadline_s if within_s is None else within_s
