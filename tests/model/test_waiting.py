@@ -72,13 +72,13 @@ def test_nobody_counts_for_a_process_that_is_gone() -> None:
     assert waited_ms(gone.pid) is None
 
 
-def test_threads_that_end_while_they_are_counted_leave_nothing_open() -> None:
-    busy = subprocess.Popen([sys.executable, "-c", RESTLESS])
+def test_threads_that_end_while_they_are_counted_are_left_out() -> None:
+    """Without them it would be unknown for a moment what a version waited, and all of that would be held against it."""
+    restless = subprocess.Popen([sys.executable, "-c", RESTLESS])
     try:
-        deadline = time.monotonic() + 60
-        while (waited := waited_ms(busy.pid)) is not None and time.monotonic() < deadline:
-            pass  # a warning of what was left open would be an error here
-        assert waited is None  # one of them ended between its name and its figure
+        end = time.monotonic() + 2
+        while time.monotonic() < end:  # within some milliseconds one of them ends between its name and its figure
+            assert waited_ms(restless.pid) is not None
     finally:
-        busy.kill()
-        busy.wait()
+        restless.kill()
+        restless.wait()

@@ -157,11 +157,12 @@ class CheckServer:
     # The process and its socket --------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        begun, before = time.monotonic(), self.waited_ms() or 0.0
+        begun, before, waited_s = time.monotonic(), self.waited_ms(), 0.0
         with selectors.DefaultSelector() as wait:
             while self._socket is None:
-                # What it waits for a busy machine is not held against it.
-                waited_s = ((self.waited_ms() or 0.0) - before) / 1e3
+                now = self.waited_ms()
+                if now is not None and before is not None:  # waiting for a busy machine is not held against it
+                    waited_s = max(waited_s, (now - before) / 1e3)
                 self._watch(
                     begun + _LOAD_S + min(waited_s, _PATIENCE_S), f"did not load and answer once within {_LOAD_S:g} s"
                 )

@@ -15,15 +15,16 @@ _NS_IN_MS = 1e6
 def waited_ms(pid: int) -> float | None:
     """Milliseconds that the threads of a process, and the thread that asks, have waited since they began, together.
 
-    Threads that have ended are left out. None where the system does not count it.
+    Threads that have ended are left out, so it may be less than it was before. None where the system does not count it,
+    or no such process is there.
     """
     try:
         own = _waited_ns("/proc/thread-self")
-        with os.scandir(f"/proc/{pid}/task") as tasks:  # a task that ends here leaves it half read
-            theirs = [_waited_ns(task.path) for task in tasks]
+        with os.scandir(f"/proc/{pid}/task") as tasks:
+            theirs = [waited for task in tasks if (waited := _of_living(task.path)) is not None]
     except (OSError, ValueError, IndexError):
         return None
-    return (own + sum(theirs)) / _NS_IN_MS
+    return (own + sum(theirs)) / _NS_IN_MS if theirs else None
 
 
 def own_waited_ms() -> float | None:
@@ -31,6 +32,14 @@ def own_waited_ms() -> float | None:
     try:
         return _waited_ns("/proc/thread-self") / _NS_IN_MS
     except (OSError, ValueError, IndexError):
+        return None
+
+
+def _of_living(task: str) -> int | None:
+    """None for a thread that has ended since it was listed."""
+    try:
+        return _waited_ns(task)
+    except (FileNotFoundError, ProcessLookupError):
         return None
 
 
