@@ -76,6 +76,17 @@ def row(measure: str, value: float, unit: str, *, limit: float, rival: str = "",
     return Row(measure=measure, value=round(value, 4), unit=unit, rival=rival, target=target, holds=holds)
 
 
+def false_alarms(what: str, found: int, runs: int, rival: str = "") -> Row:
+    """How many of so many runs raised an alarm at nothing: at most alpha of them may.
+
+    Few runs may show one too many by chance: what then counts is whether alpha is ruled out.
+    """
+    low, high = clopper_pearson(found, runs)
+    measure = f"{what} ({low:.2%} to {high:.2%})"
+    made = row(measure, 100 * found / runs, "%", limit=100 * ALPHA, rival=rival)
+    return msgspec.structs.replace(made, holds=made.holds or (runs < 1000 and low <= ALPHA))
+
+
 # Requests ------------------------------------------------------------------------------------------------------------
 
 
@@ -261,16 +272,12 @@ def false_rollbacks(runs: int) -> Row:
         found["evertrain"] += evertrain(traffic, every=100) is not None
         for name, rule in RIVALS.items():
             found[name] += rule(traffic) is not None
-    low, high = clopper_pearson(found["evertrain"], runs)
-    made = row(
-        f"false rollbacks of an equal canary within an hour of 60,000 requests, {runs} runs ({low:.2%} to {high:.2%})",
-        100 * found["evertrain"] / runs,
-        "%",
-        limit=100 * ALPHA,
+    return false_alarms(
+        f"false rollbacks of an equal canary within an hour of 60,000 requests, {runs} runs",
+        found["evertrain"],
+        runs,
         rival="; ".join(f"{name} {100 * found[name] / runs:.1f}%" for name in RIVALS),
     )
-    # Few runs may show one by chance: what then counts is whether alpha is ruled out.
-    return msgspec.structs.replace(made, holds=made.holds or (runs < 1000 and low <= ALPHA))
 
 
 class Pauses(msgspec.Struct, frozen=True, kw_only=True):
@@ -360,16 +367,12 @@ def paused(pauses: Pauses, runs: int) -> Row:
         answers = pauses.answers(np.random.default_rng((4, run)))
         spaced += late_at(answers) is not None
         counted += late_at(answers, every=True) is not None
-    low, high = clopper_pearson(spaced, runs)
-    made = row(
-        f"false rollbacks of an equal canary, {pauses.name}, {runs} runs of {pauses.seconds} s "
-        f"({low:.2%} to {high:.2%})",
-        100 * spaced / runs,
-        "%",
-        limit=100 * ALPHA,
+    return false_alarms(
+        f"false rollbacks of an equal canary, {pauses.name}, {runs} runs of {pauses.seconds} s",
+        spaced,
+        runs,
         rival=f"if every answer counted {100 * counted / runs:.0f}%",
     )
-    return msgspec.structs.replace(made, holds=made.holds or (runs < 1000 and low <= ALPHA))
 
 
 def detection(harm: Harm, runs: int) -> list[Row]:
@@ -448,7 +451,6 @@ def labels_needed(runs: int) -> list[Row]:
         alone_.append(float(by_share(one, other, rng) or math.inf))
         false += by_pairs(*judged(rng, 0.0)) is not None
     (middle, high), unpaired = _middle_and_high(paired), _middle_and_high(alone_)
-    low, top = clopper_pearson(false, runs)
     return [
         row(
             f"5 points more wrong answers, labels in pairs: labels of all traffic until it is seen, median "
@@ -458,12 +460,7 @@ def labels_needed(runs: int) -> list[Row]:
             limit=1_500,
             rival=f"by the canary's share of 10% {_say(*unpaired)}",
         ),
-        row(
-            f"equal versions told apart by 20,000 labels in pairs, {runs} runs ({low:.2%} to {top:.2%})",
-            100 * false / runs,
-            "%",
-            limit=100 * ALPHA,
-        ),
+        false_alarms(f"equal versions told apart by 20,000 labels in pairs, {runs} runs", false, runs),
     ]
 
 
@@ -552,19 +549,16 @@ def rollouts(runs: int) -> list[Row]:
     steps = ", ".join(f"{step:.0%}" for step in spec.steps)
     ends = [rollout(seed) for seed in range(runs)]
     wrong = sum(end.how == "roll back" for end in ends)
-    low, high = clopper_pearson(wrong, runs)
-    false = row(
-        f"false rollbacks of healthy challengers, whole ramps of {steps} at 6,000 requests a day with swings, "
-        f"incidents, retries and labels, {runs} rollouts ({low:.2%} to {high:.2%})",
-        100 * wrong / runs,
-        "%",
-        limit=100 * ALPHA,
-    )
     promoted = [end for end in ends if end.how == "promote"]
     middle, most = _middle_and_high([float(end.canary) for end in promoted])
     bad = [rollout(seed, harm=0.05) for seed in range(max(20, runs // 10))]
     return [
-        msgspec.structs.replace(false, holds=false.holds or (runs < 1000 and low <= ALPHA)),
+        false_alarms(
+            f"false rollbacks of healthy challengers, whole ramps of {steps} at 6,000 requests a day with swings, "
+            f"incidents, retries and labels, {runs} rollouts",
+            wrong,
+            runs,
+        ),
         row("healthy challengers promoted within 14 days", 100 * len(promoted) / runs, "%", limit=95, at_least=True),
         row(f"canary requests until promotion, median (nine in ten: {most:.0f})", middle, "requests", limit=6000),
         row("hours until promotion, median", statistics.median(end.hours for end in promoted), "h", limit=96),
