@@ -22,10 +22,11 @@ Vovk and Shafer 2023, "Game-theoretic statistics and safe anytime-valid inferenc
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import msgspec
 
-__all__ = ["BLOCK", "ODDS", "THETAS", "Bet", "Exposure", "mean_value"]
+__all__ = ["BLOCK", "ODDS", "THETAS", "Bet", "Exposure", "in_blocks", "mean_value"]
 
 THETAS = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 """How many times as likely a harmful canary is to cause an event: the grid of the mixture."""
@@ -39,6 +40,7 @@ PRIOR_REQUESTS = 100
 ODDS = (1.25, 1.5, 2.0, 3.0, 6.0, 20.0, 100.0)
 """The grid of a block: as many as THETAS, and wider, because what the other arm never does has any odds."""
 
+_Answer = TypeVar("_Answer")
 _LOG_ODDS = tuple(math.log(odds) for odds in ODDS)
 
 
@@ -112,6 +114,17 @@ class Bet(msgspec.Struct, frozen=True, kw_only=True):
         top = max(self.logs)
         whole = sum(weight * math.exp(log - top) for weight, log in zip(prior, self.logs, strict=True))
         return whole * math.exp(min(top, 700.0))
+
+
+def in_blocks(held: Sequence[_Answer], new: Sequence[_Answer]) -> tuple[list[list[_Answer]], tuple[_Answer, ...]]:
+    """Whole blocks of the answers that were held back and of new ones, in their order, and what is held back then.
+
+    >>> [[len(block) for block in blocks] + [held] for blocks, held in (in_blocks([7], [8]), in_blocks([7], [8] * 40))]
+    [[(7, 8)], [20, 20, (8,)]]
+    """
+    answers = [*held, *new]
+    whole = len(answers) - len(answers) % BLOCK
+    return [answers[start : start + BLOCK] for start in range(0, whole, BLOCK)], tuple(answers[whole:])
 
 
 def mean_value(bets: tuple[Bet, ...]) -> float:

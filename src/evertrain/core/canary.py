@@ -16,7 +16,8 @@ from evertrain.core.evidence import Tally
 from evertrain.core.paired import PairedFigures
 from evertrain.core.policy import CanarySpec, ShadowSpec
 from evertrain.core.shadow import Alike
-from evertrain.core.time import DAY, MINUTE, Instant, Span, say_instant, say_span
+from evertrain.core.spacing import EVERY
+from evertrain.core.time import DAY, MINUTE, SECOND, Instant, Span, say_instant, say_span
 
 __all__ = [
     "BOUND_ALPHA",
@@ -47,8 +48,8 @@ _FEWEST_BAD_ANSWERS = 50.0
 _FORESEEABLE_DAYS = 3650
 
 _OUTRUN = (
-    "waiting: its latency has to be compared with the control arm's first; of each arm at most four answers a second "
-    "count, so that takes some seconds"
+    "waiting: its latency has to be compared with the control arm's first; of each arm at most "
+    f"{SECOND // EVERY} answers a second count, so that takes some seconds"
 )
 
 _QUIET = 10 * MINUTE

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from evertrain.core.bet import BLOCK, Bet
+from evertrain.core.bet import BLOCK, Bet, in_blocks
 from evertrain.core.spacing import Spacing, Timed
 
 __all__ = ["CALIBRATIONS", "Compared", "Latency"]
@@ -96,7 +96,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def value(self) -> float:
         """The weighted mean of e-values, itself an e-value."""
-        return sum(weight * bet.mixed(prior) for weight, prior, bet in zip(_WEIGHTS, _PRIORS, self.bets, strict=True))
+        return sum(self._parts())
 
     @property
     def frozen(self) -> bool:
@@ -108,8 +108,11 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         """What tells most of all that was compared, in words; "" before anything was."""
         if not self.compared.thresholds:
             return ""
-        parts = [weight * bet.mixed(prior) for weight, prior, bet in zip(_WEIGHTS, _PRIORS, self.bets, strict=True)]
+        parts = self._parts()
         return self.compared.says(parts.index(max(parts)))
+
+    def _parts(self) -> list[float]:
+        return [weight * bet.mixed(prior) for weight, prior, bet in zip(_WEIGHTS, _PRIORS, self.bets, strict=True)]
 
     @property
     def outrun(self) -> bool:
@@ -125,11 +128,10 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         slower_by: so many microseconds of a canary's latency are not held against it.
         """
         counted, spacing = self.spacing.apart(answers)
-        waiting = [*self.block, *counted]
-        whole = len(waiting) - len(waiting) % BLOCK
-        latency = msgspec.structs.replace(self, spacing=spacing, block=tuple(waiting[whole:]))
-        for start in range(0, whole, BLOCK):
-            latency = latency.after(waiting[start : start + BLOCK], slower_by=slower_by)
+        blocks, held = in_blocks(self.block, counted)
+        latency = msgspec.structs.replace(self, spacing=spacing, block=held)
+        for block in blocks:
+            latency = latency.after(block, slower_by=slower_by)
         return latency
 
     def stepped(self) -> "Latency":

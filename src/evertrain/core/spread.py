@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from evertrain.core.bet import BLOCK, Bet, mean_value
+from evertrain.core.bet import Bet, in_blocks, mean_value
 from evertrain.core.spacing import Timed
 
 __all__ = ["CALIBRATION", "Spread"]
@@ -53,12 +53,11 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
     def fold(self, answers: Sequence[Timed]) -> "Spread":
         """The evidence after these answers, in their order."""
-        waiting = [*self.block, *answers]
-        whole = len(waiting) - len(waiting) % BLOCK
+        blocks, held = in_blocks(self.block, answers)
         spread = self
-        for start in range(0, whole, BLOCK):
-            spread = spread.after(waiting[start : start + BLOCK])
-        return msgspec.structs.replace(spread, block=tuple(waiting[whole:]))
+        for block in blocks:
+            spread = spread.after(block)
+        return msgspec.structs.replace(spread, block=held)
 
     def stepped(self) -> "Spread":
         """The same evidence under other shares: answers of two shares make no block."""

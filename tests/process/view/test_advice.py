@@ -268,15 +268,11 @@ def test_a_version_that_is_too_good_is_for_a_person_and_no_label_frees_it() -> N
 
 
 def test_a_file_that_no_label_can_judge_yet_is_for_a_person_to_know() -> None:
-    trial = Trial(
-        version=VERSION,
-        ordinal=3,
+    trial = msgspec.structs.replace(
+        TRIAL,
         state="stepping",
         share=0.1,
         step=1,
-        steps=3,
-        since=Instant(0),
-        why="",
         unjudged=parse_instant("2026-12-26T00:00:00Z"),
     )
     [told] = advise(with_service(trial=trial))

@@ -203,13 +203,17 @@ def test_a_whole_float_is_the_integer_that_it_says(worker: RunningWorker) -> Non
     assert whole["predictions"][0]["score"] == as_float["predictions"][0]["score"]
 
 
-@pytest.fixture
-def crowded(installation: Installation, champion: VersionId) -> Iterator[RunningWorker]:
-    """A worker in which four requests may wait."""
-    running = RunningWorker(installation, EVERTRAIN_MAX_CONCURRENCY="4")
+def serving(installation: Installation, champion: VersionId, **settings: str) -> Iterator[RunningWorker]:
+    running = RunningWorker(installation, **settings)
     until(lambda: running.serves(champion))
     yield running
     running.close()
+
+
+@pytest.fixture
+def crowded(installation: Installation, champion: VersionId) -> Iterator[RunningWorker]:
+    """A worker in which four requests may wait."""
+    yield from serving(installation, champion, EVERTRAIN_MAX_CONCURRENCY="4")
 
 
 def shed(worker: RunningWorker) -> dict[SeenArm, int]:
@@ -317,10 +321,7 @@ def test_the_wait_in_front_of_a_busy_worker_counts(crowded: RunningWorker, insta
 @pytest.fixture
 def hasty(installation: Installation, champion: VersionId) -> Iterator[RunningWorker]:
     """A worker that waits two seconds for a request to come."""
-    running = RunningWorker(installation, EVERTRAIN_BODY_TIMEOUT_S="2")
-    until(lambda: running.serves(champion))
-    yield running
-    running.close()
+    yield from serving(installation, champion, EVERTRAIN_BODY_TIMEOUT_S="2")
 
 
 def test_slow_clients_hold_nobody_up_and_are_let_go(hasty: RunningWorker) -> None:
