@@ -143,3 +143,26 @@ def test_a_canary_whose_control_arm_does_not_come_back_ends_without_a_refusal() 
     record = record_of(world)
     assert record.rollouts[rollout.rollout].state is RolloutState.ABORTED
     assert record.versions[rollout.version].refused == ""
+
+
+def test_a_canary_does_not_move_on_while_what_was_answered_in_an_outage_is_still_read() -> None:
+    world, twin = on_trial(), on_trial()
+    rollout = newest(world)
+    world.planes.known_to = rollout.since
+    while newest(twin).step == rollout.step:
+        twin.run(1)
+        world.run(1)
+    assert (newest(world).state, newest(world).step) == (RolloutState.STEPPING, rollout.step)
+    world.planes.known_to = None
+    world.tick(world.planes.now)
+    assert newest(world).step == rollout.step + 1
+
+
+def test_a_canary_that_does_harm_is_taken_back_at_once_though_not_all_is_read() -> None:
+    world = on_trial()
+    rollout = newest(world)
+    world.planes.known_to = rollout.since
+    world.planes.faults = msgspec.structs.replace(world.planes.faults, failing=1.0)
+    while newest(world).open:
+        world.run(1)
+    assert record_of(world).rollouts[rollout.rollout].state is RolloutState.ROLLED_BACK

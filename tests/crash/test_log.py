@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from evertrain.core.prediction import Labelled
-from evertrain.store.log import LogReader, LogWriter
+from evertrain.store.log import LogWriter
+from evertrain.store.reader import LogReader
 
 SCRIPT = Path(__file__).with_name("log_writer.py")
 

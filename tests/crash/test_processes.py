@@ -21,8 +21,8 @@ from evertrain.core.prediction import Predicted
 from evertrain.core.routing import Arm, Route
 from evertrain.store.exit import exit_notes
 from evertrain.store.ledger import Ledger
-from evertrain.store.log import LogReader
 from evertrain.store.process import beat, heartbeat_of
+from evertrain.store.reader import LogReader
 from evertrain.testing.installation import SHOP, SHOP_ROW, SHOP_SCHEMA, Installation
 from evertrain.testing.tree import Customer, Tree, free_port, wait_until
 

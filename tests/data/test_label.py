@@ -16,8 +16,8 @@ from evertrain.core.schema import Kind
 from evertrain.core.time import HOUR, Instant, from_datetime
 from evertrain.data.label import PostedLabels
 from evertrain.store.installation import install
-from evertrain.store.log import Position
 from evertrain.store.pseudonym import Pseudonyms
+from evertrain.store.segment import Position
 
 TRIPS = ServiceName("trips")
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ from evertrain.core.prediction import Predicted
 from evertrain.core.time import Instant
 from evertrain.data.commit import predictions_table
 from evertrain.data.prediction import ServiceTables
-from evertrain.store.log import Position
+from evertrain.store.segment import Position
 from evertrain.store.table import Table
 
 SERVICE = ServiceName("trips")

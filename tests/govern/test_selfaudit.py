@@ -42,7 +42,8 @@ from evertrain.store.artifact import Artifacts
 from evertrain.store.file import write_atomically
 from evertrain.store.installation import install
 from evertrain.store.ledger import Ledger
-from evertrain.store.log import LogReader, LogWriter
+from evertrain.store.log import LogWriter
+from evertrain.store.reader import LogReader
 from evertrain.store.signature import Signer
 from evertrain.store.state import State
 from evertrain.store.table import Table

@@ -28,7 +28,7 @@ from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.store.access import token
 from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
-from evertrain.store.log import LogReader
+from evertrain.store.reader import LogReader
 from evertrain.store.state import State
 from evertrain.testing.customers import customer_rows, dirty
 from evertrain.testing.terminal import Terminal

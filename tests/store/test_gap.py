@@ -10,8 +10,9 @@ from evertrain.core.identity import ServiceName
 from evertrain.core.prediction import Labelled
 from evertrain.core.time import Instant
 from evertrain.store.gap import Gap
-from evertrain.store.log import LogReader, LogWriter, Position
-from evertrain.store.segment import HEADER, frame_size, read_frame, sequences
+from evertrain.store.log import LogWriter
+from evertrain.store.reader import LogReader
+from evertrain.store.segment import HEADER, Position, frame_size, read_frame, sequences
 
 COUNT = 40
 

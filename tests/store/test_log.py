@@ -17,8 +17,9 @@ from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import Failed, Labelled, Predicted, Record
 from evertrain.core.time import Instant
 from evertrain.errors import CapacityError, IntegrityError, OccupiedError, TooLargeError, UnavailableError
-from evertrain.store.log import LogReader, LogWriter, Position, claim_writer
-from evertrain.store.segment import HEADER, Segment, frame_size, recover
+from evertrain.store.log import LogWriter, claim_writer
+from evertrain.store.reader import LogReader
+from evertrain.store.segment import HEADER, Position, Segment, frame_size, recover
 from evertrain.testing.disk import SmallDisk, small_disk
 from evertrain.testing.tree import wait_until
 
@@ -142,6 +143,33 @@ def test_writers_are_read_side_by_side_and_a_name_belongs_to_one_process(tmp_pat
     reader.close()
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100, 1_000])
+def test_between_writers_the_older_record_comes_first_whatever_the_size_of_a_look(tmp_path: Path, limit: int) -> None:
+    """A writer that is long gone is not read to its end before one that answers, nor the other way round."""
+    for writer in range(3):
+        with closing(LogWriter(tmp_path, f"w{writer}", segment_bytes=1 << 12)) as log:
+            log.append(*(_label(number) for number in range(writer, 240, 3)))
+    numbers: list[int] = []
+    places: dict[str, Position] = {}
+    with LogReader(tmp_path) as reader:
+        while found := reader.tail(places, limit=limit):
+            assert len(found) <= limit
+            numbers += _numbers(found)
+            places = _places(found, places)
+    assert numbers == list(range(240))
+
+
+@pytest.mark.parametrize("longest", [32_000, 33_000, 100_000])
+def test_records_longer_than_what_is_read_at_once_are_read_too(tmp_path: Path, longest: int) -> None:
+    sizes = [0, longest, 8, longest, longest, 40]
+    records = [_label(number, size) for number, size in enumerate(sizes)]
+    with closing(LogWriter(tmp_path, "w0")) as log:
+        log.append(*records)
+        assert [record for _, record in _all(tmp_path)] == records
+    assert [record for _, record in _all(tmp_path)] == records
+    assert recover(tmp_path / "w0" / f"{0:012d}.seg").frames == len(records)
 
 
 def test_a_writer_that_opens_again_goes_on_in_a_new_segment(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ import msgspec
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import Failed, Labelled, Predicted, Record
 from evertrain.core.time import Instant
-from evertrain.store.log import LogReader, LogWriter, Position
+from evertrain.store.log import LogWriter
+from evertrain.store.reader import LogReader
 from evertrain.store.repeat import Repeats
+from evertrain.store.segment import Position
 
 NOW = Instant(1_700_000_000_000_000)
 ANSWER = Predicted(

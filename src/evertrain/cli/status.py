@@ -320,4 +320,5 @@ def _process(one: Running) -> str:
         return f"{one.name:<22} has ended"
     if one.starting:
         return f"{one.name:<22} {one.role}, process {one.pid}, starts{f'; {one.note}' if one.note else ''}"
-    return f"{one.name:<22} {one.role}, process {one.pid}{f'; {one.note}' if one.note else ''}"
+    reads = "" if one.known_to is None else f"; reads what it missed, up to {say_moment(one.known_to)} so far"
+    return f"{one.name:<22} {one.role}, process {one.pid}{reads}{f'; {one.note}' if one.note else ''}"

@@ -57,6 +57,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     pace: requests a day at the rate of the last minutes, by which a time is foretold. idle: microseconds since the
     last one. alike: the scores of a shadow beside those that were answered. failures: what those of the version say.
+    known_to: up to when the traffic is known, while what came during an outage is still read; None once all is.
     """
 
     tally: Tally
@@ -65,6 +66,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     idle: int = 0
     alike: Alike = Alike()
     failures: Failures = Failures()
+    known_to: Instant | None = None
 
 
 class Journal(Protocol):

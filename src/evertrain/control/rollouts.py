@@ -179,7 +179,7 @@ class RolloutDesk:
             pace=evidence.pace,
             idle=evidence.idle,
             paired=found_of(self._record, rollout),
-        )
+        ).known_to(evidence.known_to)
         why = "; ".join(seen.reasons)
         match seen.action:
             case "roll back":
@@ -213,7 +213,7 @@ class RolloutDesk:
             latency_decides=not self._planes.paced(),
             paired=found_of(self._record, rollout),
             since=rollout.stepped,
-        )
+        ).known_to(evidence.known_to)
         if seen.action == "roll back":
             return self._end(rollout, _with_failures(seen.reasons, evidence), seen.figures)
         moving = seen.action != "wait"

@@ -78,6 +78,20 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, float]
     next_look: Instant | None = None
 
+    def known_to(self, end: Instant | None) -> "Assessment":
+        """The same of answers that are known up to `end`, while later ones are still read; None: all are known.
+
+        What speaks against a version holds at any time. What speaks for it waits until nothing is left to be read.
+
+        >>> passed = Assessment(action="advance", reasons=("a share of 10% is admitted",), figures={})
+        >>> passed.known_to(None).action, passed.known_to(Instant(0)).reasons[0]
+        ('advance', 'waiting: what was answered while nobody looked is read first, up to 1970-01-01T00:00:00Z so far')
+        """
+        if end is None or self.action == "roll back":
+            return self
+        told = f"what was answered while nobody looked is read first, up to {say_instant(end)[:19]}Z so far"
+        return msgspec.structs.replace(self, action="wait", reasons=(f"waiting: {told}", *self.reasons), next_look=None)
+
 
 def assess(
     step: int,

@@ -9,7 +9,8 @@ from evertrain.core.time import Instant
 from evertrain.data.commit import ACTOR
 from evertrain.data.prediction import place_of
 from evertrain.store.gap import Gap
-from evertrain.store.log import LogReader, Position
+from evertrain.store.reader import LogReader
+from evertrain.store.segment import Position
 from evertrain.store.table import Table
 
 __all__ = ["DAMAGES", "Damages"]

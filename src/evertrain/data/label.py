@@ -27,8 +27,8 @@ from evertrain.data.prediction import place_of
 from evertrain.data.revision import physical
 from evertrain.data.source import Broken
 from evertrain.errors import SourceError
-from evertrain.store.log import Position
 from evertrain.store.pseudonym import Pseudonyms
+from evertrain.store.segment import Position
 from evertrain.store.state import State
 from evertrain.store.table import TIME, Table
 

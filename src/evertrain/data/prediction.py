@@ -20,7 +20,7 @@ from evertrain.core.prediction import Failed, Labelled, Predicted, Record, Shado
 from evertrain.core.time import Instant
 from evertrain.data.commit import failures_table, labels_table, predictions_table, shadows_table, table_fact
 from evertrain.store.crash import crash_point
-from evertrain.store.log import Position
+from evertrain.store.segment import Position
 from evertrain.store.table import TIME, Table
 
 __all__ = ["RecordTable", "ServiceTables", "place_of"]

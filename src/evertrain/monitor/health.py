@@ -14,6 +14,7 @@ __all__ = [
     "Totals",
     "add_up",
     "expose",
+    "expose_lag",
     "expose_room",
     "expose_standstill",
     "latencies",
@@ -157,6 +158,17 @@ def expose_room(rooms: Mapping[str, Room]) -> str:
         f'evertrain_log_scarcity{{process="{_escaped(name)}"}} {LEVELS.index(room.level)}'
         for name, room in rooms.items()
     ]
+    return "\n".join(lines) + "\n"
+
+
+def expose_lag(lags: Mapping[str, float]) -> str:
+    """How many seconds of the log a process has still to read after it was away, in the same format.
+
+    >>> print(expose_lag({"controller": 61.5}).splitlines()[-1])
+    evertrain_log_lag_seconds{process="controller"} 61.5
+    """
+    lines = _head("log_lag_seconds", "gauge", "How far behind the log a process is that was away; 0 where it is not.")
+    lines += [f'evertrain_log_lag_seconds{{process="{_escaped(name)}"}} {lag:.9g}' for name, lag in lags.items()]
     return "\n".join(lines) + "\n"
 
 

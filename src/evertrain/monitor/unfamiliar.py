@@ -100,10 +100,11 @@ class Unfamiliar:
             # An empty text that no training knew is what an empty cell of a file is: missing, and answered as that.
             if value is not None and value != "" and value not in known:
                 block.unknown[name, str(value)[:60]] += 1
-        if vector and all(value is None for value in vector):
+        if vector and vector.count(None) == len(vector):
             block.unknown["", ""] += 1
-        names = self._names.get(record.version, ())
-        block.absent.update(name for name, value in zip(names, record.row, strict=False) if value is None)
+        if None in record.row:
+            names = self._names.get(record.version, ())
+            block.absent.update(name for name, value in zip(names, record.row, strict=False) if value is None)
 
     def found(self) -> tuple[Unknown, ...]:
         """What was seen in the newest rows, the most frequent first; () where all is known."""

@@ -1,4 +1,4 @@
-"""The prediction log: what workers write before they answer, and how others read it while it grows.
+"""The prediction log: what workers write before they answer. `store.reader` reads it while it grows.
 
     serving/log/<writer>/<sequence>.seg   segments, the newest one perhaps still being written
     serving/log/<writer>/.next            the segment after that, reserved before it is needed
@@ -11,25 +11,17 @@ answered. A power cut loses at most the sync interval, since syncing is done on 
 import contextlib
 import logging
 import threading
-import time
-from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Self
 
 import msgspec
 
 from evertrain.core.prediction import Record
-from evertrain.errors import CapacityError, IntegrityError, OccupiedError, TooLargeError
+from evertrain.errors import CapacityError, OccupiedError, TooLargeError
 from evertrain.store.file import sync_folder
-from evertrain.store.gap import Gap, is_filled, is_gap, pass_over, read_gap
 from evertrain.store.lease import Lease
-from evertrain.store.repeat import Repeats
 from evertrain.store.room import Level, Room, free_bytes
 from evertrain.store.segment import (
     HEADER,
-    Position,
-    Reading,
-    Sealed,
     Segment,
     frame_size,
     path_of,
@@ -37,12 +29,10 @@ from evertrain.store.segment import (
     sequences,
 )
 
-__all__ = ["LogReader", "LogWriter", "Position", "claim_writer"]
+__all__ = ["LogWriter", "claim_writer"]
 
 _log = logging.getLogger(__name__)
 _MEGABYTE = 1 << 20
-_TICK_NS = 1_000_000_000
-"""More than the clock of any file system is coarse."""
 
 
 class LogWriter:
@@ -234,166 +224,3 @@ def claim_writer(
                 warn_free_bytes=warn_free_bytes,
             )
     raise OccupiedError(f"64 processes write the log under the name {name}.", "End the ones that are left over.")
-
-
-class LogReader:
-    """Reads all writers' records, sealed and live. One object serves one thread; it keeps the open segments.
-
-    Looking when nothing is new costs one `stat` of the folder and one `pread` or two a writer. Damage in a sealed
-    segment is passed over: whoever keeps positions asks `pass_gaps` after each look.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._stamp = -1
-        self._writers: tuple[str, ...] = ()
-        self._readings: dict[str, Reading] = {}
-        self._decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
-        self._repeats = Repeats()
-        self._gaps: dict[str, Gap] = {}
-
-    def writers(self) -> tuple[str, ...]:
-        """The names of all writers that ever wrote."""
-        try:
-            stamp = self._folder.stat().st_mtime_ns
-        except FileNotFoundError:
-            return ()
-        if stamp != self._stamp:
-            self._writers = tuple(sorted(entry.name for entry in self._folder.iterdir() if entry.is_dir()))
-            # A writer that comes within the same tick of the file system's clock leaves the stamp as it is.
-            self._stamp = stamp if time.time_ns() - stamp > _TICK_NS else -1
-        return self._writers
-
-    def tail(self, positions: Mapping[str, Position], limit: int = 100_000) -> list[tuple[Position, Record]]:
-        """Records after these positions, in order within a writer; a writer without one is read from its beginning.
-
-        Each record comes with the position after it: hand the newest ones in again to go on. At most about `limit`.
-        """
-        found: list[tuple[Position, Record]] = []
-        for writer in self.writers():
-            if len(found) >= limit:
-                break
-            self._tail_writer(writer, positions.get(writer), limit, found)
-        for name in filter(is_gap, positions):
-            for place, payload in read_gap(self._folder, positions[name]):
-                found.append((place, self._repeats.marked(place, self._decode(payload, place))))
-        return found
-
-    def pass_gaps(self, positions: dict[str, Position]) -> list[Gap]:
-        """Damage that was passed over since the last time, and stands in the positions from now on.
-
-        Records that a restored file brings back come under the gap's name: the writer's own position is after it.
-        """
-        new = [gap for gap in self._gaps.values() if gap.name not in positions]
-        for gap in self._gaps.values():
-            positions[gap.writer] = max(positions.get(gap.writer, gap.after), gap.after)
-            positions.setdefault(gap.name, gap.begin)
-        self._gaps.clear()
-        return new
-
-    def is_filled(self, position: Position) -> bool:
-        """Whether everything in the gap that this position is in has been read."""
-        return is_filled(self._folder, position)
-
-    def sealed(self) -> list[tuple[str, int, Path]]:
-        """Writer, sequence and path of each segment that will not change any more, in order."""
-        found = []
-        for writer in self.writers():
-            folder = self._folder / writer
-            for sequence in sequences(folder):
-                path = path_of(folder, sequence)
-                with contextlib.suppress(FileNotFoundError), Reading(path) as reading:
-                    if reading.end():
-                        found.append((writer, sequence, path))
-        return found
-
-    def seal_orphans(self, alive: Collection[str] = ()) -> list[Sealed]:
-        """Seal what dead writers left open. A writer that lives is known by the lock that it holds, or from `alive`."""
-        found = []
-        for writer in self.writers():
-            if writer not in alive:
-                found += self.seal_orphan(writer)
-        return found
-
-    def seal_orphan(self, writer: str) -> list[Sealed]:
-        """Seal what this writer left open; nothing when it lives."""
-        folder = self._folder / writer
-        try:
-            lease = Lease.take(folder / ".lock", "sealing the log")
-        except (OccupiedError, FileNotFoundError):
-            return []
-        with lease:
-            return seal_folder(folder)
-
-    def close(self) -> None:
-        for reading in self._readings.values():
-            reading.close()
-        self._readings.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _tail_writer(
-        self, writer: str, position: Position | None, limit: int, found: list[tuple[Position, Record]]
-    ) -> None:
-        reading = self._reading(writer, position)
-        while reading is not None and len(found) < limit:
-            payload = reading.take()
-            if payload is None and (gap := pass_over(reading)) is not None:
-                self._gaps[gap.name] = gap
-                continue
-            if payload is None and not reading.ended():
-                if not path_of(reading.path.parent, reading.sequence + 1).exists():
-                    return
-                # The writer has gone on; it seals this one after a sync, in its own time. That is not waited for, or
-                # records of other writers would be read before older ones of this one.
-                payload = reading.take()
-            if payload is None:
-                reading = self._keep(writer, reading.sequence + 1, HEADER)  # by name: no folder is listed
-                continue
-            place = Position(writer=writer, sequence=reading.sequence, offset=reading.offset)
-            found.append((place, self._repeats.marked(place, self._decode(payload, place))))
-
-    def _decode(self, payload: bytes, place: Position) -> Record:
-        try:
-            return self._decoder.decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise IntegrityError(
-                f"Log {place.writer}/{place.sequence} holds a record before byte {place.offset} that cannot be read: "
-                f"{error}.",
-                "It was written by a newer evertrain: upgrade this one.",
-            ) from error
-
-    def _reading(self, writer: str, position: Position | None) -> Reading | None:
-        """The open segment at this position; opened anew when the caller stands elsewhere than we do."""
-        reading = self._readings.get(writer)
-        if reading is not None:
-            stands = (reading.sequence, reading.offset)
-            if position is not None and stands == (position.sequence, position.offset):
-                return reading
-            if position is None and stands == (reading.sequence, HEADER):
-                return reading
-        return self._open(writer, position)
-
-    def _open(self, writer: str, position: Position | None) -> Reading | None:
-        numbers: Sequence[int] = sequences(self._folder / writer)
-        if position is not None:
-            numbers = [number for number in numbers if number >= position.sequence]
-        if not numbers:
-            return None
-        same = position is not None and numbers[0] == position.sequence
-        return self._keep(writer, numbers[0], position.offset if position is not None and same else HEADER)
-
-    def _keep(self, writer: str, sequence: int, offset: int) -> Reading | None:
-        try:
-            reading = Reading(path_of(self._folder / writer, sequence), offset)
-        except FileNotFoundError:
-            return None
-        last = self._readings.pop(writer, None)
-        if last is not None:
-            last.close()
-        self._readings[writer] = reading
-        return reading

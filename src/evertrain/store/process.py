@@ -49,7 +49,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     started: its identity's second half, from `start_of`. starting: it has signed in and does nothing yet. generation:
     of the routing table that it obeys. ready: the versions that it can answer with; failed: those that it could not
     load, and why. pool: of a worker, the set that it belongs to. settled: everything known by then is done (business
-    time). note: one line for people. page: of a supervisor: where the page is, without the token. room: what the disk
+    time). known_to: of one that still reads what was logged while it was away, up to when it knows that. note: one line
+    for people. page: of a supervisor: where the page is, without the token. room: what the disk
     leaves to what it logs.
     """
 
@@ -63,6 +64,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     failed: dict[VersionId, str] = {}
     pool: int = 0
     settled: Instant = Instant(0)
+    known_to: Instant | None = None
     note: str = ""
     page: str = ""
     room: Room = Room()

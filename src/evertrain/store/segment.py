@@ -48,6 +48,8 @@ HEADER = 64
 LONGEST = 1 << 28
 """Bytes of a payload at most."""
 _NOWHERE = 1 << 62
+_BLOCK = 1 << 15
+"""Bytes that are read at once."""
 _MAGIC = b"evlog\x00\x00\x01"
 _HEAD = struct.Struct("<8sQQQ32s")
 _FRAME = struct.Struct("<II")
@@ -229,6 +231,32 @@ def read_frame(handle: int, offset: int) -> bytes | None:
     return payload
 
 
+class _Window:
+    """Whole frames of an open segment, which is read a block at a time."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self._block, self._at = b"", 0
+
+    def frame(self, offset: int) -> bytes | None:
+        """The same as `read_frame`."""
+        payload = _frame_in(self._block, offset - self._at)
+        if payload is None:
+            # What was no frame when the block was read may be one by now; and a frame may be longer than a block.
+            self._block, self._at = os.pread(self._handle, _BLOCK, offset), offset
+            payload = _frame_in(self._block, 0) or read_frame(self._handle, offset)
+        return payload
+
+
+def _frame_in(block: bytes, place: int) -> bytes | None:
+    """The payload of the frame at a place of bytes that were read, None when they hold no whole one there."""
+    if not 0 <= place <= len(block) - 8:
+        return None
+    length, crc = _FRAME.unpack_from(block, place)
+    payload = block[place + 8 : place + 8 + length]
+    return payload if 0 < length == len(payload) and zlib.crc32(payload) == crc else None
+
+
 class Reading:
     """An open segment and where reading stands in it.
 
@@ -241,6 +269,7 @@ class Reading:
         self.offset = offset
         self._file = path.open("rb", buffering=0)
         self.handle = self._file.fileno()
+        self._window = _Window(self.handle)
 
     def __enter__(self) -> "Reading":
         return self
@@ -253,7 +282,7 @@ class Reading:
 
     def take(self) -> bytes | None:
         """The next payload, and one step forward; None when there is none yet, or none any more (see `ended`)."""
-        payload = read_frame(self.handle, self.offset)
+        payload = self._window.frame(self.offset)
         if payload is not None:
             self.offset += frame_size(len(payload))
         return payload
@@ -277,8 +306,8 @@ class Reading:
 
 def _frames(handle: int, end: int) -> Iterator[int]:
     """The offsets at which whole frames end, one after the other."""
-    offset = HEADER
-    while (payload := read_frame(handle, offset)) is not None:
+    offset, window = HEADER, _Window(handle)
+    while (payload := window.frame(offset)) is not None:
         offset += frame_size(len(payload))
         if end and offset > end:
             return

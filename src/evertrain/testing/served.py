@@ -20,9 +20,10 @@ from evertrain.core.prediction import Failed, Predicted, Shadowed
 from evertrain.core.registry import Registry, ServiceRecord
 from evertrain.process.supervision.roster import serves
 from evertrain.store.ledger import Ledger
-from evertrain.store.log import LogReader, Position
 from evertrain.store.process import alive, heartbeats
+from evertrain.store.reader import LogReader
 from evertrain.store.routing import RoutingFile
+from evertrain.store.segment import Position
 from evertrain.store.state import State
 from evertrain.story.front import Front, Reply, Request
 from evertrain.testing.stalls import Stalls

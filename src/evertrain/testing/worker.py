@@ -17,8 +17,8 @@ from evertrain.core.identity import VersionId
 from evertrain.core.prediction import Failed, Record
 from evertrain.core.routing import Arm
 from evertrain.process.worker.candidate import Order, command
-from evertrain.store.log import LogReader
 from evertrain.store.process import Heartbeat, heartbeats
+from evertrain.store.reader import LogReader
 from evertrain.testing.installation import SHOP, Installation
 
 __all__ = ["RECORD", "RunningWorker", "on_trial", "until"]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+import polars as pl
 import pytest
 
 from evertrain.config.declaration import CheckSpec
@@ -228,6 +229,33 @@ def test_a_label_is_never_looked_at_before_its_prediction(house: IntakeHouse) ->
     assert house.stop() == 0
     assert house.table("source.outcomes").height == 4_000
     assert [fact.quarantined for fact in house.facts(BatchIngested) if fact.source == "outcomes"] == [0, 0]
+
+
+def test_after_an_outage_the_log_is_read_in_pieces_and_rows_wait_until_all_is_known(house: IntakeHouse) -> None:
+    """Labels, posted and filed, are of predictions that another worker logged, 45,000 records before them."""
+    house.state.clock.unlink()
+    with closing(house.log("w1")) as predictions, closing(house.log("w0")) as labels:
+        for number in range(45_000):
+            predictions.append(predicted(number))
+        labels.append(*(labelled(number, 1.0) for number in range(44_900, 45_000)))
+    house.give("outcomes/1.csv", "o44000,2024-01-01T12:00:00Z,s0,1,2024-01-01T12:30:00Z")
+    house.start()
+    seen: set[Instant | None] = set()
+
+    def is_settled() -> bool:
+        (beaten,) = heartbeats(house.state) or (None,)
+        if beaten is not None and not beaten.starting:
+            seen.add(beaten.known_to)
+        return beaten is not None and beaten.settled > START
+
+    wait_until(is_settled)
+    house.commit()
+    assert house.stop() == 0
+    assert house.table("predictions.late")["id"].n_unique() == house.table("predictions.late").height == 45_000
+    told = house.table("labels.late")
+    assert told.filter(pl.col("prediction") == f"{44_000:032x}")["value"].to_list() == [1.0]
+    assert told.height == house.table("source.outcomes").height == 101
+    assert seen - {None} != set()
 
 
 def test_a_label_that_comes_in_a_file_is_told_of_the_prediction_that_was_logged_before(house: IntakeHouse) -> None:

@@ -21,7 +21,7 @@ from evertrain.process.steering.importing import Request, import_file
 from evertrain.process.trainer.evaluation import check_version
 from evertrain.process.trainer.training import assemble, train
 from evertrain.store.ledger import Ledger
-from evertrain.store.log import Position
+from evertrain.store.segment import Position
 from evertrain.testing.orders import CUT, order_examples
 from evertrain.testing.shop import Shop
 

@@ -3,14 +3,18 @@
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
+import pytest
+
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import ArmName, Failed, Predicted
-from evertrain.core.time import DAY, Instant
+from evertrain.core.time import DAY, SECOND, Instant
 from evertrain.monitor.performance import Performance
 from evertrain.monitor.unfamiliar import Unfamiliar
 from evertrain.process.steering.watch import ServiceWatch, Watch
 from evertrain.store.installation import install
 from evertrain.store.log import LogWriter
+from evertrain.testing.simulation import simulated_service
 
 SHOP, VERSION = ServiceName("shop"), VersionId("v")
 
@@ -83,3 +87,30 @@ def test_damage_in_the_log_stops_nothing_and_what_is_restored_counts_once_after_
     assert 5 < there < 25
     path.write_bytes(whole)
     assert (followed(), followed()) == (25 - there, 0)
+
+
+def test_what_an_outage_left_is_folded_piece_by_piece_the_oldest_first_and_each_record_once(tmp_path: Path) -> None:
+    state = install(tmp_path / "state", Instant(0))
+    for writer in range(3):  # one after the other is the opposite of the order in which they came
+        with closing(LogWriter(state.log, f"w{writer}")) as log:
+            for number in range(writer, 45_000, 3):
+                log.append(msgspec.structs.replace(predicted(number), received=Instant(number * SECOND)))
+    seen: list[tuple[int, Instant | None]] = []
+    for _ in range(3):  # a controller that ends in the middle goes on where it was
+        with closing(Watch(state, lambda _: simulated_service(), lambda _: (), paced=False)) as watch:
+            folded = watch.follow_on(Instant(DAY))
+            seen.append((folded, watch.known_to))
+            watch.remember()
+    assert seen == [(20_000, 19_999 * SECOND), (20_000, 39_999 * SECOND), (5_000, None)]
+    assert sum(sum(one.values()) for one in watch.service(SHOP).answered.values()) == 45_000
+
+
+@pytest.mark.parametrize("load", [False, True])
+def test_in_a_story_an_hour_is_folded_whole_however_much_is_logged_in_it(tmp_path: Path, load: bool) -> None:
+    state = install(tmp_path / "state", Instant(0))
+    with closing(LogWriter(state.log, "w0")) as log:
+        for number in range(30_000):
+            log.append(msgspec.structs.replace(predicted(number), load=load and number > 100))
+    with closing(Watch(state, lambda _: simulated_service(), lambda _: (), paced=True)) as watch:
+        assert watch.follow(Instant(1)) == (101 if load else 30_000)
+        assert watch.known_to is None

@@ -24,7 +24,7 @@ from evertrain.process.trainer.evaluation import LoggedRows
 from evertrain.process.trainer.rescoring import rescore
 from evertrain.store.artifact import Artifacts
 from evertrain.store.installation import install
-from evertrain.store.log import Position
+from evertrain.store.segment import Position
 from evertrain.store.signature import Signer
 
 SERVICE = ServiceName("pricing")

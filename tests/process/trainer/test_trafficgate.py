@@ -25,7 +25,7 @@ from evertrain.process.trainer.evaluation import check_version, how_often
 from evertrain.process.trainer.trafficgate import lacking_in
 from evertrain.store.artifact import Artifacts
 from evertrain.store.installation import install
-from evertrain.store.log import Position
+from evertrain.store.segment import Position
 from evertrain.store.signature import Signer
 
 SERVICE = ServiceName("pricing")

@@ -48,6 +48,8 @@ __all__ = ["Controller", "main"]
 
 _LOOK_S, _BUSY_S, _AGAIN_S = 0.05, 0.1, 1.0
 _STORY_LOOK_S = 0.002
+_READING_S = 0.001
+"""While there is more of the log to be read, so that others get to run."""
 _AWAIT_S, _LONG_AWAIT_S, _SHORT_AWAITS = 0.003, 0.03, 20
 _BEAT_S = 0.5
 _log = logging.getLogger("controller")
@@ -123,9 +125,11 @@ class Controller:
         tick, stamp = time.monotonic(), self._ledger.stamp()
         self._references.take_up()
         pause = _BUSY_S if self._busy else self._settings.tick_s
+        pause = pause if self.planes.watch.known_to is None else 0.0
         if stamp == self._stamp and tick - self._ticked < pause:
             return _LOOK_S
         self._ticked = tick
+        self.planes.watch.follow_on(now)
         pulse = self._tick(now)
         # As it was before the tick: what others append while it lasts is looked at next.
         self._stamp = stamp if not pulse.moves else None
@@ -133,7 +137,7 @@ class Controller:
         if time.monotonic() - self._kept_at > _HOUSEKEEPING_S:
             self._keep_house(now)
             self._remember()
-        return _LOOK_S
+        return _LOOK_S if self.planes.watch.known_to is None else _READING_S
 
     def _story_look(self, clock: StoryClock) -> float:
         now = clock.now()
@@ -144,6 +148,7 @@ class Controller:
                 self._rest(now)
             return _STORY_LOOK_S
         self._ticked, self._unremembered = time.monotonic(), True
+        self.planes.watch.follow(now)
         pulse = self._tick(now)
         if pulse.awaiting:
             # What is done soon is seen at once; a training does not need to be asked a hundred times a second.
@@ -171,7 +176,6 @@ class Controller:
         self._rested = time.monotonic()
 
     def _tick(self, now: Instant) -> Pulse:
-        self.planes.watch.follow(now)
         pulse = self.loop.tick(now)
         for name, record in self.loop.registry.services.items():
             if record.open_rollout is None:
@@ -217,7 +221,8 @@ class Controller:
         if time.monotonic() - self._beat_at < _BEAT_S:
             return
         self._beat_at = time.monotonic()
-        self._beat = msgspec.structs.replace(self._beat, settled=self._clock.now())
+        known_to = self.planes.watch.known_to
+        self._beat = msgspec.structs.replace(self._beat, settled=self._clock.now(), known_to=known_to)
         beat(self._state, self._beat)
         self._take_exit_notes()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from evertrain.store.file import write_atomically
-from evertrain.store.log import Position
+from evertrain.store.segment import Position
 from evertrain.store.state import State
 
 __all__ = ["move_cursor", "read_cursor"]

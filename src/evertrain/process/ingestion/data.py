@@ -31,7 +31,7 @@ from evertrain.store.state import State
 
 __all__ = ["DataProcess", "main"]
 
-_LOOK_S = 0.05
+_LOOK_S, _READING_S = 0.05, 0.001
 _SOON_S = 1.0
 """A file that was seen is looked at again so soon: it may be whole by then."""
 _STORY_LOOK_S, _IDLE_LOOK_S, _PATIENCE = 0.0005, 0.003, 1.1
@@ -95,6 +95,8 @@ class DataProcess:
             self._intake.look(now, tick)
             self._intake.watch(now)
         self._intake.follow(now)
+        if self._intake.known_to is not None:
+            return _READING_S
         self._keep_up(now)
         self._settled = now
         return _LOOK_S
@@ -138,6 +140,7 @@ class DataProcess:
         pending = [one for one in pending if self._intake.has_begun(one.service)]
         if pending:
             self._intake.follow(now)
+        if pending and self._intake.known_to is None:
             self._intake.commit(now)
             for request in pending:
                 self._requests.answer(request, self._intake.versions(request.service))
@@ -147,7 +150,10 @@ class DataProcess:
             return
         self._beaten = time.monotonic()
         self._intake.report()
-        self._beat = msgspec.structs.replace(self._beat, settled=self._settled, note=self._intake.note())
+        told = self._intake
+        self._beat = msgspec.structs.replace(
+            self._beat, settled=self._settled, known_to=told.known_to, note=told.note()
+        )
         beat(self._state, self._beat)
 
 

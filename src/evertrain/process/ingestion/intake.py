@@ -3,6 +3,9 @@
 Order is everything here. A file's arrival is journalled before its rows are visible; rows are visible online before
 the clock says that they are; a table's commit stands before the ledger's fact of it; and the cursor of the log moves
 only when every table holds what was read. Whatever is killed in between is done again, and counts once.
+
+After an outage the log holds more than one look takes. It is read piece by piece, and until all of it is known, rows of
+sources wait for their commit: labels among them are told to predictions that may not have been read yet.
 """
 
 import logging
@@ -35,13 +38,15 @@ from evertrain.store.artifact import Artifacts
 from evertrain.store.crash import crash_point
 from evertrain.store.file import write_atomically
 from evertrain.store.ledger import Ledger
-from evertrain.store.log import LogReader, Position
+from evertrain.store.reader import LogReader
+from evertrain.store.segment import Position
 from evertrain.store.state import State
 
 __all__ = ["Intake"]
 
 _log = logging.getLogger("data")
-_READ = 50_000
+_PIECE, _COMMIT = 20_000, 50_000
+"""Records that are read at once, and that wait for their commit at most."""
 _LISTEN_S = 0.25
 _FIRST_READ_S = 120.0
 _FAREWELL_S = 2.0
@@ -84,6 +89,8 @@ class Intake:
         self._begun: set[SourceName] = set()
         self._patient_until: dict[ServiceName, float] = {}
         self._reader = LogReader(state.log)
+        self.known_to: Instant | None = None
+        """Up to when the log has been read, while there is more to read than one look takes; None once all is."""
         self._positions = read_cursor(state)
         self._heard = -1
         self._stamp: tuple[int, ...] | None = None
@@ -114,7 +121,8 @@ class Intake:
                 self._specs[event.fact.declaration] = spec
         if not newest:
             return
-        self.commit(now)
+        if self._services:
+            self.commit(now)
         for name, declared in newest.items():
             self._declare(name, declared, now)
         self._open_states()
@@ -216,11 +224,13 @@ class Intake:
 
     def _begin(self, source: SourceName, ingest: Ingest, now: Instant) -> None:
         """A source's history has been read: its table is made, its states are declared complete."""
-        self._begun.add(source)
         if not ingest.made:
             self._read_on(now)
+            if self.known_to is not None:
+                return
             self._tell_filed(now)
             self._record(ingest.commit(now))
+        self._begun.add(source)
         if source in self._lacking and self._online is not None:
             self._online.complete(source)
             self._lacking.discard(source)
@@ -236,13 +246,15 @@ class Intake:
     def follow(self, now: Instant) -> int:
         """Read on in the log; returns how many records that were. Posted labels become visible online.
 
-        Writers are read one after the other, so a label may be read before the prediction that it is about, which
-        another writer logged earlier. Therefore everything is read once more before the labels are looked at.
+        A writer may be at its end when another one logs a label of what it logs just then. Therefore everything is read
+        once more before the labels are looked at.
         """
         read = self._read_on(now)
         new = {name: len(service.posted) for name, service in self._services.items() if service.posted}
         if new:
             read += self._read_on(now)
+        if self.known_to is not None:
+            return read
         for name, count in new.items():
             self._post(self._services[name], count)
         return read + self._read_on(now) if self._tell_filed(now) else read
@@ -253,11 +265,13 @@ class Intake:
         return sum(self._filed.tell(name, labels, now) for name, labels in services) > 0
 
     def _read_on(self, now: Instant) -> int:
+        """Read a piece of the log, of which there may be more; in a story all of it."""
         read, more = 0, True
         while more:
-            found = self._reader.tail(self._positions, limit=_READ)
+            found = self._reader.tail(self._positions, limit=_PIECE)
             # Under load there is always one more; what comes now is for the next look.
-            more = len(found) >= _READ
+            self.known_to = found[_PIECE - 1][1].received if len(found) >= _PIECE else None
+            more = self.known_to is not None and self._patience is None
             for position, record in found:
                 self._positions[position.writer] = position
                 if not self._damages.covers(position):
@@ -266,7 +280,7 @@ class Intake:
             self._record(self._damages.pass_over(self._reader, self._positions, tables, now))
             read += len(found)
             self._unread += len(found)
-            if self._unread >= _READ:
+            if self._unread >= _COMMIT:
                 self._commit_records(now)
         return read
 
@@ -303,9 +317,10 @@ class Intake:
 
     def commit(self, now: Instant) -> None:
         """Everything that waits goes into its table and on record; then the cursor of the log moves."""
-        self._tell_filed(now)
-        for ingest in self._sources.values():
-            self._record(ingest.commit(now))
+        if self.known_to is None:
+            self._tell_filed(now)
+            for ingest in self._sources.values():
+                self._record(ingest.commit(now))
         self._commit_records(now)
         crash_point("data.before_cursor")
         if not any(service.posted for service in self._services.values()):

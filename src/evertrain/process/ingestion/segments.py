@@ -8,8 +8,8 @@ from evertrain.core.time import Instant, Span, say_span
 from evertrain.data.commit import ACTOR
 from evertrain.errors import IntegrityError
 from evertrain.store.ledger import Ledger
-from evertrain.store.log import LogReader, Position
-from evertrain.store.segment import recover
+from evertrain.store.reader import LogReader
+from evertrain.store.segment import Position, recover
 
 __all__ = ["Segments"]
 

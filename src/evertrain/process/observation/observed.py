@@ -28,7 +28,7 @@ from evertrain.process.observation.repeats import without_repeats
 from evertrain.process.observation.strays import odd_cells
 from evertrain.process.observation.written import typed
 from evertrain.store.artifact import Artifacts
-from evertrain.store.log import LogReader
+from evertrain.store.reader import LogReader
 from evertrain.store.state import State
 from evertrain.store.table import Table
 from evertrain.web.wording import say_moment

@@ -285,6 +285,7 @@ class InstalledPlanes:
             requests_24h=self.foreseen(service, now),
             pace=self.pace(service, now),
             idle=self.idle(service, now),
+            known_to=self.watch.known_to,
         )
 
     def _slower_by(self, service: ServiceName) -> int:
@@ -293,17 +294,21 @@ class InstalledPlanes:
 
     def foreseen(self, service: ServiceName, now: Instant) -> float:
         """Requests of the day to come, by which a share is admitted; in a story as many as the last one brought."""
-        trial = self.watch.service(service).trial
-        return trial.requests_24h(now) if self._paced else trial.foreseen(now)
+        trial, then = self.watch.service(service).trial, self._known(now)
+        return trial.requests_24h(then) if self._paced else trial.foreseen(then)
 
     def pace(self, service: ServiceName, now: Instant) -> float:
         """Requests a day by which a time is foretold; in a story, whose hours come at once, those of the last day."""
-        trial = self.watch.service(service).trial
-        return trial.requests_24h(now) if self._paced else trial.pace(now)
+        trial, then = self.watch.service(service).trial, self._known(now)
+        return trial.requests_24h(then) if self._paced else trial.pace(then)
 
     def idle(self, service: ServiceName, now: Instant) -> int:
         """Microseconds since the last request; in a story none is waited for."""
-        return 0 if self._paced else self.watch.service(service).trial.idle(now)
+        return 0 if self._paced else self.watch.service(service).trial.idle(self._known(now))
+
+    def _known(self, now: Instant) -> Instant:
+        """Up to when the traffic is known: what was not read yet is no pause."""
+        return now if self.watch.known_to is None else self.watch.known_to
 
 
 def _living(beats: Iterable[Heartbeat], role: str) -> list[Heartbeat]:

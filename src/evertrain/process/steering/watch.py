@@ -1,8 +1,11 @@
 """What the controller knows of live traffic: the prediction log, folded into performance, trial evidence and traffic.
 
-The log is read in the order of its writers, which says nothing about requests that different workers answered. So
-records are folded in the order (prediction time, key), and on a story's clock only when their hour is over: two runs
-of one story then fold the same records in the same order.
+Records that different workers wrote at one time come in no order of their own. So they are folded in the order
+(prediction time, key), and on a story's clock only when their hour is over: two runs of one story then fold the same
+records in the same order.
+
+After an outage there is more to read than fits into one look, or into memory. It is read piece by piece, the oldest
+first, and meanwhile everything is known up to `Watch.known_to`.
 """
 
 from collections import OrderedDict
@@ -22,13 +25,16 @@ from evertrain.monitor.performance import Snapshot as PerformanceSnapshot
 from evertrain.monitor.trial import Trial, TrialSnapshot
 from evertrain.monitor.unfamiliar import Unfamiliar
 from evertrain.store.file import write_atomically
-from evertrain.store.log import LogReader, Position
+from evertrain.store.reader import LogReader
 from evertrain.store.room import NO_ROOM
+from evertrain.store.segment import Position
 from evertrain.store.state import State
 
 __all__ = ["ServiceWatch", "Watch", "has_remembered"]
 
 _FILE = "watch.msgpack"
+_PIECE = 20_000
+"""Records that are folded at once: a third of a second's work."""
 _REMEMBERED = 20_000
 """Records that are known again when they come a second time: a client sends again within seconds."""
 
@@ -171,7 +177,10 @@ class Watch:
         self._reader = LogReader(state.log)
         self._positions: dict[str, Position] = {}
         self._held: list[Record] = []
+        self._left = 0
         self._followed = Instant(-1)
+        self.known_to: Instant | None = None
+        """Up to when the log has been read, while there is more to read than one look takes; None once all is known."""
         self.has_news = False
         """Whether anything that counts was read since it was last written down."""
         self.services: dict[ServiceName, ServiceWatch] = {}
@@ -198,19 +207,29 @@ class Watch:
         return () if spec is None else spec.inputs.names
 
     def follow(self, now: Instant) -> int:
-        """Fold what the log holds by now; returns how many records that were."""
-        held = len(self._held)
-        while found := self._reader.tail(self._positions):
-            for position, record in found:
-                self._positions[position.writer] = position
-                if _counts(record):
-                    self._held.append(record)
+        """Fold all that the log holds by now; returns how many records that were."""
+        folded = self.follow_on(now)
+        while self.known_to is not None:
+            folded += self.follow_on(now)
+        return folded
+
+    def follow_on(self, now: Instant) -> int:
+        """Fold the next piece of the log; `known_to` says whether there is more. Returns how many records that were."""
+        found = self._reader.tail(self._positions, _PIECE)
+        for position, record in found:
+            self._positions[position.writer] = position
+            if _counts(record):
+                self._held.append(record)
         self._reader.pass_gaps(self._positions)
-        if len(self._held) == held and now == self._followed:
+        self.known_to = found[_PIECE - 1][1].received if len(found) >= _PIECE else None
+        if self._paced and self.known_to is not None:
+            return 0  # an hour of a story is folded whole
+        if len(self._held) == self._left and now == self._followed:
             return 0
         self._followed, self.has_news = now, True
         ready = [record for record in self._held if not self._paced or record.received < now]
         self._held = [record for record in self._held if self._paced and record.received >= now]
+        self._left = len(self._held)
         for name, records in _by_service(ready).items():
             if self._specs(name) is not None:
                 self.service(name).fold(sorted(records, key=_order))

@@ -29,7 +29,7 @@ from evertrain.core.time import Instant
 from evertrain.errors import NotFoundError
 from evertrain.model.progress import Tasks, UnderWay
 from evertrain.monitor.gist import expose_gists
-from evertrain.monitor.health import expose, expose_room, expose_standstill
+from evertrain.monitor.health import expose, expose_lag, expose_room, expose_standstill
 from evertrain.monitor.report import Report
 from evertrain.monitor.unfamiliar import Unknown, expose_unknown
 from evertrain.process.observation.reports import ObservedReports
@@ -43,6 +43,7 @@ from evertrain.process.view.pools import show_pools
 from evertrain.process.view.quality import QualityHistory, metrics_of
 from evertrain.process.view.standing import show_cycles, show_rollout, show_shares, show_versions, show_work
 from evertrain.process.view.surroundings import (
+    lag_of,
     say_standstill,
     show_alerts,
     show_processes,
@@ -118,9 +119,16 @@ class Board:
         )
 
     def metrics(self) -> str:
-        rooms = {one.name: one.room for one in heartbeats(self._state) if one.role == "worker" and alive(one)}
-        counted = expose(read_statistics(self._statistics)) + expose_room(rooms) + expose_standstill(self.standstill)
-        return counted + expose_gists(self.overseer.gists) + expose_unknown(self.unknown)
+        living = [one for one in heartbeats(self._state) if alive(one)]
+        told = expose_room({one.name: one.room for one in living if one.role == "worker"})
+        told += expose_lag({one.name: lag_of(one) for one in living if one.role in ("controller", "data")})
+        told += expose_standstill(self.standstill)
+        return (
+            expose(read_statistics(self._statistics))
+            + told
+            + expose_gists(self.overseer.gists)
+            + expose_unknown(self.unknown)
+        )
 
 
 class _Memory:
@@ -335,7 +343,8 @@ class Observer:
         if tally is None:
             return None
         pace, idle = look.pace, look.idle
-        return assess_shadow(rollout.shadow, spec.rollout, tally, trial.alike, now, pace=pace, idle=idle, paired=paired)
+        seen = assess_shadow(rollout.shadow, spec.rollout, tally, trial.alike, now, pace=pace, idle=idle, paired=paired)
+        return seen.known_to(self._planes.watch.known_to)
 
     def _assess(
         self, look: Look, spec: ServiceSpec, now: Instant, paired: PairedFigures | None, since: Instant | None
@@ -353,7 +362,7 @@ class Observer:
             latency_decides=not self._planes.paced(),
             paired=paired,
             since=since,
-        )
+        ).known_to(self._planes.watch.known_to)
 
 
 def _figures(shown: Overview) -> list[Figure]:

@@ -3,6 +3,7 @@
 import msgspec
 
 from evertrain.core.routing import RoutingTable
+from evertrain.core.time import Instant
 from evertrain.store.process import Heartbeat, alive
 from evertrain.store.room import Room
 
@@ -10,7 +11,10 @@ __all__ = ["Running"]
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """A process by its last heartbeat. starting: it does not do its work yet. room: what the disk leaves to its log."""
+    """A process by its last heartbeat. starting: it does not do its work yet. room: what the disk leaves to its log.
+
+    known_to: up to when it knows the log, while it reads what came when it was away; None once it knows all of it.
+    """
 
     name: str
     role: str
@@ -18,6 +22,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     alive: bool
     note: str = ""
     starting: bool = False
+    known_to: Instant | None = None
     room: Room = Room()
 
     @classmethod
@@ -32,5 +37,6 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
             alive=alive(beat),
             note=beat.note,
             starting=beat.starting or loads,
+            known_to=beat.known_to,
             room=beat.room,
         )

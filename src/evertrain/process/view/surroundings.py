@@ -8,16 +8,25 @@ import msgspec
 
 from evertrain.core.event import AlertRaised, Event
 from evertrain.core.identity import SourceName
-from evertrain.core.time import Instant, Span
+from evertrain.core.time import SECOND, Instant, Span
 from evertrain.core.wording import say_many
 from evertrain.data.freshness import Reading
 from evertrain.store.process import Heartbeat, alive, heartbeats
 from evertrain.store.room import free_bytes
 from evertrain.store.state import State
 from evertrain.web.overview import Alert, Process, SourceState, Story, Tone
-from evertrain.web.wording import say_seconds
+from evertrain.web.wording import say_moment, say_seconds
 
-__all__ = ["say_reading", "say_standstill", "show_alerts", "show_processes", "show_sources", "show_story", "taken_in"]
+__all__ = [
+    "lag_of",
+    "say_reading",
+    "say_standstill",
+    "show_alerts",
+    "show_processes",
+    "show_sources",
+    "show_story",
+    "taken_in",
+]
 
 _LEAST_BYTES = 64 << 10
 """What SQLite takes for its index and a few events."""
@@ -46,19 +55,28 @@ def show_processes(state: State, generation: int) -> tuple[Process, ...]:
 
 
 def _show_process(beat: Heartbeat, generation: int, *, alive: bool) -> Process:
-    shown = Process(name=beat.name, role=beat.role, pid=beat.pid, state="ready")
-    if not alive:
-        return msgspec.structs.replace(shown, state="ended", tone="plain" if beat.role == "candidate" else "bad")
+    state, tone = _state_of(beat, generation) if alive else ("ended", "plain" if beat.role == "candidate" else "bad")
+    return Process(name=beat.name, role=beat.role, pid=beat.pid, state=state, tone=tone)
+
+
+def _state_of(beat: Heartbeat, generation: int) -> tuple[str, Tone]:
+    """What a process that runs is doing."""
     if beat.starting:
-        return msgspec.structs.replace(shown, state="starts", tone="waiting")
+        return "starts", "waiting"
     if beat.failed:
-        return msgspec.structs.replace(shown, state="cannot load a version", tone="bad")
+        return "cannot load a version", "bad"
     if beat.role == "worker" and beat.generation < generation:
-        return msgspec.structs.replace(shown, state="takes over a new routing table", tone="waiting")
+        return "takes over a new routing table", "waiting"
+    if beat.known_to is not None:
+        return f"reads what it missed, up to {say_moment(beat.known_to)} so far", "waiting"
     if beat.room.level != "enough":
-        tone: Tone = "watch" if beat.room.for_trials else "bad"
-        return msgspec.structs.replace(shown, state=f"room for its log is {beat.room.level}", tone=tone)
-    return shown
+        return f"room for its log is {beat.room.level}", "watch" if beat.room.for_trials else "bad"
+    return "ready", "good"
+
+
+def lag_of(beat: Heartbeat) -> float:
+    """Seconds of the log that a process has still to read, which was away while they were written."""
+    return 0.0 if beat.known_to is None else max(0.0, time.time() - beat.known_to / SECOND)
 
 
 def taken_in(state: State) -> Instant:
