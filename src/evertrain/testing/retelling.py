@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from threading import Timer
+from threading import Lock, Timer
 
 import msgspec
 import polars as pl
@@ -20,13 +21,13 @@ from evertrain.data.commit import predictions_table
 from evertrain.govern.selfaudit import verify
 from evertrain.store.artifact import Artifacts
 from evertrain.store.ledger import Ledger
-from evertrain.store.process import alive, heartbeats
+from evertrain.store.process import alive, at_work, heartbeats, start_of
 from evertrain.store.state import State
 from evertrain.store.table import Table
 from evertrain.story.demo import Demo, Ending
 from evertrain.story.script import Script
 from evertrain.story.teller import Told
-from evertrain.testing.tree import free_port
+from evertrain.testing.tree import free_port, wait_until
 
 __all__ = ["Retold", "Victims", "busy_cpu", "running_in", "tell"]
 
@@ -110,6 +111,9 @@ def running_in(folder: Path) -> list[psutil.Process]:
 class Victims:
     """Whom to kill after which hour of the story (counted from its beginning): the name of a process, "worker" for
     one of them, "trainer" for all. delay: seconds from the end of that hour. killed: in the order in which it happened.
+
+    An hour may last for a hundredth of a second. So a worker or the supervisor is left alone until there is another one
+    that holds the port: where nobody is left, nobody answers, and no contract says so.
     """
 
     def __init__(
@@ -117,6 +121,7 @@ class Victims:
     ) -> None:
         self._script, self._plan, self._delay = script, plan, delay
         self.killed: list[str] = []
+        self._turn = Lock()
 
     def __call__(self, state: State, now: Instant) -> None:
         names = self._plan.get((now - self._script.begin) // HOUR, ())
@@ -126,11 +131,24 @@ class Victims:
             timer.start()
 
     def _kill(self, state: State, names: Sequence[str]) -> None:
-        for name in names:
-            for pid in _trainers(state) if name == "trainer" else _processes(state, name):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                    self.killed.append(name)
+        with self._turn:
+            for name in names:
+                if name in ("worker", "supervisor"):
+                    wait_until(lambda: len(_holders(state)) > 1, "another one that holds the port")
+                for pid in _trainers(state) if name == "trainer" else _processes(state, name):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                        self.killed.append(name)
+                        wait_until(partial(_is_gone, pid), f"the end of a {name}")
+
+
+def _is_gone(pid: int) -> bool:
+    return start_of(pid) is None
+
+
+def _holders(state: State) -> list[str]:
+    """Who takes connections, or keeps them waiting until somebody does."""
+    return [found.name for found in heartbeats(state) if found.role in ("worker", "supervisor") and at_work(found)]
 
 
 def _processes(state: State, name: str) -> list[int]:

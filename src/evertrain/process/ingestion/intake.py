@@ -25,14 +25,14 @@ from evertrain.data.arrival import Patience
 from evertrain.data.damage import DAMAGES, Damages
 from evertrain.data.freshness import ALERTS, FreshnessAlerts
 from evertrain.data.ingest import KINDS, Ingest
-from evertrain.data.label import PostedLabels
 from evertrain.data.online import OnlineWriter
-from evertrain.data.prediction import ServiceTables, place_of
+from evertrain.data.prediction import place_of
 from evertrain.data.sql import Feed, booleans_of
 from evertrain.data.standing import rules_of
 from evertrain.process.ingestion.cursor import move_cursor, read_cursor
 from evertrain.process.ingestion.filed import FiledLabels
 from evertrain.process.ingestion.segments import Segments
+from evertrain.process.ingestion.service import TakenService
 from evertrain.process.trainer.assembly import bundle_folder, resolver
 from evertrain.store.artifact import Artifacts
 from evertrain.store.crash import crash_point
@@ -53,25 +53,6 @@ _FAREWELL_S = 2.0
 _PROGRESS_S = 0.4
 
 
-class _Service:
-    """One declared service: its declaration, the tables of its records, its posted labels."""
-
-    def __init__(self, state: State, name: ServiceName, spec: ServiceSpec | None) -> None:
-        self.spec = spec
-        self.tables = ServiceTables(state.tables, name)
-        self.posted: list[tuple[Position, Labelled]] = []
-        self.labels: PostedLabels | None = None
-        if spec is not None and spec.label is not None:
-            self.labels = PostedLabels(spec, spec.label, state)
-
-    def reads(self, source: SourceName) -> bool:
-        return self.spec is not None and any(source == own.name for own in self.spec.sources)
-
-    def is_told_by(self, source: SourceName) -> bool:
-        """Whether its labels are rows of the source."""
-        return self.spec is not None and self.spec.label is not None and self.spec.label.source == source
-
-
 class Intake:
     """Everything that flows into an installation's tables and online states."""
 
@@ -80,7 +61,7 @@ class Intake:
     ) -> None:
         self._state, self._ledger, self._patience = state, ledger, patience
         self._artifacts = Artifacts.at(state.artifacts)
-        self._services: dict[ServiceName, _Service] = {}
+        self._services: dict[ServiceName, TakenService] = {}
         self._sources: dict[SourceName, Ingest] = {}
         self._feeds: dict[SourceName, Feed] = {}
         self._specs: dict[Digest, ServiceSpec] = {}
@@ -187,8 +168,8 @@ class Intake:
         )
         return pages / "*.parquet"
 
-    def _serve(self, name: ServiceName, spec: ServiceSpec | None) -> _Service:
-        service = _Service(self._state, name, spec)
+    def _serve(self, name: ServiceName, spec: ServiceSpec | None) -> TakenService:
+        service = TakenService(self._state, name, spec)
         for table in service.tables.all:
             self._record(
                 table.recover(self._ledger.read(kinds={"table.committed"}, subject=f"table/{table.table.name}"))
@@ -296,7 +277,7 @@ class Intake:
         elif isinstance(record, Labelled) and not record.filed:
             service.posted.append((position, record))
 
-    def _post(self, service: _Service, count: int) -> None:
+    def _post(self, service: TakenService, count: int) -> None:
         """The first `count` posted labels become rows of the label's source.
 
         Until its types are known they wait, and the cursor too.
