@@ -248,8 +248,8 @@ class Answering:
             self._fail(request, champion.version, "champion", error)
             self._log.append(*request.failures)
             raise ModelError(
-                f"Version {short(champion.version)} could not answer: {error.told(hidden=bool(request.hidden))}.",
-                "The failure is on record; send it again later.",
+                f"Version {short(champion.version)} could not answer: {error.kind}.",
+                "The failure is on record with what it says; send it again later.",
             ) from error
         scored.vectors += vectors
         scored.scores += scores

@@ -49,6 +49,15 @@ class ScoreError(ModelError):
             return hidden_words(self.what)
         return self.what
 
+    @property
+    def kind(self) -> str:
+        """What clients are told: what user code says of itself may name files, hosts and other people's values.
+
+        >>> ScoreError("error", "predict raised KeyError: 'Ann'").kind
+        'predict raised KeyError'
+        """
+        return self.what.partition(":")[0] if self.cause == "error" else self.what
+
 
 class Loaded:
     """One version, ready. Its calls are pure; they may come from the loading thread and from the answering one."""

@@ -16,7 +16,13 @@ from evertrain.core.routing import Route
 from evertrain.testing.installation import SHOP, Installation
 from evertrain.testing.worker import RECORD, RunningWorker, until
 
-MODEL = "def predict(rows):\n    return [float('nan') if row['amount'] > 5000 else row['n'] / 100 for row in rows]\n"
+MODEL = """
+def predict(rows):
+    for row in rows:
+        if row["amount"] == 7000:
+            raise ConnectionError("db.internal: password S3CRET")
+    return [float("nan") if row["amount"] > 5000 else row["n"] / 100 for row in rows]
+"""
 INFER = f"/v2/models/{SHOP}/infer"
 
 
@@ -208,6 +214,17 @@ def test_a_score_that_is_no_number_is_a_failure(worker: RunningWorker) -> None:
     [failed] = worker.records()[before:]
     assert isinstance(failed, Failed)
     assert failed.cause == "nan"
+
+
+def test_what_a_model_raises_is_on_record_and_not_told_to_clients(worker: RunningWorker) -> None:
+    before = len(worker.records())
+    response = worker.client.post(f"/predict/{SHOP}", json={**RECORD, "amount": 7000})
+    assert response.status_code == 500
+    assert response.json()["what"].endswith("could not answer: predict raised ConnectionError.")
+    assert "S3CRET" not in response.text
+    [failed] = worker.records()[before:]
+    assert isinstance(failed, Failed)
+    assert failed.detail == "predict raised ConnectionError: db.internal: password S3CRET"
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ def test_a_version_on_trial_sees_what_came_and_the_log_does_not(
 def test_what_a_model_says_of_a_personal_row_is_not_kept(worker: RunningWorker) -> None:
     refused = ask(worker, amount=-1.0)
     assert refused.status_code == 500
-    assert "raised ValueError (what it says may be personal)" in refused.json()["what"]
+    assert refused.json()["what"].endswith("could not answer: predict raised ValueError.")
     [failed] = worker.records()
     assert isinstance(failed, Failed)
     assert failed.detail == "predict raised ValueError (what it says may be personal)"
