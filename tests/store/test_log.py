@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import Failed, Labelled, Predicted, Record
-from evertrain.core.time import Instant
+from evertrain.core.time import SECOND, Instant
 from evertrain.errors import CapacityError, IntegrityError, OccupiedError, TooLargeError, UnavailableError
 from evertrain.store.log import LogWriter, claim_writer
-from evertrain.store.reader import LogReader
+from evertrain.store.reader import LogReader, known_to
 from evertrain.store.segment import HEADER, Position, Segment, frame_size, recover
 from evertrain.testing.disk import SmallDisk, small_disk
 from evertrain.testing.tree import wait_until
@@ -159,6 +159,16 @@ def test_between_writers_the_older_record_comes_first_whatever_the_size_of_a_loo
             numbers += _numbers(found)
             places = _places(found, places)
     assert numbers == list(range(240))
+
+
+def test_what_is_read_a_few_seconds_late_is_no_outage(tmp_path: Path) -> None:
+    with closing(LogWriter(tmp_path, "w0")) as log:
+        log.append(*(_label(number * SECOND) for number in range(10)))
+    with LogReader(tmp_path) as reader:
+        found = reader.tail({}, limit=4)
+    assert known_to(found, 4, Instant(8 * SECOND)) is None
+    assert known_to(found, 4, Instant(9 * SECOND)) == 3 * SECOND
+    assert known_to(found, 5, Instant(9 * SECOND)) is None  # that was all
 
 
 @pytest.mark.parametrize("longest", [32_000, 33_000, 100_000])

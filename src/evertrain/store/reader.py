@@ -16,14 +16,17 @@ from typing import Self
 import msgspec
 
 from evertrain.core.prediction import Record
-from evertrain.core.time import Instant
+from evertrain.core.time import SECOND, Instant
 from evertrain.errors import IntegrityError, OccupiedError
 from evertrain.store.gap import Gap, is_filled, is_gap, pass_over, read_gap
 from evertrain.store.lease import Lease
 from evertrain.store.repeat import Repeats
 from evertrain.store.segment import HEADER, Position, Reading, Sealed, path_of, seal_folder, sequences
 
-__all__ = ["LogReader"]
+__all__ = ["LogReader", "known_to"]
+
+_LATE = 5 * SECOND
+"""Less is what any look is late."""
 
 _TICK_NS = 1_000_000_000
 """More than the clock of any file system is coarse."""
@@ -183,6 +186,14 @@ class LogReader:
             last.close()
         self._readings[writer] = reading
         return reading
+
+
+def known_to(found: Sequence[tuple[Position, Record]], limit: int, now: Instant) -> Instant | None:
+    """Up to when the log is known after a look that found these, where there is more and that is old; else None."""
+    if len(found) < limit:
+        return None
+    last = _received(found[limit - 1])
+    return last if now - last > _LATE else None
 
 
 def _received(found: tuple[Position, Record]) -> Instant:

@@ -113,4 +113,4 @@ def test_in_a_story_an_hour_is_folded_whole_however_much_is_logged_in_it(tmp_pat
             log.append(msgspec.structs.replace(predicted(number), load=load and number > 100))
     with closing(Watch(state, lambda _: simulated_service(), lambda _: (), paced=True)) as watch:
         assert watch.follow(Instant(1)) == (101 if load else 30_000)
-        assert watch.known_to is None
+        assert not watch.more

@@ -125,7 +125,7 @@ class Controller:
         tick, stamp = time.monotonic(), self._ledger.stamp()
         self._references.take_up()
         pause = _BUSY_S if self._busy else self._settings.tick_s
-        pause = pause if self.planes.watch.known_to is None else 0.0
+        pause = 0.0 if self.planes.watch.more else pause
         if stamp == self._stamp and tick - self._ticked < pause:
             return _LOOK_S
         self._ticked = tick
@@ -137,7 +137,7 @@ class Controller:
         if time.monotonic() - self._kept_at > _HOUSEKEEPING_S:
             self._keep_house(now)
             self._remember()
-        return _LOOK_S if self.planes.watch.known_to is None else _READING_S
+        return _READING_S if self.planes.watch.more else _LOOK_S
 
     def _story_look(self, clock: StoryClock) -> float:
         now = clock.now()

@@ -95,7 +95,7 @@ class DataProcess:
             self._intake.look(now, tick)
             self._intake.watch(now)
         self._intake.follow(now)
-        if self._intake.known_to is not None:
+        if self._intake.more:
             return _READING_S
         self._keep_up(now)
         self._settled = now
@@ -140,7 +140,7 @@ class DataProcess:
         pending = [one for one in pending if self._intake.has_begun(one.service)]
         if pending:
             self._intake.follow(now)
-        if pending and self._intake.known_to is None:
+        if pending and not self._intake.more:
             self._intake.commit(now)
             for request in pending:
                 self._requests.answer(request, self._intake.versions(request.service))

@@ -38,7 +38,7 @@ from evertrain.store.artifact import Artifacts
 from evertrain.store.crash import crash_point
 from evertrain.store.file import write_atomically
 from evertrain.store.ledger import Ledger
-from evertrain.store.reader import LogReader
+from evertrain.store.reader import LogReader, known_to
 from evertrain.store.segment import Position
 from evertrain.store.state import State
 
@@ -70,8 +70,10 @@ class Intake:
         self._begun: set[SourceName] = set()
         self._patient_until: dict[ServiceName, float] = {}
         self._reader = LogReader(state.log)
+        self.more = False
+        """Whether the last look at the log left something unread."""
         self.known_to: Instant | None = None
-        """Up to when the log has been read, while there is more to read than one look takes; None once all is."""
+        """Up to when the log is known, while what came in an outage is still read; None once it is known up to now."""
         self._positions = read_cursor(state)
         self._heard = -1
         self._stamp: tuple[int, ...] | None = None
@@ -207,7 +209,7 @@ class Intake:
         """A source's history has been read: its table is made, its states are declared complete."""
         if not ingest.made:
             self._read_on(now)
-            if self.known_to is not None:
+            if self.more:
                 return
             self._tell_filed(now)
             self._record(ingest.commit(now))
@@ -234,7 +236,7 @@ class Intake:
         new = {name: len(service.posted) for name, service in self._services.items() if service.posted}
         if new:
             read += self._read_on(now)
-        if self.known_to is not None:
+        if self.more:
             return read
         for name, count in new.items():
             self._post(self._services[name], count)
@@ -251,8 +253,8 @@ class Intake:
         while more:
             found = self._reader.tail(self._positions, limit=_PIECE)
             # Under load there is always one more; what comes now is for the next look.
-            self.known_to = found[_PIECE - 1][1].received if len(found) >= _PIECE else None
-            more = self.known_to is not None and self._patience is None
+            self.more, self.known_to = len(found) >= _PIECE, known_to(found, _PIECE, now)
+            more = self.more and self._patience is None
             for position, record in found:
                 self._positions[position.writer] = position
                 if not self._damages.covers(position):
@@ -298,7 +300,7 @@ class Intake:
 
     def commit(self, now: Instant) -> None:
         """Everything that waits goes into its table and on record; then the cursor of the log moves."""
-        if self.known_to is None:
+        if not self.more:
             self._tell_filed(now)
             for ingest in self._sources.values():
                 self._record(ingest.commit(now))

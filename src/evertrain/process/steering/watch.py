@@ -25,7 +25,7 @@ from evertrain.monitor.performance import Snapshot as PerformanceSnapshot
 from evertrain.monitor.trial import Trial, TrialSnapshot
 from evertrain.monitor.unfamiliar import Unfamiliar
 from evertrain.store.file import write_atomically
-from evertrain.store.reader import LogReader
+from evertrain.store.reader import LogReader, known_to
 from evertrain.store.room import NO_ROOM
 from evertrain.store.segment import Position
 from evertrain.store.state import State
@@ -179,8 +179,10 @@ class Watch:
         self._held: list[Record] = []
         self._left = 0
         self._followed = Instant(-1)
+        self.more = False
+        """Whether the last look left something unread."""
         self.known_to: Instant | None = None
-        """Up to when the log has been read, while there is more to read than one look takes; None once all is known."""
+        """Up to when the log is known, while what came in an outage is still read; None once it is known up to now."""
         self.has_news = False
         """Whether anything that counts was read since it was last written down."""
         self.services: dict[ServiceName, ServiceWatch] = {}
@@ -209,20 +211,20 @@ class Watch:
     def follow(self, now: Instant) -> int:
         """Fold all that the log holds by now; returns how many records that were."""
         folded = self.follow_on(now)
-        while self.known_to is not None:
+        while self.more:
             folded += self.follow_on(now)
         return folded
 
     def follow_on(self, now: Instant) -> int:
-        """Fold the next piece of the log; `known_to` says whether there is more. Returns how many records that were."""
+        """Fold the next piece of the log; `more` says whether that was not all. Returns how many records that were."""
         found = self._reader.tail(self._positions, _PIECE)
         for position, record in found:
             self._positions[position.writer] = position
             if _counts(record):
                 self._held.append(record)
         self._reader.pass_gaps(self._positions)
-        self.known_to = found[_PIECE - 1][1].received if len(found) >= _PIECE else None
-        if self._paced and self.known_to is not None:
+        self.more, self.known_to = len(found) >= _PIECE, known_to(found, _PIECE, now)
+        if self._paced and self.more:
             return 0  # an hour of a story is folded whole
         if len(self._held) == self._left and now == self._followed:
             return 0
