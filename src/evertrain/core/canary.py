@@ -18,6 +18,7 @@ from evertrain.core.policy import CanarySpec, ShadowSpec
 from evertrain.core.shadow import Alike
 from evertrain.core.spacing import EVERY
 from evertrain.core.time import DAY, MINUTE, SECOND, Instant, Span, say_instant, say_span
+from evertrain.core.wording import say_evidence
 
 __all__ = [
     "BOUND_ALPHA",
@@ -316,7 +317,8 @@ def _harm(kinds: list[_Kind], spec: CanarySpec, evidence: float) -> tuple[str, .
 
     What has shown no harm is among the figures on record, and only hides here what has.
     """
-    total = f"evidence of harm {evidence:,.0f} reached {1.0 / spec.alpha:g} (false alarms at most {spec.alpha:g})"
+    reached = f"evidence of harm {say_evidence(evidence)} reached {1.0 / spec.alpha:g}"
+    total = f"{reached} (false alarms at most {spec.alpha:g})"
     speaks = (kind for kind in kinds if kind.value > 1.0 or kind is kinds[0])
     told = sorted(speaks, key=lambda kind: -kind.weight * kind.value)
     return total, *(f"{kind.words}: e-value {kind.value:.4g}" for kind in told)

@@ -2,7 +2,7 @@
 
 from evertrain.core.identity import short
 from evertrain.core.time import DAY, HOUR, MINUTE, SECOND, to_datetime
-from evertrain.core.wording import say_many
+from evertrain.core.wording import say_evidence, say_many
 from evertrain.web.overview import Work, WorkerPool
 
 __all__ = [
@@ -97,7 +97,7 @@ def say_figure(value: float | None, unit: str) -> str:
     if unit == "ms":
         return say_number(value, 1) + " ms"
     if unit == "e":
-        return say_number(value, 0 if abs(value) >= 100 else 2)
+        return say_evidence(value)
     return say_number(value)
 
 
