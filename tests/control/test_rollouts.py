@@ -148,12 +148,12 @@ def test_a_canary_whose_control_arm_does_not_come_back_ends_without_a_refusal() 
 def test_a_canary_does_not_move_on_while_what_was_answered_in_an_outage_is_still_read() -> None:
     world, twin = on_trial(), on_trial()
     rollout = newest(world)
-    world.planes.known_to = rollout.since
+    world.planes.unread_from = rollout.since
     while newest(twin).step == rollout.step:
         twin.run(1)
         world.run(1)
     assert (newest(world).state, newest(world).step) == (RolloutState.STEPPING, rollout.step)
-    world.planes.known_to = None
+    world.planes.unread_from = None
     world.tick(world.planes.now)
     assert newest(world).step == rollout.step + 1
 
@@ -161,8 +161,20 @@ def test_a_canary_does_not_move_on_while_what_was_answered_in_an_outage_is_still
 def test_a_canary_that_does_harm_is_taken_back_at_once_though_not_all_is_read() -> None:
     world = on_trial()
     rollout = newest(world)
-    world.planes.known_to = rollout.since
+    world.planes.unread_from = rollout.since
     world.planes.faults = msgspec.structs.replace(world.planes.faults, failing=1.0)
     while newest(world).open:
         world.run(1)
     assert record_of(world).rollouts[rollout.rollout].state is RolloutState.ROLLED_BACK
+
+
+def test_a_version_begins_with_no_share_while_what_was_answered_in_an_outage_is_still_read() -> None:
+    world = alone()
+    world.planes.alone = False
+    world.planes.unread_from = world.planes.now
+    with pytest.raises(AssertionError, match="what was answered while nobody looked is read first"):
+        world.tick(world.planes.now)
+    assert newest(world).state is RolloutState.PREPARING
+    world.planes.unread_from = None
+    world.tick(world.planes.now)
+    assert newest(world).state is RolloutState.STEPPING

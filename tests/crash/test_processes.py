@@ -109,6 +109,15 @@ def test_sigterm_drains_the_whole_tree(tree: Tree, customers: list[Customer]) ->
     assert not any(str(tree.state.path) in " ".join(found.info["cmdline"] or ()) for found in processes())
 
 
+def test_who_comes_while_all_of_it_stops_is_refused_and_left_waiting_for_nobody(
+    tree: Tree, customers: list[Customer]
+) -> None:
+    asked_since(customers)
+    assert tree.down() == 0
+    lost = [failure for failure in failures_of(customers) if "ConnectionRefusedError" not in failure]
+    assert len(lost) < len(customers), lost
+
+
 def processes() -> list[psutil.Process]:
     return list(psutil.process_iter(["cmdline"]))
 

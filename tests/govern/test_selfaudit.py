@@ -339,7 +339,7 @@ def test_a_cut_tail_is_missed_although_the_frontier_was_cut_with_it(house: House
         events = ledger.read()
     state = house.close()
     short = tmp_path / "short.db"
-    with Ledger.open(short) as other:
+    with Ledger.open(short, make=True) as other:
         other.append(*(draft_of(event) for event in events[:-2]))
         head = other.head()
     connection = sqlite3.connect(short)
@@ -364,7 +364,7 @@ def test_a_history_that_was_written_anew_does_not_match_the_signed_heads(house: 
     assert anchor is not None
     for path in state.ledger.parent.glob("ledger.*"):
         path.unlink()
-    with Ledger.open(state.ledger) as ledger:
+    with Ledger.open(state.ledger, make=True) as ledger:
         ledger.append(*(draft_of(event) for event in events[:4]))
         ledger.append(*(msgspec.structs.replace(draft_of(event), reason="Nothing happened.") for event in events[4:]))
         ledger.sign_head(Signer.load(state.keys), Instant(2))

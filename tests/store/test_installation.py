@@ -17,8 +17,9 @@ from evertrain.store.state import State
 
 def test_a_look_at_a_directory_that_is_being_made_does_no_harm(tmp_path: Path) -> None:
     state = State.create(tmp_path / "state")
-    with Ledger.open(state.ledger) as early:
-        assert early.count() == 0
+    with pytest.raises(IntegrityError, match="is gone"):
+        Ledger.open(state.ledger)
+    assert not state.ledger.exists()
     install(state.path, Instant(0))
     install(state.path, Instant(1))
     with Ledger.open(state.ledger) as ledger:
@@ -32,10 +33,15 @@ def test_a_ledger_that_lost_its_key_gets_no_new_one(tmp_path: Path) -> None:
         install(state.path, Instant(1))
 
 
-def test_a_ledger_that_is_gone_is_not_begun_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("all_of_it", [False, True])
+def test_a_ledger_that_is_gone_is_not_begun_anew(tmp_path: Path, all_of_it: bool) -> None:
     """An empty one would say that nothing ever was, and take the place of the one that is brought back."""
     state = install(tmp_path / "state", Instant(0))
     state.ledger.unlink()
+    if all_of_it:
+        for file in state.ledger.parent.glob("ledger.*"):
+            file.unlink()
+        RoutingFile(state.routing).publish(RoutingTable(generation=1, routes={}))
     for again in (lambda: install(state.path, Instant(1)), lambda: Ledger.open(state.ledger)):
         with pytest.raises(IntegrityError, match=r"ledger\.db is gone\. Restore it from a backup"):
             again()

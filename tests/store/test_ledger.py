@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ledger(path: Path) -> Iterator[Ledger]:
-    with Ledger.open(path) as opened:
+    with Ledger.open(path, make=True) as opened:
         yield opened
 
 
@@ -128,7 +128,7 @@ import sys
 from pathlib import Path
 from evertrain.core.event import AlertCleared, Draft
 from evertrain.store.ledger import Ledger
-ledger = Ledger.open(Path(sys.argv[1]))
+ledger = Ledger.open(Path(sys.argv[1]), make=True)
 for number in range(int(sys.argv[3])):
     name = f"{sys.argv[2]}{number}"
     ledger.append(Draft(id=name, at=0, actor="t", subject="s", reason="r", fact=AlertCleared(alert=name)))
@@ -145,7 +145,7 @@ def test_processes_append_at_once_also_to_a_ledger_that_is_not_there_yet(path: P
     for process in processes:
         process.communicate(timeout=300)
     assert [process.returncode for process in processes] == [0, 0, 0]
-    with Ledger.open(path) as ledger:
+    with Ledger.open(path, make=True) as ledger:
         events = ledger.read()
         assert [event.sequence for event in events] == list(range(45))
         assert ledger.head().root == tree_hash([hash_leaf(canonical(event)) for event in events]).hex()
@@ -162,7 +162,7 @@ def test_sigkill_loses_nothing_that_append_has_returned(path: Path) -> None:
     process.wait()
     process.stdout.close()
     said = int(rest[-1]) if rest else said
-    with Ledger.open(path) as ledger:
+    with Ledger.open(path, make=True) as ledger:
         events = ledger.read()
         assert len(events) in (said + 1, said + 2)
         assert ledger.head().root == tree_hash([hash_leaf(canonical(event)) for event in events]).hex()
@@ -192,7 +192,7 @@ def test_a_damaged_event_is_named(ledger: Ledger, path: Path) -> None:
 
 
 def test_a_database_of_a_newer_version_is_refused_in_one_line(path: Path) -> None:
-    Ledger.open(path).close()
+    Ledger.open(path, make=True).close()
     connection = sqlite3.connect(path)
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.commit()

@@ -57,7 +57,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     pace: requests a day at the rate of the last minutes, by which a time is foretold. idle: microseconds since the
     last one. alike: the scores of a shadow beside those that were answered. failures: what those of the version say.
-    known_to: up to when the traffic is known, while what came during an outage is still read; None once all is.
     """
 
     tally: Tally
@@ -66,7 +65,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     idle: int = 0
     alike: Alike = Alike()
     failures: Failures = Failures()
-    known_to: Instant | None = None
 
 
 class Journal(Protocol):
@@ -104,6 +102,9 @@ class Planes(Protocol):
 
     def committed(self, request: str, service: ServiceName) -> Mapping[str, int] | None:
         """Table versions that hold everything known when this request was first made; None until they stand."""
+
+    def known_to(self) -> Instant | None:
+        """Up to when the traffic is known, while what came during an outage is still read; None once all of it is."""
 
     def observed(self, service: ServiceName, since: Instant, now: Instant) -> Observed:
         """What triggers look at: rows matured since the last run's cut, performance of the champion."""

@@ -119,6 +119,12 @@ class RolloutDesk:
         waits = self._wait(rollout)
         if waits is not None:
             return waits
+        return self._start(rollout)
+
+    def _start(self, rollout: Rollout) -> Step:
+        """Its first share, or the one that it had; none while what was answered in an outage is still read."""
+        if self._planes.known_to() is not None:
+            return Step(awaiting=f"{rollout.rollout}: what was answered while nobody looked is read first")
         step = max(rollout.step, 0)
         share = rollout.steps[step]
         return self._move(rollout, "start", f"Its process is warm; it gets {share:.0%} of the traffic.", step=step)
@@ -179,7 +185,7 @@ class RolloutDesk:
             pace=evidence.pace,
             idle=evidence.idle,
             paired=found_of(self._record, rollout),
-        ).known_to(evidence.known_to)
+        ).known_to(self._planes.known_to())
         why = "; ".join(seen.reasons)
         match seen.action:
             case "roll back":
@@ -213,7 +219,7 @@ class RolloutDesk:
             latency_decides=not self._planes.paced(),
             paired=found_of(self._record, rollout),
             since=rollout.stepped,
-        ).known_to(evidence.known_to)
+        ).known_to(self._planes.known_to())
         if seen.action == "roll back":
             return self._end(rollout, _with_failures(seen.reasons, evidence), seen.figures)
         moving = seen.action != "wait"

@@ -87,11 +87,15 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
         >>> passed = Assessment(action="advance", reasons=("a share of 10% is admitted",), figures={})
         >>> passed.known_to(None).action, passed.known_to(Instant(0)).reasons[0]
         ('advance', 'waiting: what was answered while nobody looked is read first, up to 1970-01-01T00:00:00Z so far')
+        >>> passed.known_to(Instant(0)).reasons[1]
+        'by that much, a share of 10% is admitted'
         """
         if end is None or self.action == "roll back":
             return self
+        first, *more = self.reasons
+        so_far = (first if self.action == "wait" else f"by that much, {first}", *more)
         told = f"what was answered while nobody looked is read first, up to {say_instant(end)[:19]}Z so far"
-        return msgspec.structs.replace(self, action="wait", reasons=(f"waiting: {told}", *self.reasons), next_look=None)
+        return msgspec.structs.replace(self, action="wait", reasons=(f"waiting: {told}", *so_far), next_look=None)
 
 
 def assess(

@@ -28,17 +28,16 @@ _PASSING = ("locked", *_NO_ROOM)
 
 
 class Connections:
-    """Of one process to one database; safe to share between threads.
+    """Of one process to one database; safe to share between threads. make: a database where there is no file.
 
     hindered: why SQLite could not open it the last time, so that it was read as it rests; "" where it could.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, make: bool = False) -> None:
         self._path = path
-        self._working = _engine(URL.create("sqlite", database=str(path)))
+        self._working = _engine(_url(path, mode="rwc" if make else "rw"))
         # Each reading opens the file anew: nobody tells a connection without a log that it was changed.
-        resting = URL.create("sqlite", database=f"file:{quote(str(path))}", query={"immutable": "1", "uri": "true"})
-        self._resting = _engine(resting, poolclass=NullPool)
+        self._resting = _engine(_url(path, immutable="1"), poolclass=NullPool)
         self.hindered = ""
 
     def close(self) -> None:
@@ -85,6 +84,10 @@ def rests(path: Path, cause: str) -> bool:
         return False
     log = path.with_name(f"{path.name}-wal")
     return not log.exists() or not log.stat().st_size
+
+
+def _url(path: Path, **how: str) -> URL:
+    return URL.create("sqlite", database=f"file:{quote(str(path))}", query={**how, "uri": "true"})
 
 
 def _engine(url: URL, **options: Any) -> Engine:

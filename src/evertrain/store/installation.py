@@ -28,7 +28,7 @@ def install(path: Path, at: Instant, actor: str = "evertrain") -> State:
     state = State.create(path)
     if not state.ledger.exists() and RoutingFile(state.routing).read().generation:
         raise gone(state.ledger)
-    with _alone(state.path), Ledger.open(state.ledger) as ledger:
+    with _alone(state.path), Ledger.open(state.ledger, make=True) as ledger:
         # A ledger without its key is a loss that somebody must hear of, not a reason for a new key; but an empty
         # one may have been made by a command that looked at this directory a moment too early.
         signer = Signer.load(state.keys) if ledger.count() else Signer.create(state.keys, state.trusted)

@@ -65,19 +65,19 @@ _kinds = frozenset(str(fact.__struct_config__.tag) for fact in get_args(Fact))
 class Ledger:
     """A handle on the ledger database. Safe to share between threads; each process opens its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, make: bool = False) -> None:
         self.path = path
-        self._connections = Connections(path)
+        self._connections = Connections(path, make=make)
 
     @classmethod
-    def open(cls, path: Path) -> "Ledger":
-        """Open the ledger, making or migrating it first where that is needed.
+    def open(cls, path: Path, *, make: bool = False) -> "Ledger":
+        """Open the ledger, migrating it first where that is needed. make: where there was none, make one.
 
-        IntegrityError where it is gone and its head is not: a new one would say that nothing ever was.
+        IntegrityError where it is gone: a new one would say that nothing ever was.
         """
-        if not path.exists() and head_beside(path).exists():
+        if not path.exists() and (not make or head_beside(path).exists()):
             raise gone(path)
-        ledger = cls(path)
+        ledger = cls(path, make=make)
         try:
             with ledger._connections.reading() as connection:
                 current = revision_of(connection)

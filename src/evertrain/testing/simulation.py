@@ -75,13 +75,13 @@ class SimulatedPlanes(Quarters):
     crashing: part of the names of the tasks that always crash; "" for none. labels: how many logged requests have one,
     mature: of which that version on trial and the one beside it were not trained on.
     checks: what the next checks of a pushed file say, one after the other, and the last one from then on. lock: of the
-    environment of all versions that are asked about from now on. alone: no control arm stands. known_to: up to when the
-    traffic is known, None where all of it is.
+    environment of all versions that are asked about from now on. alone: no control arm stands.
+    unread_from: from when on the traffic is not known; None where all of it is.
     """
 
     crashing = ""
     alone = False
-    known_to: Instant | None = None
+    unread_from: Instant | None = None
     labels = mature = 0
     lock: Digest | msgspec.UnsetType = msgspec.UNSET
 
@@ -278,6 +278,9 @@ class SimulatedPlanes(Quarters):
     def approvers(self, service: ServiceName, gate: RolloutGate) -> tuple[Approver, ...]:
         return self.asked.get(gate, ())
 
+    def known_to(self) -> Instant | None:
+        return self.unread_from
+
     def evidence(self, service: ServiceName, rollout: Rollout, now: Instant) -> Evidence:
         """A thousand requests a day, half of them a shadow's; a failing version fails one in ten of its own."""
         share = rollout.share or exposure(1.0)
@@ -295,7 +298,7 @@ class SimulatedPlanes(Quarters):
             seen.append(Outcome("canary" if on_canary else "champion", ok))
         tally = tally.fold(seen)
         self._tallies[rollout.rollout], self._folded[rollout.rollout] = tally, now
-        return Evidence(tally=tally, requests_24h=1_000.0, pace=1_000.0, known_to=self.known_to)
+        return Evidence(tally=tally, requests_24h=1_000.0, pace=1_000.0)
 
     # Fate
 

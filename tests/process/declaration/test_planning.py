@@ -142,6 +142,7 @@ def shop(tmp_path: Path) -> Shop:
     made = Shop(tmp_path, text=POLICY)
     for name in order_tables():
         (tmp_path / "project" / name).mkdir()
+    Ledger.open(made.state.ledger, make=True).close()
     declare(made.state, tmp_path / "project" / "service.py")
     return made
 

@@ -35,7 +35,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.shop, self.folder = Shop(folder), folder
         self.state, self.service = self.shop.state, self.shop.spec.name
-        with Ledger.open(self.state.ledger) as ledger:
+        with Ledger.open(self.state.ledger, make=True) as ledger:
             ledger.append(self._draft("declared", self._declared()))
         self.tables = dict(self.shop.tables)
         self.champion = VersionId("")

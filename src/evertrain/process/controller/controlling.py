@@ -264,6 +264,7 @@ def main(arguments: Sequence[str]) -> int:
         ):
             controller = Controller(state, clock, ledger, settings, heartbeat)
             ask_to_stop_at_signals(controller.stopping.set)
+            controller.observer.look(clock.now())  # who opens the page at once sees what was there before
             board = controller.observer.board
             actions = OrderedActions(state, ledger, board)
             token = create_token("control", state.keys, state.trusted)

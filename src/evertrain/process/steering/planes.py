@@ -159,6 +159,9 @@ class InstalledPlanes:
         self._requests.ask(CommitRequest(id=name, service=service))
         return self._requests.answered(name)
 
+    def known_to(self) -> Instant | None:
+        return self.watch.known_to
+
     def observed(self, service: ServiceName, since: Instant, now: Instant) -> Observed:
         record = self._registry.service(service)
         if now != self._seen_at:
@@ -285,7 +288,6 @@ class InstalledPlanes:
             requests_24h=self.foreseen(service, now),
             pace=self.pace(service, now),
             idle=self.idle(service, now),
-            known_to=self.watch.known_to,
         )
 
     def _slower_by(self, service: ServiceName) -> int:

@@ -337,10 +337,15 @@ class Supervisor:
     # The end ---------------------------------------------------------------------------------------------------------
 
     def _shut_down(self) -> None:
-        """Planes first, so that nothing changes any more; workers next; trial processes last: workers ask them."""
+        """Planes first, so that nothing changes any more; workers next; trial processes last: workers ask them.
+
+        Who comes when the workers leave is refused at once, and goes elsewhere: were our handle of the socket still
+        open, they would wait for workers that take nobody any more, and be reset in the end.
+        """
         _log.info("stopping")
         end = time.monotonic() + self._settings.shutdown_s
         self._stop([*self._planes, *self._orphans], until=end - self._settings.shutdown_s / 2)
+        self._listener.close()
         self._stop([*self._workers, *self._successors], until=end)
         self._stop(list(self._trials.values()), until=max(end, time.monotonic() + 1.0))
         forget(self._state, "supervisor")

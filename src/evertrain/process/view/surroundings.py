@@ -139,6 +139,8 @@ def say_reading(reading: Reading, now_s: float) -> str:
 def say_standstill(state: State, cause: str) -> str:
     """Why nothing can be put on record, "" where it can. cause: what whoever tried it last was told, "" of nobody."""
     folder = state.ledger.parent
+    if not folder.is_dir():
+        return ""  # that there is no ledger is said by who reads it, and room would not bring it back
     free = free_bytes(folder)
     if not cause and free >= _LEAST_BYTES:
         return ""
