@@ -8,7 +8,6 @@ heartbeats is seen up to when each process knows the log. Twice, for an outage a
 """
 
 import itertools
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ from evertrain.store.log import LogWriter
 from evertrain.store.process import heartbeats
 from evertrain.testing.report import Row, main
 from evertrain.testing.served import SHOP, Served, train
-from evertrain.testing.traffic import Seen
+from evertrain.testing.traffic import keep_busy
 from evertrain.testing.tree import wait_until
 
 READERS = ("controller", "data")
@@ -54,7 +53,7 @@ def outage(folder: Path, records: int, seconds: float) -> Outage:
     served = Served(folder, "model.txt")
     try:
         served.serve()
-        per_s = capacity(served, seconds)
+        per_s = keep_busy(served.port, f"/predict/{SHOP}", BODY, seconds=seconds).per_s
         stop(served)
         fill(served, records)
         begun = time.time_ns() // 1000
@@ -64,21 +63,6 @@ def outage(folder: Path, records: int, seconds: float) -> Outage:
     finally:
         served.end()
     return Outage(records, per_s, caught)
-
-
-def capacity(served: Served, seconds: float) -> float:
-    """Requests a second that are answered when each of eight connections asks again at once."""
-    command = [
-        sys.executable,
-        "-m",
-        "evertrain.testing.traffic",
-        str(served.port),
-        f"/predict/{SHOP}",
-        "8",
-        f"{seconds}",
-    ]
-    done = subprocess.run(command, input=BODY, capture_output=True, check=True)
-    return msgspec.json.decode(done.stdout, type=Seen).per_s
 
 
 def stop(served: Served) -> None:

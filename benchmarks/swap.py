@@ -12,7 +12,6 @@ take over the open connections, and each is taken back to the pool before it.
 """
 
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,7 +29,7 @@ from evertrain.testing.pooling import PoolSwapper
 from evertrain.testing.report import Row, Spread, bootstrap, parser_of, publish
 from evertrain.testing.served import Served
 from evertrain.testing.swapping import Desk, Models, Ordered, Swap, Swapper, arriving, busy_training
-from evertrain.testing.traffic import Seen
+from evertrain.testing.traffic import keep_busy
 from evertrain.testing.tree import Tree
 
 PATH = f"/predict/{SHOP}"
@@ -173,9 +172,7 @@ def pool_rows(result: Run, moved: Sequence[int]) -> list[Row]:
 
 def measured(port: int, body: str) -> float:
     """Requests a second that are answered when each connection asks again at once."""
-    command = [sys.executable, "-m", "evertrain.testing.traffic", str(port), PATH, "8", "2"]
-    done = subprocess.run(command, input=body.encode(), capture_output=True, check=True)
-    return msgspec.json.decode(done.stdout, type=Seen).per_s
+    return keep_busy(port, PATH, body.encode(), seconds=2).per_s
 
 
 def swapped(swapper: Swapper, count: int, period_s: float) -> tuple[list[Swap], list[int]]:

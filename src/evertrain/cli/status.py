@@ -32,6 +32,7 @@ from evertrain.web.overview import Alert, Decision
 from evertrain.web.wording import (
     say_count,
     say_lasting,
+    say_missed,
     say_moment,
     say_number,
     say_percent,
@@ -320,5 +321,5 @@ def _process(one: Running) -> str:
         return f"{one.name:<22} has ended"
     if one.starting:
         return f"{one.name:<22} {one.role}, process {one.pid}, starts{f'; {one.note}' if one.note else ''}"
-    reads = "" if one.known_to is None else f"; reads what it missed, up to {say_moment(one.known_to)} so far"
+    reads = "" if one.known_to is None else f"; {say_missed(one.known_to)}"
     return f"{one.name:<22} {one.role}, process {one.pid}{reads}{f'; {one.note}' if one.note else ''}"

@@ -18,7 +18,7 @@ import msgspec
 import psutil
 
 from evertrain.testing.rival import running
-from evertrain.testing.traffic import Seen
+from evertrain.testing.traffic import Seen, keep_busy
 from evertrain.testing.tree import free_port
 
 __all__ = ["Contender", "Question", "Round", "Serving", "serving"]
@@ -67,12 +67,8 @@ class Serving(msgspec.Struct, frozen=True):
     def round(self, rows: int, connections: int, seconds: float) -> Round:
         """Keep it busy for so long."""
         question = self.contender.questions[rows]
-        command = [sys.executable, "-m", "evertrain.testing.traffic", str(self.port), question.path]
         before = self._cpu_s()
-        done = subprocess.run(
-            [*command, str(connections), str(seconds)], input=question.body, capture_output=True, check=True
-        )
-        seen = msgspec.json.decode(done.stdout, type=Seen)
+        seen = keep_busy(self.port, question.path, question.body, connections=connections, seconds=seconds)
         return Round(seen, 1e6 * (self._cpu_s() - before) / max(seen.requests, 1))
 
     def _cpu_s(self) -> float:

@@ -6,6 +6,7 @@ Prints requests, failures, and latencies in microseconds (p50, p99) as JSON. It 
 """
 
 import asyncio
+import subprocess
 import sys
 import time
 from typing import cast
@@ -13,7 +14,7 @@ from typing import cast
 import msgspec
 import uvloop
 
-__all__ = ["Seen", "main"]
+__all__ = ["Seen", "keep_busy", "main"]
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +96,13 @@ async def _run(port: int, request: bytes, connections: int, seconds: float) -> S
         p50_us=ordered[len(ordered) // 2],
         p99_us=ordered[len(ordered) * 99 // 100],
     )
+
+
+def keep_busy(port: int, path: str, body: bytes, *, connections: int = 8, seconds: float) -> Seen:
+    """Have each of so many connections ask again at once, for so long, from a process of its own."""
+    command = [sys.executable, "-m", "evertrain.testing.traffic", str(port), path, str(connections), str(seconds)]
+    done = subprocess.run(command, input=body, capture_output=True, check=True)
+    return msgspec.json.decode(done.stdout, type=Seen)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ __all__ = [
     "say_date",
     "say_figure",
     "say_lasting",
+    "say_missed",
     "say_moment",
     "say_number",
     "say_percent",
@@ -41,6 +42,15 @@ def say_moment(at: int | None) -> str:
         return _NONE
     moment = to_datetime(at)
     return f"{moment.day} {moment:%b %Y, %H:%M}"
+
+
+def say_missed(known_to: int) -> str:
+    """What a process does that was away while others wrote: up to this instant it knows their log.
+
+    >>> say_missed(0)
+    'reads what it missed, up to 1 Jan 1970, 00:00 so far'
+    """
+    return f"reads what it missed, up to {say_moment(known_to)} so far"
 
 
 def say_date(at: int) -> str:

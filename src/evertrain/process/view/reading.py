@@ -120,17 +120,11 @@ class Board:
 
     def metrics(self) -> str:
         living = [one for one in heartbeats(self._state) if alive(one)]
-        told = expose_room({one.name: one.room for one in living if one.role == "worker"})
-        told += expose_lag(
-            {one.name: lag_of(one) for one in living if one.role in ("controller", "data") and not one.starting}
-        )
-        told += expose_standstill(self.standstill)
-        return (
-            expose(read_statistics(self._statistics))
-            + told
-            + expose_gists(self.overseer.gists)
-            + expose_unknown(self.unknown)
-        )
+        readers = [one for one in living if one.role in ("controller", "data") and not one.starting]
+        told = expose(read_statistics(self._statistics))
+        told += expose_room({one.name: one.room for one in living if one.role == "worker"})
+        told += expose_lag({one.name: lag_of(one) for one in readers}) + expose_standstill(self.standstill)
+        return told + expose_gists(self.overseer.gists) + expose_unknown(self.unknown)
 
 
 class _Memory:

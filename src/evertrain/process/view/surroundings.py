@@ -15,7 +15,7 @@ from evertrain.store.process import Heartbeat, alive, heartbeats
 from evertrain.store.room import free_bytes
 from evertrain.store.state import State
 from evertrain.web.overview import Alert, Process, SourceState, Story, Tone
-from evertrain.web.wording import say_moment, say_seconds
+from evertrain.web.wording import say_missed, say_seconds
 
 __all__ = [
     "lag_of",
@@ -68,7 +68,7 @@ def _state_of(beat: Heartbeat, generation: int) -> tuple[str, Tone]:
     if beat.role == "worker" and beat.generation < generation:
         return "takes over a new routing table", "waiting"
     if beat.known_to is not None:
-        return f"reads what it missed, up to {say_moment(beat.known_to)} so far", "waiting"
+        return say_missed(beat.known_to), "waiting"
     if beat.room.level != "enough":
         return f"room for its log is {beat.room.level}", "watch" if beat.room.for_trials else "bad"
     return "ready", "good"
