@@ -29,3 +29,25 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> "Older":
     from evertrain.testing.older import Older
 
     return Older(tmp_path_factory.mktemp("older") / "state")
+
+
+@pytest.fixture(scope="session")
+def mounting(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """This user may mount. Where not, what needs it is skipped; under CI it fails."""
+    from evertrain.errors import UnavailableError
+    from evertrain.testing.disk import small_disk
+
+    try:
+        with small_disk(tmp_path_factory.mktemp("mounting") / "disk", 1 << 20):
+            pass
+    except UnavailableError as error:
+        if "CI" in os.environ:
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def sealing(request: pytest.FixtureRequest) -> None:
+    """This user may keep everybody from writing below a folder: root mounts for that, for others modes are enough."""
+    if os.geteuid() == 0:
+        request.getfixturevalue("mounting")

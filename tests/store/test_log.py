@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from evertrain.core.identity import ServiceName, VersionId
 from evertrain.core.prediction import Failed, Labelled, Predicted, Record
 from evertrain.core.time import SECOND, Instant
-from evertrain.errors import CapacityError, IntegrityError, OccupiedError, TooLargeError, UnavailableError
+from evertrain.errors import CapacityError, IntegrityError, OccupiedError, TooLargeError
 from evertrain.store.log import LogWriter, claim_writer
 from evertrain.store.reader import LogReader, known_to
 from evertrain.store.segment import HEADER, Position, Segment, frame_size, recover
@@ -265,14 +265,9 @@ def _timed(reader: LogReader, places: dict[str, Position]) -> float:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    try:
-        with small_disk(tmp_path / "disk", 1 << 20) as found:
-            yield found
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(f"{error} The limit on file sizes is tested instead.")
+def disk(mounting: None, tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk", 1 << 20) as found:
+        yield found
 
 
 def _fill(writer: LogWriter, first: int) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,11 +37,8 @@ class SmallDisk:
 def small_disk(folder: Path, size: int) -> Iterator[SmallDisk]:
     """Mount one of `size` bytes at a folder; UnavailableError where this user may not."""
     folder.mkdir()
-    _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
-    try:
+    with _mounted("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)):
         yield SmallDisk(folder)
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 @contextmanager
@@ -56,12 +54,32 @@ def read_only(folder: Path) -> Iterator[None]:
             for path, mode in modes.items():
                 path.chmod(mode)
         return
-    _mount("--bind", str(folder), str(folder))
+    # What has a file open for writing makes a mount busy: it becomes read-only beside the folder, where nobody looks.
+    aside = tempfile.mkdtemp()
     try:
-        _mount("-o", "remount,bind,ro", str(folder))
+        with _mounted("--bind", str(folder), aside):
+            _mount("-o", "remount,bind,ro", aside)
+            _mount("--bind", aside, str(folder))
+    finally:
+        Path(aside).rmdir()
+    try:
         yield
     finally:
-        subprocess.run(["umount", "-l", folder], check=True)
+        _unmount(folder)
+
+
+@contextmanager
+def _mounted(*words: str) -> Iterator[None]:
+    """What the last of the words names is a mount, until the end."""
+    _mount(*words)
+    try:
+        yield
+    finally:
+        _unmount(words[-1])
+
+
+def _unmount(folder: Path | str) -> None:
+    subprocess.run(["umount", "-l", folder], check=True)
 
 
 def _mount(*words: str) -> None:
@@ -70,4 +88,4 @@ def _mount(*words: str) -> None:
     except FileNotFoundError:
         raise UnavailableError("There is no `mount` here.") from None
     if done.returncode:
-        raise UnavailableError(f"Mounting needs root: {done.stderr.strip()}.")
+        raise UnavailableError(f"This user cannot mount here: {done.stderr.strip()}.")

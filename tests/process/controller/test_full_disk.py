@@ -15,7 +15,7 @@ import pytest
 from evertrain.config.declaration import ServiceSpec
 from evertrain.core.event import Draft, ProcessExited, ServiceDeclared
 from evertrain.core.identity import canonical
-from evertrain.errors import CapacityError, UnavailableError
+from evertrain.errors import CapacityError
 from evertrain.process.view.advice import advise
 from evertrain.process.view.situation import look_at
 from evertrain.process.view.verification import Verification
@@ -32,14 +32,9 @@ End = Literal[signal.Signals.SIGKILL, signal.Signals.SIGTERM]
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    try:
-        with small_disk(tmp_path / "disk", 32 << 20) as found:
-            yield found
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(f"{error} A full disk cannot be made here.")
+def disk(mounting: None, tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk", 32 << 20) as found:
+        yield found
 
 
 @pytest.fixture
