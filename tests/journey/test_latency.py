@@ -36,7 +36,7 @@ def pushed(served: Served, file: str) -> tuple[ServiceRecord, Rollout]:
     version = served.push(file)
     with Customers(served.port, CUSTOMERS) as customers:
         record = served.settle(version)
-    assert customers.bad == []
+    assert customers.bad[:3] == []
     assert customers.answered[version] > 0
     assert served.failures(version) <= {"deadline"}  # within which a machine that stalls does not answer
     [rollout] = [one for one in record.rollouts.values() if one.version == version]

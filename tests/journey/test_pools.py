@@ -59,7 +59,7 @@ def customers(served: Served) -> Iterator[Customers]:
     with Customers(served.port, state=served.state) as asking:
         wait_until(lambda: asking.total > 100, "answers")
         yield asking
-    assert asking.bad == []
+    assert asking.bad[:3] == []
 
 
 def version_of(served: Served, ordinal: int) -> VersionId:
@@ -173,7 +173,7 @@ def test_a_version_that_ends_its_workers_after_the_switch_is_taken_back_unattend
     assert "workers crashed since, and 0 before" in record.versions[version].refused
     with Customers(served.port) as customers:
         wait_until(lambda: customers.total > 100, "answers of the version before")
-    assert customers.bad == []
+    assert customers.bad[:3] == []
     assert set(customers.answered) == {record.champion}
 
 

@@ -101,7 +101,7 @@ def customers(served: Served) -> Iterator[Customers]:
     with Customers(served.port, state=served.state) as asking:
         yield asking
     served.answered += asking.total
-    assert asking.bad == []
+    assert asking.bad[:3] == []
     assert asking.total > 0
 
 
@@ -426,7 +426,7 @@ def test_a_restart_goes_on_where_the_killed_one_was(served: Served) -> None:
         seen = customers.total
         wait_until(lambda: customers.total > seen + 200, "answers of the new workers")
     served.answered += customers.total
-    assert customers.bad == []
+    assert customers.bad[:3] == []
     assert list(customers.answered) == [before.champion]
     after = served.record()
     assert after.champion == before.champion

@@ -1,8 +1,8 @@
-"""What is told of a version that came in on its health alone, before labels and after."""
+"""What is told of a version: of its health alone, before labels and after, and of the end of its rollout, once."""
 
 from evertrain.core import event as facts
 from evertrain.core.event import Event
-from evertrain.core.identity import RolloutId, VersionId
+from evertrain.core.identity import CycleId, RolloutId, VersionId
 from evertrain.core.time import Instant
 from evertrain.process.view.chronicle import Chronicle
 from evertrain.testing.installation import SHOP
@@ -54,3 +54,33 @@ def test_a_file_that_never_got_a_request_is_refused_and_not_rolled_back() -> Non
     after, first = (decision.title for decision in chronicle.decisions(SHOP))
     assert first.endswith(" refused before it answered a request")
     assert after.endswith(" rolled back")
+
+
+def test_a_rollout_that_a_person_ends_is_told_once() -> None:
+    chronicle = Chronicle(lambda _: "")
+    ended = facts.RolloutMoved(
+        service=SHOP,
+        rollout=RolloutId("shop/r1"),
+        version=FILE,
+        move="abort",
+        before="stepping",
+        after="aborted",
+        step=0,
+        share=0.0,
+    )
+    of_it, another = (
+        facts.CycleMoved(
+            service=SHOP, cycle=CycleId(f"shop/c{number}"), move="supersede", before=before, after="superseded"
+        )
+        for number, before in ((1, "rolling_out"), (2, "inconclusive"))
+    )
+    told: tuple[facts.Fact, ...] = (ended, of_it, another)
+    for number, fact in enumerate(told):
+        chronicle.fold(
+            Event(
+                sequence=number, id=str(number), at=Instant(0), actor="loop", subject="", reason="A person.", fact=fact
+            )
+        )
+    gave_way, end = (decision.title for decision in chronicle.decisions(SHOP))
+    assert end.startswith("rollout of ")
+    assert gave_way == "cycle c2 superseded"

@@ -33,6 +33,9 @@ _CYCLE_ENDS: dict[str, _Told] = {
 }
 """Ends and rests of a cycle that no event of a version or a rollout tells."""
 
+_ENDED_WITH_ROLLOUT = ("rolling_out", "superseded")
+"""How a cycle moves when its rollout was ended without evidence, by a person or by a newer version."""
+
 _ORDERED: dict[str, str] = {
     "retrain": "retraining",
     "promote": "promotion",
@@ -224,7 +227,7 @@ class Chronicle:
 
     def _cycle(self, event: Event, fact: facts.CycleMoved) -> _Told | None:
         end = _CYCLE_ENDS.get(fact.after)
-        if end is None:
+        if end is None or (fact.before, fact.after) == _ENDED_WITH_ROLLOUT:
             return None
         version = self._subjects.get(event.subject)
         who = self._name(version) if version else f"cycle {fact.cycle.rpartition('/')[2]}"
