@@ -50,6 +50,23 @@ def test_two_processes_have_two_identities(sleeper: subprocess.Popen[bytes]) -> 
     assert other != start_of(os.getpid())
 
 
+def test_a_heartbeat_leaves_no_name_in_memory(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker leaves five a second, for months."""
+    own, intern = heartbeat_of("w0", "worker"), sys.intern
+    beat(state, own)
+    interned: list[str] = []
+
+    def count(name: str) -> str:
+        interned.append(name)
+        return intern(name)
+
+    monkeypatch.setattr(sys, "intern", count)
+    for _ in range(3):
+        beat(state, own)
+        assert heartbeat_at(state, "w0") is not None
+    assert [name for name in interned if "w0" in name] == []
+
+
 def test_a_zombie_has_ended(sleeper: subprocess.Popen[bytes]) -> None:
     started = start_of(sleeper.pid)
     assert started is not None

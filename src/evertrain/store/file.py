@@ -19,7 +19,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, durable: 
 
     durable: the bytes have reached the disk when this returns; without it a power cut may bring the old ones back.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    # No Path: it would intern a name of its own for each draft, and the table of those never gets smaller.
+    beside = os.path.join(path.parent, f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")  # noqa: PTH118
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -27,10 +28,10 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, durable: 
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        beside.replace(path)
+        os.replace(beside, path)  # noqa: PTH105
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
+            os.unlink(beside)  # noqa: PTH108
         raise
     if durable:
         sync_folder(path.parent)

@@ -7,6 +7,7 @@ kernel gave the process, counted since boot, so that a clock that is set back ch
 import contextlib
 import errno
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -159,7 +160,7 @@ def beat(state: State, heartbeat: Heartbeat) -> None:
     On a full disk, or without a handle for it, what it said last stays and becomes newer: whoever answers users does
     not end for want of a sign of life.
     """
-    path = state.processes / f"{heartbeat.name}.json"
+    path = _place(state.processes, heartbeat.name)
     try:
         write_atomically(path, msgspec.json.encode(heartbeat), durable=False)
     except OSError as error:
@@ -180,7 +181,7 @@ def heartbeats(state: State) -> list[Heartbeat]:
 def heartbeat_at(state: State, name: str) -> Heartbeat | None:
     """The last heartbeat of this name; None where there is none to be read."""
     try:
-        return _decoder.decode((state.processes / f"{name}.json").read_bytes())
+        return _decoder.decode(_place(state.processes, name).read_bytes())
     except FileNotFoundError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -191,11 +192,17 @@ def heartbeat_at(state: State, name: str) -> Heartbeat | None:
 def beaten_at(state: State, name: str) -> int | None:
     """When the last heartbeat of this name was left, in nanoseconds, by its file; None where there is none."""
     try:
-        return (state.processes / f"{name}.json").stat().st_mtime_ns
+        return _place(state.processes, name).stat().st_mtime_ns
     except FileNotFoundError:
         return None
 
 
 def forget(state: State, name: str) -> None:
     """Remove the heartbeat of a process that has ended."""
-    (state.processes / f"{name}.json").unlink(missing_ok=True)
+    _place(state.processes, name).unlink(missing_ok=True)
+
+
+@lru_cache(256)
+def _place(folder: Path, name: str) -> Path:
+    """Where the heartbeat of this name is. Kept: a new Path interns its name, and the table of those never shrinks."""
+    return folder / f"{name}.json"
